@@ -1,0 +1,191 @@
+"""The contract's words, and the one table of measures.
+
+The words are the enumerations of the published ``POST /analytics`` reference. What is known of a measure (its unit,
+its name, which table it belongs to, what an absent row means, how it adds up) is said here once; lint, frames, fill,
+rollup, units and docs all read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias, get_args
+
+Table: TypeAlias = Literal["call", "subscription"]
+GroupColumn: TypeAlias = Literal["type", "assistantId", "endedReason", "analysis.successEvaluation", "status"]
+Step: TypeAlias = Literal[
+    "second",
+    "minute",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "quarter",
+    "year",
+    "decade",
+    "century",
+    "millennium",
+]
+Operation: TypeAlias = Literal["sum", "avg", "count", "min", "max", "history"]
+CallColumn: TypeAlias = Literal[
+    "id",
+    "cost",
+    "costBreakdown.llm",
+    "costBreakdown.stt",
+    "costBreakdown.tts",
+    "costBreakdown.vapi",
+    "costBreakdown.transport",
+    "costBreakdown.analysisBreakdown.summary",
+    "costBreakdown.transcriber",
+    "costBreakdown.ttsCharacters",
+    "costBreakdown.llmPromptTokens",
+    "costBreakdown.llmCompletionTokens",
+    "costBreakdown.llmCachedPromptTokens",
+    "duration",
+]
+SubscriptionColumn: TypeAlias = Literal["concurrency", "minutesUsed"]
+Column: TypeAlias = Literal[CallColumn, SubscriptionColumn]
+Fill: TypeAlias = Literal["zero", "missing", "carry"]
+Additivity: TypeAlias = Literal["sum", "min", "max", "weighted", "none"]
+
+TABLES: tuple[str, ...] = get_args(Table)
+GROUP_COLUMNS: tuple[str, ...] = get_args(GroupColumn)
+STEPS: tuple[str, ...] = get_args(Step)
+OPERATIONS: tuple[str, ...] = get_args(Operation)
+CALL_COLUMNS: tuple[str, ...] = get_args(CallColumn)
+SUBSCRIPTION_COLUMNS: tuple[str, ...] = get_args(SubscriptionColumn)
+COLUMNS: tuple[str, ...] = CALL_COLUMNS + SUBSCRIPTION_COLUMNS
+
+NAME_LIMIT = 40  # characters of a query's name, and of an alias
+KEY_LIMIT = 100  # characters of a variable's key
+
+# What people type instead, for "did you mean".
+SPOKEN_STEPS = {
+    "s": "second", "sec": "second", "1s": "second", "secondly": "second", "seconds": "second",
+    "min": "minute", "1min": "minute", "minutes": "minute",
+    "h": "hour", "1h": "hour", "hourly": "hour", "hours": "hour",
+    "d": "day", "1d": "day", "daily": "day", "days": "day", "date": "day",
+    "w": "week", "1w": "week", "w-mon": "week", "weekly": "week", "weeks": "week",
+    "mo": "month", "ms": "month", "me": "month", "monthly": "month", "months": "month",
+    "q": "quarter", "qs": "quarter", "quarterly": "quarter", "quarters": "quarter",
+    "y": "year", "ys": "year", "annual": "year", "yearly": "year", "years": "year",
+    "decades": "decade", "centuries": "century", "millennia": "millennium", "millenium": "millennium",
+}  # fmt: skip
+SPOKEN_COLUMNS = {
+    "llm": "costBreakdown.llm", "stt": "costBreakdown.stt", "tts": "costBreakdown.tts",
+    "transcription": "costBreakdown.transcriber", "summary": "costBreakdown.analysisBreakdown.summary",
+    "spend": "cost", "costs": "cost", "price": "cost", "total": "cost",
+    "minutes": "duration", "seconds": "duration", "length": "duration",
+    "call": "id", "calls": "id", "callid": "id",
+    "characters": "costBreakdown.ttsCharacters", "concurrent": "concurrency",
+}  # fmt: skip
+SPOKEN_GROUPS = {
+    "assistant": "assistantId", "assistants": "assistantId", "agent": "assistantId",
+    "reason": "endedReason", "endreason": "endedReason", "ended": "endedReason",
+    "success": "analysis.successEvaluation", "successevaluation": "analysis.successEvaluation",
+    "calltype": "type", "direction": "type", "state": "status",
+}  # fmt: skip
+SPOKEN_OPERATIONS = {"mean": "avg", "average": "avg", "total": "sum", "size": "count", "nunique": "count"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is known of one operation on one column.
+
+    Attributes:
+        operation: The contract's operation.
+        column: The contract's column.
+        name: The API's own default name of the result, e.g. ``sumCostBreakdownLlm``.
+        unit: The unit of the result, ``""`` where it has no meaning.
+        tables: The tables it has a known meaning on.
+        fill: What an absent row means: ``zero``, ``missing``, or ``carry`` (missing unless the last value is
+            asked to be carried forward).
+        over_time: How it re-aggregates to a coarser step; ``weighted`` means from average and count.
+        over_groups: How it re-aggregates to fewer groups.
+    """
+
+    operation: Operation
+    column: Column
+    name: str
+    unit: str
+    tables: tuple[Table, ...]
+    fill: Fill
+    over_time: Additivity
+    over_groups: Additivity
+
+
+def unit_of(column: str) -> str:
+    """Return the unit of *column*'s own values.
+
+    Examples:
+        >>> unit_of("cost"), unit_of("duration"), unit_of("costBreakdown.ttsCharacters")
+        ('USD', 'min', 'characters')
+    """
+    if column in ("duration", "minutesUsed"):
+        return "min"
+    if column == "id":
+        return ""
+    if column == "concurrency":
+        return "calls at once"
+    if column.endswith("Tokens"):
+        return "tokens"
+    return "characters" if column.endswith("Characters") else "USD"
+
+
+def default_name(operation: str, column: str) -> str:
+    """Return the key under which the API returns *operation* of *column* when no alias is sent.
+
+    Examples:
+        >>> default_name("sum", "costBreakdown.llm")
+        'sumCostBreakdownLlm'
+    """
+    return operation + "".join(part[0].upper() + part[1:] for part in column.split("."))
+
+
+@lru_cache(maxsize=None)
+def measure(operation: Operation, column: Column) -> Measure:
+    """Return the row of the table for *operation* on *column*.
+
+    Examples:
+        >>> measure("avg", "duration").over_time
+        'weighted'
+        >>> measure("max", "concurrency").over_groups
+        'none'
+    """
+    table: Table = "subscription" if column in SUBSCRIPTION_COLUMNS else "call"
+    has_meaning = operation == "count" if column == "id" else operation != "history" or column == "concurrency"
+    if column == "concurrency" and operation in ("sum", "count"):
+        has_meaning = False  # a level, not a stock: neither its sum nor the number of its samples says anything
+    fill: Fill = "zero" if operation in ("sum", "count") else "missing"
+    over_time: Additivity = "none"
+    if operation in ("sum", "count"):
+        over_time = "sum"
+    elif operation == "avg":
+        over_time = "weighted"
+    elif operation == "min":
+        over_time = "min"
+    elif operation == "max":
+        over_time = "max"
+    over_groups = over_time
+    if column == "concurrency":
+        # Peaks nest in time, but two assistants' peaks need not coincide; samples are not spaced evenly.
+        fill, over_groups = "carry", "none"
+        over_time = over_time if operation in ("min", "max") else "none"
+    if not has_meaning:
+        over_time = over_groups = "none"
+    unit = "calls" if operation == "count" else unit_of(column)
+    return Measure(
+        operation=operation,
+        column=column,
+        name=default_name(operation, column),
+        unit=unit if has_meaning else "",
+        tables=(table,) if has_meaning else (),
+        fill=fill,
+        over_time=over_time,
+        over_groups=over_groups,
+    )
+
+
+MEASURES: tuple[Measure, ...] = tuple(
+    measure(operation, column) for column in get_args(CallColumn) + get_args(SubscriptionColumn) for operation in get_args(Operation)
+)
