@@ -264,6 +264,17 @@ def _rebuild(kind: type[Exception], message: str, state: dict[str, Any]) -> Exce
     return error
 
 
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the caller's own code, however deep in the package the reason was found."""
+    import sys
+    import warnings
+
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == __package__:
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=depth)
+
+
 def suggest(word: object, allowed: Iterable[str], *, also: Mapping[str, str] | None = None) -> list[str]:
     """Return up to three *allowed* words near *word*, best first.
 

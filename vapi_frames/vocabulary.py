@@ -59,6 +59,8 @@ COLUMNS: tuple[str, ...] = CALL_COLUMNS + SUBSCRIPTION_COLUMNS
 NAME_LIMIT = 40  # characters of a query's name, and of an alias
 KEY_LIMIT = 100  # characters of a variable's key
 
+BASE_URL = "https://api.vapi.ai"
+
 # What people type instead, for "did you mean".
 SPOKEN_STEPS = {
     "s": "second", "sec": "second", "1s": "second", "secondly": "second", "seconds": "second",

@@ -1,0 +1,137 @@
+"""Which bucket a server's date means.
+
+Under a zone other than UTC nobody has shown whether ``date`` is the instant of the bucket's start, the wall clock
+stamped ``Z``, an explicit offset or a bare date. So nothing is guessed: the asked step, zone and range say which
+reading is possible.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from vapi_frames.errors import BucketAlignmentError, ResponseError
+from vapi_frames.timegrid import (
+    FIXED_STEPS,
+    floor,
+    from_seconds,
+    is_bucket,
+    label,
+    local_floor,
+    overlap,
+    seconds,
+    span,
+    to_wall,
+    wall_offsets,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from zoneinfo import ZoneInfo
+
+__all__ = ["Reading", "read_dates"]
+
+
+class Reading(NamedTuple):
+    """How the dates of one reply were read.
+
+    Attributes:
+        buckets: Text → bucket, in seconds since 1970.
+        how: ``instant`` of the bucket's start, or ``wall`` clock of the zone, whatever suffix it carries.
+        assumed: Both readings fit the reply and the instant was taken.
+    """
+
+    buckets: dict[str, int]
+    how: Literal["instant", "wall"]
+    assumed: bool
+
+
+def _parse(text: object, path: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)  # type: ignore[arg-type]  # anything but text raises, and is reported
+    except (TypeError, ValueError):
+        raise ResponseError(f"{text!r} is not an ISO 8601 date", path=path) from None
+
+
+def _as_instant(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
+    if parsed.tzinfo is None or parsed.microsecond:
+        return None
+    instant = seconds(parsed)
+    return instant if step is None or is_bucket(instant, step, tz) else None
+
+
+def _as_wall(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
+    if parsed.utcoffset() or parsed.microsecond:  # an offset other than Z can only mean the instant
+        return None
+    local = to_wall(parsed.replace(tzinfo=None))
+    if step is not None and local_floor(local, step) != local:
+        return None
+    if step not in FIXED_STEPS:
+        return label(local, tz)
+    candidates = [local - offset for offset in wall_offsets(local, tz)]
+    return next((c for c in candidates if is_bucket(c, step, tz)), None)
+
+
+def read_dates(
+    texts: Iterable[str],
+    step: str | None,
+    tz: ZoneInfo,
+    start: float | None,
+    end: float | None,
+    *,
+    unique: Callable[[dict[str, int]], bool] | None = None,
+    path: Callable[[str], str] = lambda _: "$",
+) -> Reading:
+    """Say which buckets the *texts* of one reply name: the one reading under which all lie on the grid and in range.
+
+    Args:
+        texts: The distinct dates as they came.
+        step: The asked step; ``None`` accepts any instant.
+        tz: The asked zone.
+        start: Begin of the range in seconds, ``None`` where unknown.
+        end: End of the range in seconds, ``None`` where unknown.
+        unique: Says whether a reading leaves every (date, group) row unique; asked only where two readings fit.
+        path: Text → its place in the reply, for errors.
+
+    Raises:
+        ResponseError: A text is no date.
+        BucketAlignmentError: No reading fits.
+    """
+    parsed = {text: _parse(text, path(text)) for text in texts}
+    fits: dict[Literal["instant", "wall"], dict[str, int]] = {}
+    misfit: dict[str, str] = {}
+    readings: Sequence[tuple[Literal["instant", "wall"], Callable[..., int | None]]] = (
+        ("instant", _as_instant),
+        ("wall", _as_wall),
+    )
+    for how, read in readings:
+        buckets: dict[str, int] = {}
+        for text, moment in parsed.items():
+            bucket = read(moment, step, tz)
+            inside = bucket is not None and (
+                step is None or overlap(span(bucket, step, tz), start, end) > 0
+            )
+            if bucket is None or not inside:
+                misfit[how] = text
+                break
+            buckets[text] = bucket
+        else:
+            fits[how] = buckets
+    if len(fits) == 2 and fits["instant"] == fits["wall"]:  # noqa: PLR2004
+        del fits["wall"]
+    if len(fits) == 2 and unique is not None:  # noqa: PLR2004
+        fits = {how: buckets for how, buckets in fits.items() if unique(buckets)} or fits
+    for how, buckets in fits.items():
+        return Reading(buckets, how, assumed=len(fits) == 2)  # noqa: PLR2004
+    text = misfit["instant"]
+    raise BucketAlignmentError(
+        f"{text!r} is not the start of a {step} in {tz.key} within the asked range, neither as an instant nor as the "
+        f"wall clock there; the first {step} is {_show(start, step, tz)}",
+        path=path(text),
+    )
+
+
+def _show(start: float | None, step: str | None, tz: ZoneInfo) -> str:
+    if start is None or step is None:
+        return "unknown"
+    return from_seconds(floor(int(start), step, tz)).astimezone(tz).isoformat()

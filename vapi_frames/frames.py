@@ -1,0 +1,359 @@
+"""From an answer to a typed DataFrame, and what the frame knows of itself.
+
+What a frame knows travels in ``df.attrs["vapi"]`` as one JSON string, because pandas copies attrs deeply at every
+step: its size depends on the query, never on the data, and a key or a raw reply never goes there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from vapi_frames.errors import ProvenanceError, QueryError, ResponseError
+from vapi_frames.query import Query
+from vapi_frames.timerange import Relative, iso
+from vapi_frames.timerange import last as _last
+from vapi_frames.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBSCRIPTION_COLUMNS
+from vapi_frames.wire import Aggregation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vapi_frames.answer import Answer
+    from vapi_frames.contract import AnalyticsQueryResult
+    from vapi_frames.query import DtypeBackend
+
+__all__ = ["ATTRIBUTE", "Meta", "build", "read_meta", "sorted_table", "to_frame"]
+
+ATTRIBUTE = "vapi"
+_VERSION = 1
+_IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a result frame knows of itself.
+
+    Attributes:
+        source: Who answered: ``api``, ``calls``, ``reply``.
+        body: The question as it went on the wire, one element of ``queries``.
+        start: Begin of the answered range, in UTC; ``None`` where unknown.
+        end: Its end, exclusive.
+        now: When it was asked.
+        units: Column → unit, for every measure; ``""`` where it has none.
+        levels: The names of the index levels.
+        rows: How many rows the frame was made with.
+        sums: The sum of each measure then, in the order of *units*.
+        last: The relative range as asked, e.g. ``("30d", False)``.
+        notes: What a reader should know, e.g. how dates were read.
+    """
+
+    source: str
+    body: dict[str, Any]
+    start: datetime | None
+    end: datetime | None
+    now: datetime | None
+    units: dict[str, str]
+    levels: tuple[str, ...]
+    rows: int
+    sums: tuple[float, ...]
+    last: tuple[str, bool] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> str | None:
+        """The step of the buckets."""
+        step: str | None = self.body.get("timeRange", {}).get("step")
+        return step
+
+    @property
+    def zone(self) -> str:
+        """The zone of the calendar."""
+        zone: str = self.body.get("timeRange", {}).get("timezone", "UTC")
+        return zone
+
+    @property
+    def query(self) -> Query[Any]:
+        """The question, ready to be asked again; a relative range is relative again."""
+        query = Query.from_body({"queries": [self.body]})
+        asked = tuple(
+            # An alias longer than the contract allows was shortened on the wire only.
+            one if one.name == name else Aggregation(one.operation, one.column, name)
+            for one, name in zip(query.asked, self.units, strict=False)
+        )
+        if self.last is not None:
+            # The automatic name was a hash of the resolved range.
+            resolved = Query.from_body({"queries": [{**self.body, "name": "-"}]})
+            is_automatic = replace(resolved, title=None).body()["queries"][0]["name"] == self.body["name"]
+            title = None if is_automatic else self.body["name"]
+            return replace(query, asked=asked, time_range=_last(*self.last), title=title)
+        return replace(query, asked=asked)
+
+    def to_json(self) -> str:
+        """Return it as the text that travels in ``attrs``."""
+        parts = {
+            "v": _VERSION,
+            "source": self.source,
+            "body": self.body,
+            "range": [side and iso(side) for side in (self.start, self.end)],
+            "now": self.now and iso(self.now),
+            "units": self.units,
+            "levels": self.levels,
+            "rows": self.rows,
+            "sums": self.sums,
+            "last": self.last,
+            "notes": self.notes,
+        }
+        kept = {name: value for name, value in parts.items() if value not in (None, (), [None, None])}
+        return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Meta:
+        """Read it back."""
+        parts = json.loads(text)
+        start, end = (side and datetime.fromisoformat(side) for side in parts.get("range", (None, None)))
+        now = parts.get("now")
+        return cls(
+            source=parts["source"],
+            body=parts["body"],
+            start=start,
+            end=end,
+            now=now and datetime.fromisoformat(now),
+            units=parts["units"],
+            levels=tuple(parts.get("levels", ())),
+            rows=parts["rows"],
+            sums=tuple(parts["sums"]),
+            last=tuple(parts["last"]) if "last" in parts else None,
+            notes=tuple(parts.get("notes", ())),
+        )
+
+
+def read_meta(frame: pd.DataFrame) -> Meta:
+    """Return what *frame* knows of itself.
+
+    Raises:
+        ProvenanceError: It knows nothing.
+    """
+    text = frame.attrs.get(ATTRIBUTE)
+    if not isinstance(text, str):
+        raise ProvenanceError(
+            "the frame does not know which question it answers: it was not fetched with this package, or "
+            "a step such as concat, merge or pivot dropped df.attrs"
+        )
+    try:
+        return Meta.from_json(text)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProvenanceError(f"df.attrs[{ATTRIBUTE!r}] is damaged: {error!r}") from error
+
+
+def build(
+    answer: Answer,
+    query: Query[Any],
+    *,
+    source: str,
+    now: datetime | None,
+    dtype_backend: DtypeBackend | None = None,
+    categorical: bool = False,
+) -> pd.DataFrame:
+    """Return *answer* as the settled frame.
+
+    Returns:
+        Index: ``date`` (``datetime64[us, zone]``), groups, variables, as the query has them; sorted, missing last.
+        Columns: the measures in the order asked, counts int64 and all else float64.
+
+    Raises:
+        ResponseError: A row stands twice.
+    """
+    if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
+        raise QueryError(f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {dtype_backend!r}")
+    names = [one.name for one in query.measures]
+    levels = [name for name in answer.table.column_names if name not in names]
+    keys, order = _ordered(answer.table, levels)
+    measures = answer.table.select(names)
+    if order is not None:
+        measures = measures.take(order)
+    if dtype_backend is None:
+        frame = pd.DataFrame({name: measures.column(name).to_numpy() for name in names})
+    else:
+        mapper = pd.ArrowDtype if dtype_backend == "pyarrow" else _NULLABLE.get
+        frame = measures.to_pandas(types_mapper=mapper)
+    if levels:
+        frame.index = _index(levels, keys, query.zone.key, dtype_backend, categorical)
+    relative = query.time_range if isinstance(query.time_range, Relative) else None
+    meta = Meta(
+        source=source,
+        body=query.body(now)["queries"][0],
+        start=answer.start,
+        end=answer.end,
+        now=now,
+        units={one.name: one.measure.unit for one in query.measures},
+        levels=tuple(levels),
+        rows=len(frame),
+        sums=sums(frame, names),
+        last=(str(relative), relative.complete) if relative else None,
+        notes=answer.notes,
+    )
+    frame.attrs[ATTRIBUTE] = meta.to_json()
+    return frame
+
+
+_NULLABLE: dict[Any, Any] = {}
+
+
+def _nullable_types() -> None:
+    import pyarrow as pa
+
+    _NULLABLE.update({pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype(), pa.string(): pd.StringDtype()})
+
+
+_nullable_types()
+
+
+def sums(frame: pd.DataFrame, names: list[str]) -> tuple[float, ...]:
+    """Return the sum of each of the columns *names*: the fingerprint of their values."""
+    return tuple(float(frame[name].sum()) for name in names)
+
+
+def _ordered(table: pa.Table, levels: list[str]) -> tuple[list[tuple[Any, np.ndarray]], np.ndarray | None]:
+    """Return per level its sorted values and codes (-1 is missing), in row order, and that order if it is another."""
+    if not levels:
+        return [], None
+    keys = [_factorise(table.column(name)) for name in levels]
+    ranks = [np.where(codes < 0, len(values), codes) for values, codes in keys]  # missing sorts last
+    combined, size = ranks[0], len(keys[0][0]) + 1
+    for rank, (values, _) in zip(ranks[1:], keys[1:], strict=True):
+        if size * (len(values) + 1) >= 2**62:  # re-rank what has been combined so far, before it overflows
+            uniques, combined = np.unique(combined, return_inverse=True)
+            size = len(uniques)
+        combined = combined * (len(values) + 1) + rank
+        size *= len(values) + 1
+    order = None
+    if (combined[1:] <= combined[:-1]).any():
+        order = np.argsort(combined, kind="stable")
+        combined = combined[order]
+        keys = [(values, codes[order]) for values, codes in keys]
+        twice = np.flatnonzero(combined[1:] == combined[:-1])
+        if len(twice):
+            row = [f"{name} {table.column(name)[int(order[twice[0]])].as_py()!s}" for name in levels]
+            raise ResponseError(f"two rows stand for the same group: {', '.join(row)}")
+    return keys, order
+
+
+def _factorise(column: pa.ChunkedArray) -> tuple[Any, np.ndarray]:
+    """Return the sorted distinct values of *column*, as an Arrow array, and each row's position among them."""
+    import pyarrow.compute as pc
+
+    encoded = column.combine_chunks().dictionary_encode()
+    values = encoded.dictionary
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    ascending = pc.array_sort_indices(values).to_numpy()
+    position = np.empty(len(values) + 1, np.int64)
+    position[ascending] = np.arange(len(values))
+    position[-1] = -1  # where a missing value's code points
+    return values.take(ascending), position[codes]
+
+
+def _index(
+    levels: list[str],
+    keys: list[tuple[Any, np.ndarray]],
+    zone: str,
+    dtype_backend: DtypeBackend | None,
+    categorical: bool,
+) -> pd.Index:
+    values = [_level(name, key[0], zone, dtype_backend) for name, key in zip(levels, keys, strict=True)]
+    if categorical:
+        values = [v if isinstance(v, pd.DatetimeIndex) else pd.CategoricalIndex(v, name=v.name) for v in values]
+    if len(levels) == 1:
+        level, codes = values[0], keys[0][1]
+        return level.take(codes, fill_value=level._na_value) if (codes < 0).any() else level.take(codes)
+    codes = [code for _, code in keys]
+    return pd.MultiIndex(levels=values, codes=codes, names=levels, verify_integrity=False)
+
+
+def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None) -> pd.Index:
+    if name == "date":
+        instants = values.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+        return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(zone)
+    if dtype_backend == "pyarrow":
+        return pd.Index(pd.arrays.ArrowExtensionArray(values), name=name)
+    if dtype_backend == "numpy_nullable":
+        return pd.Index(pd.array(values.to_pylist(), dtype="string"), name=name)
+    return pd.Index(values.to_pylist(), dtype="str" if _IS_PANDAS_3 else object, name=name)
+
+
+def sorted_table(answer: Answer, query: Query[Any]) -> pa.Table:
+    """Return the answer's table in the order of the frame.
+
+    Raises:
+        ResponseError: A row stands twice.
+    """
+    names = {one.name for one in query.measures}
+    _, order = _ordered(answer.table, [name for name in answer.table.column_names if name not in names])
+    return answer.table if order is None else answer.table.take(order)
+
+
+def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
+    """Return a reply of ``POST /analytics``, however it was got, as the settled frame.
+
+    Args:
+        reply: Bytes or text, what ``json.loads`` makes of it, or the official SDK's result objects.
+        query: The question. With it and a single answer, names need not match. Without it, ``date``, the five group
+            columns and the API's default measure names are recognised.
+
+    Raises:
+        ResponseError: The reply breaks the contract, or holds something that only the question explains.
+
+    Examples:
+        >>> to_frame('[{"name": "q", "timeRange": {"step": "day"}, "result":'
+        ...          ' [{"date": "2026-10-01T00:00:00.000Z", "countId": "42"}]}]')
+                                   countId
+        date
+        2026-10-01 00:00:00+00:00       42
+    """
+    from vapi_frames.answer import match_replies, plain, read_reply
+    from vapi_frames.contract import parse_replies
+
+    if query is not None and not isinstance(query, Query):
+        raise QueryError(f"query must be a Query, not {type(query).__name__}")
+    replies = parse_replies(plain(reply))
+    if query is None:
+        if len(replies) != 1:
+            named = ", ".join(repr(one.name) for one in replies) or "none"
+            raise ResponseError(f"the reply holds {len(replies)} answers ({named}); pass query= to pick one")
+        query = _infer(replies[0])
+        dated = any("date" in row for row in replies[0].result)
+        answer = read_reply(replies[0], query, None, dated=dated or query.time_step is not None)
+        return build(answer, query, source="reply", now=None)
+    now = query.asker.now() if isinstance(query.time_range, Relative) and query.asker else None
+    [place] = match_replies(replies, [query.body(now)["queries"][0]["name"]])
+    answer = read_reply(replies[place], query, now, place=place)
+    return build(answer, query, source="reply", now=now)
+
+
+def _infer(reply: AnalyticsQueryResult) -> Query[Any]:
+    """Return the question that the keys of a reply's rows tell of."""
+    known = {one.name: one for one in MEASURES}
+    keys = list(dict.fromkeys(key for row in reply.result if isinstance(row, dict) for key in row))
+    query: Query[Any] = Query(table="call")
+    for key in keys:
+        if key in known:
+            one = known[key]
+            table = "subscription" if one.column in SUBSCRIPTION_COLUMNS else "call"
+            query = replace(query, table=table)._measure(one.operation, (one.column,), None)
+        elif key in GROUP_COLUMNS:
+            query = query.by(key)  # type: ignore[arg-type]  # it is one of the literals
+        elif key != "date":
+            raise ResponseError(f"only the question says what {key!r} is: pass query=", path="$[0].result[0]")
+    if not query.asked:
+        raise ResponseError("no row says which measures were asked for: pass query=", path="$[0].result")
+    span = reply.time_range
+    if span.step in STEPS:
+        query = replace(query, time_step=span.step)
+    if span.timezone:
+        query = query.tz(span.timezone)
+    return query

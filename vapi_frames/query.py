@@ -1,0 +1,430 @@
+"""The question: a frozen value whose verbs return a new one, and which compiles to the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
+
+from vapi_frames import lint, timegrid, timerange, wire
+from vapi_frames.errors import MissingExtraError, QueryError, require, suggest
+from vapi_frames.vocabulary import (
+    COLUMNS,
+    GROUP_COLUMNS,
+    KEY_LIMIT,
+    NAME_LIMIT,
+    OPERATIONS,
+    SPOKEN_COLUMNS,
+    SPOKEN_GROUPS,
+    SPOKEN_OPERATIONS,
+    SPOKEN_STEPS,
+    STEPS,
+    TABLES,
+    Column,
+    GroupColumn,
+    Operation,
+    Step,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from zoneinfo import ZoneInfo
+
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from vapi_frames.contract import AnalyticsQueryDTO
+    from vapi_frames.timerange import Instants, TimeRange
+
+__all__ = ["Asker", "Query"]
+
+C = TypeVar("C", bound=str)
+DtypeBackend = Literal["numpy_nullable", "pyarrow"]
+
+
+class Asker(Protocol):
+    """Whom a query asks; what `vapi_frames.connect` and its siblings return."""
+
+    def now(self) -> datetime:
+        """Return the clock by which relative ranges resolve."""
+
+    def fetch(
+        self, *queries: Query[Any], dtype_backend: DtypeBackend | None = None, categorical: bool = False
+    ) -> dict[str, pd.DataFrame]:
+        """Answer the queries as frames, by name."""
+
+    def to_arrow(self, query: Query[Any]) -> pa.Table:
+        """Answer one query as an Arrow table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Query(Generic[C]):
+    """A question about calls or the subscription; every verb returns a new one and asks nobody.
+
+    Start one with ``vq.call()`` or ``vq.subscription()``. The order of verbs never matters, except that measures and
+    groups keep theirs; measures and groups add up, everything else replaces.
+
+    Examples:
+        >>> from vapi_frames import vq
+        >>> q = vq.call().sum("cost").by("assistantId").step("day").during("2026-10")
+        >>> q
+        vq.call().sum("cost").by("assistantId").step("day").between("2026-10-01", "2026-11-01")
+        >>> q.body()["queries"][0]["timeRange"]
+        {'step': 'day', 'start': '2026-10-01T00:00:00Z', 'end': '2026-11-01T00:00:00Z'}
+    """
+
+    table: Table
+    asked: tuple[wire.Aggregation, ...] = ()
+    groups: tuple[GroupColumn, ...] = ()
+    variables: tuple[str, ...] = ()
+    time_step: Step | None = None
+    time_range: TimeRange | None = None
+    timezone: str | None = None
+    title: str | None = None
+    counted: bool = False
+    asker: Asker | None = None
+
+    def __post_init__(self) -> None:
+        require(self.table, TABLES, "table")
+
+    # --- measures -----------------------------------------------------------------------------------------------
+
+    def sum(self, *columns: C, alias: str | None = None) -> Query[C]:
+        """Add the sum of each of *columns*, in the column's unit, as float64."""
+        return self._measure("sum", columns, alias)
+
+    def avg(self, *columns: C, alias: str | None = None) -> Query[C]:
+        """Add the mean of each of *columns* over the calls that have a value, in the column's unit, as float64."""
+        return self._measure("avg", columns, alias)
+
+    mean = avg
+
+    def count(self, *columns: C, alias: str | None = None) -> Query[C]:
+        """Add the number of calls that have a value in each of *columns*, as int64; without columns, of all calls."""
+        return self._measure("count", columns or cast("tuple[C, ...]", ("id",)), alias)
+
+    def min(self, *columns: C, alias: str | None = None) -> Query[C]:
+        """Add the least value of each of *columns*, in the column's unit, as float64."""
+        return self._measure("min", columns, alias)
+
+    def max(self, *columns: C, alias: str | None = None) -> Query[C]:
+        """Add the greatest value of each of *columns*, in the column's unit, as float64."""
+        return self._measure("max", columns, alias)
+
+    def history(self, *columns: C, alias: str | None = None) -> Query[C]:
+        """Add the history of each of *columns*; only that of ``concurrency`` has a known meaning."""
+        return self._measure("history", columns, alias)
+
+    def agg(self, **named: tuple[C, str]) -> Query[C]:
+        """Add named measures as pandas does: ``agg(spend=("cost", "sum"))``.
+
+        Raises:
+            QueryError: A value is not a pair of column and operation.
+        """
+        query = self
+        for alias, pair in named.items():
+            if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004
+                raise QueryError(f'{alias}={pair!r} is not a pair (column, operation); e.g. {alias}=("cost", "sum")')
+            column, word = pair
+            operation = "avg" if word == "mean" else word
+            require(operation, OPERATIONS, "operation", also=SPOKEN_OPERATIONS)
+            query = query._measure(cast("Operation", operation), (column,), alias)
+        return query
+
+    def with_counts(self) -> Query[C]:
+        """Add, beside each average, the count of the same column: what averages need to re-aggregate exactly."""
+        return replace(self, counted=True)
+
+    def _measure(self, operation: Operation, columns: tuple[C, ...], alias: str | None) -> Query[C]:
+        if not columns:
+            raise QueryError(f'{operation}() needs a column, e.g. {operation}("cost"); columns: {", ".join(COLUMNS)}')
+        if alias is not None:
+            if len(columns) > 1:
+                raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; give each its own verb")
+            _check_text(alias, "alias", None)
+        added: list[wire.Aggregation] = []
+        for column in columns:
+            require(column, COLUMNS, "column", also=SPOKEN_COLUMNS)
+            one = wire.Aggregation(operation, cast("Column", column), alias)
+            _check_new(one, (*self.asked, *added))
+            added.append(one)
+        return replace(self, asked=(*self.asked, *added))
+
+    # --- groups -------------------------------------------------------------------------------------------------
+
+    def by(self, *columns: GroupColumn) -> Query[C]:
+        """Group by *columns*; they become index levels under the API's own names, in this order."""
+        for position, column in enumerate(columns):
+            require(
+                column, GROUP_COLUMNS, "group column", also=SPOKEN_GROUPS,
+                hint="For a variable of the calls use .by_variable(key).",
+            )  # fmt: skip
+            if column in self.groups or column in columns[:position]:
+                raise QueryError(f"{column!r} is already grouped by; name each group once")
+        return replace(self, groups=self.groups + columns) if columns else self
+
+    def by_variable(self, *keys: str) -> Query[C]:
+        """Group by variables of the calls; they become index levels named by their *keys*, after the groups.
+
+        A key that equals a column or an alias becomes the level ``variable.<key>``.
+        """
+        for position, key in enumerate(keys):
+            _check_text(key, "variable key", KEY_LIMIT)
+            if key in self.variables or key in keys[:position]:
+                raise QueryError(f"variable {key!r} is already grouped by; name each once")
+        return replace(self, variables=self.variables + keys) if keys else self
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def step(self, step: Step) -> Query[C]:
+        """Split the range into buckets of one *step* of the calendar; they become the index level ``date``."""
+        require(step, STEPS, "step", also=SPOKEN_STEPS)
+        return replace(self, time_step=step)
+
+    def between(self, start: object, end: object) -> Query[C]:
+        """Ask for the half-open range [start, end).
+
+        Args:
+            start: A date, datetime, ``pandas.Timestamp`` or ISO text; naive ones are wall clock in the zone of
+                `tz`. ``None`` leaves the contract's default: 7 days ago.
+            end: The same, exclusive; ``None`` leaves the contract's default: now.
+        """
+        low = None if start is None else timerange.moment(start, "start")
+        high = None if end is None else timerange.moment(end, "end")
+        if low is None and high is None:
+            raise QueryError("between(None, None) asks for no range; leave the verb out for the last seven days")
+        if type(low) is type(high) and _order(low) >= _order(high):
+            raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")
+        return replace(self, time_range=timerange.Absolute(low, high))
+
+    def during(self, period: object) -> Query[C]:
+        """Ask for a calendar period: ``"2026"``, ``"2026Q4"``, ``"2026-10"``, ``"2026-W41"`` or ``"2026-10-05"``."""
+        return replace(self, time_range=timerange.during(period))
+
+    def since(self, start: object) -> Query[C]:
+        """Ask for everything from *start* until now."""
+        return self.between(timerange.moment(start, "start"), None)
+
+    def last(self, span: str, *, complete: bool = False) -> Query[C]:
+        """Ask for the *span* before now: ``90s 15min 12h 30d 4w 3mo 1y``; days and longer are calendar units.
+
+        Args:
+            span: How much.
+            complete: Only whole buckets of the step (of the unit, without a step), so that none is partial.
+        """
+        return replace(self, time_range=timerange.last(span, complete))
+
+    def tz(self, name: str) -> Query[C]:
+        """Read naive times, and cut buckets, on the calendar of the IANA zone *name*."""
+        return replace(self, timezone=timegrid.zone(name).key)
+
+    def named(self, name: str) -> Query[C]:
+        """Name the query: the key of its frame where several are fetched; at most 40 characters."""
+        _check_text(name, "name", NAME_LIMIT)
+        return replace(self, title=name)
+
+    # --- what it asks for ---------------------------------------------------------------------------------------
+
+    @property
+    def measures(self) -> tuple[wire.Aggregation, ...]:
+        """The measures, in the order of the frame's columns."""
+        if not self.counted:
+            return self.asked
+        counts = {a.column for a in self.asked if a.operation == "count"}
+        found: list[wire.Aggregation] = []
+        for one in self.asked:
+            found.append(one)
+            if one.operation == "avg" and one.column not in counts:
+                counts.add(one.column)
+                found.append(wire.Aggregation("count", one.column))
+        return tuple(found)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The names of the frame's index levels: ``date``, the groups, the variables."""
+        taken = {"date", *GROUP_COLUMNS, *COLUMNS, *(one.name for one in self.measures)}
+        variables = (f"variable.{key}" if key in taken else key for key in self.variables)
+        return (*(("date",) if self.time_step else ()), *self.groups, *variables)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of its calendar; UTC unless said."""
+        return timegrid.zone(self.timezone or "UTC")
+
+    def instants(self, now: datetime | None = None) -> Instants:
+        """Return the asked range in UTC; a side that was not asked for is ``None``.
+
+        Raises:
+            QueryError: The range is empty, or relative and nothing says what time it is.
+        """
+        if self.time_range is None:
+            return None, None
+        if isinstance(self.time_range, timerange.Absolute):
+            return self.time_range.resolve(self.zone)
+        return self.time_range.resolve(self._now(now), self.zone, self.time_step)
+
+    def _now(self, now: datetime | None) -> datetime:
+        if now is not None:
+            given = timerange.moment(now, "now")
+            if isinstance(given, str):
+                raise QueryError(f"now={now!r} has no zone; give an aware datetime or text with an offset")
+            return given
+        if self.asker is None:
+            raise QueryError("the range is relative and the query is bound to no source: pass now=, or ask through one")
+        return self.asker.now()
+
+    def body(self, now: datetime | None = None) -> dict[str, Any]:
+        """Return exactly what goes on the wire, ``{"queries": [...]}``; no network.
+
+        Args:
+            now: What a relative range is relative to; the clock of the source by default.
+
+        Raises:
+            QueryError: There is nothing asked, or the range is empty.
+        """
+        return {"queries": [wire.compile_query(self, now)]}
+
+    def dto(self, now: datetime | None = None) -> AnalyticsQueryDTO:
+        """Return the body as a validated model."""
+        from vapi_frames.contract import AnalyticsQueryDTO
+
+        return AnalyticsQueryDTO.model_validate(self.body(now))
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any] | str | bytes, name: str | None = None) -> Query[str]:
+        """Read a query from the body of a request; ``from_body(q.body(now)).body() == q.body(now)``.
+
+        Args:
+            body: ``{"queries": [...]}``, one of its queries, or the JSON text of either.
+            name: Which query, where there are several.
+
+        Raises:
+            QueryError: The contract forbids it, or *name* does not pick exactly one.
+        """
+        one = wire.read_query(body, name)
+        query: Query[str] = Query(table=one.table)
+        for wanted in one.operations:
+            default = wire.Aggregation(wanted.operation, wanted.column)
+            alias = None if wanted.alias in (None, default.wire) else wanted.alias
+            query = query._measure(wanted.operation, (wanted.column,), alias)
+        query = query.by(*one.group_by or ()).by_variable(*(v.key for v in one.group_by_variable_value or ()))
+        span = one.time_range
+        if span and span.step:
+            query = query.step(span.step)
+        if span and span.timezone:
+            query = query.tz(span.timezone)
+        if span and (span.start or span.end):
+            query = query.between(span.start, span.end)
+        return query if wire.compile_query(query, None)["name"] == one.name else query.named(one.name)
+
+    def lint(self, now: datetime | None = None) -> list[lint.Finding]:
+        """Return what looks wrong: errors that the contract forbids, and warnings. Ids are stable."""
+        if now is None and self.asker is not None:
+            now = self.asker.now()
+        return lint.findings(self, now)
+
+    def explain(self, now: datetime | None = None) -> lint.Plan:
+        """Return the plan: the question in words, whom it asks, the resolved range, buckets and findings."""
+        if now is None and self.asker is not None:
+            now = self.asker.now()
+        return lint.plan(self, now)
+
+    def curl(self, now: datetime | None = None) -> str:
+        """Return a shell command that asks the API; the key stays ``$VAPI_API_KEY``."""
+        return wire.curl(self.body(now))
+
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    def fetch(self, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False) -> pd.DataFrame:
+        """Ask, and return the answer as a typed frame.
+
+        Args:
+            dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
+            categorical: Group levels as categories of the values seen.
+
+        Returns:
+            One row per group and bucket that the source has, sorted. Index: ``date`` (``datetime64[us, zone]``) with
+            a step, then groups, then variables; one key gives a plain index, none a single row. Columns: the
+            measures in the order asked; counts int64, all else float64. Units and range: ``df.vapi``.
+
+        Raises:
+            QueryError: The question is wrong.
+            SourceError: Nobody answered.
+            ResponseError: The answer breaks the contract.
+        """
+        frames = self._bound().fetch(self, dtype_backend=dtype_backend, categorical=categorical)
+        return next(iter(frames.values()))
+
+    def to_arrow(self) -> pa.Table:
+        """Ask, and return the answer as an Arrow table: the index levels, then the measures; sorted."""
+        return self._bound().to_arrow(self)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Ask, and return the answer as a polars frame: the index levels, then the measures; sorted."""
+        try:
+            import polars as pl
+        except ImportError:
+            raise MissingExtraError("polars", "polars", "to_polars()") from None
+        return cast("pl.DataFrame", pl.from_arrow(self.to_arrow()))
+
+    def _bound(self) -> Asker:
+        if self.asker is None:
+            raise QueryError("the query is bound to no source; ask one: vq.fetch(query), or vf.local(calls).fetch(query)")
+        return self.asker
+
+    # --- a value ------------------------------------------------------------------------------------------------
+
+    def _key(self) -> tuple[Any, ...]:
+        return (
+            self.table, self.measures, self.groups, self.variables,
+            self.time_step, self.time_range, self.timezone, self.title,
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Query) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whom it asks may hold a connection or a key, and stays behind.
+        return _restore, (self.table, self.asked, *self._key()[2:], self.counted)
+
+    def __repr__(self) -> str:
+        return wire.code(self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            other = {"groupby": "by", "group_by": "by", "average": "avg", "total": "sum", "size": "count"}
+            verbs = [word for word in dir(type(self)) if not word.startswith("_")]
+            near = suggest(name, verbs, also=other) if not name.startswith("_") else []
+            hint = f"; did you mean .{near[0]}()?" if near else ""
+            raise AttributeError(f"a Query has no {name!r}{hint}", name=name, obj=self)
+
+
+def _restore(table: Table, asked: tuple[wire.Aggregation, ...], *rest: Any) -> Query[Any]:
+    names = ("groups", "variables", "time_step", "time_range", "timezone", "title", "counted")
+    return Query(table=table, asked=asked, **dict(zip(names, rest, strict=True)))
+
+
+def _order(value: timerange.Moment | None) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else cast("datetime", value)
+
+
+def _check_text(value: object, what: str, limit: int | None) -> None:
+    if not isinstance(value, str) or not value:
+        raise QueryError(f"{what} must be text of at least one character, not {value!r}")
+    if limit is not None and len(value) > limit:
+        raise QueryError(f"{what} {value!r} has {len(value)} characters; the contract allows {limit}")
+
+
+def _check_new(one: wire.Aggregation, asked: tuple[wire.Aggregation, ...]) -> None:
+    if one in asked:
+        raise QueryError(f'{one.operation}("{one.column}") is already asked for; name each measure once')
+    if any(one.name == other.name for other in asked):
+        raise QueryError(f"two measures are named {one.name!r}; give one of them another alias")
+    if one.name in ("date", *GROUP_COLUMNS):
+        raise QueryError(f"alias {one.name!r} is the name of an index level; choose another")

@@ -1,0 +1,230 @@
+"""Answers from call records on this machine, by one SELECT in an embedded DuckDB."""
+
+from __future__ import annotations
+
+import glob
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from vapi_frames import timegrid
+from vapi_frames.answer import Answer, schema
+from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
+from vapi_frames.sources.records import columns_for, flatten, roots
+from vapi_frames.sources.sql import bucket_label, check_answerable, literal, quote, select
+from vapi_frames.timerange import effective, iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyConnection, DuckDBPyType
+
+    from vapi_frames.query import Query
+    from vapi_frames.sources.sql import Columns
+
+__all__ = ["CallsSource"]
+
+_FIRST = datetime(1970, 1, 2, tzinfo=UTC)  # one day on, so that no wall clock reads before 1970
+
+
+class _Span(NamedTuple):
+    """What a look at all records' creation times tells."""
+
+    calls: int
+    first: datetime | None
+    last: datetime | None
+
+
+class CallsSource:
+    """Call records as a source.
+
+    Args:
+        calls: A DataFrame or Arrow table of call records, a list of call JSON, or Parquet: a path, a glob, or
+            several. A DataFrame and files are read at every question, so a change shows in the next answer.
+        now: Its clock; the wall clock by default.
+
+    Raises:
+        RecordsError: *calls* is none of these, or no file matches.
+        MissingExtraError: DuckDB is not installed.
+    """
+
+    kind = "calls"
+
+    def __init__(self, calls: Any, *, now: datetime | None = None) -> None:
+        try:
+            import duckdb
+        except ImportError:
+            raise MissingExtraError("local", "duckdb", "answering from call records") from None
+        self._duckdb = duckdb
+        self._now = now
+        self._lock = threading.Lock()
+        self._frame: Any = None
+        self._table: pa.Table | None = None
+        self._patterns: list[str] = []
+        self._span: tuple[object, _Span] | None = None
+        self._said_duration = False
+        if isinstance(calls, pa.Table):
+            self._table = calls
+        elif hasattr(calls, "to_parquet") and hasattr(calls, "columns"):
+            self._frame = calls
+        elif isinstance(calls, str | os.PathLike):
+            self._patterns = [os.fspath(calls)]
+        elif isinstance(calls, Sequence) and calls and all(isinstance(one, str | os.PathLike) for one in calls):
+            self._patterns = [os.fspath(one) for one in calls]
+        elif isinstance(calls, Sequence) and not isinstance(calls, bytes):
+            self._table = flatten(calls)
+        else:
+            raise RecordsError(
+                f"cannot read call records from {type(calls).__name__}; give a DataFrame, an Arrow table, a list of "
+                "call JSON, or the path of Parquet files"
+            )
+        self._files()
+        self._connection = self._connect()
+
+    def now(self) -> datetime:
+        """Return its clock."""
+        return self._now or datetime.now(UTC)
+
+    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
+        """Answer *queries*, in order, as of *now*."""
+        for query in queries:
+            check_answerable(query)
+        return [self._answer(query, now) for query in queries]
+
+    def _answer(self, query: Query[Any], now: datetime) -> Answer:
+        start, end = effective(query.instants(now), now)
+        with self._relation(query) as (connection, relation, types):
+            columns = columns_for(query, types)
+            if "duration" in types and "duration" in columns.values and not self._said_duration:
+                self._said_duration = True
+                warn("the records' own 'duration' is not used: minutes are endedAt - startedAt", RecordsWarning)
+            span = self._look(connection, relation, columns)
+            result = connection.sql(select(query, columns, relation, start, end)).to_arrow_table()
+        if not len(result) or (not query.levels and not span.calls):
+            self._warn_empty(span, start, end)
+        return Answer(_typed(result, query), start, end)
+
+    @contextmanager
+    def _relation(self, query: Query[Any]) -> Iterator[tuple[DuckDBPyConnection, str, dict[str, DuckDBPyType]]]:
+        """Yield a cursor, the text of the relation, and the types of its columns."""
+        with self._lock:
+            connection = self._connection.cursor()
+        try:
+            if self._patterns:
+                paths = ", ".join(literal(path) for path in self._files())
+                relation = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+            else:
+                relation = "calls"
+                connection.register(relation, self._columns(query))
+            described = connection.sql(f"SELECT * FROM {relation} LIMIT 0")
+            yield connection, relation, dict(zip(described.columns, described.types, strict=True))
+        except self._duckdb.ConversionException as error:
+            raise RecordsError(f"a value of the call records cannot be read: {_first_line(error)}") from error
+        except self._duckdb.Error as error:
+            raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
+        finally:
+            connection.close()
+
+    def _columns(self, query: Query[Any]) -> pa.Table:
+        """Return the columns that *query* may use as an Arrow table; every other column as nulls, to be named."""
+        if self._table is not None:
+            return self._table
+        names = [name for name in self._frame.columns if isinstance(name, str)]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise RecordsError(f"the frame has two columns named {twice!r}", column=twice)
+        used = roots(query, names)
+        try:
+            table = pa.Table.from_pandas(self._frame[used], preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise RecordsError(f"a column of the frame holds mixed values: {_first_line(error)}") from error
+        for name in names:
+            if name not in used:
+                table = table.append_column(name, pa.nulls(len(table)))
+        return table
+
+    def _files(self) -> list[str]:
+        found: list[str] = []
+        for pattern in self._patterns:
+            if Path(pattern).is_dir():
+                pattern = os.path.join(pattern, "*.parquet")  # noqa: PLW2901
+            matched = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+            matched = [path for path in matched if Path(path).is_file()]
+            if not matched:
+                raise RecordsError(f"no file matches {pattern!r} in {Path.cwd()}", file=pattern)
+            found += matched
+        for path in found:
+            if path.endswith((".json", ".jsonl", ".csv")):
+                raise RecordsError(
+                    f"{path!r} is not Parquet; pass what json.load makes of it, or a DataFrame", file=path
+                )
+        return found
+
+    def _look(self, connection: DuckDBPyConnection, relation: str, columns: Columns) -> _Span:
+        """Look at all creation times: each must be there, and after 1970. Again only where the records changed."""
+        state: object = None
+        if self._table is not None:
+            state = "table"
+        elif self._patterns:
+            state = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in self._files()]  # noqa: PTH116
+        if self._span is not None and state is not None and self._span[0] == state:
+            return self._span[1]
+        at = columns.created
+        [row] = connection.sql(
+            f"SELECT count(*), count({at}), epoch_us(min({at})), epoch_us(max({at})) FROM {relation}"  # noqa: S608
+        ).fetchall()
+        calls, dated, first, last = row
+        if dated < calls:
+            raise RecordsError(f"{calls - dated} of {calls} calls have no createdAt", column="createdAt")
+        begin, end = (None if at is None else timegrid.from_seconds(0) + at * _MICROSECOND for at in (first, last))
+        if begin is not None and begin < _FIRST:
+            raise RecordsError(f"a call was created at {iso(begin)}, before 1970-01-02", column="createdAt")
+        span = _Span(calls, begin, end)
+        self._span = (state, span)
+        return span
+
+    def _warn_empty(self, span: _Span, start: datetime, end: datetime) -> None:
+        held = f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}" if span.first and span.last else "there are none at all"
+        warn(f"no call was created in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
+
+    def _connect(self) -> DuckDBPyConnection:
+        connection = self._duckdb.connect(
+            ":memory:",
+            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
+        )
+        # A timestamp without a zone is UTC on the API, so it must not take this machine's.
+        connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
+        return connection
+
+    def __repr__(self) -> str:
+        if self._patterns:
+            return f"calls in {', '.join(self._patterns)}"
+        return f"{len(self._frame if self._table is None else self._table):,} calls in memory"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a source of call records holds a connection and cannot be pickled; pickle the records")
+
+
+_MICROSECOND = datetime.resolution
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _typed(result: pa.Table, query: Query[Any]) -> pa.Table:
+    """Return the engine's result under the frame's names and in the contract's types."""
+    wanted = schema(query)
+    columns = dict(zip(wanted.names, result.columns, strict=True))
+    if query.time_step:
+        encoded = columns["date"].combine_chunks().dictionary_encode()
+        micros = [bucket_label(v, query.time_step, query.zone) * 1_000_000 for v in encoded.dictionary.to_pylist()]
+        dates = pa.array(micros, pa.int64()).cast(wanted.field("date").type)
+        columns["date"] = dates.take(encoded.indices)
+    return pa.table([column.cast(wanted.field(name).type) for name, column in columns.items()], schema=wanted)

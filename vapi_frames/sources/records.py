@@ -1,0 +1,267 @@
+"""Call records: which of their columns holds what a question uses, and nested call JSON as flat columns.
+
+Facts about a record are those of the API's own ``GET /call``: there is no ``duration`` (it is ``endedAt`` minus
+``startedAt``), ``costBreakdown.transcriber`` answers to ``stt``, ``costBreakdown.analysisBreakdown`` to
+``analysisCostBreakdown``, and variables lie in ``artifact.variableValues``, else in ``assistantOverrides``.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames.errors import RecordsError, suggest
+from vapi_frames.sources.sql import Columns, literal, quote
+from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyType
+
+    from vapi_frames.query import Query
+
+__all__ = ["columns_for", "flatten", "roots"]
+
+_ELSEWHERE = {
+    "costBreakdown.transcriber": ("costBreakdown.transcriber", "costBreakdown.stt"),
+    "costBreakdown.analysisBreakdown.summary": (
+        "costBreakdown.analysisBreakdown.summary",
+        "costBreakdown.analysisCostBreakdown.summary",
+    ),
+}
+_TIMES = ("createdAt", "startedAt", "endedAt")
+# A record of the API leaves these out where they do not apply; absent from every record, they are missing everywhere.
+_OPTIONAL = (*GROUP_COLUMNS, "startedAt", "endedAt")
+_NUMBERS = tuple(column for column in CALL_COLUMNS if column not in ("id", "duration"))
+_NUMERIC = {
+    "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint",
+    "float", "double", "decimal",
+}  # fmt: skip
+_TEXTUAL = {"varchar", "enum", "uuid"}
+
+
+def _paths(word: str) -> tuple[str, ...]:
+    return _ELSEWHERE.get(word, (word,))
+
+
+def _variable_paths(key: str) -> tuple[str, ...]:
+    roots_ = ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues")
+    return tuple(f"{root}.{key}" for root in roots_)
+
+
+def _used(query: Query[Any]) -> list[str]:
+    """Return the record columns that *query* uses."""
+    used = ["createdAt", *query.groups]
+    for one in query.measures:
+        used += ["startedAt", "endedAt"] if one.column == "duration" else [one.column]
+    return list(dict.fromkeys(used))
+
+
+def roots(query: Query[Any], names: Iterable[str]) -> list[str]:
+    """Return which of the records' columns, called *names*, may hold something that *query* uses."""
+    paths = [path for word in _used(query) for path in _paths(word)]
+    paths += [path for key in query.variables for path in _variable_paths(key)]
+    return [name for name in names if any(path == name or path.startswith(f"{name}.") for path in paths)]
+
+
+def columns_for(query: Query[Any], types: Mapping[str, DuckDBPyType]) -> Columns:
+    """Return how records with columns of *types* hold what *query* uses.
+
+    Raises:
+        RecordsError: A column that the query uses is missing or of a type that cannot be it.
+    """
+    created = _time("createdAt", types)
+    values = {}
+    for one in query.measures:
+        if one.column == "duration":
+            values["duration"] = _duration(types)
+        elif one.column == "id":
+            values["id"] = _find("id", _paths("id"), types)[0]
+        else:
+            values[one.column] = _number(one.column, types)
+    return Columns(
+        created=created,
+        epoch=f"epoch_us({created}) // 1000000",
+        groups={name: _text(name, _paths(name), types) for name in query.groups},
+        variables={key: _text(key, _variable_paths(key), types, kind="variable") for key in query.variables},
+        values=values,
+    )
+
+
+def _find(
+    word: str, paths: Sequence[str], types: Mapping[str, DuckDBPyType], *, kind: str = "column"
+) -> tuple[str, str]:
+    """Return the expression that holds *word*, and the name of its type."""
+    found = [place for path in paths for place in _places(path, types)]
+    if found:
+        # A record may keep it in one place and its neighbour in another; the first that has a value counts.
+        expression = found[0][0] if len(found) == 1 else f"coalesce({', '.join(place for place, _ in found)})"
+        return expression, found[0][1]
+    names = list(types)
+    near = suggest(word, [name.removeprefix("variableValues.") for name in names])
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
+    raise RecordsError(
+        f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {shown}", column=word
+    )
+
+
+def _places(path: str, types: Mapping[str, DuckDBPyType]) -> list[tuple[str, str]]:
+    """Return the expressions under which *path* can be reached: as a flat column, or inside structs and maps."""
+    parts = path.split(".")
+    for cut in range(len(parts), 0, -1):
+        root = ".".join(parts[:cut])
+        if root in types:
+            place = _inside(quote(root), types[root], parts[cut:])
+            if place is not None:
+                return [place]
+    return []
+
+
+def _inside(expression: str, type_: DuckDBPyType, parts: list[str]) -> tuple[str, str] | None:
+    if not parts:
+        return expression, type_.id
+    if type_.id == "map":
+        return f"{expression}[{literal('.'.join(parts))}]", type_.children[1][1].id
+    if type_.id != "struct":
+        return None
+    children = dict(type_.children)
+    for cut in range(len(parts), 0, -1):  # a key may hold dots itself
+        name = ".".join(parts[:cut])
+        if name in children:
+            return _inside(f"struct_extract({expression}, {literal(name)})", children[name], parts[cut:])
+    return None
+
+
+def _wrong(word: str, type_: str, wanted: str) -> RecordsError:
+    return RecordsError(f"column {word!r} of the call records is {type_}, not {wanted}", column=word)
+
+
+def _time(word: str, types: Mapping[str, DuckDBPyType]) -> str:
+    """Return a timestamp with time zone; one without is UTC, as the session's zone is."""
+    expression, type_ = _find(word, _paths(word), types)
+    if type_ == "timestamp with time zone":
+        return expression
+    if type_.startswith("timestamp") or type_ in ("varchar", "sqlnull"):
+        return f"CAST({expression} AS TIMESTAMPTZ)"
+    raise _wrong(word, type_, "a timestamp or ISO 8601 text")
+
+
+def _duration(types: Mapping[str, DuckDBPyType]) -> str:
+    try:
+        started, ended = _time("startedAt", types), _time("endedAt", types)
+    except RecordsError as error:
+        if "duration" not in types:
+            raise
+        raise RecordsError(
+            f"{error}. Their own 'duration' is not used, because nothing says its unit; minutes are endedAt - startedAt",
+            column=error.column,
+        ) from None
+    return f"(epoch_us({ended}) - epoch_us({started})) / 60000000.0::DOUBLE"
+
+
+def _number(word: str, types: Mapping[str, DuckDBPyType]) -> str:
+    expression, type_ = _find(word, _paths(word), types)
+    if type_ in ("double", "float"):
+        # A NaN in records means missing, and would make every sum it touches one.
+        return f"nullif({expression}, 'nan')" if type_ == "double" else f"nullif(CAST({expression} AS DOUBLE), 'nan')"
+    if type_ in _NUMERIC or type_ == "sqlnull":
+        return f"CAST({expression} AS DOUBLE)"
+    raise _wrong(word, type_, "a number")
+
+
+def _text(word: str, paths: Sequence[str], types: Mapping[str, DuckDBPyType], *, kind: str = "column") -> str:
+    expression, type_ = _find(word, paths, types, kind=kind)
+    if type_ == "varchar":
+        return expression
+    if type_ in _TEXTUAL or type_ in _NUMERIC or type_ in ("boolean", "sqlnull"):
+        return f"CAST({expression} AS VARCHAR)"
+    raise _wrong(word, type_, "text")
+
+
+# --- nested call JSON -------------------------------------------------------------------------------------------
+
+
+def flatten(calls: Sequence[Any]) -> pa.Table:
+    """Return nested call JSON as a table of flat columns, one column a variable.
+
+    Raises:
+        RecordsError: A record is no object, or holds a value of the wrong kind; it is named by its position.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, list[Any]] = {}
+    seen: set[str] = set()
+    for position, call in enumerate(calls):
+        if not isinstance(call, dict):
+            raise RecordsError(f"call {position + 1} is {type(call).__name__}, not an object", line=position + 1)
+        for name, value in _flat(call, position + 1, seen):
+            column = columns.setdefault(name, [])
+            column.extend([None] * (position - len(column)))
+            column.append(value)
+    for name in _OPTIONAL if calls else (*_OPTIONAL, *_TIMES, *_NUMBERS, "id"):
+        seen.add(name)
+        columns.setdefault(name, [])
+    arrays = {}
+    for name, values in columns.items():
+        type_ = pa.timestamp("us", "UTC") if name in _TIMES else pa.float64() if name in _NUMBERS else pa.string()
+        arrays[name] = pa.array(values + [None] * (len(calls) - len(values)), type_)
+    return pa.table(arrays)
+
+
+def _flat(call: dict[str, Any], line: int, seen: set[str]) -> Iterable[tuple[str, Any]]:
+    for word in ("id", *GROUP_COLUMNS, *_TIMES, *_NUMBERS):
+        for path in _paths(word):
+            is_there, value = _dig(call, path)
+            if is_there:
+                yield word, _read(word, value, line)
+                break
+    if "duration" in call:
+        yield "duration", json.dumps(call["duration"])
+    for root in ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues"):
+        is_there, variables = _dig(call, root)
+        if is_there and isinstance(variables, dict) and variables:
+            for key, value in variables.items():
+                text = value if value is None or isinstance(value, str) else json.dumps(value)
+                yield f"variableValues.{key}", text
+            break
+
+
+def _dig(call: dict[str, Any], path: str) -> tuple[bool, Any]:
+    if path in call:
+        return True, call[path]
+    value: Any = call
+    for part in path.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return False, None
+        value = value[part]
+    return True, value
+
+
+def _read(word: str, value: Any, line: int) -> Any:
+    if value is None:
+        return None
+    if word in _NUMBERS:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        wanted = "a number"
+    elif word in _TIMES:
+        moment = value
+        if isinstance(value, str):
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                moment = None
+        if isinstance(moment, datetime):
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        wanted = "an ISO 8601 date-time"
+    else:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool | int | float):
+            return json.dumps(value)
+        wanted = "text"
+    raise RecordsError(f"call {line}: {word} is {value!r}, not {wanted}", line=line, column=word)

@@ -1,0 +1,162 @@
+"""A query in its other forms: the contract's body and back, code that can be pasted, a shell command."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames.errors import QueryError
+from vapi_frames.timerange import Absolute, iso
+from vapi_frames.vocabulary import BASE_URL, NAME_LIMIT, Column, Measure, Operation, default_name, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from vapi_frames.contract import AnalyticsQuery
+    from vapi_frames.query import Query
+    from vapi_frames.timerange import Moment
+
+__all__ = ["Aggregation", "code", "compile_query", "curl", "read_query"]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """One measure as it was asked for.
+
+    Attributes:
+        operation: The contract's operation.
+        column: The contract's column.
+        alias: The name it was given, ``None`` for the API's own.
+    """
+
+    operation: Operation
+    column: Column
+    alias: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its column on the frame."""
+        return self.alias or default_name(self.operation, self.column)
+
+    @property
+    def wire(self) -> str:
+        """The alias on the wire: the name, shortened where it is longer than the contract allows."""
+        name = self.name
+        if len(name) <= NAME_LIMIT:
+            return name
+        return f"{name[:31]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+    @property
+    def measure(self) -> Measure:
+        """What is known of it."""
+        return measure(self.operation, self.column)
+
+
+def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:
+    """Return *query* as one element of the body's ``queries``."""
+    if not query.asked:
+        raise QueryError('nothing is asked for: add a measure, e.g. .count() or .sum("cost")')
+    start, end = query.instants(now)
+    parts: dict[str, Any] = {"table": query.table, "name": query.title}
+    if query.groups:
+        parts["groupBy"] = list(query.groups)
+    if query.variables:
+        parts["groupByVariableValue"] = [{"key": key} for key in query.variables]
+    span = {
+        "step": query.time_step,
+        "start": start and iso(start),
+        "end": end and iso(end),
+        "timezone": query.timezone,
+    }
+    if any(span.values()):
+        parts["timeRange"] = {word: value for word, value in span.items() if value}
+    parts["operations"] = [
+        {"operation": one.operation, "column": one.column, "alias": one.wire} for one in query.measures
+    ]
+    if query.title is None:
+        parts["name"] = _automatic_name(parts)
+    return parts
+
+
+def _automatic_name(parts: dict[str, Any]) -> str:
+    """Name a query by what it asks and a hash of its body, so that equal questions have equal names."""
+    hashed = hashlib.sha256(json.dumps({**parts, "name": ""}, separators=(",", ":")).encode()).hexdigest()[:8]
+    words = [one["alias"] for one in parts["operations"][:2]] + parts.get("groupBy", [])
+    head = "-".join([*words, parts.get("timeRange", {}).get("step", "")]).strip("-")
+    return f"{head[: NAME_LIMIT - 9]}-{hashed}"
+
+
+def read_query(body: object, name: str | None) -> AnalyticsQuery:
+    """Return the one query of *body*, or the one called *name*."""
+    from vapi_frames.contract import parse_request
+
+    if isinstance(body, str | bytes):
+        try:
+            body = json.loads(body)
+        except ValueError as error:
+            raise QueryError(f"the body is not JSON: {error}") from None
+    if isinstance(body, dict) and "queries" not in body and "table" in body:
+        body = {"queries": [body]}
+    queries = [one for one in parse_request(body).queries if name in (None, one.name)]
+    if len(queries) != 1:
+        called = "" if name is None else f" named {name!r}"
+        raise QueryError(f"the body holds {len(queries)} queries{called}; pick exactly one of them with name=")
+    return queries[0]
+
+
+def curl(body: dict[str, Any]) -> str:
+    """Return a shell command that posts *body* to the API, with the key left in the environment."""
+    return (
+        f'curl -sS {BASE_URL}/analytics \\\n  -H "Authorization: Bearer $VAPI_API_KEY" \\\n'
+        f"  -H 'Content-Type: application/json' \\\n  --data {shlex.quote(json.dumps(body))}"
+    )
+
+
+def code(query: Query[Any]) -> str:
+    """Return the code that builds *query* from ``vq``."""
+    return f"vq.{query.table}()" + "".join(_verbs(query))
+
+
+def _verbs(query: Query[Any]) -> Iterator[str]:
+    plain: list[str] = []
+    for position, one in enumerate(query.asked):
+        if one.alias is not None:
+            yield f".{one.operation}({_text(one.column)}, alias={_text(one.alias)})"
+            continue
+        plain.append(_text(one.column))
+        after = query.asked[position + 1 : position + 2]
+        if not after or after[0].alias is not None or after[0].operation != one.operation:
+            is_all = one.operation == "count" and plain == ['"id"']
+            yield f".{one.operation}({'' if is_all else ', '.join(plain)})"
+            plain = []
+    if query.counted:
+        yield ".with_counts()"
+    if query.groups:
+        yield f".by({', '.join(map(_text, query.groups))})"
+    if query.variables:
+        yield f".by_variable({', '.join(map(_text, query.variables))})"
+    if query.time_step:
+        yield f".step({_text(query.time_step)})"
+    span = query.time_range
+    if isinstance(span, Absolute):
+        sides = f"{_moment(span.start)}, {_moment(span.end)}"
+        yield f".since({_moment(span.start)})" if span.end is None else f".between({sides})"
+    elif span is not None:
+        yield f".last({_text(str(span))}{', complete=True' if span.complete else ''})"
+    if query.timezone:
+        yield f".tz({_text(query.timezone)})"
+    if query.title is not None:
+        yield f".named({_text(query.title)})"
+
+
+def _moment(value: Moment | None) -> str:
+    return "None" if value is None else _text(value if isinstance(value, str) else iso(value))
+
+
+def _text(value: str) -> str:
+    """Write *value* as a Python literal in double quotes."""
+    return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
