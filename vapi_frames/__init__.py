@@ -1,2 +1,69 @@
-"""x"""
+"""Ask Vapi call analytics a question, get a typed pandas DataFrame whose numbers are right.
+
+Examples:
+    >>> import vapi_frames as vf
+    >>> vq = vf.demo()  # a sample organisation; `from vapi_frames import vq` asks the API
+    >>> vq.call().sum("cost").count().by("type").during("2026-10").fetch().round(2)
+                       sumCost  countId
+    type
+    inboundPhoneCall    947.69     6564
+    outboundPhoneCall   430.33     3986
+    webCall             325.19     2452
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames import accessor as accessor
+
+if TYPE_CHECKING:
+    from vapi_frames import errors
+    from vapi_frames.accessor import VapiAccessor, frame
+    from vapi_frames.entry import Vq, connect, demo, local, vq
+    from vapi_frames.errors import VapiFramesError
+    from vapi_frames.frames import to_frame
+    from vapi_frames.query import Query
+    from vapi_frames.sample import sample_calls
+
 __version__ = "0.1.0"
+__all__ = [
+    "Query",
+    "VapiAccessor",
+    "VapiFramesError",
+    "Vq",
+    "connect",
+    "demo",
+    "errors",
+    "frame",
+    "local",
+    "sample_calls",
+    "to_frame",
+    "vq",
+]
+
+_HOMES = {
+    "Query": "query",
+    "VapiAccessor": "accessor",
+    "VapiFramesError": "errors",
+    "Vq": "entry",
+    "connect": "entry",
+    "demo": "entry",
+    "frame": "accessor",
+    "local": "entry",
+    "sample_calls": "sample",
+    "to_frame": "frames",
+    "vq": "entry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Everything but the accessor is imported when it is first used: importing the package costs what pandas costs.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"vapi_frames.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'vapi_frames' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -92,7 +92,12 @@ def match_replies(replies: Sequence[AnalyticsQueryResult], names: Sequence[str])
 
 
 def read_reply(
-    reply: AnalyticsQueryResult, query: Query[Any], now: datetime | None, *, place: int = 0, dated: bool | None = None
+    reply: AnalyticsQueryResult,
+    query: Query[Any],
+    now: datetime | None,
+    *,
+    place: int = 0,
+    dated: bool | None = None,
 ) -> Answer:
     """Read one answer of a reply.
 
@@ -117,7 +122,9 @@ def read_reply(
         raise ResponseError(f"{len(rows)} rows came for a query without step and group, which has one", path=root)
     keys = _keys(rows, query, dated, root)
     names = schema(query, dated=dated)
-    columns = {name: _texts(_column(rows, keys[name], root, optional=True)) for name in names.names[: -len(query.measures)]}
+    columns = {
+        name: _texts(_column(rows, keys[name], root, optional=True)) for name in names.names[: -len(query.measures)]
+    }
     notes: tuple[str, ...] = ()
     if dated:
         groups = [columns[name].to_pylist() for name in columns if name != "date"]

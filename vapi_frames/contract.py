@@ -12,7 +12,15 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import pydantic_core
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from vapi_frames.errors import QueryError, ResponseError, ResponseWarning, UnknownWordError, warn
 from vapi_frames.vocabulary import (

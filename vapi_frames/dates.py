@@ -108,9 +108,7 @@ def read_dates(
         buckets: dict[str, int] = {}
         for text, moment in parsed.items():
             bucket = read(moment, step, tz)
-            inside = bucket is not None and (
-                step is None or overlap(span(bucket, step, tz), start, end) > 0
-            )
+            inside = bucket is not None and (step is None or overlap(span(bucket, step, tz), start, end) > 0)
             if bucket is None or not inside:
                 misfit[how] = text
                 break

@@ -151,6 +151,12 @@ def read_meta(frame: pd.DataFrame) -> Meta:
         raise ProvenanceError(f"df.attrs[{ATTRIBUTE!r}] is damaged: {error!r}") from error
 
 
+def check_backend(dtype_backend: object) -> None:
+    """Raise `QueryError` unless *dtype_backend* is one that pandas knows."""
+    if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
+        raise QueryError(f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {dtype_backend!r}")
+
+
 def build(
     answer: Answer,
     query: Query[Any],
@@ -169,8 +175,6 @@ def build(
     Raises:
         ResponseError: A row stands twice.
     """
-    if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
-        raise QueryError(f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {dtype_backend!r}")
     names = [one.name for one in query.measures]
     levels = [name for name in answer.table.column_names if name not in names]
     keys, order = _ordered(answer.table, levels)

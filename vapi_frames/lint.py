@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "Plan", "findings", "plan", "warn_once"]
 
-_ABBREVIATIONS = {"CET": "Europe/Paris", "EET": "Europe/Athens", "MET": "Europe/Paris", "WET": "Europe/Lisbon"}
+_ABBREVIATIONS = {
+    "CET": "Europe/Paris",
+    "EET": "Europe/Athens",
+    "MET": "Europe/Paris",
+    "WET": "Europe/Lisbon",
+}
 MANY_BUCKETS = 1_000_000
 _SECONDS = {
     "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "month": 2_629_746,
@@ -170,7 +175,8 @@ def _about_words(query: Query[Any]) -> Iterator[Finding]:
     for key in query.variables:
         if key in taken:
             yield _warning(
-                "VF106", f"the variable {key!r} has the name of another key of the API's rows, which cannot carry both"
+                "VF106",
+                f"the variable {key!r} has the name of another key of the API's rows, which cannot carry both",
             )
 
 

@@ -143,12 +143,12 @@ class Query(Generic[C]):
         if alias is not None:
             if len(columns) > 1:
                 raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; give each its own verb")
-            _check_text(alias, "alias", None)
+            wire.check_text(alias, "alias", None)
         added: list[wire.Aggregation] = []
         for column in columns:
             require(column, COLUMNS, "column", also=SPOKEN_COLUMNS)
             one = wire.Aggregation(operation, cast("Column", column), alias)
-            _check_new(one, (*self.asked, *added))
+            wire.check_new(one, (*self.asked, *added))
             added.append(one)
         return replace(self, asked=(*self.asked, *added))
 
@@ -171,7 +171,7 @@ class Query(Generic[C]):
         A key that equals a column or an alias becomes the level ``variable.<key>``.
         """
         for position, key in enumerate(keys):
-            _check_text(key, "variable key", KEY_LIMIT)
+            wire.check_text(key, "variable key", KEY_LIMIT)
             if key in self.variables or key in keys[:position]:
                 raise QueryError(f"variable {key!r} is already grouped by; name each once")
         return replace(self, variables=self.variables + keys) if keys else self
@@ -222,7 +222,7 @@ class Query(Generic[C]):
 
     def named(self, name: str) -> Query[C]:
         """Name the query: the key of its frame where several are fetched; at most 40 characters."""
-        _check_text(name, "name", NAME_LIMIT)
+        wire.check_text(name, "name", NAME_LIMIT)
         return replace(self, title=name)
 
     # --- what it asks for ---------------------------------------------------------------------------------------
@@ -371,7 +371,9 @@ class Query(Generic[C]):
 
     def _bound(self) -> Asker:
         if self.asker is None:
-            raise QueryError("the query is bound to no source; ask one: vq.fetch(query), or vf.local(calls).fetch(query)")
+            raise QueryError(
+                "the query is bound to no source; ask one: vq.fetch(query), or vf.local(calls).fetch(query)"
+            )
         return self.asker
 
     # --- a value ------------------------------------------------------------------------------------------------
@@ -412,19 +414,3 @@ def _restore(table: Table, asked: tuple[wire.Aggregation, ...], *rest: Any) -> Q
 
 def _order(value: timerange.Moment | None) -> datetime:
     return datetime.fromisoformat(value) if isinstance(value, str) else cast("datetime", value)
-
-
-def _check_text(value: object, what: str, limit: int | None) -> None:
-    if not isinstance(value, str) or not value:
-        raise QueryError(f"{what} must be text of at least one character, not {value!r}")
-    if limit is not None and len(value) > limit:
-        raise QueryError(f"{what} {value!r} has {len(value)} characters; the contract allows {limit}")
-
-
-def _check_new(one: wire.Aggregation, asked: tuple[wire.Aggregation, ...]) -> None:
-    if one in asked:
-        raise QueryError(f'{one.operation}("{one.column}") is already asked for; name each measure once')
-    if any(one.name == other.name for other in asked):
-        raise QueryError(f"two measures are named {one.name!r}; give one of them another alias")
-    if one.name in ("date", *GROUP_COLUMNS):
-        raise QueryError(f"alias {one.name!r} is the name of an index level; choose another")

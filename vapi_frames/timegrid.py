@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -58,7 +58,7 @@ _SPOKEN_ZONES = {
 _NOT_PLACES = re.compile(r"posix/|right/|localtime$|posixrules$|Factory$")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load_zone(name: str) -> ZoneInfo | None:
     if _NOT_PLACES.match(name):
         return None

@@ -17,7 +17,18 @@ from vapi_frames.timegrid import floor, from_seconds, seconds, span, wall_instan
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-__all__ = ["Absolute", "Instants", "Moment", "Relative", "TimeRange", "during", "effective", "iso", "last", "moment"]
+__all__ = [
+    "Absolute",
+    "Instants",
+    "Moment",
+    "Relative",
+    "TimeRange",
+    "during",
+    "effective",
+    "iso",
+    "last",
+    "moment",
+]
 
 Moment: TypeAlias = datetime | str
 """A UTC datetime, or ISO text of a wall clock in a zone that is yet to be said."""
@@ -191,7 +202,9 @@ def last(text: object, complete: object) -> Relative:
     raise QueryError(f"cannot read the span {text!r}; write a positive number and a unit, as in {units}")
 
 
-_PERIOD = re.compile(r"(?P<year>\d{4})(?:-?(?:[Qq](?P<quarter>[1-4])|[Ww](?P<week>\d\d))|-(?P<month>\d\d)(?:-(?P<day>\d\d))?)?")
+_PERIOD = re.compile(
+    r"(?P<year>\d{4})(?:-?(?:[Qq](?P<quarter>[1-4])|[Ww](?P<week>\d\d))|-(?P<month>\d\d)(?:-(?P<day>\d\d))?)?"
+)
 
 
 def during(period: object) -> Absolute:
@@ -227,4 +240,3 @@ def during(period: object) -> Absolute:
 
 def _absolute(start: date, end: date) -> Absolute:
     return Absolute(moment(start, "start"), moment(end, "end"))
-

@@ -8,7 +8,7 @@ rollup, units and docs all read it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Literal, TypeAlias, get_args
 
 Table: TypeAlias = Literal["call", "subscription"]
@@ -144,7 +144,7 @@ def default_name(operation: str, column: str) -> str:
     return operation + "".join(part[0].upper() + part[1:] for part in column.split("."))
 
 
-@lru_cache(maxsize=None)
+@cache
 def measure(operation: Operation, column: Column) -> Measure:
     """Return the row of the table for *operation* on *column*.
 
@@ -189,5 +189,7 @@ def measure(operation: Operation, column: Column) -> Measure:
 
 
 MEASURES: tuple[Measure, ...] = tuple(
-    measure(operation, column) for column in get_args(CallColumn) + get_args(SubscriptionColumn) for operation in get_args(Operation)
+    measure(operation, column)
+    for column in get_args(CallColumn) + get_args(SubscriptionColumn)
+    for operation in get_args(Operation)
 )

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import QueryError
 from vapi_frames.timerange import Absolute, iso
-from vapi_frames.vocabulary import BASE_URL, NAME_LIMIT, Column, Measure, Operation, default_name, measure
+from vapi_frames.vocabulary import (
+    BASE_URL,
+    GROUP_COLUMNS,
+    NAME_LIMIT,
+    Column,
+    Measure,
+    Operation,
+    default_name,
+    measure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from vapi_frames.query import Query
     from vapi_frames.timerange import Moment
 
-__all__ = ["Aggregation", "code", "compile_query", "curl", "read_query"]
+__all__ = ["Aggregation", "check_new", "check_text", "code", "compile_query", "curl", "read_query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,24 @@ class Aggregation:
     def measure(self) -> Measure:
         """What is known of it."""
         return measure(self.operation, self.column)
+
+
+def check_text(value: object, what: str, limit: int | None) -> None:
+    """Raise `QueryError` unless *value* is text that the contract has room for."""
+    if not isinstance(value, str) or not value:
+        raise QueryError(f"{what} must be text of at least one character, not {value!r}")
+    if limit is not None and len(value) > limit:
+        raise QueryError(f"{what} {value!r} has {len(value)} characters; the contract allows {limit}")
+
+
+def check_new(one: Aggregation, asked: tuple[Aggregation, ...]) -> None:
+    """Raise `QueryError` where *one* repeats a measure, or takes a name that is taken."""
+    if one in asked:
+        raise QueryError(f'{one.operation}("{one.column}") is already asked for; name each measure once')
+    if any(one.name == other.name for other in asked):
+        raise QueryError(f"two measures are named {one.name!r}; give one of them another alias")
+    if one.name in ("date", *GROUP_COLUMNS):
+        raise QueryError(f"alias {one.name!r} is the name of an index level; choose another")
 
 
 def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:

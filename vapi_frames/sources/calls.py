@@ -17,7 +17,7 @@ from vapi_frames import timegrid
 from vapi_frames.answer import Answer, schema
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
 from vapi_frames.sources.records import columns_for, flatten, roots
-from vapi_frames.sources.sql import bucket_label, check_answerable, literal, quote, select
+from vapi_frames.sources.sql import bucket_label, check_answerable, literal, select
 from vapi_frames.timerange import effective, iso
 
 if TYPE_CHECKING:
@@ -190,7 +190,11 @@ class CallsSource:
         return span
 
     def _warn_empty(self, span: _Span, start: datetime, end: datetime) -> None:
-        held = f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}" if span.first and span.last else "there are none at all"
+        held = (
+            f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
+            if span.first and span.last
+            else "there are none at all"
+        )
         warn(f"no call was created in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
 
     def _connect(self) -> DuckDBPyConnection:

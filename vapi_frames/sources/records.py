@@ -105,7 +105,8 @@ def _find(
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
     raise RecordsError(
-        f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {shown}", column=word
+        f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {shown}",
+        column=word,
     )
 
 

@@ -1,0 +1,195 @@
+"""Where a question starts: `vq` and the ways to say whom it asks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames import lint, timerange
+from vapi_frames.errors import QueryError
+from vapi_frames.query import Query
+from vapi_frames.vocabulary import BASE_URL, CallColumn, SubscriptionColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from os import PathLike
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from vapi_frames.query import DtypeBackend
+    from vapi_frames.sources import Source
+
+__all__ = ["Vq", "connect", "demo", "local", "vq"]
+
+
+class Vq:
+    """Starts questions and asks them: of the API, or of whoever it was made for.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> vf.demo().call().sum("cost").count().during("2026-10").fetch().round(2)
+           sumCost  countId
+        0  1703.21    13002
+    """
+
+    def __init__(self, make_source: Callable[[], Source]) -> None:
+        # Made when first asked: the sources import what `import vapi_frames` must not.
+        self._make_source = make_source
+        self._source: Source | None = None
+
+    @property
+    def source(self) -> Source:
+        """Whom it asks."""
+        if self._source is None:
+            self._source = self._make_source()
+        return self._source
+
+    def call(self) -> Query[CallColumn]:
+        """Start a question about calls."""
+        return Query(table="call", asker=self)
+
+    def subscription(self) -> Query[SubscriptionColumn]:
+        """Start a question about the subscription: concurrency and minutes used."""
+        return Query(table="subscription", asker=self)
+
+    def now(self) -> datetime:
+        """Return the clock by which relative ranges resolve, in UTC."""
+        return self.source.now()
+
+    def fetch(
+        self, *queries: Query[Any], dtype_backend: DtypeBackend | None = None, categorical: bool = False
+    ) -> dict[str, pd.DataFrame]:
+        """Ask several questions at once, as of one moment.
+
+        Args:
+            queries: The questions; whomever they were started from, this one is asked.
+            dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
+            categorical: Group levels as categories of the values seen.
+
+        Returns:
+            Name → frame, in the order asked; equal questions without a name go out once.
+
+        Raises:
+            QueryError: A question is wrong, or two have one name.
+        """
+        from vapi_frames.frames import build, check_backend
+
+        check_backend(dtype_backend)
+        now, named = self._prepare(queries)
+        answers = self.source.answer(list(named.values()), now)
+        return {
+            name: build(
+                answer,
+                query,
+                source=self.source.kind,
+                now=now,
+                dtype_backend=dtype_backend,
+                categorical=categorical,
+            )
+            for (name, query), answer in zip(named.items(), answers, strict=True)
+        }
+
+    def to_arrow(self, query: Query[Any]) -> pa.Table:
+        """Ask one question, and return the answer as an Arrow table, sorted."""
+        from vapi_frames.frames import sorted_table
+
+        now, named = self._prepare([query])
+        [answer] = self.source.answer(list(named.values()), now)
+        return sorted_table(answer, query)
+
+    def _prepare(self, queries: Sequence[Query[Any]]) -> tuple[datetime, dict[str, Query[Any]]]:
+        if not queries:
+            raise QueryError("nothing to fetch: pass at least one query, e.g. vq.call().count()")
+        for query in queries:
+            if not isinstance(query, Query):
+                raise QueryError(f"fetch takes queries, not {type(query).__name__}; start one with vq.call()")
+        now = self.now()
+        named: dict[str, Query[Any]] = {}
+        for query in queries:
+            lint.warn_once(query, now)
+            name: str = query.body(now)["queries"][0]["name"]
+            if name in named and query.title is not None:
+                raise QueryError(f"two queries are named {name!r}; an answer is known by its name")
+            named[name] = query
+        return now, named
+
+    def __repr__(self) -> str:
+        return f"<vq asking {self.source!r}>"
+
+
+def connect(
+    token: str | None = None,
+    *,
+    base_url: str = BASE_URL,
+    timeout: float | tuple[float, float] = (5.0, 60.0),
+) -> Vq:
+    """Return a `Vq` that asks the Vapi API.
+
+    Args:
+        token: The organisation's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
+        base_url: Where ``POST /analytics`` is served.
+        timeout: Seconds to wait for a connection, and between two pieces of a reply; or one number for both.
+
+    Raises:
+        QueryError: An argument cannot be it, or *base_url* would send the key in the clear.
+    """
+    from vapi_frames.sources.api import ApiSource
+
+    source = ApiSource(token, base_url=base_url, timeout=timeout)
+    return Vq(lambda: source)
+
+
+def _api() -> Source:
+    from vapi_frames.sources.api import ApiSource
+
+    return ApiSource()
+
+
+vq = Vq(_api)
+"""Asks the API, with the key of ``VAPI_API_KEY`` (or ``VAPI_TOKEN``), read when it fetches."""
+
+
+def local(
+    calls: pd.DataFrame | pa.Table | Sequence[dict[str, Any]] | str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    now: datetime | str | None = None,
+) -> Vq:
+    """Return a `Vq` that answers from call records on this machine, with an embedded DuckDB.
+
+    Args:
+        calls: A DataFrame or Arrow table of call records, a list of call JSON as ``GET /call`` returns it, or
+            Parquet: a path, a folder, a glob, or several. Columns are the API's, nested or with dots
+            (``costBreakdown.llm``); a column that a question does not use may be missing.
+        now: Its clock, for relative ranges; the wall clock by default.
+
+    Raises:
+        RecordsError: *calls* is none of these, or no file matches.
+        MissingExtraError: DuckDB is not installed.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> calls = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z", "cost": 0.25}]
+        >>> vf.local(calls).call().sum("cost").during("2026-10").fetch()
+           sumCost
+        0     0.25
+    """
+    from vapi_frames.sources.calls import CallsSource
+
+    clock = None if now is None else timerange.moment(now, "now")
+    if isinstance(clock, str):
+        raise QueryError(f"now={now!r} has no zone; give an aware datetime or text with an offset")
+    source = CallsSource(calls, now=clock)
+    return Vq(lambda: source)
+
+
+def demo() -> Vq:
+    """Return a `Vq` over a realistic sample organisation; no key, no network. Its clock stands at the end of its data.
+
+    The records are those of `vapi_frames.sample_calls`: the same on every machine.
+    """
+    from vapi_frames.sample import sample_calls
+    from vapi_frames.sources.calls import CallsSource
+
+    source = CallsSource(sample_calls(), now=datetime(2026, 11, 16, 5, tzinfo=UTC))
+    return Vq(lambda: source)
