@@ -122,7 +122,9 @@ class VapiAccessor:
                     f"the frame was not answered by the API but from {meta.source!r}: say whom to ask, "
                     "e.g. df.vapi.refresh(vf.local(calls))"
                 )
-            from vapi_frames.entry import vq
+            from vapi_frames.entry import vq as api
+
+            vq = api
         return next(iter(vq.fetch(meta.query).values()))
 
     # --- a frame of call records --------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
     meta = read_meta(frame)
     now = now or meta.now
     known = [side.timestamp() for side in (meta.end, now) if side is not None]
-    start, end = meta.start and meta.start.timestamp(), min(known) if known else None
+    start = None if meta.start is None else meta.start.timestamp()
+    end = min(known) if known else None
     if meta.step is None and "date" not in (*frame.index.names, *frame.columns):
         share: Any = np.nan
         if start is not None and end is not None and meta.end is not None:
@@ -121,7 +122,7 @@ def column_of(frame: pd.DataFrame, column: str | None) -> str:
         raise UnknownWordError(None, "column", measures, hint="Say which measure.")
     if column in names:
         return column
-    asked = [one["alias"] for one in meta.body["operations"] if one["column"] == column]
+    asked: list[str] = [one["alias"] for one in meta.body["operations"] if one["column"] == column]
     found = [name for name in asked if name in names]
     if len(found) == 1:
         return found[0]

@@ -46,13 +46,13 @@ def _demo(png: Path) -> int:
         .step("day").last("14d", complete=True).tz("America/New_York").named("spend")
     )  # fmt: skip
     frame = query.fetch()
-    axes = frame.vapi.plot("sumCost")
+    axes = vf.frame(frame).plot("sumCost")
     axes.figure.savefig(png, dpi=120, bbox_inches="tight")
     parts = {
         "The question": repr(query),
         "The body it compiles to (POST /analytics)": json.dumps(query.body(), indent=2),
         "The answer, a DataFrame": frame.round(4).to_string(max_rows=12),
-        "Units": ", ".join(f"{name}: {unit}" for name, unit in frame.vapi.units.items()),
+        "Units": ", ".join(f"{name}: {unit}" for name, unit in vf.frame(frame).units.items()),
         "The chart": str(png.resolve()),
     }
     print("\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()))  # noqa: T201

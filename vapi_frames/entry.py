@@ -191,5 +191,5 @@ def demo() -> Vq:
     from vapi_frames.sample import sample_calls
     from vapi_frames.sources.calls import CallsSource
 
-    source = CallsSource(sample_calls(), now=datetime(2026, 11, 16, 5, tzinfo=UTC))
+    source = CallsSource(sample_calls(), now=datetime(2026, 11, 16, tzinfo=UTC))
     return Vq(lambda: source)

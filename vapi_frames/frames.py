@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vapi_frames.answer import Answer
     from vapi_frames.contract import AnalyticsQueryResult
     from vapi_frames.query import DtypeBackend
+    from vapi_frames.vocabulary import Step, Table
 
 __all__ = ["ATTRIBUTE", "Meta", "build", "read_meta", "sorted_table", "to_frame"]
 
@@ -269,17 +270,18 @@ def _index(
     dtype_backend: DtypeBackend | None,
     categorical: bool,
 ) -> pd.Index:
-    values = [_level(name, key[0], zone, dtype_backend) for name, key in zip(levels, keys, strict=True)]
+    values: list[Any] = [_level(name, key[0], zone, dtype_backend) for name, key in zip(levels, keys, strict=True)]
     if categorical:
         values = [v if isinstance(v, pd.DatetimeIndex) else pd.CategoricalIndex(v, name=v.name) for v in values]
     if len(levels) == 1:
         level, codes = values[0], keys[0][1]
-        return level.take(codes, fill_value=level._na_value) if (codes < 0).any() else level.take(codes)
-    codes = [code for _, code in keys]
-    return pd.MultiIndex(levels=values, codes=codes, names=levels, verify_integrity=False)
+        missing: Any = None if level.dtype == object else pd.NA
+        return level.take(codes, fill_value=missing) if (codes < 0).any() else level.take(codes)
+    positions: Any = [codes for _, codes in keys]
+    return pd.MultiIndex(levels=values, codes=positions, names=levels, verify_integrity=False)
 
 
-def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None) -> pd.Index:
+def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None) -> Any:
     if name == "date":
         instants = values.to_numpy(zero_copy_only=False).astype("datetime64[us]")
         return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(zone)
@@ -347,17 +349,17 @@ def _infer(reply: AnalyticsQueryResult) -> Query[Any]:
     for key in keys:
         if key in known:
             one = known[key]
-            table = "subscription" if one.column in SUBSCRIPTION_COLUMNS else "call"
-            query = replace(query, table=table)._measure(one.operation, (one.column,), None)
+            table: Table = "subscription" if one.column in SUBSCRIPTION_COLUMNS else "call"
+            query = replace(query, table=table, asked=(*query.asked, Aggregation(one.operation, one.column)))
         elif key in GROUP_COLUMNS:
-            query = query.by(key)  # type: ignore[arg-type]  # it is one of the literals
+            query = query.by(key)
         elif key != "date":
             raise ResponseError(f"only the question says what {key!r} is: pass query=", path="$[0].result[0]")
     if not query.asked:
         raise ResponseError("no row says which measures were asked for: pass query=", path="$[0].result")
     span = reply.time_range
     if span.step in STEPS:
-        query = replace(query, time_step=span.step)
+        query = query.step(cast("Step", span.step))
     if span.timezone:
         query = query.tz(span.timezone)
     return query

@@ -54,7 +54,7 @@ def plot(frame: pd.DataFrame, column: str | None = None, **options: Any) -> Any:
 
 
 def _title(name: str, meta: Meta, frame: pd.DataFrame) -> str:
-    groups = [level for level in frame.index.names if level not in (None, "date")]
+    groups = [str(level) for level in frame.index.names if level not in (None, "date")]
     by = f" by {', '.join(groups)}" if groups else ""
     return f"{name}{by}{f' per {meta.step}' if meta.step else ''}"
 
@@ -89,7 +89,7 @@ def _lines(frame: pd.DataFrame, name: str, meta: Meta, backend: str, options: di
     options.setdefault("xlabel", f"date ({meta.zone})")
     options.setdefault("ylabel", _measure_label(name, meta))
     if backend != "matplotlib":
-        local = table.set_axis(table.index.tz_localize(None))
+        local = table.set_axis(pd.DatetimeIndex(table.index).tz_localize(None))
         return local.plot(**{k: v for k, v in options.items() if k not in ("xlabel", "ylabel", "legend")})
     if "color" not in options:
         options["color"] = [_COLOURS[i % len(_COLOURS)] for i in range(table.shape[1])]
@@ -143,13 +143,13 @@ def _date_axis(axes: Any, table: pd.DataFrame, meta: Meta) -> None:
 
 
 def _bars(frame: pd.DataFrame, name: str, meta: Meta, backend: str, options: dict[str, Any]) -> Any:
-    levels = [level for level in frame.index.names if level is not None]
+    levels = [str(level) for level in frame.index.names if level is not None]
     table = wide(frame[[name]], name) if len(levels) > 1 else frame[[name]]
     label = _measure_label(name, meta)
     if len(levels) == 1:
         table = table.sort_values(name, na_position="first")
     if levels:
-        table = table.set_axis(_column_labels(table.index), axis=0).rename_axis(levels[0])
+        table = table.set_axis(_column_labels(table.index), axis=0).rename_axis(str(levels[0]))
     else:
         table = table.set_axis([name], axis=0)
     options.setdefault("kind", "barh")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vapi_frames.contract import AnalyticsQueryDTO
+    from vapi_frames.lint import Finding, Plan
     from vapi_frames.timerange import Instants, TimeRange
 
 __all__ = ["Asker", "Query"]
@@ -319,13 +320,13 @@ class Query(Generic[C]):
             query = query.between(span.start, span.end)
         return query if wire.compile_query(query, None)["name"] == one.name else query.named(one.name)
 
-    def lint(self, now: datetime | None = None) -> list[lint.Finding]:
+    def lint(self, now: datetime | None = None) -> list[Finding]:
         """Return what looks wrong: errors that the contract forbids, and warnings. Ids are stable."""
         if now is None and self.asker is not None:
             now = self.asker.now()
         return lint.findings(self, now)
 
-    def explain(self, now: datetime | None = None) -> lint.Plan:
+    def explain(self, now: datetime | None = None) -> Plan:
         """Return the plan: the question in words, whom it asks, the resolved range, buckets and findings."""
         if now is None and self.asker is not None:
             now = self.asker.now()

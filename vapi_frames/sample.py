@@ -93,9 +93,7 @@ _KNOTS = 4_096
 _LIVE_FROM = 1_000  # calls: of a smaller sample, four live ones would be too large a part
 
 
-def sample_calls(
-    n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", end: str = "2026-11-16"
-) -> pd.DataFrame:
+def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", end: str = "2026-11-16") -> pd.DataFrame:
     """Return *n* realistic call records of a sample organisation, the same for the same arguments.
 
     The default range holds the end of daylight saving time in New York (2026-11-01) and a three-hour outage

@@ -159,6 +159,7 @@ class ApiSource:
             )
         for attempt in range(1, self._attempts + 1):
             is_last = attempt == self._attempts
+            failure: requests.RequestException
             try:
                 reply = self._session().post(
                     self._url, data=body, auth=self._key, timeout=self._timeout, allow_redirects=False,
@@ -247,7 +248,7 @@ def _check_timeout(timeout: object) -> tuple[float, float]:
 
 def _backoff(attempt: int) -> float:
     """Return how long to wait before the next attempt: doubling from half a second, with jitter."""
-    return min(8.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+    return min(8.0, 0.5 * 2.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
 
 
 def retry_after(headers: Any, now: datetime) -> float | None:
@@ -304,7 +305,7 @@ def _advice(status: int, location: str) -> str:
     if status in (404, 405):
         return "Is base_url right? The contract is POST /analytics"
     if 300 <= status < 400:  # noqa: PLR2004
-        return f"It points to {location or 'nowhere'}; redirects are not followed, so that the key stays here: set base_url"
+        return f"It points to {location or 'nowhere'}; redirects are not followed, for the key's sake: set base_url"
     return ""
 
 

@@ -23,9 +23,10 @@ from vapi_frames.timerange import effective, iso
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from duckdb import DuckDBPyConnection, DuckDBPyType
+    from duckdb import DuckDBPyConnection
 
     from vapi_frames.query import Query
+    from vapi_frames.sources.records import SqlType
     from vapi_frames.sources.sql import Columns
 
 __all__ = ["CallsSource"]
@@ -111,7 +112,7 @@ class CallsSource:
         return Answer(_typed(result, query), start, end)
 
     @contextmanager
-    def _relation(self, query: Query[Any]) -> Iterator[tuple[DuckDBPyConnection, str, dict[str, DuckDBPyType]]]:
+    def _relation(self, query: Query[Any]) -> Iterator[tuple[DuckDBPyConnection, str, dict[str, SqlType]]]:
         """Yield a cursor, the text of the relation, and the types of its columns."""
         with self._lock:
             connection = self._connection.cursor()
@@ -153,7 +154,7 @@ class CallsSource:
         found: list[str] = []
         for pattern in self._patterns:
             if Path(pattern).is_dir():
-                pattern = os.path.join(pattern, "*.parquet")  # noqa: PLW2901
+                pattern = str(Path(pattern, "*.parquet"))  # noqa: PLW2901
             matched = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
             matched = [path for path in matched if Path(path).is_file()]
             if not matched:
@@ -177,7 +178,7 @@ class CallsSource:
             return self._span[1]
         at = columns.created
         [row] = connection.sql(
-            f"SELECT count(*), count({at}), epoch_us(min({at})), epoch_us(max({at})) FROM {relation}"  # noqa: S608
+            f"SELECT count(*), count({at}), epoch_us(min({at})), epoch_us(max({at})) FROM {relation}"
         ).fetchall()
         calls, dated, first, last = row
         if dated < calls:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vapi_frames.errors import RecordsError, suggest
 from vapi_frames.sources.sql import Columns, literal, quote
@@ -19,11 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
-    from duckdb import DuckDBPyType
 
     from vapi_frames.query import Query
 
-__all__ = ["columns_for", "flatten", "roots"]
+__all__ = ["SqlType", "columns_for", "flatten", "roots"]
+
+
+class SqlType(Protocol):
+    """A column's type, as DuckDB describes it; the class itself moved between DuckDB's majors."""
+
+    @property
+    def id(self) -> str:
+        """Its kind, e.g. ``varchar`` or ``struct``."""
+
+    @property
+    def children(self) -> list[tuple[str, Any]]:
+        """What a struct or map is made of."""
+
 
 _ELSEWHERE = {
     "costBreakdown.transcriber": ("costBreakdown.transcriber", "costBreakdown.stt"),
@@ -67,7 +79,7 @@ def roots(query: Query[Any], names: Iterable[str]) -> list[str]:
     return [name for name in names if any(path == name or path.startswith(f"{name}.") for path in paths)]
 
 
-def columns_for(query: Query[Any], types: Mapping[str, DuckDBPyType]) -> Columns:
+def columns_for(query: Query[Any], types: Mapping[str, SqlType]) -> Columns:
     """Return how records with columns of *types* hold what *query* uses.
 
     Raises:
@@ -91,9 +103,7 @@ def columns_for(query: Query[Any], types: Mapping[str, DuckDBPyType]) -> Columns
     )
 
 
-def _find(
-    word: str, paths: Sequence[str], types: Mapping[str, DuckDBPyType], *, kind: str = "column"
-) -> tuple[str, str]:
+def _find(word: str, paths: Sequence[str], types: Mapping[str, SqlType], *, kind: str = "column") -> tuple[str, str]:
     """Return the expression that holds *word*, and the name of its type."""
     found = [place for path in paths for place in _places(path, types)]
     if found:
@@ -110,7 +120,7 @@ def _find(
     )
 
 
-def _places(path: str, types: Mapping[str, DuckDBPyType]) -> list[tuple[str, str]]:
+def _places(path: str, types: Mapping[str, SqlType]) -> list[tuple[str, str]]:
     """Return the expressions under which *path* can be reached: as a flat column, or inside structs and maps."""
     parts = path.split(".")
     for cut in range(len(parts), 0, -1):
@@ -122,7 +132,7 @@ def _places(path: str, types: Mapping[str, DuckDBPyType]) -> list[tuple[str, str
     return []
 
 
-def _inside(expression: str, type_: DuckDBPyType, parts: list[str]) -> tuple[str, str] | None:
+def _inside(expression: str, type_: SqlType, parts: list[str]) -> tuple[str, str] | None:
     if not parts:
         return expression, type_.id
     if type_.id == "map":
@@ -141,7 +151,7 @@ def _wrong(word: str, type_: str, wanted: str) -> RecordsError:
     return RecordsError(f"column {word!r} of the call records is {type_}, not {wanted}", column=word)
 
 
-def _time(word: str, types: Mapping[str, DuckDBPyType]) -> str:
+def _time(word: str, types: Mapping[str, SqlType]) -> str:
     """Return a timestamp with time zone; one without is UTC, as the session's zone is."""
     expression, type_ = _find(word, _paths(word), types)
     if type_ == "timestamp with time zone":
@@ -151,20 +161,20 @@ def _time(word: str, types: Mapping[str, DuckDBPyType]) -> str:
     raise _wrong(word, type_, "a timestamp or ISO 8601 text")
 
 
-def _duration(types: Mapping[str, DuckDBPyType]) -> str:
+def _duration(types: Mapping[str, SqlType]) -> str:
     try:
         started, ended = _time("startedAt", types), _time("endedAt", types)
     except RecordsError as error:
         if "duration" not in types:
             raise
         raise RecordsError(
-            f"{error}. Their own 'duration' is not used, because nothing says its unit; minutes are endedAt - startedAt",
+            f"{error}. Their own 'duration' is not used: nothing says its unit; minutes are endedAt - startedAt",
             column=error.column,
         ) from None
     return f"(epoch_us({ended}) - epoch_us({started})) / 60000000.0::DOUBLE"
 
 
-def _number(word: str, types: Mapping[str, DuckDBPyType]) -> str:
+def _number(word: str, types: Mapping[str, SqlType]) -> str:
     expression, type_ = _find(word, _paths(word), types)
     if type_ in ("double", "float"):
         # A NaN in records means missing, and would make every sum it touches one.
@@ -174,7 +184,7 @@ def _number(word: str, types: Mapping[str, DuckDBPyType]) -> str:
     raise _wrong(word, type_, "a number")
 
 
-def _text(word: str, paths: Sequence[str], types: Mapping[str, DuckDBPyType], *, kind: str = "column") -> str:
+def _text(word: str, paths: Sequence[str], types: Mapping[str, SqlType], *, kind: str = "column") -> str:
     expression, type_ = _find(word, paths, types, kind=kind)
     if type_ == "varchar":
         return expression
@@ -195,16 +205,14 @@ def flatten(calls: Sequence[Any]) -> pa.Table:
     import pyarrow as pa
 
     columns: dict[str, list[Any]] = {}
-    seen: set[str] = set()
     for position, call in enumerate(calls):
         if not isinstance(call, dict):
             raise RecordsError(f"call {position + 1} is {type(call).__name__}, not an object", line=position + 1)
-        for name, value in _flat(call, position + 1, seen):
+        for name, value in _flat(call, position + 1):
             column = columns.setdefault(name, [])
             column.extend([None] * (position - len(column)))
             column.append(value)
     for name in _OPTIONAL if calls else (*_OPTIONAL, *_TIMES, *_NUMBERS, "id"):
-        seen.add(name)
         columns.setdefault(name, [])
     arrays = {}
     for name, values in columns.items():
@@ -213,7 +221,7 @@ def flatten(calls: Sequence[Any]) -> pa.Table:
     return pa.table(arrays)
 
 
-def _flat(call: dict[str, Any], line: int, seen: set[str]) -> Iterable[tuple[str, Any]]:
+def _flat(call: dict[str, Any], line: int) -> Iterable[tuple[str, Any]]:
     for word in ("id", *GROUP_COLUMNS, *_TIMES, *_NUMBERS):
         for path in _paths(word):
             is_there, value = _dig(call, path)

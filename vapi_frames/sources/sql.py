@@ -9,6 +9,7 @@ longer one as the seconds of its wall clock; `bucket_label` turns either into th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames import timegrid
@@ -118,7 +119,7 @@ def _bucket(step: str, span: tuple[int, int], tz: ZoneInfo) -> str:
     edges = timegrid.local_edges(*span, step, tz)
     if len(edges) == 1:
         return f"l - l + {edges[0]}"  # GROUP BY takes a bare number for a column's position
-    arms = " ".join(f"WHEN l < {after} THEN {edge}" for edge, after in zip(edges, edges[1:], strict=False))
+    arms = " ".join(f"WHEN l < {after} THEN {edge}" for edge, after in pairwise(edges))
     return f"CASE {arms} ELSE {edges[-1]} END"
 
 
