@@ -269,7 +269,7 @@ def warn(message: str, category: type[Warning]) -> None:
     import sys
     import warnings
 
-    depth, frame = 1, sys._getframe(1)  # noqa: SLF001 - inspect.currentframe, without importing inspect
+    depth, frame = 2, sys._getframe(1)  # noqa: SLF001 - inspect.currentframe, without importing inspect
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == __package__:
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)

@@ -275,8 +275,9 @@ def _index(
         values = [v if isinstance(v, pd.DatetimeIndex) else pd.CategoricalIndex(v, name=v.name) for v in values]
     if len(levels) == 1:
         level, codes = values[0], keys[0][1]
-        missing: Any = None if level.dtype == object else pd.NA
-        return level.take(codes, fill_value=missing) if (codes < 0).any() else level.take(codes)
+        missing = None if level.dtype == object else pd.NA
+        index: pd.Index = level.take(codes, fill_value=missing) if (codes < 0).any() else level.take(codes)
+        return index
     positions: Any = [codes for _, codes in keys]
     return pd.MultiIndex(levels=values, codes=positions, names=levels, verify_integrity=False)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from vapi_frames import timegrid
-from vapi_frames.answer import Answer, schema
+from vapi_frames.answer import Answer, empty_answer, schema
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
 from vapi_frames.sources.records import columns_for, flatten, roots
 from vapi_frames.sources.sql import bucket_label, check_answerable, literal, select
@@ -70,6 +70,7 @@ class CallsSource:
         self._patterns: list[str] = []
         self._span: tuple[object, _Span] | None = None
         self._said_duration = False
+        self._is_nothing = False  # an empty list of call JSON, which cannot say which variables there are
         if isinstance(calls, pa.Table):
             self._table = calls
         elif hasattr(calls, "to_parquet") and hasattr(calls, "columns"):
@@ -80,6 +81,7 @@ class CallsSource:
             self._patterns = [os.fspath(one) for one in calls]
         elif isinstance(calls, Sequence) and not isinstance(calls, bytes):
             self._table = flatten(calls)
+            self._is_nothing = not calls
         else:
             raise RecordsError(
                 f"cannot read call records from {type(calls).__name__}; give a DataFrame, an Arrow table, a list of "
@@ -100,6 +102,9 @@ class CallsSource:
 
     def _answer(self, query: Query[Any], now: datetime) -> Answer:
         start, end = effective(query.instants(now), now)
+        if self._is_nothing:
+            self._warn_empty(_Span(0, None, None), start, end)
+            return empty_answer(query, start, end)
         with self._relation(query) as (connection, relation, types):
             columns = columns_for(query, types)
             if "duration" in types and "duration" in columns.values and not self._said_duration:

@@ -44,6 +44,7 @@ _ELSEWHERE = {
         "costBreakdown.analysisCostBreakdown.summary",
     ),
 }
+_VARIABLE_ROOTS = ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues")
 _TIMES = ("createdAt", "startedAt", "endedAt")
 # A record of the API leaves these out where they do not apply; absent from every record, they are missing everywhere.
 _OPTIONAL = (*GROUP_COLUMNS, "startedAt", "endedAt")
@@ -60,8 +61,7 @@ def _paths(word: str) -> tuple[str, ...]:
 
 
 def _variable_paths(key: str) -> tuple[str, ...]:
-    roots_ = ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues")
-    return tuple(f"{root}.{key}" for root in roots_)
+    return tuple(f"{root}.{key}" for root in _VARIABLE_ROOTS)
 
 
 def _used(query: Query[Any]) -> list[str]:
@@ -106,13 +106,14 @@ def columns_for(query: Query[Any], types: Mapping[str, SqlType]) -> Columns:
 def _find(word: str, paths: Sequence[str], types: Mapping[str, SqlType], *, kind: str = "column") -> tuple[str, str]:
     """Return the expression that holds *word*, and the name of its type."""
     found = [place for path in paths for place in _places(path, types)]
+    if kind == "variable" and len(found) > 1:
+        # One record may keep a variable in its artifact and the next in its overrides: the first value counts.
+        return f"coalesce({', '.join(f'CAST({place} AS VARCHAR)' for place, _ in found)})", "varchar"
     if found:
-        # A record may keep it in one place and its neighbour in another; the first that has a value counts.
-        expression = found[0][0] if len(found) == 1 else f"coalesce({', '.join(place for place, _ in found)})"
-        return expression, found[0][1]
+        return found[0]
     names = list(types)
     near = suggest(word, [name.removeprefix("variableValues.") for name in names])
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
     raise RecordsError(
         f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {shown}",
@@ -230,13 +231,18 @@ def _flat(call: dict[str, Any], line: int) -> Iterable[tuple[str, Any]]:
                 break
     if "duration" in call:
         yield "duration", json.dumps(call["duration"])
-    for root in ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues"):
-        is_there, variables = _dig(call, root)
-        if is_there and isinstance(variables, dict) and variables:
-            for key, value in variables.items():
-                text = value if value is None or isinstance(value, str) else json.dumps(value)
-                yield f"variableValues.{key}", text
-            break
+    variables: dict[str, str | None] = {}
+    for root in _VARIABLE_ROOTS:
+        is_there, found = _dig(call, root)
+        inside = found if is_there and isinstance(found, dict) else {}
+        for name, value in {
+            **{name: call[name] for name in call if name.startswith(f"{root}.")},
+            **{f"{root}.{key}": inside[key] for key in inside},
+        }.items():
+            flat = _VARIABLE_ROOTS[0] + name.removeprefix(root)
+            if variables.get(flat) is None:
+                variables[flat] = value if value is None or isinstance(value, str) else json.dumps(value)
+    yield from variables.items()
 
 
 def _dig(call: dict[str, Any], path: str) -> tuple[bool, Any]:

@@ -1,0 +1,30 @@
+"""What every test starts from: no key in the environment, no warning counted as shown, no screen."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import matplotlib as mpl
+import pytest
+
+from vapi_frames import lint
+
+mpl.use("Agg")
+
+
+def pytest_report_header():
+    """Say which versions the run is about."""
+    names = ("pandas", "pyarrow", "pydantic", "requests", "duckdb", "numpy", "matplotlib", "vapi-server-sdk")
+    return "vapi-frames on " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+@pytest.fixture(autouse=True)
+def clean_start(monkeypatch):
+    """Run each test as if it were the first of its process, on a machine that knows no key."""
+    for name in ("VAPI_API_KEY", "VAPI_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    lint._shown.clear()
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")

@@ -1,0 +1,221 @@
+"""Random questions about random calls: the oracle, a frame, an Arrow table, call JSON and Parquet files agree."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import vapi_frames as vf
+from tests.reference import answer
+from vapi_frames.query import Query
+from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS
+
+NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
+ZONES = ("UTC", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns", "Australia/Lord_Howe",
+         "Asia/Kathmandu", "Africa/Cairo", "Pacific/Apia", "Europe/London")  # fmt: skip
+# Around changes of the clock in these zones, so that buckets of 23, 25 and 24.5 hours are met.
+MOMENTS = [
+    datetime(2011, 12, 30, 10, tzinfo=UTC), datetime(2018, 11, 4, 3, tzinfo=UTC), datetime(2009, 11, 1, 2, 31, tzinfo=UTC),
+    datetime(2024, 4, 25, 22, tzinfo=UTC), datetime(2026, 3, 8, 7, tzinfo=UTC), datetime(2026, 11, 1, 6, tzinfo=UTC),
+    datetime(2026, 4, 4, 15, tzinfo=UTC), datetime(1985, 12, 31, 18, 30, tzinfo=UTC), NOW,
+]  # fmt: skip
+TEXTS = st.sampled_from(["a", "b", "", "00000000-0000-0000-0000-000000000000", 'x"y', "Ünï ☎", None])
+MONEY = st.none() | st.integers(0, 10**6).map(lambda n: n / 10_000)
+KEYS = ("plan", "my key", "cost", "type")
+
+
+@st.composite
+def call_lists(draw):
+    """Draw calls near one moment, as the flat records that `local` documents."""
+    around = draw(st.sampled_from(MOMENTS))
+    seconds = st.integers(-4 * 86_400 * 10**6, 4 * 86_400 * 10**6).map(lambda us: timedelta(microseconds=us))
+    calls = []
+    for number in range(draw(st.integers(0, 25))):
+        created = around + draw(seconds)
+        started = draw(st.none() | st.just(created + timedelta(seconds=2)))
+        calls.append(
+            {
+                "id": f"call-{number}",
+                "createdAt": created,
+                "startedAt": started,
+                "endedAt": started and started + timedelta(microseconds=draw(st.integers(0, 10**10))),
+                **{name: draw(TEXTS) for name in GROUP_COLUMNS},
+                **{name: draw(MONEY) for name in CALL_COLUMNS if name not in ("id", "duration")},
+                **{f"variableValues.{key}": draw(TEXTS) for key in KEYS},
+            }
+        )
+    return around, calls
+
+
+@st.composite
+def questions(draw, around):
+    """Draw a question of table call that records can answer."""
+    query: Query = Query(table="call")
+    numbers = [name for name in CALL_COLUMNS if name != "id"]
+    pairs = st.tuples(st.sampled_from(["sum", "avg", "min", "max", "count"]), st.sampled_from(numbers))
+    for operation, column in draw(st.lists(pairs, max_size=3, unique=True)):
+        query = getattr(query, operation)(column)
+    if draw(st.booleans()) or not query.asked:
+        query = query.count()
+    query = query.by(*draw(st.lists(st.sampled_from(GROUP_COLUMNS), max_size=2, unique=True)))
+    query = query.by_variable(*draw(st.lists(st.sampled_from(KEYS), max_size=2, unique=True)))
+    if step := draw(st.none() | st.sampled_from(STEPS)):
+        query = query.step(step)
+    if zone := draw(st.none() | st.sampled_from(ZONES)):
+        query = query.tz(zone)
+    if draw(st.booleans()):
+        query = query.with_counts()
+    start = around + timedelta(minutes=draw(st.integers(-6000, 3000)))
+    day = (around - timedelta(days=draw(st.integers(0, 5)))).date()
+    return draw(
+        st.sampled_from(
+            [
+                query.between(start, start + timedelta(days=3)),
+                query.between(day, day + timedelta(days=4)),
+                query.between(datetime(day.year, day.month, day.day, 2, 30), None),
+                query.last("4d"),
+                query,
+            ]
+        )
+    )
+
+
+def as_frame(calls):
+    """Return the calls as the frame of call records that the design names."""
+    times = ("createdAt", "startedAt", "endedAt")
+    names = ["id", *times, *GROUP_COLUMNS, *(n for n in CALL_COLUMNS if n not in ("id", "duration"))]
+    names += [f"variableValues.{key}" for key in KEYS]
+    data = {}
+    for name in names:
+        values = [call[name] for call in calls]
+        if name in times:
+            data[name] = pd.Series(values, dtype="datetime64[us, UTC]")
+        elif name in CALL_COLUMNS and name != "id":
+            data[name] = pd.Series(values, dtype="float64")
+        else:
+            data[name] = pd.Series(values, dtype=object if pd.__version__ < "3" else "str")
+    return pd.DataFrame(data)
+
+
+def check(frame, query, expected):
+    """Compare a frame with the oracle: index, order, types and missing values exactly, floats to 1e-9."""
+    assert list(frame.columns) == [one.name for one in query.measures]
+    rows = {}
+    index = frame.index
+    keys = [()] if not query.levels else [key if isinstance(key, tuple) else (key,) for key in index]
+    if query.levels:
+        assert tuple(index.names) == query.levels
+    for key, values in zip(keys, frame.itertuples(index=False), strict=True):
+        plain = tuple(
+            None if k is None or k != k else k.to_pydatetime().astimezone(UTC) if hasattr(k, "year") else k for k in key
+        )
+        rows[plain] = dict(zip(frame.columns, values, strict=True))
+    assert len(rows) == len(frame)
+    assert rows.keys() == expected.keys()
+    order = list(rows)
+    assert order == sorted(order, key=lambda key: [(k is None, k if k is not None else "") for k in key])
+    for key, row in expected.items():
+        for name, wanted in row.items():
+            got = rows[key][name]
+            if wanted is None:
+                assert math.isnan(got)
+            else:
+                assert got == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+    for one in query.measures:
+        assert frame[one.name].dtype == ("int64" if one.operation == "count" else "float64")
+    if query.time_step:
+        dates = index if isinstance(index, pd.DatetimeIndex) else index.levels[0]
+        assert str(dates.dtype) == f"datetime64[us, {query.zone.key}]"
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.data())
+def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, data):
+    """A number does not depend on how the call records are held, and is the one that loops over them give."""
+    around, calls = data.draw(call_lists())
+    query = data.draw(questions(around))
+    expected = answer(calls, query, NOW)
+    frame = as_frame(calls)
+    folder = tmp_path_factory.mktemp("calls")
+    half = len(frame) // 2
+    frame.iloc[:half].to_parquet(folder / "1.parquet")
+    frame.iloc[half:].to_parquet(folder / "2.parquet")
+    forms = {
+        "frame": frame,
+        "arrow": pa.Table.from_pandas(frame, preserve_index=False),
+        "files": str(folder / "*.parquet"),
+        "json": calls,
+    }
+    first = None
+    for name, form in forms.items():
+        answered = vf.local(form, now=NOW).fetch(query)[query.body(NOW)["queries"][0]["name"]]
+        check(answered, query, expected)
+        if first is None:
+            first = answered
+        pd.testing.assert_frame_equal(answered, first, rtol=1e-9, obj=name)
+
+
+def test_nested_call_json_is_read_like_flat_records():
+    """What GET /call returns needs no preparation: parts of the cost and variables are found where the API puts them."""
+    nested = [
+        {
+            "id": "1", "type": "webCall", "createdAt": "2026-11-01T05:30:00.000Z", "startedAt": "2026-11-01T05:30:00Z",
+            "endedAt": "2026-11-01T01:31:30-04:00", "cost": 1, "analysis": {"successEvaluation": "true"},
+            "costBreakdown": {"stt": 0.25, "analysisCostBreakdown": {"summary": 0.5}},
+            "artifact": {"variableValues": {"plan": "pro", "seats": 3}},
+        },
+        {"id": "2", "createdAt": "2026-11-01T06:30:00Z", "cost": 2.5, "costBreakdown": {"stt": 0.5},
+         "assistantOverrides": {"variableValues": {"plan": "free"}}},
+    ]  # fmt: skip
+    vq = vf.local(json.loads(json.dumps(nested)), now="2026-12-02T00:00Z")
+    frame = (
+        vq.call().sum("cost", "costBreakdown.transcriber", "costBreakdown.analysisBreakdown.summary").avg("duration")
+        .by("type").by_variable("plan", "seats").step("hour").tz("America/New_York").during("2026-11").fetch()
+    )  # fmt: skip
+    assert [str(date) for date in frame.index.get_level_values("date")] == [
+        "2026-11-01 01:00:00-04:00",
+        "2026-11-01 01:00:00-05:00",
+    ]
+    assert frame["sumCost"].tolist() == [1.0, 2.5]
+    assert frame["sumCostBreakdownTranscriber"].tolist() == [0.25, 0.5]
+    assert frame["avgDuration"].iloc[0] == 1.5
+    assert np.isnan(frame["avgDuration"].iloc[1])
+    assert frame.index.get_level_values("plan").tolist() == ["pro", "free"]
+    assert frame.index.get_level_values("seats")[0] == "3"
+    assert pd.isna(frame.index.get_level_values("type")[1])
+
+
+def test_structs_and_maps_in_parquet_are_read_like_flat_columns(tmp_path):
+    """Parquet written by other tools keeps parts of the cost in structs and variables in maps."""
+    created = pa.array([datetime(2026, 11, 1, tzinfo=UTC)] * 2, pa.timestamp("ns", "UTC"))
+    cost = pa.array(
+        [{"llm": 0.5, "analysisCostBreakdown": {"summary": 1.0}}, {"llm": None, "analysisCostBreakdown": None}]
+    )
+    variables = pa.array([[("plan", "pro")], []], pa.map_(pa.string(), pa.string()))
+    artifact = pa.StructArray.from_arrays([variables], ["variableValues"])
+    table = pa.table({"id": ["1", "2"], "createdAt": created, "costBreakdown": cost, "artifact": artifact})
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(table, tmp_path / "calls.parquet")
+    for form in (table, tmp_path / "calls.parquet", tmp_path):
+        query = (
+            vf.local(form, now="2026-12-02T00:00Z")
+            .call()
+            .sum("costBreakdown.llm", "costBreakdown.analysisBreakdown.summary")
+            .by_variable("plan")
+        )
+        frame = query.during("2026-11").fetch()
+        assert frame["sumCostBreakdownLlm"].tolist()[0] == 0.5
+        assert np.isnan(frame["sumCostBreakdownLlm"].tolist()[1])
+        assert frame["sumCostBreakdownAnalysisBreakdownSummary"].tolist()[0] == 1.0
+        assert frame.index[0] == "pro"
+        assert pd.isna(frame.index[1])

@@ -1,0 +1,99 @@
+"""What a server's date means: each possible form, and the forms that leave it open."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from vapi_frames import timegrid
+from vapi_frames.dates import read_dates
+from vapi_frames.errors import BucketAlignmentError, ResponseError
+
+NEW_YORK = timegrid.zone("America/New_York")
+
+
+def epoch(text, zone="America/New_York"):
+    """Return wall clock text as seconds since 1970."""
+    return timegrid.seconds(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC))
+
+
+RANGE = (epoch("2026-03-07"), epoch("2026-03-10"))
+DAYS = [epoch("2026-03-07"), epoch("2026-03-08"), epoch("2026-03-09")]
+
+
+@pytest.mark.parametrize(
+    ("texts", "how"),
+    [
+        (["2026-03-07T05:00:00.000Z", "2026-03-08T05:00:00.000Z", "2026-03-09T04:00:00.000Z"], "instant"),
+        (["2026-03-07T00:00:00.000Z", "2026-03-08T00:00:00.000Z", "2026-03-09T00:00:00.000Z"], "wall"),
+        (["2026-03-07T00:00:00-05:00", "2026-03-08T00:00:00-05:00", "2026-03-09T00:00:00-04:00"], "instant"),
+        (["2026-03-07", "2026-03-08", "2026-03-09"], "wall"),
+        (["2026-03-07 00:00:00", "2026-03-08 00:00:00", "2026-03-09 00:00:00"], "wall"),
+    ],
+)
+def test_each_form_of_a_local_day_is_recognised(texts, how):
+    """Instant, wall clock stamped Z, explicit offset, bare date: each names the same three days."""
+    reading = read_dates(texts, "day", NEW_YORK, *RANGE)
+    assert list(reading.buckets.values()) == DAYS
+    assert reading.how == how
+    assert not reading.assumed
+
+
+def test_in_utc_there_is_nothing_to_assume():
+    """Both readings of a UTC date are the same instant."""
+    reading = read_dates(["2026-03-07T00:00:00.000Z", "2026-03-08"], "day", timegrid.zone("UTC"), None, None)
+    assert [timegrid.from_seconds(v).day for v in reading.buckets.values()] == [7, 8]
+    assert not reading.assumed
+
+
+def test_hours_are_told_apart_by_the_range():
+    """An hour's text fits both readings on the grid; the asked range rules one out."""
+    start = epoch("2026-03-08T00:00")
+    reading = read_dates(["2026-03-08T05:00:00Z", "2026-03-08T06:00:00Z"], "hour", NEW_YORK, start, start + 2 * 3600)
+    assert reading.how == "instant"
+    reading = read_dates(["2026-03-08T00:00:00Z", "2026-03-08T01:00:00Z"], "hour", NEW_YORK, start, start + 2 * 3600)
+    assert list(reading.buckets.values()) == [start, start + 3600]
+    assert reading.how == "wall"
+
+
+def test_hours_that_nothing_tells_apart_are_taken_for_instants_and_said():
+    """Where both readings fit, the instant is taken and the reading says that this was assumed."""
+    start = epoch("2026-03-07")
+    reading = read_dates(["2026-03-07T12:00:00Z"], "hour", NEW_YORK, start, start + 86_400)
+    assert reading.how == "instant"
+    assert reading.assumed
+
+
+def test_a_duplicate_row_rules_a_reading_out():
+    """As wall clock, an hour that does not exist would double the next one; so these are instants."""
+    texts = ["2026-03-08T06:00:00Z", "2026-03-08T07:00:00Z"]
+    reading = read_dates(
+        texts, "hour", NEW_YORK, *RANGE, unique=lambda buckets: buckets[texts[0]] == epoch("2026-03-08T01:00")
+    )
+    assert not reading.assumed
+
+
+@pytest.mark.parametrize("text", ["2026-03-08T03:00:00.000Z", "2026-03-08T05:00:01Z", "2026-03-01T05:00:00Z"])
+def test_a_date_off_the_grid_or_out_of_range_is_an_error(text):
+    """A date that is no bucket of the asked step, zone and range is never shifted to one."""
+    with pytest.raises(BucketAlignmentError, match="not the start of a day") as caught:
+        read_dates(["2026-03-07T05:00:00.000Z", text], "day", NEW_YORK, *RANGE, path=lambda t: f"$[0].result[{t}].date")
+    assert caught.value.path == f"$[0].result[{text}].date"
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", ""])
+def test_text_that_is_no_date_is_named(text):
+    """A date that cannot be read raises with its place."""
+    with pytest.raises(ResponseError, match="not an ISO 8601 date"):
+        read_dates([text], "day", NEW_YORK, *RANGE)
+
+
+def test_a_day_without_midnight_is_recognised_in_both_forms():
+    """São Paulo 2018-11-04 begins at 01:00: a server may send that instant or the midnight that did not exist."""
+    tz = timegrid.zone("America/Sao_Paulo")
+    day = epoch("2018-11-04T01:00", "America/Sao_Paulo")
+    for text in ("2018-11-04T03:00:00.000Z", "2018-11-04T00:00:00.000Z", "2018-11-04"):
+        reading = read_dates([text], "day", tz, day, day + 86_400)
+        assert list(reading.buckets.values()) == [day]
