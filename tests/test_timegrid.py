@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import TZPATH, ZoneInfo
@@ -95,7 +96,7 @@ def test_days_have_the_length_that_the_clock_gives_them(zone, start, end, hours)
     days = timegrid.bucket_starts(at(start, zone), at(end, zone), "day", tz)
     spans = [timegrid.span(day, "day", tz) for day in days]
     assert [(span.last - span.first) / 3600 for span in spans] == hours
-    assert all(one.last == other.first for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.last == other.first for one, other in itertools.pairwise(spans))
 
 
 def test_a_midnight_that_does_not_exist_is_the_first_moment_after():

@@ -46,11 +46,11 @@ class Reading(NamedTuple):
     assumed: bool
 
 
-def _parse(text: object, path: str) -> datetime:
+def _parse(text: str, path: Callable[[str], str]) -> datetime:
     try:
-        return datetime.fromisoformat(text)  # type: ignore[arg-type]  # anything but text raises, and is reported
-    except (TypeError, ValueError):
-        raise ResponseError(f"{text!r} is not an ISO 8601 date", path=path) from None
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ResponseError(f"{text!r} is not an ISO 8601 date", path=path(text)) from None
 
 
 def _as_instant(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
@@ -97,7 +97,7 @@ def read_dates(
         ResponseError: A text is no date.
         BucketAlignmentError: No reading fits.
     """
-    parsed = {text: _parse(text, path(text)) for text in texts}
+    parsed = {text: _parse(text, path) for text in texts}
     fits: dict[Literal["instant", "wall"], dict[str, int]] = {}
     misfit: dict[str, str] = {}
     readings: Sequence[tuple[Literal["instant", "wall"], Callable[..., int | None]]] = (

@@ -16,8 +16,8 @@ import pyarrow as pa
 from vapi_frames import timegrid
 from vapi_frames.answer import Answer, empty_answer, schema
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
-from vapi_frames.sources.records import columns_for, flatten, roots
-from vapi_frames.sources.sql import bucket_label, check_answerable, literal, select
+from vapi_frames.sources.records import columns_for, flatten, missing, roots
+from vapi_frames.sources.sql import bucket_label, check_answerable, literal, quote, select
 from vapi_frames.timerange import effective, iso
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.query import Query
-    from vapi_frames.sources.records import SqlType
+    from vapi_frames.sources.records import Held, SqlType
     from vapi_frames.sources.sql import Columns
 
 __all__ = ["CallsSource"]
@@ -105,9 +105,9 @@ class CallsSource:
         if self._is_nothing:
             self._warn_empty(_Span(0, None, None), start, end)
             return empty_answer(query, start, end)
-        with self._relation(query) as (connection, relation, types):
-            columns = columns_for(query, types)
-            if "duration" in types and "duration" in columns.values and not self._said_duration:
+        with self._relation(query) as (connection, relation, held):
+            columns = columns_for(query, held)
+            if "duration" in held and "duration" in columns.values and not self._said_duration:
                 self._said_duration = True
                 warn("the records' own 'duration' is not used: minutes are endedAt - startedAt", RecordsWarning)
             span = self._look(connection, relation, columns)
@@ -117,19 +117,25 @@ class CallsSource:
         return Answer(_typed(result, query), start, end)
 
     @contextmanager
-    def _relation(self, query: Query[Any]) -> Iterator[tuple[DuckDBPyConnection, str, dict[str, SqlType]]]:
-        """Yield a cursor, the text of the relation, and the types of its columns."""
+    def _relation(self, query: Query[Any]) -> Iterator[tuple[DuckDBPyConnection, str, dict[str, Held]]]:
+        """Yield a cursor, the text of the relation, and how it holds its columns."""
         with self._lock:
             connection = self._connection.cursor()
         try:
             if self._patterns:
                 paths = ", ".join(literal(path) for path in self._files())
                 relation = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+                described = connection.sql(f"SELECT * FROM {relation} LIMIT 0")
+                held: dict[str, Held] = {name: (quote(name), type_) for name, type_ in _typed_columns(described)}
             else:
+                names, table = self._columns(query)
                 relation = "calls"
-                connection.register(relation, self._columns(query))
-            described = connection.sql(f"SELECT * FROM {relation} LIMIT 0")
-            yield connection, relation, dict(zip(described.columns, described.types, strict=True))
+                # By place, because DuckDB takes names that differ only by case for one.
+                connection.register(relation, table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
+                found = _typed_columns(connection.sql(f"SELECT * FROM {relation} LIMIT 0"))
+                places = dict(zip(table.column_names, found, strict=True))
+                held = {name: places.get(name, ("", None)) for name in names}
+            yield connection, relation, held
         except self._duckdb.ConversionException as error:
             raise RecordsError(f"a value of the call records cannot be read: {_first_line(error)}") from error
         except self._duckdb.Error as error:
@@ -137,23 +143,22 @@ class CallsSource:
         finally:
             connection.close()
 
-    def _columns(self, query: Query[Any]) -> pa.Table:
-        """Return the columns that *query* may use as an Arrow table; every other column as nulls, to be named."""
+    def _columns(self, query: Query[Any]) -> tuple[list[str], pa.Table]:
+        """Return the names of all columns, and those that *query* may use as an Arrow table."""
         if self._table is not None:
-            return self._table
+            return self._table.column_names, self._table
         names = [name for name in self._frame.columns if isinstance(name, str)]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise RecordsError(f"the frame has two columns named {twice!r}", column=twice)
         used = roots(query, names)
+        if "createdAt" not in used:
+            raise missing("createdAt", names)
         try:
             table = pa.Table.from_pandas(self._frame[used], preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise RecordsError(f"a column of the frame holds mixed values: {_first_line(error)}") from error
-        for name in names:
-            if name not in used:
-                table = table.append_column(name, pa.nulls(len(table)))
-        return table
+        return names, table
 
     def _files(self) -> list[str]:
         found: list[str] = []
@@ -222,6 +227,10 @@ class CallsSource:
 
 
 _MICROSECOND = datetime.resolution
+
+
+def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
+    return list(zip(relation.columns, relation.types, strict=True))
 
 
 def _first_line(error: Exception) -> str:

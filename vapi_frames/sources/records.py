@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from vapi_frames.errors import RecordsError, suggest
-from vapi_frames.sources.sql import Columns, literal, quote
+from vapi_frames.sources.sql import Columns, literal
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query import Query
 
-__all__ = ["SqlType", "columns_for", "flatten", "roots"]
+__all__ = ["Held", "SqlType", "columns_for", "flatten", "missing", "roots"]
 
 
 class SqlType(Protocol):
@@ -35,6 +35,10 @@ class SqlType(Protocol):
     @property
     def children(self) -> list[tuple[str, Any]]:
         """What a struct or map is made of."""
+
+
+Held: TypeAlias = tuple[str, SqlType | None]
+"""A column's expression and type; no type where the question cannot use it, so that it was not looked at."""
 
 
 _ELSEWHERE = {
@@ -53,6 +57,7 @@ _NUMERIC = {
     "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint",
     "float", "double", "decimal",
 }  # fmt: skip
+_NOTHING = {"null", "sqlnull", '"null"'}  # a column without a single value; the name moved between DuckDB's majors
 _TEXTUAL = {"varchar", "enum", "uuid"}
 
 
@@ -79,57 +84,61 @@ def roots(query: Query[Any], names: Iterable[str]) -> list[str]:
     return [name for name in names if any(path == name or path.startswith(f"{name}.") for path in paths)]
 
 
-def columns_for(query: Query[Any], types: Mapping[str, SqlType]) -> Columns:
-    """Return how records with columns of *types* hold what *query* uses.
+def columns_for(query: Query[Any], held: Mapping[str, Held]) -> Columns:
+    """Return how records that hold their columns as *held* have what *query* uses.
 
     Raises:
         RecordsError: A column that the query uses is missing or of a type that cannot be it.
     """
-    created = _time("createdAt", types)
+    created = _time("createdAt", held)
     values = {}
     for one in query.measures:
         if one.column == "duration":
-            values["duration"] = _duration(types)
+            values["duration"] = _duration(held)
         elif one.column == "id":
-            values["id"] = _find("id", _paths("id"), types)[0]
+            values["id"] = _find("id", _paths("id"), held)[0]
         else:
-            values[one.column] = _number(one.column, types)
+            values[one.column] = _number(one.column, held)
     return Columns(
         created=created,
         epoch=f"epoch_us({created}) // 1000000",
-        groups={name: _text(name, _paths(name), types) for name in query.groups},
-        variables={key: _text(key, _variable_paths(key), types, kind="variable") for key in query.variables},
+        groups={name: _text(name, _paths(name), held) for name in query.groups},
+        variables={key: _text(key, _variable_paths(key), held, kind="variable") for key in query.variables},
         values=values,
     )
 
 
-def _find(word: str, paths: Sequence[str], types: Mapping[str, SqlType], *, kind: str = "column") -> tuple[str, str]:
+def _find(word: str, paths: Sequence[str], held: Mapping[str, Held], *, kind: str = "column") -> tuple[str, str]:
     """Return the expression that holds *word*, and the name of its type."""
-    found = [place for path in paths for place in _places(path, types)]
+    found = [place for path in paths for place in _places(path, held)]
     if kind == "variable" and len(found) > 1:
         # One record may keep a variable in its artifact and the next in its overrides: the first value counts.
         return f"coalesce({', '.join(f'CAST({place} AS VARCHAR)' for place, _ in found)})", "varchar"
     if found:
         return found[0]
-    names = list(types)
+    raise missing(word, list(held), kind=kind)
+
+
+def missing(word: str, names: Sequence[str], *, kind: str = "column") -> RecordsError:
+    """Return the error for a *word* that the question uses and records with columns called *names* lack."""
     near = suggest(word, [name.removeprefix("variableValues.") for name in names])
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
-    raise RecordsError(
+    return RecordsError(
         f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {shown}",
         column=word,
     )
 
 
-def _places(path: str, types: Mapping[str, SqlType]) -> list[tuple[str, str]]:
+def _places(path: str, held: Mapping[str, Held]) -> list[tuple[str, str]]:
     """Return the expressions under which *path* can be reached: as a flat column, or inside structs and maps."""
     parts = path.split(".")
     for cut in range(len(parts), 0, -1):
         root = ".".join(parts[:cut])
-        if root in types:
-            place = _inside(quote(root), types[root], parts[cut:])
-            if place is not None:
-                return [place]
+        expression, type_ = held.get(root, ("", None))
+        place = _inside(expression, type_, parts[cut:]) if type_ is not None else None
+        if place is not None:
+            return [place]
     return []
 
 
@@ -152,21 +161,21 @@ def _wrong(word: str, type_: str, wanted: str) -> RecordsError:
     return RecordsError(f"column {word!r} of the call records is {type_}, not {wanted}", column=word)
 
 
-def _time(word: str, types: Mapping[str, SqlType]) -> str:
+def _time(word: str, held: Mapping[str, Held]) -> str:
     """Return a timestamp with time zone; one without is UTC, as the session's zone is."""
-    expression, type_ = _find(word, _paths(word), types)
+    expression, type_ = _find(word, _paths(word), held)
     if type_ == "timestamp with time zone":
         return expression
-    if type_.startswith("timestamp") or type_ in ("varchar", "sqlnull"):
+    if type_.startswith("timestamp") or type_ in {"varchar", *_NOTHING}:
         return f"CAST({expression} AS TIMESTAMPTZ)"
     raise _wrong(word, type_, "a timestamp or ISO 8601 text")
 
 
-def _duration(types: Mapping[str, SqlType]) -> str:
+def _duration(held: Mapping[str, Held]) -> str:
     try:
-        started, ended = _time("startedAt", types), _time("endedAt", types)
+        started, ended = _time("startedAt", held), _time("endedAt", held)
     except RecordsError as error:
-        if "duration" not in types:
+        if "duration" not in held:
             raise
         raise RecordsError(
             f"{error}. Their own 'duration' is not used: nothing says its unit; minutes are endedAt - startedAt",
@@ -175,21 +184,21 @@ def _duration(types: Mapping[str, SqlType]) -> str:
     return f"(epoch_us({ended}) - epoch_us({started})) / 60000000.0::DOUBLE"
 
 
-def _number(word: str, types: Mapping[str, SqlType]) -> str:
-    expression, type_ = _find(word, _paths(word), types)
+def _number(word: str, held: Mapping[str, Held]) -> str:
+    expression, type_ = _find(word, _paths(word), held)
     if type_ in ("double", "float"):
         # A NaN in records means missing, and would make every sum it touches one.
         return f"nullif({expression}, 'nan')" if type_ == "double" else f"nullif(CAST({expression} AS DOUBLE), 'nan')"
-    if type_ in _NUMERIC or type_ == "sqlnull":
+    if type_ in _NUMERIC or type_ in _NOTHING:
         return f"CAST({expression} AS DOUBLE)"
     raise _wrong(word, type_, "a number")
 
 
-def _text(word: str, paths: Sequence[str], types: Mapping[str, SqlType], *, kind: str = "column") -> str:
-    expression, type_ = _find(word, paths, types, kind=kind)
+def _text(word: str, paths: Sequence[str], held: Mapping[str, Held], *, kind: str = "column") -> str:
+    expression, type_ = _find(word, paths, held, kind=kind)
     if type_ == "varchar":
         return expression
-    if type_ in _TEXTUAL or type_ in _NUMERIC or type_ in ("boolean", "sqlnull"):
+    if type_ in _TEXTUAL or type_ in _NUMERIC or type_ in {"boolean", *_NOTHING}:
         return f"CAST({expression} AS VARCHAR)"
     raise _wrong(word, type_, "text")
 

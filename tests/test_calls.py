@@ -1,0 +1,275 @@
+"""Call records as a source: what is read, what is refused, and what is said."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import warnings
+from datetime import UTC, datetime
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import vapi_frames as vf
+from vapi_frames.errors import QueryError, RecordsError, RecordsWarning
+
+NOW = "2026-11-20T00:00Z"
+
+
+def calls(**columns):
+    """Return three call records as a frame."""
+    data = {
+        "id": ["1", "2", "3"],
+        "createdAt": pd.to_datetime(["2026-10-01T03:00Z", "2026-10-01T05:00Z", "2026-10-02T12:00Z"]).as_unit("us"),
+        "assistantId": ["a", None, "a"],
+        "cost": [0.25, 0.5, None],
+    }
+    return pd.DataFrame({**data, **columns})
+
+
+def october(vq):
+    """Start a question about October."""
+    return vq.call().during("2026-10")
+
+
+def test_a_missing_column_is_named_only_where_it_is_used():
+    """Records may lack what a question does not use; what it uses and misses is named, with the nearest."""
+    vq = vf.local(calls(), now=NOW)
+    assert october(vq).sum("cost").fetch()["sumCost"].tolist() == [0.75]
+    with pytest.raises(RecordsError, match=r"no column 'costBreakdown.llm'.*They have: id, createdAt") as caught:
+        october(vq).sum("costBreakdown.llm").fetch()
+    assert caught.value.column == "costBreakdown.llm"
+    with pytest.raises(RecordsError, match="no column 'startedAt'"):
+        october(vq).sum("duration").fetch()
+    with pytest.raises(RecordsError, match="no variable 'plam'.*did you mean 'plan'"):
+        october(vf.local(calls(**{"variableValues.plan": ["x"] * 3}))).count().by_variable("plam").fetch()
+    with pytest.raises(RecordsError, match="no column 'createdAt'"):
+        october(vf.local(calls().drop(columns="createdAt"))).count().fetch()
+
+
+def test_a_records_own_duration_is_ignored_and_said():
+    """Its unit is not documented: minutes are endedAt - startedAt, and a warning says so once."""
+    start = pd.to_datetime(["2026-10-01T03:00Z"] * 3)
+    frame = calls(startedAt=start, endedAt=start + pd.Timedelta("90s"), duration=[9.0, 9.0, 9.0])
+    vq = vf.local(frame, now=NOW)
+    with pytest.warns(RecordsWarning, match="own 'duration' is not used"):
+        assert october(vq).sum("duration").fetch()["sumDuration"].tolist() == [4.5]
+    assert october(vq).avg("duration").fetch()["avgDuration"].tolist() == [1.5]
+    with pytest.raises(RecordsError, match="nothing says its unit"):
+        october(vf.local(calls(duration=[1.0, 2.0, 3.0]))).sum("duration").fetch()
+
+
+def test_without_a_range_the_last_seven_days_apply_and_an_empty_answer_says_what_there_is():
+    """The contract's default range, and a warning with the span of the records where it holds none of them."""
+    vq = vf.local(calls(), now=NOW)
+    with pytest.warns(
+        RecordsWarning, match=r"no call was created in \[2026-11-13.*they hold 3 calls from 2026-10-01T03:00:00Z"
+    ):
+        frame = vq.call().count().by("assistantId").fetch()
+    assert len(frame) == 0
+    assert vf.local(calls(), now="2026-10-02T18:00Z").call().count().fetch()["countId"].tolist() == [3]
+    with pytest.warns(RecordsWarning, match="there are none at all"):
+        assert october(vf.local([])).count().sum("cost").fetch()["countId"].tolist() == [0]
+
+
+def test_the_range_is_half_open_to_the_microsecond():
+    """start <= createdAt < end, compared in full."""
+    vq = vf.local(calls())
+    query = vq.call().count()
+    assert query.between("2026-10-01T03:00:00Z", "2026-10-01T05:00:00Z").fetch()["countId"].tolist() == [1]
+    assert query.between("2026-10-01T03:00:00.000001Z", "2026-10-01T05:00:00.000001Z").fetch()["countId"].tolist() == [
+        1
+    ]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2026-10-01T03:00:00.000Z", "2026-10-01T01:00:00-04:00", "2026-10-02T12:00:00Z"],
+        ["2026-10-01 03:00:00", "2026-10-01 05:00:00", "2026-10-02 12:00:00"],
+        pd.to_datetime(["2026-10-01T03:00", "2026-10-01T05:00", "2026-10-02T12:00"]),
+        pd.to_datetime(["2026-10-01T03:00", "2026-10-01T05:00", "2026-10-02T12:00"])
+        .tz_localize("UTC")
+        .tz_convert("Asia/Tokyo"),
+        pd.to_datetime(["2026-10-01T03:00", "2026-10-01T05:00", "2026-10-02T12:00"]).as_unit("ns"),
+    ],
+)
+def test_times_are_read_in_every_form_and_naive_ones_are_utc(times):
+    """Text, naive and aware timestamps of any unit mean the same instants, on a machine in any zone."""
+    frame = october(vf.local(calls(createdAt=times))).count().step("day").tz("America/New_York").fetch()
+    assert [str(day) for day in frame.index] == ["2026-10-01 00:00:00-04:00", "2026-10-02 00:00:00-04:00"]
+    assert october(vf.local(calls(createdAt=times))).count().step("hour").fetch().index[0].hour == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: calls(createdAt=[None, None, None]), "3 of 3 calls have no createdAt"),
+        (lambda: calls(createdAt=["soon", None, None]), "cannot be read.*soon"),
+        (lambda: calls(createdAt=[1, 2, 3]), "'createdAt' of the call records is bigint, not a timestamp"),
+        (lambda: calls(createdAt=pd.to_datetime(["1969-12-31T23:00Z"] * 3)), "before 1970"),
+        (lambda: calls(cost=["0.25", "0.5", "1"]), "'cost' of the call records is varchar, not a number"),
+        (lambda: calls(cost=[True, False, True]), "'cost' of the call records is boolean, not a number"),
+        (lambda: pd.concat([calls(), calls()[["cost"]]], axis=1), "two columns named 'cost'"),
+        (lambda: [{"id": "1", "createdAt": "soon"}], "call 1: createdAt is 'soon'"),
+        (lambda: [{"createdAt": "2026-10-01T00:00Z"}, {"cost": "1"}], "call 2: cost is '1', not a number"),
+        (lambda: [{"createdAt": "2026-10-01T00:00Z"}, 7], "call 2 is int"),
+        (lambda: [{"createdAt": "2026-10-01T00:00Z", "endedReason": {}}], "call 1: endedReason"),
+        (lambda: {"createdAt": []}, "cannot read call records from dict"),
+        (lambda: 7, "cannot read call records from int"),
+        (lambda: "nowhere/*.parquet", "no file matches 'nowhere/"),
+    ],
+)
+def test_records_that_cannot_be_read_are_named(make, match):
+    """Which record or column, what it holds, what would be right; no engine's exception gets out."""
+    with pytest.raises(RecordsError, match=match):
+        october(vf.local(make(), now=NOW)).sum("cost").count().fetch()
+
+
+def test_files_that_are_no_parquet_are_named(tmp_path):
+    """A torn file and a file of another kind say so."""
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(RecordsError, match="cannot be read"):
+        october(vf.local(tmp_path / "torn.parquet")).count().fetch()
+    (tmp_path / "calls.json").write_text("[]")
+    with pytest.raises(RecordsError, match=r"json\.load") as caught:
+        vf.local(tmp_path / "calls.json")
+    assert caught.value.file.endswith("calls.json")
+
+
+def test_files_are_looked_at_again_when_they_change(tmp_path):
+    """A daily export may grow while a notebook is open."""
+    calls().to_parquet(tmp_path / "1.parquet")
+    vq = vf.local(str(tmp_path / "*.parquet"), now=NOW)
+    assert october(vq).count().fetch()["countId"].tolist() == [3]
+    calls(createdAt=pd.to_datetime(["2026-10-03T00:00Z"] * 3)).to_parquet(tmp_path / "2.parquet")
+    assert october(vq).count().fetch()["countId"].tolist() == [6]
+    calls(createdAt=pd.to_datetime(["2026-10-03T00:00Z", None, None])).to_parquet(tmp_path / "2.parquet")
+    with pytest.raises(RecordsError, match="2 of 6 calls"):
+        october(vq).count().fetch()
+
+
+def test_files_with_odd_names_and_columns_are_read_as_named(tmp_path):
+    """Quotes in a path, hive-like folders and columns that differ by case neither break nor add anything."""
+    folder = tmp_path / "type=webCall" / "it's"
+    folder.mkdir(parents=True)
+    calls(**{"COST'\"": [9.0] * 3}).to_parquet(folder / 'a";--.parquet')
+    vq = vf.local([folder / 'a";--.parquet'], now=NOW)
+    assert october(vq).sum("cost").fetch()["sumCost"].tolist() == [0.75]
+    with pytest.raises(RecordsError, match="no column 'type'"):
+        october(vq).count().by("type").fetch()
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+def test_hostile_words_come_back_unchanged():
+    """SQL in a variable's key, a value or an alias is text."""
+    hostile = "\"'; DROP TABLE calls; -- ☎"
+    frame = calls(**{f"variableValues.{hostile}": [hostile, "", None]})
+    answer = october(vf.local(frame)).count(alias=hostile).by_variable(hostile).fetch()
+    assert answer.index.name == f"variable.{hostile}"
+    assert answer.index.tolist()[:2] == ["", hostile]
+    assert answer[hostile].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        vf.vq.subscription().max("concurrency"),
+        vf.vq.subscription().sum("minutesUsed"),
+        vf.vq.call().history("cost"),
+        vf.vq.call().sum("id"),
+        vf.vq.call().max("concurrency"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+def test_what_records_give_no_meaning_is_refused(query):
+    """One clear error, before anything is read; the API is asked the same question as it stands."""
+    with pytest.raises(QueryError, match="call records"):
+        vf.local("nowhere.parquet" if False else calls(), now=NOW).fetch(query.during("2026-10"))
+    assert query.body()
+
+
+def test_nothing_is_read_from_the_machines_zone_or_names(monkeypatch):
+    """A variable of the caller that is called like the relation is not what is read; TZ does not matter."""
+    monkeypatch.setenv("TZ", "Australia/Lord_Howe")
+    calls_ = calls()
+    vq = vf.local(pa.Table.from_pandas(calls_), now=NOW)
+    frame = october(vq).count().step("day").fetch()
+    assert [day.isoformat() for day in frame.index] == ["2026-10-01T00:00:00+00:00", "2026-10-02T00:00:00+00:00"]
+
+
+def test_nan_is_missing_and_not_counted():
+    """A NaN in records means that there is no value."""
+    table = pa.table(
+        {"id": ["1", "2"], "createdAt": pa.array([datetime(2026, 10, 1, tzinfo=UTC)] * 2), "cost": [1.0, float("nan")]}
+    )
+    frame = october(vf.local(table)).sum("cost").count("cost").avg("cost").fetch()
+    assert frame.iloc[0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_threads_may_share_a_source():
+    """Eight threads that ask at once get what one gets."""
+    vq = vf.demo()
+    query = vq.call().sum("cost").by("assistantId").step("day").during("2026-10")
+    wanted = query.fetch()
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(query.fetch())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    for frame in found:
+        pd.testing.assert_frame_equal(frame, wanted)
+
+
+def test_several_questions_are_answered_as_of_one_moment():
+    """vq.fetch gives a dict by name; equal questions go out once; two equal names are an error."""
+    vq = vf.demo()
+    one, other = vq.call().count().last("3d").named("a"), vq.call().sum("cost").last("1d")
+    frames = vq.fetch(one, other, other)
+    assert list(frames) == ["a", other.body()["queries"][0]["name"]]
+    with pytest.raises(QueryError, match="two queries are named 'a'"):
+        vq.fetch(one, other.named("a"))
+
+
+def test_to_arrow_and_to_polars_give_the_frames_rows():
+    """The same rows in the same order, with the index levels as columns."""
+    query = vf.demo().call().sum("cost").count().by("type").step("week").between("2026-10-05", "2026-11-02")
+    frame = query.fetch().reset_index()
+    table = query.to_arrow()
+    assert [str(t) for t in table.schema.types] == ["timestamp[us, tz=UTC]", "string", "double", "int64"]
+    assert table.column("type").to_pylist() == frame["type"].tolist()
+    polars = query.to_polars()
+    assert polars["sumCost"].to_list() == frame["sumCost"].tolist()
+    assert polars["countId"].to_list() == frame["countId"].tolist()
+
+
+def test_a_source_is_not_pickled():
+    """A connection cannot travel, and says so."""
+    vq = vf.local(calls())
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(vq.source)
+    assert repr(vq) == "<vq asking 3 calls in memory>"
+
+
+def test_now_must_be_an_instant():
+    """A clock without a zone would be a guess."""
+    with pytest.raises(QueryError, match="has no zone"):
+        vf.local(calls(), now="2026-10-01")
+
+
+def test_nothing_warns_in_an_ordinary_question():
+    """A whole month of records is answered in silence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        october(vf.local(calls(), now=NOW)).sum("cost").by("assistantId").step("day").fetch()
+
+
+def test_columns_that_differ_by_case_only_stay_apart():
+    """The contract's words and variables' keys are case-sensitive, whatever the engine thinks."""
+    frame = calls(COST=[9.0] * 3, **{"variableValues.plan": ["a"] * 3, "variableValues.Plan": ["b"] * 3})
+    answer = october(vf.local(frame)).sum("cost").by_variable("plan", "Plan").fetch()
+    assert answer.index.tolist() == [("a", "b")]
+    assert answer["sumCost"].tolist() == [0.75]
