@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 
 import matplotlib as mpl
 import pytest
@@ -25,6 +26,6 @@ def clean_start(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     lint._shown.clear()
     yield
-    import matplotlib.pyplot as plt
-
-    plt.close("all")
+    plt = sys.modules.get("matplotlib.pyplot")
+    if plt is not None:
+        plt.close("all")

@@ -245,9 +245,10 @@ def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
     if numbers is None:
         numbers = pa.array([_number(v, one, f"{root}[{i}]") for i, v in enumerate(values)], type_)
     if type_ == pa.int64():
-        return pc.fill_null(numbers, 0)
-    if not pc.all(pc.is_finite(numbers)).as_py() and numbers.null_count < len(numbers):
-        position = pc.index(pc.is_finite(numbers), False).as_py()
+        return numbers.fill_null(0)
+    is_finite = pc.call_function("is_finite", [numbers]).to_pylist()
+    if False in is_finite:
+        position = is_finite.index(False)
         raise ResponseError(f"{values[position]!r} is not a finite number", path=f"{root}[{position}].{one.wire}")
     return numbers
 

@@ -57,3 +57,7 @@ def _demo(png: Path) -> int:
     }
     print("\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()))  # noqa: T201
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -225,7 +225,7 @@ def _request_error(error: ValidationError) -> QueryError:
         return QueryError(f"{path} is missing")
     if first["type"] == "string_too_long":
         return QueryError(
-            f"{path} has {len(given)} characters, at most {first['ctx']['max_length']} are allowed: {given!r}"
+            f"{path} has {len(given)} characters, at most {first.get('ctx', {}).get('max_length')} are allowed: {given!r}"
         )
     return QueryError(f"{path}: {first['msg']}; given {given!r}")
 

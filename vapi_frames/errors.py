@@ -50,6 +50,10 @@ __all__ = [
 class VapiFramesError(Exception):
     """Every error that this package raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The constructors take more than the message, which is all that an exception keeps for pickling.
+        return _rebuild, (type(self), str(self), self.__dict__)
+
 
 class QueryError(VapiFramesError, ValueError):
     """The question itself is wrong; raised before any I/O.
@@ -96,9 +100,6 @@ class UnknownWordError(QueryError):
             message += f" {hint}"
         super().__init__(message)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), self.__dict__)
-
 
 class RecordsError(VapiFramesError, ValueError):
     """Call records lack a column that the question uses, or cannot be read.
@@ -128,9 +129,6 @@ class ResponseError(VapiFramesError, ValueError):
     def __init__(self, message: str, *, path: str = "$") -> None:
         super().__init__(f"{path}: {message}")
         self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), self.__dict__)
 
 
 class BucketAlignmentError(ResponseError):
@@ -172,9 +170,6 @@ class MissingExtraError(VapiFramesError, ImportError):
         super().__init__(f"{purpose} needs {package}: run  pip install 'vapi-frames[{extra}]'")
         self.extra = extra
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), self.__dict__)
-
 
 class ReplayMissError(VapiFramesError, LookupError):
     """No recording answers this question."""
@@ -195,9 +190,6 @@ class ConnectionFailedError(SourceError):
         super().__init__(message)
         self.attempts = attempts
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), self.__dict__)
-
 
 class StatusError(SourceError):
     """The server replied with a status other than 2xx.
@@ -213,9 +205,6 @@ class StatusError(SourceError):
         self.status = status
         self.request_id = request_id
         self.body = body
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), self.__dict__)
 
 
 class AuthenticationError(StatusError):

@@ -256,7 +256,7 @@ def _factorise(column: pa.ChunkedArray) -> tuple[Any, np.ndarray]:
     encoded = column.combine_chunks().dictionary_encode()
     values = encoded.dictionary
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    ascending = pc.array_sort_indices(values).to_numpy()
+    ascending = pc.call_function("array_sort_indices", [values]).to_numpy()
     position = np.empty(len(values) + 1, np.int64)
     position[ascending] = np.arange(len(values))
     position[-1] = -1  # where a missing value's code points

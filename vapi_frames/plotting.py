@@ -9,7 +9,7 @@ import pandas as pd
 
 from vapi_frames import timegrid
 from vapi_frames.analysis import column_of, partial, wide
-from vapi_frames.errors import MissingExtraError
+from vapi_frames.errors import MissingExtraError, QueryError
 from vapi_frames.frames import Meta, read_meta
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def plot(frame: pd.DataFrame, column: str | None = None, **options: Any) -> Any:
         The matplotlib Axes, or what another plotting backend returns.
 
     Raises:
+        QueryError: The frame has no rows.
         MissingExtraError: matplotlib is pandas' plotting backend and is not installed.
     """
     meta = read_meta(frame)
@@ -45,6 +46,8 @@ def plot(frame: pd.DataFrame, column: str | None = None, **options: Any) -> Any:
             import matplotlib as mpl  # noqa: F401
         except ImportError:
             raise MissingExtraError("plot", "matplotlib", "df.vapi.plot()") from None
+    if frame.empty:
+        raise QueryError(f"there are no rows to draw: nothing answered {meta.query!r}")
     measures = [name for name in meta.units if name in frame.columns]
     name = column_of(frame, column if column is not None else next(iter(measures), None))
     options.setdefault("title", _title(name, meta, frame))
@@ -114,6 +117,8 @@ def _dash(axes: Any, table: pd.DataFrame, flags: Any, options: dict[str, Any]) -
     """Draw partial buckets dashed, joined to the whole one beside them."""
     if not flags.any():
         return
+    from matplotlib.dates import date2num
+
     lines = axes.get_lines()[-table.shape[1] :]
     for line, (_, values) in zip(lines, table.items(), strict=True):
         present = values.notna().to_numpy()
@@ -122,9 +127,9 @@ def _dash(axes: Any, table: pd.DataFrame, flags: Any, options: dict[str, Any]) -
             for neighbour in (at - 1, at + 1):
                 if 0 <= neighbour < len(kept) and not (is_partial[neighbour] and neighbour > at):
                     pair = kept.iloc[sorted((at, neighbour))]
-                    axes.plot(pair.index, pair.to_numpy(), color=line.get_color(), linestyle="--", alpha=0.7)
+                    axes.plot(date2num(pair.index), pair.to_numpy(), color=line.get_color(), linestyle="--", alpha=0.7)
             axes.plot(
-                [kept.index[at]], [kept.iloc[at]], color=line.get_color(), linestyle="none", alpha=0.7,
+                date2num(kept.index[[at]]), [kept.iloc[at]], color=line.get_color(), linestyle="none", alpha=0.7,
                 marker=options.get("marker", "."), markerfacecolor="white",
             )  # fmt: skip
     axes.plot([], [], color="0.4", linestyle="--", label="partial bucket")

@@ -50,11 +50,13 @@ class Asker(Protocol):
 
     def now(self) -> datetime:
         """Return the clock by which relative ranges resolve."""
+        ...
 
     def fetch(
         self, *queries: Query[Any], dtype_backend: DtypeBackend | None = None, categorical: bool = False
     ) -> dict[str, pd.DataFrame]:
         """Answer the queries as frames, by name."""
+        ...
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
         """Answer one query as an Arrow table."""

@@ -150,8 +150,9 @@ def moment(value: object, what: str) -> Moment:
         raise QueryError(f"{what} is {given!r}; give a date such as '2026-10-01'")
     if getattr(value, "nanosecond", 0):
         raise QueryError(f"{what} {given!r} is finer than a microsecond; round it first: {what}.floor('us')")
-    if hasattr(value, "to_pydatetime"):
-        value = value.to_pydatetime()
+    convert = getattr(value, "to_pydatetime", None)
+    if convert is not None:
+        value = convert()
     elif type(value).__module__ == "numpy" and hasattr(value, "dtype"):
         value = str(value)
     if isinstance(value, str):
@@ -161,7 +162,7 @@ def moment(value: object, what: str) -> Moment:
             raise QueryError(f"{what} {given!r} is outside the years 2 to {_LAST_YEAR}")
         return value.isoformat() if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, date):
-        return moment(datetime(value.year, value.month, value.day), what)[:10]  # type: ignore[index]
+        return str(moment(datetime(value.year, value.month, value.day), what))[:10]
     raise QueryError(f"{what} must be a date, a datetime or ISO 8601 text, not {given!r}; e.g. '2026-10-01'")
 
 

@@ -22,6 +22,8 @@ class Source(Protocol):
 
     def now(self) -> datetime:
         """Return the clock by which relative ranges resolve, in UTC."""
+        ...
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
         """Answer *queries*, in order, as of *now*."""
+        ...

@@ -31,10 +31,12 @@ class SqlType(Protocol):
     @property
     def id(self) -> str:
         """Its kind, e.g. ``varchar`` or ``struct``."""
+        ...
 
     @property
     def children(self) -> list[tuple[str, Any]]:
         """What a struct or map is made of."""
+        ...
 
 
 Held: TypeAlias = tuple[str, SqlType | None]

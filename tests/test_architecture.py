@@ -1,0 +1,162 @@
+"""The house: a module imports only from a lower floor, and none grows too large."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "vapi_frames"
+FLOORS = {
+    "errors": 0,
+    "vocabulary": 0,
+    "contract": 1,
+    "timegrid": 1,
+    "dates": 1.5,  # the mezzanine: what the rooms of floor 2 share, and stands on the calendar
+    "timerange": 1.5,
+    "wire": 1.8,
+    "lint": 1.8,
+    "query": 2,
+    "answer": 2.2,
+    "frames": 3,
+    "sources": 3,
+    "sources.sql": 3,
+    "sources.records": 3.5,
+    "sources.api": 4,
+    "sources.calls": 4,
+    "sample": 4,
+    "analysis": 4,
+    "plotting": 4.5,
+    "entry": 5,
+    "accessor": 6,
+    "cli": 8,
+    "__init__": 8,
+}
+# What each floor may import of others' at module level; the rest is imported when it is first used.
+STANDARD = {"pandas", "numpy"}
+HEAVY = {
+    "requests",
+    "duckdb",
+    "pydantic",
+    "pydantic_core",
+    "pyarrow",
+    "polars",
+    "matplotlib",
+    "tqdm",
+    "pandas",
+    "numpy",
+}
+OWNERS = {
+    "contract": {"pydantic", "pydantic_core"},
+    "answer": {"pyarrow"},
+    "frames": {"pandas", "numpy"},
+    "analysis": {"pandas", "numpy"},
+    "plotting": {"pandas"},
+    "accessor": {"pandas"},
+    "sample": {"pandas", "numpy"},
+    "sources.api": {"requests"},
+    "sources.calls": {"pyarrow"},
+}
+
+
+def modules():
+    """Return module name → path."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        found[name] = path
+    return found
+
+
+def is_type_checking(node):
+    """Say whether *node* is ``if TYPE_CHECKING:``."""
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports(tree, *, top_only=False):
+    """Yield (module, names) of every import that runs."""
+    nodes = list(tree.body)
+    while nodes:
+        node = nodes.pop()
+        if is_type_checking(node):
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module, [alias.name for alias in node.names]
+        if not (top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            nodes.extend(ast.iter_child_nodes(node))
+
+
+def own(name, tree):
+    """Return the package's modules that *name* imports, also inside functions."""
+    found = set()
+    for module, names in imports(tree):
+        if module == "vapi_frames":
+            found |= {n for n in names if n in FLOORS} | ({"__init__"} if not set(names) <= set(FLOORS) else set())
+        elif module.startswith("vapi_frames."):
+            inner = module.removeprefix("vapi_frames.")
+            nested = {f"{inner}.{n}" for n in names} & set(FLOORS)
+            found |= nested or {inner}
+    return found - {name}
+
+
+TREES = {name: ast.parse(path.read_text()) for name, path in modules().items()}
+
+
+def test_every_module_has_a_floor():
+    """A new module is given its floor on purpose."""
+    assert set(TREES) == set(FLOORS)
+
+
+@pytest.mark.parametrize("name", [name for name in FLOORS if name not in ("__init__", "cli")])
+def test_imports_go_down(name):
+    """Each import, also one inside a function, is of a lower floor; so there are no cycles."""
+    upward = {other for other in own(name, TREES[name]) if FLOORS[other] >= FLOORS[name]}
+    assert not upward, f"{name} (floor {FLOORS[name]}) imports {upward}"
+
+
+def test_the_rooms_of_floor_four_do_not_know_each_other():
+    """Sources know the protocol, not their neighbours."""
+    sources = {name for name in FLOORS if name.startswith("sources.") and FLOORS[name] == 4}
+    for name in sources:
+        assert not own(name, TREES[name]) & sources
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_heavy_packages_are_imported_by_their_owners_only(name):
+    """At module level a third party stands only where its floor owns it."""
+    top = {module.split(".")[0] for module, _ in imports(TREES[name], top_only=True)}
+    assert top & HEAVY <= OWNERS.get(name, set())
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_no_module_outgrows_its_room(name):
+    """About 400 lines; there is no utils and no core."""
+    assert len(modules()[name].read_text().splitlines()) <= 420
+    assert name.rsplit(".", 1)[-1] not in ("utils", "core", "helpers", "common")
+
+
+def test_floors_zero_to_two_read_no_clock_and_do_no_io():
+    """Questions and calendars are values."""
+    for name, tree in TREES.items():
+        if FLOORS[name] > 2.2:
+            continue
+        called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert not called & {"open", "datetime.now", "datetime.utcnow", "time.time", "date.today", "datetime.today"}, (
+            name
+        )
+
+
+def test_every_public_thing_is_documented():
+    """Each module, public class, method and function says what it is."""
+    for name, tree in TREES.items():
+        assert ast.get_docstring(tree), name
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef) and not getattr(node, "name", "").startswith("_"):
+                for inner in node.body:
+                    if isinstance(inner, ast.ClassDef | ast.FunctionDef) and not inner.name.startswith("_"):
+                        assert ast.get_docstring(inner), f"{name}.{inner.name}"

@@ -1,0 +1,132 @@
+"""Charts: the right one for the shape, unit and zone on the axes, partial buckets dashed."""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+import pytest
+
+import vapi_frames as vf
+from vapi_frames.errors import MissingExtraError, UnknownWordError
+
+pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+
+
+def ask(build):
+    """Ask the sample organisation."""
+    return build(vf.demo().call().sum("cost").avg("duration")).fetch()
+
+
+def labels(axes):
+    """Return the legend's texts."""
+    return [text.get_text() for text in axes.get_legend().get_texts()] if axes.get_legend() else []
+
+
+def test_time_makes_a_line_with_unit_and_zone():
+    """One measure over time is one line."""
+    axes = ask(lambda q: q.step("day").during("2026-10").tz("America/New_York")).vapi.plot("cost")
+    assert axes.get_ylabel() == "sumCost (USD)"
+    assert axes.get_xlabel() == "date (America/New_York)"
+    assert axes.get_title() == "sumCost per day"
+    assert len(axes.get_lines()) == 1
+    assert labels(axes) == []
+    assert ask(lambda q: q.step("day").during("2026-10")).vapi.plot("duration").get_ylabel() == "avgDuration (min)"
+
+
+def test_groups_over_time_make_a_line_each():
+    """Ids are cut in the legend, a missing group is said and stands last."""
+    axes = ask(lambda q: q.by("assistantId").step("week").between("2026-10-05", "2026-11-02")).vapi.plot("cost")
+    assert labels(axes)[-1] == "(none)"
+    assert all(text.endswith("…") and len(text) == 9 for text in labels(axes)[:-1])
+    assert len(axes.get_lines()) == len(labels(axes))
+    assert axes.get_title() == "sumCost by assistantId per week"
+
+
+def test_partial_buckets_are_dashed():
+    """The last day, still open, is joined by a dashed line and said in the legend."""
+    frame = ask(lambda q: q.by("type").step("day").between("2026-11-10", "2026-11-16T12:00").tz("America/New_York"))
+    assert frame.vapi.partial.any()
+    axes = frame.vapi.plot("cost")
+    dashed = [line for line in axes.get_lines() if line.get_linestyle() == "--" and len(line.get_xdata())]
+    assert len(dashed) == 3
+    assert labels(axes)[-1] == "partial bucket"
+    solid = [line for line in axes.get_lines() if line.get_linestyle() == "-"]
+    assert len(solid) == 3
+    whole = ask(lambda q: q.step("day").during("2026-10")).vapi.plot("cost")
+    assert all(line.get_linestyle() == "-" for line in whole.get_lines())
+
+
+def test_an_hour_that_comes_twice_is_drawn_twice():
+    """The axis holds instants, so the line never runs back in autumn."""
+    frame = ask(lambda q: q.step("hour").between("2026-11-01", "2026-11-02").tz("America/New_York"))
+    [line] = frame.vapi.plot("cost").get_lines()
+    at = list(line.get_xdata(orig=False))
+    assert at == sorted(at)
+    assert len(set(at)) == len(frame)
+
+
+def test_groups_make_bars():
+    """Without a step each group is a bar, the largest on top."""
+    axes = ask(lambda q: q.by("endedReason").during("2026-10")).vapi.plot("cost")
+    widths = [bar.get_width() for bar in axes.patches]
+    assert widths == sorted(widths)
+    assert axes.get_xlabel() == "sumCost (USD)"
+    assert axes.get_ylabel() == "endedReason"
+    axes = ask(lambda q: q.by("assistantId", "type").during("2026-10")).vapi.plot("cost")
+    assert labels(axes) == ["inboundPhoneCall", "outboundPhoneCall", "webCall"]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda q: q.during("2026-10"),
+        lambda q: q.step("year").between("2026-10-01", "2026-11-01"),
+        lambda q: q.by("type", "status").step("day").during("2026-10"),
+        lambda q: q.by("type", "status", "endedReason").during("2026-10"),
+        lambda q: q.step("second").between("2026-10-05T15:00Z", "2026-10-05T15:05Z"),
+        lambda q: q.by_variable("plan").during("2026-10"),
+    ],
+)
+def test_every_shape_is_drawn(build):
+    """One row, one bucket, two and three groups, seconds, variables: each gives a chart with a label."""
+    axes = ask(build).vapi.plot("cost")
+    axes.figure.canvas.draw()
+    assert "sumCost (USD)" in (axes.get_xlabel(), axes.get_ylabel())
+
+
+def test_options_are_pandas_own():
+    """What DataFrame.plot takes is taken, and wins."""
+    import matplotlib.pyplot as plt
+
+    _, (left, right) = plt.subplots(1, 2)
+    frame = ask(lambda q: q.step("day").during("2026-10"))
+    axes = frame.vapi.plot("cost", ax=right, title="Spend", color="red", ylabel="dollars")
+    assert axes is right
+    assert (axes.get_title(), axes.get_ylabel()) == ("Spend", "dollars")
+    assert not left.get_lines()
+    assert ask(lambda q: q.by("type").during("2026-10")).vapi.plot("cost", kind="bar").get_ylabel() == "sumCost (USD)"
+
+
+def test_the_first_measure_is_drawn_unless_said():
+    """A wrong column names the measures."""
+    frame = ask(lambda q: q.step("day").during("2026-10"))
+    assert frame.vapi.plot().get_ylabel() == "sumCost (USD)"
+    with pytest.raises(UnknownWordError, match="did you mean 'sumCost'"):
+        frame.vapi.plot("sumcost")
+
+
+def test_without_matplotlib_the_install_line_is_given(monkeypatch):
+    """A missing extra says how to get it."""
+    frame = ask(lambda q: q.during("2026-10"))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'vapi-frames\[plot\]'"):
+        frame.vapi.plot()
+
+
+def test_an_empty_frame_is_refused_in_words():
+    """There is nothing to draw, and pandas' own complaint does not get out."""
+    frame = vf.to_frame('[{"name":"n","timeRange":{},"result":[]}]', vf.vq.call().count().by("type"))
+    with pytest.raises(ValueError, match="no rows to draw"):
+        frame.vapi.plot()
+    assert isinstance(frame, pd.DataFrame)

@@ -1,0 +1,127 @@
+"""The public names, and what importing them costs."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import vapi_frames as vf
+from vapi_frames import errors
+
+
+def run(code):
+    """Run *code* in a fresh interpreter; return what it prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_public_names_are_there_and_listed():
+    """__all__ is sorted, every name can be had, and dir() shows it."""
+    assert vf.__all__ == sorted(vf.__all__)
+    for name in vf.__all__:
+        assert getattr(vf, name) is not None
+        assert name in dir(vf)
+        assert inspect.getdoc(getattr(vf, name))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = vf.nothing
+
+
+def test_the_error_tree():
+    """Each error is also the builtin that a caller would guess."""
+    tree = {
+        "QueryError": ValueError, "UnknownWordError": ValueError, "RecordsError": ValueError, "ResponseError": ValueError,
+        "BucketAlignmentError": ValueError, "NonAdditiveError": ValueError, "ProvenanceError": AttributeError,
+        "PartialResultError": RuntimeError, "MissingExtraError": ImportError, "ReplayMissError": LookupError,
+        "SourceError": RuntimeError, "ConnectionFailedError": RuntimeError, "StatusError": RuntimeError,
+        "AuthenticationError": RuntimeError, "RateLimitError": RuntimeError,
+    }  # fmt: skip
+    found = {n for n in errors.__all__ if issubclass(getattr(errors, n), errors.VapiFramesError)} - {"VapiFramesError"}
+    assert found == set(tree)
+    for name, builtin in tree.items():
+        assert issubclass(getattr(errors, name), builtin)
+    assert issubclass(errors.UnknownWordError, errors.QueryError)
+    assert issubclass(errors.BucketAlignmentError, errors.ResponseError)
+    assert issubclass(errors.RateLimitError, errors.StatusError)
+    assert builtins.ValueError in errors.QueryError.__mro__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.QueryError("x", findings=["f"]),
+        errors.UnknownWordError("costs", "column", ["cost"]),
+        errors.RecordsError("x", file="f", line=3, column="c"),
+        errors.ResponseError("x", path="$[0]"),
+        errors.BucketAlignmentError("x", path="$[0]"),
+        errors.MissingExtraError("plot", "matplotlib", "plot()"),
+        errors.ConnectionFailedError("x", attempts=3),
+        errors.StatusError("x", status=500, request_id="r", body="b"),
+        errors.RateLimitError("x", status=429, retry_after=2.5),
+        errors.PartialResultError("x", frame=1, missing=[(1, 2)], rest=None),
+    ],
+)
+def test_errors_survive_pickling(error):
+    """What a worker raises arrives as it was."""
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert again.__dict__ == error.__dict__
+
+
+def test_importing_the_package_loads_no_third_party_beyond_pandas():
+    """`import vapi_frames` costs what `import pandas` costs, and `from vapi_frames import vq` no more."""
+    listing = "print(sorted({m.split('.')[0] for m in sys.modules}))"
+    third = "{m.split('.')[0] for m in sys.modules} - sys.stdlib_module_names"
+    code = (
+        f"import sys, pandas; before = {third}; whole = set(sys.modules); import vapi_frames\n"
+        f"from vapi_frames import vq; vq.call().sum('cost').step('day').last('3d')\n"
+        f"print(sorted({third} - before), [m for m in sys.modules if m not in whole and m.split('.')[0] in before])"
+    )
+    assert listing
+    assert run(code) == "['vapi_frames'] []"
+
+
+def test_the_accessor_is_registered_by_the_import_alone():
+    """A frame just read has df.vapi."""
+    code = (
+        "import pandas as pd, vapi_frames\n"
+        "df = pd.DataFrame({'id': ['1'], 'createdAt': ['2026-10-01T00:00Z']})\n"
+        "print(df.vapi.call().count().during('2026-10').fetch()['countId'].tolist())"
+    )
+    assert run(code) == "[1]"
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "extra"),
+    [
+        ("duckdb", "vf.demo()", "local"),
+        ("duckdb", "vf.local([])", "local"),
+        ("matplotlib", "vf.demo().call().count().during('2026-10').fetch().vapi.plot()", "plot"),
+        ("polars", "vf.demo().call().count().during('2026-10').to_polars()", "polars"),
+    ],
+)
+def test_a_missing_extra_gives_the_install_line(package, code, extra):
+    """MissingExtraError names the extra and what to run."""
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\nimport vapi_frames as vf\n"
+        f"try:\n    {code}\nexcept ImportError as error:\n    print(error.extra, '|', error)"
+    )
+    name, message = run(program).split(" | ")
+    assert name == extra
+    assert f"pip install 'vapi-frames[{extra}]'" in message
+
+
+def test_a_reply_needs_no_extra():
+    """Turning a reply into a frame works with the core packages only."""
+    program = (
+        "import sys\nfor name in ('duckdb', 'matplotlib', 'polars', 'tqdm'): sys.modules[name] = None\n"
+        "import vapi_frames as vf\n"
+        'print(vf.to_frame(\'[{"name":"n","timeRange":{},"result":[{"countId":"3"}]}]\')[\'countId\'].tolist())'
+    )
+    assert run(program) == "[3]"

@@ -1,0 +1,58 @@
+"""What a type checker and an editor see; checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, assert_type
+
+    import pandas as pd
+    import polars as pl
+
+    import vapi_frames as vf
+    from vapi_frames import vq
+    from vapi_frames.contract import AnalyticsQueryDTO
+    from vapi_frames.frames import Meta
+    from vapi_frames.lint import Finding, Plan
+    from vapi_frames.vocabulary import CallColumn, SubscriptionColumn
+
+    calls = vq.call()
+    assert_type(calls, vf.Query[CallColumn])
+    assert_type(vq.subscription(), vf.Query[SubscriptionColumn])
+    q = calls.sum("cost").avg("duration").mean("cost").count().min("cost").max("cost", alias="dearest").history("cost")
+    q = q.by("assistantId", "endedReason").by_variable("plan").step("day").last("30d", complete=True)
+    q = q.between("2026-10-01", None).during("2026-10").since("2026-10-01").tz("UTC").named("x").with_counts()
+    assert_type(q, vf.Query[CallColumn])
+    assert_type(q.agg(spend=("cost", "sum")), vf.Query[CallColumn])
+    assert_type(q.body(), dict[str, Any])
+    assert_type(q.dto(), AnalyticsQueryDTO)
+    assert_type(q.lint(), list[Finding])
+    assert_type(q.explain(), Plan)
+    assert_type(q.curl(), str)
+    assert_type(vf.Query.from_body({}), vf.Query[str])
+    assert_type(q.fetch(dtype_backend="pyarrow", categorical=True), pd.DataFrame)
+    assert_type(q.to_polars(), pl.DataFrame)
+    assert_type(vq.fetch(q, vq.subscription().max("concurrency")), dict[str, pd.DataFrame])
+    assert_type(vf.connect("key", base_url="https://example.org", timeout=3), vf.Vq)
+    assert_type(vf.local("calls/*.parquet"), vf.Vq)
+    assert_type(vf.local([{"id": "1"}], now="2026-10-01T00:00Z"), vf.Vq)
+    assert_type(vf.demo(), vf.Vq)
+    assert_type(vf.sample_calls(10, seed=1), pd.DataFrame)
+    df = vf.to_frame(b"[]", q)
+    assert_type(df, pd.DataFrame)
+    face = vf.frame(df)
+    assert_type(face, vf.VapiAccessor)
+    assert_type(face.meta, Meta)
+    assert_type(face.units, dict[str, str])
+    assert_type(face.wide("cost"), pd.DataFrame)
+    assert_type(face.refresh(vq), pd.DataFrame)
+    assert_type(face.call(), vf.Query[CallColumn])
+
+    # What must not pass: each line is an error, and an unused ignore would be one too.
+    calls.sum("costs")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.max("concurrency")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vq.subscription().sum("cost")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.step("daily")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.by("assistant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.groupby("type")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
