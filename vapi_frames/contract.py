@@ -224,9 +224,8 @@ def _request_error(error: ValidationError) -> QueryError:
     if first["type"] == "missing":
         return QueryError(f"{path} is missing")
     if first["type"] == "string_too_long":
-        return QueryError(
-            f"{path} has {len(given)} characters, at most {first.get('ctx', {}).get('max_length')} are allowed: {given!r}"
-        )
+        most = first.get("ctx", {}).get("max_length")
+        return QueryError(f"{path} has {len(given)} characters, at most {most} are allowed: {given!r}")
     return QueryError(f"{path}: {first['msg']}; given {given!r}")
 
 

@@ -275,7 +275,7 @@ def _index(
         values = [v if isinstance(v, pd.DatetimeIndex) else pd.CategoricalIndex(v, name=v.name) for v in values]
     if len(levels) == 1:
         level, codes = values[0], keys[0][1]
-        missing = None if level.dtype == object else pd.NA
+        missing = np.nan if level.dtype == object else pd.NA  # None would mean: do not fill
         index: pd.Index = level.take(codes, fill_value=missing) if (codes < 0).any() else level.take(codes)
         return index
     positions: Any = [codes for _, codes in keys]
