@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vapi_frames import lint, timerange
 from vapi_frames.errors import QueryError
@@ -117,6 +117,9 @@ class Vq:
     def __repr__(self) -> str:
         return f"<vq asking {self.source!r}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a vq is not pickled, for it may hold a key or a connection; make another where it is needed")
+
 
 def connect(
     token: str | None = None,
@@ -128,14 +131,15 @@ def connect(
 
     Args:
         token: The organisation's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
-        base_url: Where ``POST /analytics`` is served.
+        base_url: Where ``POST /analytics`` is served: https://, or http:// on this machine, which no proxy sees.
         timeout: Seconds to wait for a connection, and between two pieces of a reply; or one number for both.
 
     Raises:
         QueryError: An argument cannot be it, or *base_url* would send the key in the clear.
     """
-    from vapi_frames.sources.api import ApiSource
+    from vapi_frames.sources.api import ApiSource, Hidden
 
+    token = Hidden(token) if isinstance(token, str) else token  # should an argument be wrong, tracebacks hide it
     source = ApiSource(token, base_url=base_url, timeout=timeout)
     return Vq(lambda: source)
 
