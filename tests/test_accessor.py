@@ -178,6 +178,8 @@ def test_refresh_asks_again_and_a_relative_range_moves_on():
     assert again.vapi.query == frame.vapi.query
     with pytest.raises(QueryError, match="not answered by the API but from 'calls'"):
         frame.vapi.refresh()
+    with pytest.raises(QueryError, match="whom to ask.*not str"):
+        frame.vapi.refresh("api")
 
 
 def test_the_repr_is_a_small_report():

@@ -118,7 +118,7 @@ def test_filters_are_said_not_to_exist():
 def test_replies_are_open_with_one_warning():
     """A new field passes, and is said once."""
     reply = [{"name": "a", "timeRange": {"step": "fortnight", "calendar": "x"}, "result": [], "total": 3}]
-    with pytest.warns(ResponseWarning, match="total") as caught:
+    with pytest.warns(ResponseWarning, match="total, timeRange.calendar, step 'fortnight'") as caught:
         [one] = parse_replies(json.dumps(reply))
     assert len(caught) == 1
     assert one.time_range.step == "fortnight"

@@ -256,6 +256,9 @@ def test_a_wrong_word_names_the_nearest_right_one(build, words):
         (lambda: Query.from_body("{"), "not JSON"),
         (lambda: Query.from_body({"queries": []}), "holds 0 queries"),
         (lambda: vf.demo().call().count().fetch(dtype_backend="arrow"), "numpy_nullable"),
+        (lambda: vf.demo().call().count().fetch(categorical="yes"), "True or False"),
+        (lambda: Query.from_body(5), "dict"),
+        (lambda: vq.call().count().last("1d").body(5), "now must be a date"),
     ],
 )
 def test_bad_input_says_what_would_be_right(build, match):

@@ -125,6 +125,8 @@ class VapiAccessor:
             from vapi_frames.entry import vq as api
 
             vq = api
+        if not hasattr(vq, "fetch"):
+            raise QueryError(f"refresh takes whom to ask, e.g. vf.local(calls), not {type(vq).__name__}")
         return next(iter(vq.fetch(meta.query).values()))
 
     # --- a frame of call records --------------------------------------------------------------------------------

@@ -247,9 +247,13 @@ def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
         first = error.errors(include_url=False)[0]
         said = "is missing" if first["type"] == "missing" else f"{first['msg']}; given {_short(first['input'])}"
         raise ResponseError(said, path=json_path(first["loc"])) from None
-    extra = sorted({name for reply in replies for name in (reply.model_extra or {})})
-    if extra:
-        warn(f"the reply has fields that the contract does not name: {', '.join(extra)}", ResponseWarning)
+    new = sorted({name for reply in replies for name in (reply.model_extra or {})})
+    new += sorted({f"timeRange.{name}" for reply in replies for name in (reply.time_range.model_extra or {})})
+    new += sorted(
+        {f"step {span.step!r}" for span in (r.time_range for r in replies) if span.step not in (None, *STEPS)}
+    )
+    if new:
+        warn(f"the reply has what the contract does not name: {', '.join(new)}", ResponseWarning)
     return replies
 
 

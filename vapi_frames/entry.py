@@ -73,9 +73,9 @@ class Vq:
         Raises:
             QueryError: A question is wrong, or two have one name.
         """
-        from vapi_frames.frames import build, check_backend
+        from vapi_frames.frames import build, check_options
 
-        check_backend(dtype_backend)
+        check_options(dtype_backend, categorical)
         now, named = self._prepare(queries)
         answers = self.source.answer(list(named.values()), now)
         return {

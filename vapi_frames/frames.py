@@ -50,6 +50,7 @@ class Meta:
         levels: The names of the index levels.
         rows: How many rows the frame was made with.
         sums: The sum of each measure then, in the order of *units*.
+        title: The name that the question was given, ``None`` for an automatic one.
         last: The relative range as asked, e.g. ``("30d", False)``.
         notes: What a reader should know, e.g. how dates were read.
     """
@@ -63,6 +64,7 @@ class Meta:
     levels: tuple[str, ...]
     rows: int
     sums: tuple[float, ...]
+    title: str | None = None
     last: tuple[str, bool] | None = None
     notes: tuple[str, ...] = ()
 
@@ -85,15 +87,10 @@ class Meta:
         asked = tuple(
             # An alias longer than the contract allows was shortened on the wire only.
             one if one.name == name else Aggregation(one.operation, one.column, name)
-            for one, name in zip(query.asked, self.units, strict=False)
+            for one, name in zip(query.asked, self.units, strict=True)
         )
-        if self.last is not None:
-            # The automatic name was a hash of the resolved range.
-            resolved = Query.from_body({"queries": [{**self.body, "name": "-"}]})
-            is_automatic = replace(resolved, title=None).body()["queries"][0]["name"] == self.body["name"]
-            title = None if is_automatic else self.body["name"]
-            return replace(query, asked=asked, time_range=_last(*self.last), title=title)
-        return replace(query, asked=asked)
+        span = query.time_range if self.last is None else _last(*self.last)
+        return replace(query, asked=asked, time_range=span, title=self.title)
 
     def to_json(self) -> str:
         """Return it as the text that travels in ``attrs``."""
@@ -107,6 +104,7 @@ class Meta:
             "levels": self.levels,
             "rows": self.rows,
             "sums": self.sums,
+            "title": self.title,
             "last": self.last,
             "notes": self.notes,
         }
@@ -129,6 +127,7 @@ class Meta:
             levels=tuple(parts.get("levels", ())),
             rows=parts["rows"],
             sums=tuple(parts["sums"]),
+            title=parts.get("title"),
             last=tuple(parts["last"]) if "last" in parts else None,
             notes=tuple(parts.get("notes", ())),
         )
@@ -152,8 +151,10 @@ def read_meta(frame: pd.DataFrame) -> Meta:
         raise ProvenanceError(f"df.attrs[{ATTRIBUTE!r}] is damaged: {error!r}") from error
 
 
-def check_backend(dtype_backend: object) -> None:
-    """Raise `QueryError` unless *dtype_backend* is one that pandas knows."""
+def check_options(dtype_backend: object, categorical: object) -> None:
+    """Raise `QueryError` unless these are options that a frame can be made with."""
+    if not isinstance(categorical, bool):
+        raise QueryError(f"categorical must be True or False, not {categorical!r}")
     if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
         raise QueryError(f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {dtype_backend!r}")
 
@@ -200,6 +201,7 @@ def build(
         levels=tuple(levels),
         rows=len(frame),
         sums=sums(frame, names),
+        title=query.title,
         last=(str(relative), relative.complete) if relative else None,
         notes=answer.notes,
     )

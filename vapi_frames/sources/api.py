@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError  # what requests itself is built on, and lets through here and there
 
 from vapi_frames.answer import match_replies, read_reply
 from vapi_frames.contract import parse_replies
@@ -268,6 +268,7 @@ class ApiSource:
 
 def _check_url(base_url: object) -> str:
     """Return *base_url* without a slash at its end; the key goes only over TLS, or to this machine."""
+    parts = urlsplit("")
     try:
         parts = urlsplit(base_url if isinstance(base_url, str) and not re.search(r"[\s\\]", base_url) else "")
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

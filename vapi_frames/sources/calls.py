@@ -129,6 +129,7 @@ class CallsSource:
                 held: dict[str, Held] = {name: (quote(name), type_) for name, type_ in _typed_columns(described)}
             else:
                 names, table = self._columns(query)
+                table = table.cast(_without_nulls(table.schema))
                 relation = "calls"
                 # By place, because DuckDB takes names that differ only by case for one.
                 connection.register(relation, table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
@@ -231,6 +232,12 @@ _MICROSECOND = datetime.resolution
 
 def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
     return list(zip(relation.columns, relation.types, strict=True))
+
+
+def _without_nulls(schema: pa.Schema) -> pa.Schema:
+    """Return *schema* with text where a column has no value at all: engines take such a column for an integer."""
+    fields = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in schema]
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def _first_line(error: Exception) -> str:
