@@ -108,6 +108,19 @@ def test_options_are_pandas_own():
     assert ask(lambda q: q.by("type").during("2026-10")).vapi.plot("cost", kind="bar").get_ylabel() == "sumCost (USD)"
 
 
+@pytest.mark.parametrize("kind", ["bar", "barh", "area"])
+def test_other_kinds_are_drawn_over_time(kind):
+    """Bars carry local dates, and are hatched where the bucket is partial; areas show all."""
+    frame = ask(lambda q: q.by("type").step("day").between("2026-11-12", None).tz("America/New_York"))
+    axes = frame.vapi.plot("cost", kind=kind, stacked=True)
+    axes.figure.canvas.draw()
+    if kind != "area":
+        assert sum(bar.get_hatch() == "///" for bar in axes.patches) == 3
+        ticks = [tick.get_text() for tick in (axes.get_xticklabels() if kind == "bar" else axes.get_yticklabels())]
+        assert ticks[0] == "2026-11-12"
+    assert "sumCost (USD)" in (axes.get_xlabel(), axes.get_ylabel())
+
+
 def test_the_first_measure_is_drawn_unless_said():
     """A wrong column names the measures."""
     frame = ask(lambda q: q.step("day").during("2026-10"))

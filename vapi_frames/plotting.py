@@ -96,16 +96,33 @@ def _lines(frame: pd.DataFrame, name: str, meta: Meta, backend: str, options: di
         return local.plot(**{k: v for k, v in options.items() if k not in ("xlabel", "ylabel", "legend")})
     if "color" not in options:
         options["color"] = [_COLOURS[i % len(_COLOURS)] for i in range(table.shape[1])]
-    if len(table) <= _FEW:
-        options.setdefault("marker", ".")
     options.setdefault("figsize", None if "ax" in options else (9, 4.5))
-    # Real instants on the axis, formatted in the zone: local wall clock would fold an hour every autumn.
-    axes = table[~flags].reindex(table.index).plot(x_compat=True, **options)
-    _dash(axes, table, flags, options)
-    _date_axis(axes, table, meta)
+    if options.get("kind", "line") in ("bar", "barh"):
+        axes = _time_bars(table, flags, meta, options)
+    else:
+        if len(table) <= _FEW and options.get("kind", "line") == "line":
+            options.setdefault("marker", ".")
+        # Real instants on the axis, formatted in the zone: local wall clock would fold an hour every autumn.
+        axes = table[~flags].reindex(table.index).plot(x_compat=True, **options)
+        if options.get("kind", "line") == "line":
+            _dash(axes, table, flags, options)
+        _date_axis(axes, table, meta)
     if options["legend"]:
         axes.legend(title=_legend_title(frame), loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     _finish(axes)
+    return axes
+
+
+def _time_bars(table: pd.DataFrame, flags: Any, meta: Meta, options: dict[str, Any]) -> Any:
+    """Draw a bar per bucket (and group), hatched where the bucket is partial."""
+    form = "%Y-%m-%d" if meta.step not in timegrid.FIXED_STEPS else "%m-%d %H:%M:%S"
+    if options["kind"] == "barh":
+        options["xlabel"], options["ylabel"] = options["ylabel"], options["xlabel"]
+    axes = table.set_axis(pd.DatetimeIndex(table.index).strftime(form), axis=0).plot(**options)
+    for container in axes.containers:
+        for bar, is_partial in zip(container, flags, strict=True):
+            if is_partial:
+                bar.set(hatch="///", alpha=0.5)
     return axes
 
 
