@@ -6,9 +6,9 @@ Examples:
     >>> vq.call().sum("cost").count().by("type").during("2026-10").fetch().round(2)
                        sumCost  countId
     type
-    inboundPhoneCall    947.69     6564
-    outboundPhoneCall   430.33     3986
-    webCall             325.19     2452
+    inboundPhoneCall   1152.42     6537
+    outboundPhoneCall   576.42     4265
+    webCall             413.38     2693
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class VapiAccessor:
         >>> df.vapi.wide("cost").round(2)
         type                       inboundPhoneCall  outboundPhoneCall  webCall
         date
-        2026-10-01 00:00:00+00:00            947.69             430.33   325.19
+        2026-10-01 00:00:00+00:00           1152.42             576.42   413.38
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:

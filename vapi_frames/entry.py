@@ -30,7 +30,7 @@ class Vq:
         >>> import vapi_frames as vf
         >>> vf.demo().call().sum("cost").count().during("2026-10").fetch().round(2)
            sumCost  countId
-        0  1703.21    13002
+        0  2142.22    13495
     """
 
     def __init__(self, make_source: Callable[[], Source]) -> None:
