@@ -1,0 +1,166 @@
+"""The pages say what the package does: their examples run, their lists are complete, the tour is as it was run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import vapi_frames as vf
+from tests.make_pages import PAGES, TOUR, measures_page, run_tour
+from vapi_frames import cli, errors, lint
+
+ROOT = PAGES.parent
+README = ROOT / "README.md"
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+LOCAL_PATH = re.compile(r"site-packages|/(?:home|root|tmp|Users|usr|opt|private|var)/|[A-Z]:\\\\")
+DOCUMENTS = sorted([*PAGES.glob("*.md"), *ROOT.glob("*.md")])
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("VAPI_API_KEY", "VAPI_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def headings(page):
+    return re.findall(r"^#+ (.+)$", (PAGES / page).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def fenced(language, document=README):
+    return re.findall(rf"^```{language}\n(.+?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in PAGES.glob("*.md")))
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
+def test_examples_of_a_page_give_what_it_shows(page):
+    """Every example on a page, run in order, prints what stands below it."""
+    text = (PAGES / page).read_text(encoding="utf-8")
+    unfenced = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)
+    examples = doctest.DocTestParser().get_doctest(unfenced, {}, page, page, 0)
+    report = []
+    doctest.DocTestRunner(optionflags=FLAGS).run(examples, out=report.append)
+    assert not report, "".join(report)
+    if examples.examples:
+        assert "import vapi_frames as vf" in text, "each page with examples says where vf comes from"
+
+
+def test_lint_page_names_every_finding():
+    """The page of findings has a heading for each id of lint.py, in order, and no other."""
+    ids = set(re.findall(r'"(VF\d{3})"', Path(lint.__file__).read_text(encoding="utf-8")))
+    assert [heading for heading in headings("lint.md") if heading.startswith("VF")] == sorted(ids)
+
+
+def test_errors_page_names_every_error_and_warning():
+    """The page of errors has a heading for each public name of errors.py, once, and draws the tree as it is."""
+    named = [heading for heading in headings("errors.md") if re.fullmatch(r"\w+(Error|Warning)", heading)]
+    assert sorted(named) == sorted(errors.__all__)
+    [tree] = fenced("text", PAGES / "errors.md")
+    parents = []
+    for line in tree.splitlines():
+        place, name, builtin = re.fullmatch(r"([ │├└─]*)(\w+)(?: \((\w+)\))?", line).groups()
+        depth = len(place) // 3
+        kind = getattr(errors, name)
+        parents[depth:] = [kind]
+        if depth:
+            assert kind.__bases__[0] is parents[depth - 1], name
+            assert [base.__name__ for base in kind.__bases__[1:]] == [builtin] * (builtin is not None), name
+    drawn = set(re.findall(r"\w+Error", tree)) & set(errors.__all__)
+    assert drawn == {name for name in errors.__all__ if name.endswith("Error")}
+
+
+def test_measures_page_is_generated():
+    """The committed page of measures is what tests/make_pages.py writes."""
+    assert (PAGES / "measures.md").read_text(encoding="utf-8") == measures_page()
+
+
+def test_reference_names_every_public_name():
+    """The reference has each public name of the package once, and nothing else."""
+    shown = re.findall(r"^::: (\S+)$", (PAGES / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(shown) == sorted(f"vapi_frames.{name}" for name in vf.__all__)
+
+
+def test_tour_runs_and_shows_what_it_did():
+    """The tour runs offline from top to bottom, and its committed outputs are those of the run."""
+    import nbformat
+
+    committed, executed = nbformat.read(TOUR, as_version=4), run_tour()
+    for before, after in zip(committed.cells, executed.cells, strict=True):
+        assert _texts(before) == _texts(after), f"run tests/make_pages.py again: {before.source}"
+
+
+def _texts(cell):
+    """Return what a cell's outputs say: pictures and HTML differ between versions, blanks between pandas 2 and 3."""
+    outputs = cell.get("outputs", [])
+    said = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    kinds = [output.get("name", output.output_type) for output in outputs]
+    pictures = ["image/png" in output.get("data", {}) for output in outputs]
+    return kinds, [re.sub(r"\s+", " ", text).replace("NaN", "nan") for text in said], pictures
+
+
+def test_tour_is_committed_clean():
+    """The committed tour has run in order, without a warning, and holds nothing of the machine it ran on."""
+    import nbformat
+
+    text = TOUR.read_text(encoding="utf-8")
+    assert not LOCAL_PATH.search(re.sub(r'"image/png": "[^"]*"', "", text))
+    tour = nbformat.read(TOUR, as_version=4)
+    assert tour.metadata == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    code = [cell for cell in tour.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert all(cell.metadata == {} for cell in tour.cells)
+    assert not [output for cell in code for output in cell.outputs if output.get("name") == "stderr"]
+
+
+def test_readme_shows_what_the_demo_prints(capsys):
+    """README's block of output is what the demo prints; only the folder of the chart differs."""
+    assert cli.main(["demo"]) == 0
+    *printed, chart = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    *shown, shown_chart = fenced("text")[0].splitlines()
+    assert shown == printed
+    assert Path(shown_chart).name == Path(chart).name
+    assert Path(chart).read_bytes().startswith(b"\x89PNG")
+
+
+def test_readme_has_the_two_commands():
+    """README's first two shell blocks are one line each: set up and demo, set up and test."""
+    demo, tests = (block.strip() for block in fenced("sh")[:2])
+    assert "\n" not in demo + tests
+    assert re.fullmatch(r"python3 -m venv (\S+) && \1/bin/pip install .+ && \1/bin/vapi-frames demo", demo)
+    assert re.fullmatch(r"python3 -m venv (\S+) && \1/bin/pip install .+ && \1/bin/python -m pytest", tests)
+
+
+def test_plain_python_blocks_are_python():
+    """Blocks that are not run, because they need a network or files, are valid Python all the same."""
+    blocks = [block for document in DOCUMENTS for block in fenced("python", document)]
+    assert blocks
+    for block in blocks:
+        ast.parse(block)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    """Every relative link of a document leads to a file of the repository."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (document.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_navigation():
+    """mkdocs.yml names every page of the site."""
+    named = re.findall(r": (\S+\.(?:md|ipynb))$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in PAGES.iterdir() if path.suffix in (".md", ".ipynb"))
+
+
+def test_changelog_begins_with_this_version():
+    """The newest section of the change log is that of the package's version."""
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest[1] == vf.__version__
