@@ -23,8 +23,6 @@ DOCUMENTS = sorted([*PAGES.glob("*.md"), *ROOT.glob("*.md")])
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for name in ("VAPI_API_KEY", "VAPI_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def headings(page):
