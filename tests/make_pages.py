@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,10 @@ def run_tour() -> NotebookNode:
     from nbclient import NotebookClient
 
     tour = nbformat.read(TOUR, as_version=4)
-    NotebookClient(tour, timeout=120, kernel_name="python3", record_timing=False).execute(cwd=str(PAGES))
+    # A backend that the caller's environment names would draw to nowhere.
+    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    client = NotebookClient(tour, timeout=120, kernel_name="python3", record_timing=False)
+    client.execute(cwd=str(PAGES), env=environment)
     tour.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
