@@ -335,6 +335,15 @@ class TestMeta:
             _ = (frame * 2).vapi.units
         assert frame.sort_values("sumCost").vapi.units == frame.vapi.units
 
+    def test_rounding_for_display_is_not_a_change(self):
+        """What round and float32 do keeps what the values mean; a factor, however small, does not."""
+        frame = self.frame()
+        for same in (frame.round(2), frame.round(4), frame.astype({"sumCost": "float32"})):
+            assert same.vapi.units == frame.vapi.units
+        for other in (frame * 1.001, frame + 0.01, frame.round(2) * 2, frame.cumsum()):
+            with pytest.raises(ProvenanceError, match="not those that came"):
+                _ = other.vapi.units
+
     def test_a_frame_without_it_says_what_lost_it(self):
         """concat of different frames drops attrs; the error says so."""
         with pytest.raises(ProvenanceError, match="concat, merge or pivot"):

@@ -58,6 +58,7 @@ def test_each_finding_is_found(id_):
         lambda: vq.subscription().history("concurrency"),
         lambda: vq.call().count().step("second").between("2026-10-01", "2026-10-02"),
         lambda: vq.call().count().last("30d"),
+        lambda: vq.call().count().between("2026-10-01T09:00", "2026-11-01").tz("America/New_York"),
     ],
 )
 def test_a_good_question_has_no_findings(query):
@@ -67,7 +68,10 @@ def test_a_good_question_has_no_findings(query):
 
 def test_a_relative_range_without_a_clock_is_not_judged():
     """Where nothing says what time it is, lint says what it can."""
-    assert vf.Query(table="call").sum("id").last("1d").lint()[0].id == "VF101"
+    query = vf.Query(table="call").sum("id").step("hour").last("1d")
+    assert [one.id for one in query.lint()] == ["VF101"]
+    assert [one.id for one in query.lint("2026-11-15T17:30Z")] == ["VF101", "VF205", "VF206"]
+    assert "inside an hour" in str(query.explain("2026-11-15T17:30Z"))
 
 
 def test_warnings_are_shown_once_at_the_callers_line():

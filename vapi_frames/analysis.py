@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["column_of", "elapsed", "partial", "query", "units", "wide"]
 
-_SAME = 1e-9  # relative: a sum in another order differs in its last bits
+_SAME = 1e-6  # relative: a sum in another order, or in float32, differs in its last bits
 
 
 def units(frame: pd.DataFrame) -> dict[str, str]:
@@ -42,11 +42,22 @@ def _check_values(frame: pd.DataFrame, meta: Meta) -> None:
     names = [name for name in meta.units if name in frame.columns]
     before = dict(zip(meta.units, meta.sums, strict=True))
     for name, after in zip(names, sums(frame, names), strict=True):
-        if not np.isclose(after, before[name], rtol=_SAME, atol=0, equal_nan=True):
+        is_same = np.isclose(after, before[name], rtol=_SAME, atol=0, equal_nan=True)
+        if not is_same and not _is_rounded(frame[name], after - before[name]):
             raise ProvenanceError(
-                f"the values of {name!r} are not those that came (their sum was {before[name]:g} and is {after:g}): "
+                f"the values of {name!r} are not those that came (their sum was {before[name]:.9g}, is {after:.9g}): "
                 "arithmetic, fillna or pct_change keeps df.attrs but not what they mean; put results into a new column"
             )
+
+
+def _is_rounded(values: pd.Series, difference: float) -> bool:
+    """Say whether *values* were merely rounded for display, to one decimal or more, which keeps what they mean."""
+    for decimals in range(1, 9):
+        if abs(difference) > 0.5 * 10.0**-decimals * len(values):
+            return False
+        if values.round(decimals).equals(values):
+            return True
+    return False
 
 
 def _buckets(frame: pd.DataFrame) -> pd.DatetimeIndex:
@@ -152,7 +163,10 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         result = values.to_frame()
     else:
         result = values.unstack(groups)  # noqa: PD010 - pivot loses missing groups
-        if len(groups) == 1:  # unstack puts the missing group first; in the frame it stands last
+        # unstack puts a missing group first; in the frame it stands last
+        if result.columns.nlevels == 1:
             result = result.iloc[:, np.argsort(result.columns.isna(), kind="stable")]
+        if result.index.nlevels == 1:
+            result = result.iloc[np.argsort(result.index.isna(), kind="stable")]
     result.attrs[ATTRIBUTE] = frame.attrs[ATTRIBUTE]
     return result

@@ -180,10 +180,7 @@ def local(
     """
     from vapi_frames.sources.calls import CallsSource
 
-    clock = None if now is None else timerange.moment(now, "now")
-    if isinstance(clock, str):
-        raise QueryError(f"now={now!r} has no zone; give an aware datetime or text with an offset")
-    source = CallsSource(calls, now=clock)
+    source = CallsSource(calls, now=None if now is None else timerange.clock(now))
     return Vq(lambda: source)
 
 

@@ -94,6 +94,8 @@ class UnknownWordError(QueryError):
         message = f"unknown {kind} {word!r}{place}"
         if self.suggestions:
             message += f"; did you mean {' or '.join(repr(s) for s in self.suggestions)}?"
+        elif hint or len(words) <= _LISTED:
+            message += "."
         if len(words) <= _LISTED:
             message += f" Valid: {', '.join(words)}."
         if hint:

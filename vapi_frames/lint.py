@@ -187,8 +187,8 @@ def _about_range(
     if isinstance(asked, Absolute):
         zone = query.zone.key
         for name, side in (("start", asked.start), ("end", asked.end)):
-            if isinstance(side, str) and "T" in side:
-                yield _warning("VF201", f"{name} {side} has no zone: it is read as wall clock in {zone}")
+            if isinstance(side, str) and "T" in side and query.timezone is None:
+                yield _warning("VF201", f"{name} {side} has no zone: it is read as wall clock in {zone}; say .tz(...)")
         if isinstance(asked.end, str) and "T" not in asked.end:
             day = datetime.fromisoformat(asked.end)
             if (day + timedelta(days=1)).day == 1:
@@ -207,14 +207,15 @@ def _about_range(
         many = count_buckets(query, start, end)
         yield _warning("VF204", f"the range holds about {many:,} buckets of a {step}; take a coarser step or less")
         return
+    article = "an" if step == "hour" else "a"
     first = timegrid.span(timegrid.floor(timegrid.seconds(start), step, query.zone), step, query.zone)
     if timegrid.from_seconds(first.first) < start:
-        yield _warning("VF205", f"the range begins inside a {step}: the first bucket is partial; {_WHOLE}")
+        yield _warning("VF205", f"the range begins inside {article} {step}: the first bucket is partial; {_WHOLE}")
     if end is None:
         return
     final = timegrid.span(timegrid.floor(timegrid.seconds(end), step, query.zone), step, query.zone)
     if timegrid.from_seconds(final.first) < end:
-        yield _warning("VF206", f"the range ends inside a {step}: the last bucket is partial; {_WHOLE}")
+        yield _warning("VF206", f"the range ends inside {article} {step}: the last bucket is partial; {_WHOLE}")
     elif now is not None and now.astimezone(UTC) < end:
         yield _warning("VF207", f"the range ends after now: the last {step} is still open; {_WHOLE}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames import timegrid
-from vapi_frames.analysis import column_of, partial, wide
+from vapi_frames.analysis import column_of, partial, units, wide
 from vapi_frames.errors import MissingExtraError, QueryError
 from vapi_frames.frames import Meta, read_meta
 
@@ -20,6 +20,7 @@ __all__ = ["plot"]
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
 _FEW = 60  # points of a line up to which each is marked
+_WIDE = 44  # characters up to which a group's value is shown whole
 _ID = 8  # characters of an id that are shown
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -48,7 +49,7 @@ def plot(frame: pd.DataFrame, column: str | None = None, **options: Any) -> Any:
             raise MissingExtraError("plot", "matplotlib", "df.vapi.plot()") from None
     if frame.empty:
         raise QueryError(f"there are no rows to draw: nothing answered {meta.query!r}")
-    measures = [name for name in meta.units if name in frame.columns]
+    measures = list(units(frame))  # which refuses where values were changed: the axis would say a wrong unit
     name = column_of(frame, column if column is not None else next(iter(measures), None))
     options.setdefault("title", _title(name, meta, frame))
     if "date" in frame.index.names:
@@ -71,6 +72,7 @@ def _short(values: Sequence[Any]) -> list[str]:
     """Return group values as legend texts: ids cut where they stay apart, missing and empty ones said."""
     texts = ["(none)" if v is None or v != v else str(v) or '""' for v in values]  # noqa: PLR0124 - NaN
     cut = [f"{t[:_ID]}…" if _UUID.fullmatch(t) else t for t in texts]
+    cut = [t if len(t) <= _WIDE else f"{t[: _WIDE // 2]}…{t[-_WIDE // 2 + 1 :]}" for t in cut]
     return cut if len(set(cut)) == len(set(texts)) else texts
 
 

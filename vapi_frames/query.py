@@ -269,14 +269,16 @@ class Query(Generic[C]):
         return self.time_range.resolve(self._now(now), self.zone, self.time_step)
 
     def _now(self, now: datetime | None) -> datetime:
-        if now is not None:
-            given = timerange.moment(now, "now")
-            if isinstance(given, str):
-                raise QueryError(f"now={now!r} has no zone; give an aware datetime or text with an offset")
-            return given
-        if self.asker is None:
+        clock = self._clock(now)
+        if clock is None:
             raise QueryError("the range is relative and the query is bound to no source: pass now=, or ask through one")
-        return self.asker.now()
+        return clock
+
+    def _clock(self, now: datetime | None) -> datetime | None:
+        """Return *now*, else what the source says, else ``None``."""
+        if now is None:
+            return None if self.asker is None else self.asker.now()
+        return timerange.clock(now)
 
     def body(self, now: datetime | None = None) -> dict[str, Any]:
         """Return exactly what goes on the wire, ``{"queries": [...]}``; no network.
@@ -324,15 +326,11 @@ class Query(Generic[C]):
 
     def lint(self, now: datetime | None = None) -> list[Finding]:
         """Return what looks wrong: errors that the contract forbids, and warnings. Ids are stable."""
-        if now is None and self.asker is not None:
-            now = self.asker.now()
-        return lint.findings(self, now)
+        return lint.findings(self, self._clock(now))
 
     def explain(self, now: datetime | None = None) -> Plan:
         """Return the plan: the question in words, whom it asks, the resolved range, buckets and findings."""
-        if now is None and self.asker is not None:
-            now = self.asker.now()
-        return lint.plan(self, now)
+        return lint.plan(self, self._clock(now))
 
     def curl(self, now: datetime | None = None) -> str:
         """Return a shell command that asks the API; the key stays ``$VAPI_API_KEY``."""

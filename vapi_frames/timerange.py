@@ -23,6 +23,7 @@ __all__ = [
     "Moment",
     "Relative",
     "TimeRange",
+    "clock",
     "during",
     "effective",
     "iso",
@@ -164,6 +165,14 @@ def moment(value: object, what: str) -> Moment:
     if isinstance(value, date):
         return str(moment(datetime(value.year, value.month, value.day), what))[:10]
     raise QueryError(f"{what} must be a date, a datetime or ISO 8601 text, not {given!r}; e.g. '2026-10-01'")
+
+
+def clock(now: object) -> datetime:
+    """Read what is meant by now: a moment that says its zone."""
+    found = moment(now, "now")
+    if isinstance(found, str):
+        raise QueryError(f"now={now!r} has no zone; give an aware datetime or text with an offset")
+    return found
 
 
 def _from_text(text: str, what: str) -> date:
