@@ -34,6 +34,8 @@ def value(call, column):
     if column == "duration":
         start, end = call.get("startedAt"), call.get("endedAt")
         return (end - start) / timedelta(minutes=1) if start and end else None
+    if column == "costBreakdown.transcriber" and call.get(column) is None:
+        return call.get("costBreakdown.stt")
     return call.get(column)
 
 

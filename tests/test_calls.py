@@ -273,3 +273,110 @@ def test_columns_that_differ_by_case_only_stay_apart():
     answer = october(vf.local(frame)).sum("cost").by_variable("plan", "Plan").fetch()
     assert answer.index.tolist() == [("a", "b")]
     assert answer["sumCost"].tolist() == [0.75]
+
+
+def test_files_of_different_forms_add_up(tmp_path):
+    """What one file keeps flat, another in a struct or under its other name, is one column."""
+    flat = calls(**{"costBreakdown.transcriber": [20.0] * 3})
+    flat.to_parquet(tmp_path / "1.parquet")
+    calls(costBreakdown=[{"stt": 1.0}] * 3).to_parquet(tmp_path / "2.parquet")
+    calls(**{"costBreakdown.stt": [0.5] * 3}).to_parquet(tmp_path / "3.parquet")
+    answer = october(vf.local(tmp_path)).sum("costBreakdown.transcriber").fetch()
+    assert answer.iloc[0, 0] == 64.5
+
+
+def test_names_that_the_engine_cannot_tell_apart_are_refused(tmp_path):
+    """In files and structs `cost` and `COST` are one name to the engine: an error, never a sum of both."""
+    calls().to_parquet(tmp_path / "1.parquet")
+    calls().rename(columns={"cost": "COST"}).to_parquet(tmp_path / "2.parquet")
+    with pytest.raises(RecordsError, match="'COST' where the question uses 'cost'"):
+        october(vf.local(tmp_path)).sum("cost").fetch()
+    assert october(vf.local(tmp_path)).count().fetch()["countId"].tolist() == [6]
+    with pytest.raises(RecordsError, match="'LLM' where the question uses 'llm'"):
+        october(vf.local(calls(costBreakdown=[{"LLM": 50.0, "llm": 1.0}] * 3))).sum("costBreakdown.llm").fetch()
+
+
+def test_a_files_name_is_no_pattern_once_it_is_found(tmp_path):
+    """Brackets in a name mean themselves."""
+    calls().to_parquet(tmp_path / "a[1].parquet")
+    calls(cost=[100.0] * 3).to_parquet(tmp_path / "a1.parquet")
+    assert october(vf.local(tmp_path / "a[1].parquet")).sum("cost").fetch().iloc[0, 0] == 0.75
+
+
+def test_nanoseconds_never_move_a_call_into_the_next_bucket(tmp_path):
+    """Finer times are cut, not rounded: start <= createdAt < end."""
+    times = pd.to_datetime(["2026-09-30T23:59:59.999999999"] * 3)
+    for form in (calls(createdAt=times), calls(createdAt=times.tz_localize("UTC"))):
+        form.to_parquet(tmp_path / "ns.parquet")
+        for source in (form, pa.Table.from_pandas(form), tmp_path / "ns.parquet"):
+            with pytest.warns(RecordsWarning, match="no call was created"):
+                assert october(vf.local(source)).count().fetch()["countId"].tolist() == [0]
+
+
+def test_odd_columns_do_not_disturb_a_question_that_does_not_use_them():
+    """Only what the question may use is looked at; what cannot be a value is named where it is used."""
+    table = pa.Table.from_pandas(calls()).append_column("half", pa.array([1, 2, 3], pa.float16()))
+    assert october(vf.local(table)).sum("cost").fetch().iloc[0, 0] == 0.75
+    frame = calls(cost=pd.period_range("2026-10", periods=3, freq="M"))
+    assert october(vf.local(frame)).count().fetch().iloc[0, 0] == 3
+    with pytest.raises(RecordsError, match="no plain values"):
+        october(vf.local(frame)).sum("cost").fetch()
+    with pytest.raises(RecordsError, match="two columns named 'cost'"):
+        october(vf.local(pa.Table.from_pandas(calls()).append_column("cost", pa.array([1.0] * 3)))).sum("cost").fetch()
+
+
+def test_a_source_recovers_from_what_it_could_not_read():
+    """An engine that gave up is replaced: the corrected frame is answered."""
+    frame = calls()
+    frame["createdAt"] = frame["createdAt"].astype("datetime64[s, UTC]")
+    vq = vf.local(frame)
+    good = frame["createdAt"].copy()
+    frame["createdAt"] = pd.Series([12_700_000_000_000] * 3).astype("datetime64[s]").dt.tz_localize("UTC")
+    with pytest.raises(RecordsError):
+        october(vq).count().fetch()
+    frame["createdAt"] = good
+    assert october(vq).count().fetch()["countId"].tolist() == [3]
+
+
+def test_numbers_as_group_values_read_as_json_writes_them():
+    """pandas makes 7 a float where its neighbour is missing; the group is still "7"."""
+    for seats in ([7, None, 7.5], pd.array([7, None, 8], "Int64")):
+        answer = october(vf.local(calls(**{"variableValues.seats": seats}))).count().by_variable("seats").fetch()
+        assert answer.index[0] == "7"
+        assert pd.isna(answer.index[-1])
+
+
+def test_an_empty_frame_has_no_calls():
+    """Columns without types are those of an export of nothing."""
+    empty = pd.DataFrame(columns=["id", "createdAt", "cost", "assistantId"])
+    with pytest.warns(RecordsWarning, match="none at all"):
+        answer = october(vf.local(empty)).count().sum("cost").by("assistantId").step("day").fetch()
+    assert answer.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        ({"createdAt": "2026-10-01T00:00Z", "cost": 10**400}, "cost is 1000"),
+        ({"createdAt": "2026-10-01T00:00Z", "id": "\ud800"}, "id of a call cannot be held"),
+        ({"createdAt": "2026-10-01T00:00Z", "variableValues": {"x": {1, 2}}}, "variable 'x' is no JSON value"),
+        ({"createdAt": "0001-01-01T00:00:00+23:00"}, "cannot be held|before 1970"),
+        ({"createdAt": "9999-12-31T23:00:00Z"}, "after the year 9000"),
+        ({"createdAt": pd.NaT}, "1 of 1 calls have no createdAt"),
+    ],
+)
+def test_odd_values_in_call_json_are_named(call, match):
+    """Whatever Python objects people put in, the error is ours and short."""
+    with pytest.raises(RecordsError, match=match) as caught:
+        october(vf.local([{"id": "1", "cost": 1.0, **call}])).sum("cost").count().fetch()
+    assert len(str(caught.value)) < 400
+
+
+def test_numpy_and_decimal_costs_are_numbers():
+    """A list made from other libraries' rows is read, too."""
+    from decimal import Decimal
+
+    rows = [
+        {"id": str(i), "createdAt": "2026-10-01T00:00Z", "cost": c} for i, c in enumerate([Decimal("0.25"), 1, 2.5])
+    ]
+    assert october(vf.local(rows)).sum("cost").fetch().iloc[0, 0] == 3.75

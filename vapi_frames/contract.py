@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from vapi_frames.errors import QueryError, ResponseError, ResponseWarning, UnknownWordError, warn
+from vapi_frames.errors import QueryError, ResponseError, ResponseWarning, UnknownWordError, shown, warn
 from vapi_frames.vocabulary import (
     COLUMNS,
     GROUP_COLUMNS,
@@ -204,7 +204,7 @@ Valid: call, subscription.
         return AnalyticsQueryDTO.model_validate(body)
     except ValidationError as error:
         raise _request_error(error) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise QueryError(f"the body is not JSON: {error}") from None
 
 
@@ -225,8 +225,8 @@ def _request_error(error: ValidationError) -> QueryError:
         return QueryError(f"{path} is missing")
     if first["type"] == "string_too_long":
         most = first.get("ctx", {}).get("max_length")
-        return QueryError(f"{path} has {len(given)} characters, at most {most} are allowed: {given!r}")
-    return QueryError(f"{path}: {first['msg']}; given {given!r}")
+        return QueryError(f"{path} has {len(given)} characters, at most {most} are allowed: {shown(given)}")
+    return QueryError(f"{path}: {first['msg']}; given {shown(given)}")
 
 
 def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
@@ -240,12 +240,12 @@ def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
     if isinstance(payload, Mapping) and {"name", "result"} <= set(payload):
         payload = [payload]
     if isinstance(payload, Mapping) and "message" in payload:
-        raise ResponseError(f"the reply is an error, not an answer: {_short(payload['message'])}")
+        raise ResponseError(f"the reply is an error, not an answer: {shown(payload['message'])}")
     try:
         replies = _REPLIES.validate_python(payload)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        said = "is missing" if first["type"] == "missing" else f"{first['msg']}; given {_short(first['input'])}"
+        said = "is missing" if first["type"] == "missing" else f"{first['msg']}; given {shown(first['input'])}"
         raise ResponseError(said, path=json_path(first["loc"])) from None
     new = sorted({name for reply in replies for name in (reply.model_extra or {})})
     new += sorted({f"timeRange.{name}" for reply in replies for name in (reply.time_range.model_extra or {})})
@@ -264,8 +264,3 @@ def _from_json(payload: str | bytes | bytearray | memoryview) -> Any:
     except ValueError as error:
         start = text[:60] if isinstance(text, str) else bytes(text[:60]).decode("utf-8", "replace")
         raise ResponseError(f"the reply is not JSON ({error}); it begins {start!r}") from None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004

@@ -245,6 +245,7 @@ class ResponseWarning(UserWarning):
     """A reply that holds more than the contract names, or leaves something open."""
 
 
+_SHOWN = 80  # characters of a value that a message repeats
 _LISTED = 20  # a longer list of valid words hides the suggestion
 
 
@@ -264,6 +265,15 @@ def warn(message: str, category: type[Warning]) -> None:
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == __package__:
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)
+
+
+def shown(value: object) -> str:
+    """Return the repr of *value* for a message, cut where it is long."""
+    try:
+        text = repr(value if not isinstance(value, str | bytes) else value[:_SHOWN])
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def suggest(word: object, allowed: Iterable[str], *, also: Mapping[str, str] | None = None) -> list[str]:

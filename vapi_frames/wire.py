@@ -124,7 +124,7 @@ def read_query(body: object, name: str | None) -> AnalyticsQuery:
     if isinstance(body, str | bytes):
         try:
             body = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise QueryError(f"the body is not JSON: {error}") from None
     if isinstance(body, dict) and "queries" not in body and "table" in body:
         body = {"queries": [body]}

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from vapi_frames import timegrid
 from vapi_frames.answer import Answer, empty_answer, schema
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
-from vapi_frames.sources.records import columns_for, flatten, missing, roots
+from vapi_frames.sources.records import TIMES, check_case, columns_for, flatten, missing, roots
 from vapi_frames.sources.sql import bucket_label, check_answerable, literal, quote, select
 from vapi_frames.timerange import effective, iso
 
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CallsSource"]
 
-_FIRST = datetime(1970, 1, 2, tzinfo=UTC)  # one day on, so that no wall clock reads before 1970
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
+_LAST = 221_845_392_000_000_000  # the year 9000
 
 
 class _Span(NamedTuple):
@@ -40,6 +41,7 @@ class _Span(NamedTuple):
     calls: int
     first: datetime | None
     last: datetime | None
+    names: frozenset[str] = frozenset()  # of the files' columns, as they are spelled there
 
 
 class CallsSource:
@@ -111,6 +113,8 @@ class CallsSource:
                 self._said_duration = True
                 warn("the records' own 'duration' is not used: minutes are endedAt - startedAt", RecordsWarning)
             span = self._look(connection, relation, columns)
+            for name in roots(query, held):
+                check_case(name, span.names)
             result = connection.sql(select(query, columns, relation, start, end)).to_arrow_table()
         if not len(result) or (not query.levels and not span.calls):
             self._warn_empty(span, start, end)
@@ -123,13 +127,13 @@ class CallsSource:
             connection = self._connection.cursor()
         try:
             if self._patterns:
-                paths = ", ".join(literal(path) for path in self._files())
+                # The engine takes what is in brackets, and stars, for a pattern once more.
+                paths = ", ".join(literal(glob.escape(path)) for path in self._files())
                 relation = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
                 described = connection.sql(f"SELECT * FROM {relation} LIMIT 0")
                 held: dict[str, Held] = {name: (quote(name), type_) for name, type_ in _typed_columns(described)}
             else:
                 names, table = self._columns(query)
-                table = table.cast(_without_nulls(table.schema))
                 relation = "calls"
                 # By place, because DuckDB takes names that differ only by case for one.
                 connection.register(relation, table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
@@ -137,6 +141,10 @@ class CallsSource:
                 places = dict(zip(table.column_names, found, strict=True))
                 held = {name: places.get(name, ("", None)) for name in names}
             yield connection, relation, held
+        except (self._duckdb.InternalException, self._duckdb.FatalException) as error:
+            with self._lock:
+                self._connection = self._connect()  # such an error invalidates the engine's database for good
+            raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         except self._duckdb.ConversionException as error:
             raise RecordsError(f"a value of the call records cannot be read: {_first_line(error)}") from error
         except self._duckdb.Error as error:
@@ -146,20 +154,22 @@ class CallsSource:
 
     def _columns(self, query: Query[Any]) -> tuple[list[str], pa.Table]:
         """Return the names of all columns, and those that *query* may use as an Arrow table."""
-        if self._table is not None:
-            return self._table.column_names, self._table
-        names = [name for name in self._frame.columns if isinstance(name, str)]
+        held = self._frame if self._table is None else self._table
+        names = [name for name in (held.columns if self._table is None else held.column_names) if isinstance(name, str)]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise RecordsError(f"the frame has two columns named {twice!r}", column=twice)
+            raise RecordsError(f"the records have two columns named {twice!r}", column=twice)
         used = roots(query, names)
         if "createdAt" not in used:
             raise missing("createdAt", names)
-        try:
-            table = pa.Table.from_pandas(self._frame[used], preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise RecordsError(f"a column of the frame holds mixed values: {_first_line(error)}") from error
-        return names, table
+        if self._table is not None:
+            table = self._table.select(used)
+        else:
+            try:
+                table = pa.Table.from_pandas(self._frame[used], preserve_index=False)
+            except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+                raise RecordsError(f"a column of the frame cannot be read: {_first_line(error)}") from error
+        return names, pa.table({name: _readable(name, table.column(name)) for name in used})
 
     def _files(self) -> list[str]:
         found: list[str] = []
@@ -189,15 +199,19 @@ class CallsSource:
             return self._span[1]
         at = columns.created
         [row] = connection.sql(
-            f"SELECT count(*), count({at}), epoch_us(min({at})), epoch_us(max({at})) FROM {relation}"
+            f"SELECT count(*), count(*) FILTER (isfinite({at})), epoch_us(min({at})), epoch_us(max({at})) "
+            f"FROM {relation}"
         ).fetchall()
         calls, dated, first, last = row
         if dated < calls:
             raise RecordsError(f"{calls - dated} of {calls} calls have no createdAt", column="createdAt")
-        begin, end = (None if at is None else timegrid.from_seconds(0) + at * _MICROSECOND for at in (first, last))
-        if begin is not None and begin < _FIRST:
-            raise RecordsError(f"a call was created at {iso(begin)}, before 1970-01-02", column="createdAt")
-        span = _Span(calls, begin, end)
+        for micros in (first, last) if calls else ():
+            if not _FIRST <= micros < _LAST:
+                year = 1970 + micros // 31_556_952_000_000
+                said = "before 1970-01-02" if micros < _FIRST else "after the year 9000"
+                raise RecordsError(f"a call was created {said} (in about {year})", column="createdAt")
+        begin, end = (None if micros is None else _EPOCH + micros * datetime.resolution for micros in (first, last))
+        span = _Span(calls, begin, end, _spelled(self._files()))
         self._span = (state, span)
         return span
 
@@ -227,17 +241,27 @@ class CallsSource:
         raise TypeError("a source of call records holds a connection and cannot be pickled; pickle the records")
 
 
-_MICROSECOND = datetime.resolution
-
-
 def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
     return list(zip(relation.columns, relation.types, strict=True))
 
 
-def _without_nulls(schema: pa.Schema) -> pa.Schema:
-    """Return *schema* with text where a column has no value at all: engines take such a column for an integer."""
-    fields = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in schema]
-    return pa.schema(fields, metadata=schema.metadata)
+def _readable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return *column* in a form that the engine reads as it is meant."""
+    type_ = column.type
+    if isinstance(type_, pa.BaseExtensionType):
+        raise RecordsError(f"column {name!r} of the call records is {type_}, which has no plain values", column=name)
+    if pa.types.is_timestamp(type_) and type_.unit == "ns":  # the engine would round up into the next bucket
+        return column.cast(pa.timestamp("us", type_.tz), safe=False)
+    if pa.types.is_null(type_):  # a column without any value, which some engines take for an integer
+        return column.cast(pa.timestamp("us", "UTC") if name in TIMES else pa.float64())
+    return column
+
+
+def _spelled(files: list[str]) -> frozenset[str]:
+    """Return the names of the columns of Parquet *files*; the engine itself cannot tell ``cost`` from ``COST``."""
+    from pyarrow.parquet import read_schema
+
+    return frozenset(name for path in files for name in read_schema(path).names)
 
 
 def _first_line(error: Exception) -> str:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from numbers import Number
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from vapi_frames.errors import RecordsError, suggest
+from vapi_frames.errors import RecordsError, shown, suggest
 from vapi_frames.sources.sql import Columns, literal
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
     from vapi_frames.query import Query
 
-__all__ = ["Held", "SqlType", "columns_for", "flatten", "missing", "roots"]
+__all__ = ["TIMES", "Held", "SqlType", "check_case", "columns_for", "flatten", "missing", "roots"]
 
 
 class SqlType(Protocol):
@@ -51,7 +52,7 @@ _ELSEWHERE = {
     ),
 }
 _VARIABLE_ROOTS = ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues")
-_TIMES = ("createdAt", "startedAt", "endedAt")
+TIMES = ("createdAt", "startedAt", "endedAt")
 # A record of the API leaves these out where they do not apply; absent from every record, they are missing everywhere.
 _OPTIONAL = (*GROUP_COLUMNS, "startedAt", "endedAt")
 _NUMBERS = tuple(column for column in CALL_COLUMNS if column not in ("id", "duration"))
@@ -92,42 +93,38 @@ def columns_for(query: Query[Any], held: Mapping[str, Held]) -> Columns:
     Raises:
         RecordsError: A column that the query uses is missing or of a type that cannot be it.
     """
-    created = _time("createdAt", held)
+    created = _held("createdAt", held, _as_time)
     values = {}
     for one in query.measures:
         if one.column == "duration":
             values["duration"] = _duration(held)
-        elif one.column == "id":
-            values["id"] = _find("id", _paths("id"), held)[0]
         else:
-            values[one.column] = _number(one.column, held)
+            values[one.column] = _held(one.column, held, _as_text if one.column == "id" else _as_number)
     return Columns(
         created=created,
         epoch=f"epoch_us({created}) // 1000000",
-        groups={name: _text(name, _paths(name), held) for name in query.groups},
-        variables={key: _text(key, _variable_paths(key), held, kind="variable") for key in query.variables},
+        groups={name: _held(name, held, _as_text) for name in query.groups},
+        variables={key: _held(key, held, _as_text, kind="variable") for key in query.variables},
         values=values,
     )
 
 
-def _find(word: str, paths: Sequence[str], held: Mapping[str, Held], *, kind: str = "column") -> tuple[str, str]:
-    """Return the expression that holds *word*, and the name of its type."""
-    found = [place for path in paths for place in _places(path, held)]
-    if kind == "variable" and len(found) > 1:
-        # One record may keep a variable in its artifact and the next in its overrides: the first value counts.
-        return f"coalesce({', '.join(f'CAST({place} AS VARCHAR)' for place, _ in found)})", "varchar"
-    if found:
-        return found[0]
-    raise missing(word, list(held), kind=kind)
+def _held(word: str, held: Mapping[str, Held], convert: Callable[..., str], *, kind: str = "column") -> str:
+    """Return the expression that holds *word*: wherever a record keeps it, the first place that has a value."""
+    paths = _variable_paths(word) if kind == "variable" else _paths(word)
+    found = [convert(word, *place) for path in paths for place in _places(path, held)]
+    if not found:
+        raise missing(word, list(held), kind=kind)
+    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
 
 
 def missing(word: str, names: Sequence[str], *, kind: str = "column") -> RecordsError:
     """Return the error for a *word* that the question uses and records with columns called *names* lack."""
     near = suggest(word, [name.removeprefix("variableValues.") for name in names])
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-    shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
+    listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
     return RecordsError(
-        f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {shown}",
+        f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {listed}",
         column=word,
     )
 
@@ -135,13 +132,13 @@ def missing(word: str, names: Sequence[str], *, kind: str = "column") -> Records
 def _places(path: str, held: Mapping[str, Held]) -> list[tuple[str, str]]:
     """Return the expressions under which *path* can be reached: as a flat column, or inside structs and maps."""
     parts = path.split(".")
+    found = []
     for cut in range(len(parts), 0, -1):
-        root = ".".join(parts[:cut])
-        expression, type_ = held.get(root, ("", None))
+        expression, type_ = held.get(".".join(parts[:cut]), ("", None))
         place = _inside(expression, type_, parts[cut:]) if type_ is not None else None
         if place is not None:
-            return [place]
-    return []
+            found.append(place)
+    return found
 
 
 def _inside(expression: str, type_: SqlType, parts: list[str]) -> tuple[str, str] | None:
@@ -154,20 +151,33 @@ def _inside(expression: str, type_: SqlType, parts: list[str]) -> tuple[str, str
     children = dict(type_.children)
     for cut in range(len(parts), 0, -1):  # a key may hold dots itself
         name = ".".join(parts[:cut])
+        check_case(name, children)
         if name in children:
             return _inside(f"struct_extract({expression}, {literal(name)})", children[name], parts[cut:])
     return None
+
+
+def check_case(used: str, names: Iterable[str]) -> None:
+    """Raise `RecordsError` where the engine would take another of *names* for the *used* one."""
+    twins = sorted({name for name in names if name.casefold() == used.casefold()} - {used})
+    if twins:
+        raise RecordsError(
+            f"the call records have {twins[0]!r} where the question uses {used!r}; names that differ by case only "
+            "cannot be told apart in files and structs: rename one",
+            column=used,
+        )
 
 
 def _wrong(word: str, type_: str, wanted: str) -> RecordsError:
     return RecordsError(f"column {word!r} of the call records is {type_}, not {wanted}", column=word)
 
 
-def _time(word: str, held: Mapping[str, Held]) -> str:
+def _as_time(word: str, expression: str, type_: str) -> str:
     """Return a timestamp with time zone; one without is UTC, as the session's zone is."""
-    expression, type_ = _find(word, _paths(word), held)
     if type_ == "timestamp with time zone":
         return expression
+    if type_ in ("timestamp_ns", "timestamptz_ns"):  # a cast would round up into the next bucket
+        return f"CAST(make_timestamp(epoch_ns({expression}) // 1000) AS TIMESTAMPTZ)"
     if type_.startswith("timestamp") or type_ in {"varchar", *_NOTHING}:
         return f"CAST({expression} AS TIMESTAMPTZ)"
     raise _wrong(word, type_, "a timestamp or ISO 8601 text")
@@ -175,7 +185,7 @@ def _time(word: str, held: Mapping[str, Held]) -> str:
 
 def _duration(held: Mapping[str, Held]) -> str:
     try:
-        started, ended = _time("startedAt", held), _time("endedAt", held)
+        started, ended = _held("startedAt", held, _as_time), _held("endedAt", held, _as_time)
     except RecordsError as error:
         if "duration" not in held:
             raise
@@ -186,20 +196,23 @@ def _duration(held: Mapping[str, Held]) -> str:
     return f"(epoch_us({ended}) - epoch_us({started})) / 60000000.0::DOUBLE"
 
 
-def _number(word: str, held: Mapping[str, Held]) -> str:
-    expression, type_ = _find(word, _paths(word), held)
+def _as_number(word: str, expression: str, type_: str) -> str:
     if type_ in ("double", "float"):
         # A NaN in records means missing, and would make every sum it touches one.
-        return f"nullif({expression}, 'nan')" if type_ == "double" else f"nullif(CAST({expression} AS DOUBLE), 'nan')"
+        return f"nullif({expression if type_ == 'double' else f'CAST({expression} AS DOUBLE)'}, 'nan')"
     if type_ in _NUMERIC or type_ in _NOTHING:
         return f"CAST({expression} AS DOUBLE)"
     raise _wrong(word, type_, "a number")
 
 
-def _text(word: str, paths: Sequence[str], held: Mapping[str, Held], *, kind: str = "column") -> str:
-    expression, type_ = _find(word, paths, held, kind=kind)
+def _as_text(word: str, expression: str, type_: str) -> str:
+    """Return text as it is, and a number as JSON writes it: pandas makes 7 a float where its neighbour is missing."""
     if type_ == "varchar":
         return expression
+    if type_ in ("double", "float"):
+        is_whole = f"{expression} = trunc({expression}) AND abs({expression}) < 1e15"
+        whole = f"WHEN {is_whole} THEN CAST(CAST({expression} AS BIGINT) AS VARCHAR)"
+        return f"CASE WHEN isnan({expression}) THEN NULL {whole} ELSE CAST({expression} AS VARCHAR) END"
     if type_ in _TEXTUAL or type_ in _NUMERIC or type_ in {"boolean", *_NOTHING}:
         return f"CAST({expression} AS VARCHAR)"
     raise _wrong(word, type_, "text")
@@ -224,36 +237,46 @@ def flatten(calls: Sequence[Any]) -> pa.Table:
             column = columns.setdefault(name, [])
             column.extend([None] * (position - len(column)))
             column.append(value)
-    for name in _OPTIONAL if calls else (*_OPTIONAL, *_TIMES, *_NUMBERS, "id"):
+    for name in _OPTIONAL if calls else (*_OPTIONAL, *TIMES, *_NUMBERS, "id"):
         columns.setdefault(name, [])
     arrays = {}
     for name, values in columns.items():
-        type_ = pa.timestamp("us", "UTC") if name in _TIMES else pa.float64() if name in _NUMBERS else pa.string()
-        arrays[name] = pa.array(values + [None] * (len(calls) - len(values)), type_)
+        type_ = pa.timestamp("us", "UTC") if name in TIMES else pa.float64() if name in _NUMBERS else pa.string()
+        try:
+            arrays[name] = pa.array(values + [None] * (len(calls) - len(values)), type_)
+        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError) as error:
+            raise RecordsError(f"{name} of a call cannot be held: {error}", column=name) from None
     return pa.table(arrays)
 
 
 def _flat(call: dict[str, Any], line: int) -> Iterable[tuple[str, Any]]:
-    for word in ("id", *GROUP_COLUMNS, *_TIMES, *_NUMBERS):
-        for path in _paths(word):
-            is_there, value = _dig(call, path)
-            if is_there:
-                yield word, _read(word, value, line)
-                break
+    for word in ("id", *GROUP_COLUMNS, *TIMES, *_NUMBERS):
+        there = [value for is_there, value in (_dig(call, path) for path in _paths(word)) if is_there]
+        if there:
+            yield word, _read(word, next((value for value in there if value is not None), None), line)
     if "duration" in call:
-        yield "duration", json.dumps(call["duration"])
+        yield "duration", None  # only that it is there is of interest
     variables: dict[str, str | None] = {}
     for root in _VARIABLE_ROOTS:
         is_there, found = _dig(call, root)
         inside = found if is_there and isinstance(found, dict) else {}
-        for name, value in {
-            **{name: call[name] for name in call if name.startswith(f"{root}.")},
-            **{f"{root}.{key}": inside[key] for key in inside},
-        }.items():
-            flat = _VARIABLE_ROOTS[0] + name.removeprefix(root)
-            if variables.get(flat) is None:
-                variables[flat] = value if value is None or isinstance(value, str) else json.dumps(value)
+        dotted = {
+            n.removeprefix(f"{root}."): v for n, v in call.items() if isinstance(n, str) and n.startswith(f"{root}.")
+        }
+        for key, value in {**dotted, **inside}.items():
+            name = f"{_VARIABLE_ROOTS[0]}.{key}"
+            if variables.get(name) is None:
+                variables[name] = _variable(key, value, line)
     yield from variables.items()
+
+
+def _variable(key: object, value: Any, line: int) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        raise RecordsError(f"call {line}: variable {key!r} is no JSON value", line=line, column=str(key)) from None
 
 
 def _dig(call: dict[str, Any], path: str) -> tuple[bool, Any]:
@@ -268,13 +291,16 @@ def _dig(call: dict[str, Any], path: str) -> tuple[bool, Any]:
 
 
 def _read(word: str, value: Any, line: int) -> Any:
-    if value is None:
+    if value is None or (isinstance(value, datetime | float) and value != value):  # noqa: PLR0124 - NaT, NaN
         return None
     if word in _NUMBERS:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+        if isinstance(value, Number) and not isinstance(value, bool | complex):
+            try:
+                return float(value)  # type: ignore[arg-type]  # every number but a complex one
+            except OverflowError:
+                pass
         wanted = "a number"
-    elif word in _TIMES:
+    elif word in TIMES:
         moment = value
         if isinstance(value, str):
             try:
@@ -290,4 +316,4 @@ def _read(word: str, value: Any, line: int) -> Any:
         if isinstance(value, bool | int | float):
             return json.dumps(value)
         wanted = "text"
-    raise RecordsError(f"call {line}: {word} is {value!r}, not {wanted}", line=line, column=word)
+    raise RecordsError(f"call {line}: {word} is {shown(value)}, not {wanted}", line=line, column=word)
