@@ -116,7 +116,8 @@ class CallsSource:
             for name in roots(query, held):
                 check_case(name, span.names)
             result = connection.sql(select(query, columns, relation, start, end)).to_arrow_table()
-        if not len(result) or (not query.levels and not span.calls):
+        found = len(result) if query.levels else result.column("n")[0].as_py()
+        if not found:
             self._warn_empty(span, start, end)
         return Answer(_typed(result, query), start, end)
 
@@ -271,7 +272,7 @@ def _first_line(error: Exception) -> str:
 def _typed(result: pa.Table, query: Query[Any]) -> pa.Table:
     """Return the engine's result under the frame's names and in the contract's types."""
     wanted = schema(query)
-    columns = dict(zip(wanted.names, result.columns, strict=True))
+    columns = dict(zip(wanted.names, result.columns[: len(wanted)], strict=True))
     if query.time_step:
         encoded = columns["date"].combine_chunks().dictionary_encode()
         micros = [bucket_label(v, query.time_step, query.zone) * 1_000_000 for v in encoded.dictionary.to_pylist()]

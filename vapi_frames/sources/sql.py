@@ -71,7 +71,8 @@ def check_answerable(query: Query[Any]) -> None:
 def select(query: Query[Any], columns: Columns, relation: str, start: datetime, end: datetime) -> str:
     """Return the SELECT that answers *query* from *relation* over [start, end).
 
-    The result's columns are ``g0…`` (the index levels, ``date`` first as an integer) and ``m0…`` (the measures).
+    The result's columns are ``g0…`` (the index levels, ``date`` first as an integer) ``m0…`` (the measures),
+    and without levels ``n``, how many calls there were.
     """
     inner = [f"{columns.epoch} AS e"] if query.time_step else []
     groups = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
@@ -91,6 +92,8 @@ def select(query: Query[Any], columns: Columns, relation: str, start: datetime, 
         source = f"SELECT *, {_local(span, query.zone)} AS l\n  FROM ({source})"
         outer = [f"{_bucket(query.time_step, span, query.zone)} AS g0", *outer]
     outer += [f"{one.operation}(v{used.index(one.column)}) AS m{i}" for i, one in enumerate(query.measures)]
+    if not levels:
+        outer.append("count(*) AS n")  # the one row says nothing else of whether there were any calls
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
     return f"SELECT {', '.join(outer)}\nFROM ({source}){grouped}"
 
