@@ -199,3 +199,68 @@ def test_the_typed_accessor_is_the_same():
     """vf.frame(df) is df.vapi for editors."""
     frame = ask(lambda q: q.during("2026-10"))
     assert vf.frame(frame).units == frame.vapi.units
+
+
+class TestMangledFrames:
+    """What a verb cannot trust any more it refuses by name, never with pandas' own complaint."""
+
+    def frame(self):
+        """Return cost by type and day."""
+        return ask(lambda q: q.by("type").step("day").during("2026-10"))
+
+    @pytest.mark.parametrize(
+        ("mangle", "match"),
+        [
+            (lambda f: f.reset_index(), "set_index them again"),
+            (lambda f: pd.concat([f, f]), "a row stands twice"),
+            (lambda f: f.droplevel("type"), "a row stands twice"),
+            (lambda f: f.rename_axis(["day", "kind"]), "should hold date, type, and holds day, kind"),
+            (lambda f: f.rename(columns={"sumCost": "cost"})[["cost"]], "none of the measures"),
+            (lambda f: f[["sumCost"]].unstack("type"), "none of the measures"),
+        ],
+    )
+    def test_wide_and_plot_refuse(self, mangle, match):
+        """Each says what is missing and how to get it back."""
+        for verb in (lambda f: f.vapi.wide("cost"), lambda f: f.vapi.plot("cost")):
+            with pytest.raises(ProvenanceError, match=match):
+                verb(mangle(self.frame()))
+        repr(mangle(self.frame()).vapi)
+
+    def test_dates_that_are_no_buckets_any_more_are_noticed(self):
+        """Regrouping by month keeps attrs, which still say day: nothing is said of such a row."""
+        monthly = self.frame().groupby(pd.Grouper(level="date", freq="MS")).sum()
+        assert monthly.vapi.partial.tolist() == [False]  # the first of a month is a day, too
+        shifted = self.frame().reset_index()
+        shifted["date"] += pd.Timedelta("1h")
+        with pytest.raises(ProvenanceError, match="not the start of a day"):
+            _ = shifted.vapi.partial
+        assert "partial      unknown" in repr(shifted.vapi)
+
+    def test_a_missing_date_has_no_share(self):
+        """NaT belongs to no bucket."""
+        frame = self.frame().reset_index()
+        frame.loc[0, "date"] = pd.NaT
+        assert frame.vapi.elapsed.isna().tolist() == [True] + [False] * (len(frame) - 1)
+
+    def test_columns_that_are_no_numbers_any_more_are_named(self):
+        """units has nothing to say of text, nor of two columns of one name."""
+        for other in (self.frame().astype(str), pd.concat([self.frame()] * 2, axis=1)):
+            if "vapi" in other.attrs:
+                with pytest.raises(ProvenanceError, match="no longer holds numbers|not those that came|one name"):
+                    _ = other.vapi.units
+
+    def test_sums_that_cancel_are_not_taken_for_a_change(self):
+        """Order changes the last bits of a sum; that is not a change of the values."""
+        calls = [
+            {"id": str(i), "createdAt": f"2026-10-0{i + 1}T00:00Z", "cost": c}
+            for i, c in enumerate([1e16, 1, -1e16, 0.1])
+        ]
+        frame = vf.local(calls).call().sum("cost").step("day").during("2026-10").fetch()
+        assert frame.sort_values("sumCost").vapi.units == {"sumCost": "USD"}
+
+    @pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+    def test_a_missing_group_is_drawn_on_every_backend(self, backend):
+        """pandas' NA in a level is the missing group."""
+        query = vf.demo().call().sum("cost").by("assistantId").step("week").between("2026-10-05", "2026-11-02")
+        axes = query.fetch(dtype_backend=backend).vapi.plot()
+        assert "(none)" in [text.get_text() for text in axes.get_legend().get_texts()]

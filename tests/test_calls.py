@@ -106,7 +106,7 @@ def test_times_are_read_in_every_form_and_naive_ones_are_utc(times):
     ("make", "match"),
     [
         (lambda: calls(createdAt=[None, None, None]), "3 of 3 calls have no createdAt"),
-        (lambda: calls(createdAt=["soon", None, None]), "cannot be read.*soon"),
+        (lambda: calls(createdAt=["soon", None, None]), "cannot be read.*soon.*column 'createdAt'"),
         (lambda: calls(createdAt=[1, 2, 3]), "'createdAt' of the call records is bigint, not a timestamp"),
         (lambda: calls(createdAt=pd.to_datetime(["1969-12-31T23:00Z"] * 3)), "before 1970"),
         (lambda: calls(cost=["0.25", "0.5", "1"]), "'cost' of the call records is varchar, not a number"),
@@ -380,3 +380,26 @@ def test_numpy_and_decimal_costs_are_numbers():
         {"id": str(i), "createdAt": "2026-10-01T00:00Z", "cost": c} for i, c in enumerate([Decimal("0.25"), 1, 2.5])
     ]
     assert october(vf.local(rows)).sum("cost").fetch().iloc[0, 0] == 3.75
+
+
+def test_centuries_ask_no_more_of_the_engine_than_the_records_years():
+    """A wide range is cut to the years of the records before its edges are spelled out."""
+    vq = vf.local(calls(), now=NOW)
+    for step in ("month", "day"):
+        query = vq.call().count().step(step).between("1600-01-01", "2500-01-01").tz("America/New_York")
+        with pytest.warns(UserWarning, match="VF207"):
+            assert query.fetch()["countId"].sum() == 3
+
+
+def test_nested_and_flat_files_are_one_set_of_calls(tmp_path):
+    """pd.DataFrame(list) and pd.json_normalize(list) of the same export may lie in one folder."""
+    nested = [
+        {"id": str(i), "createdAt": "2026-10-01T00:00Z", "cost": 0.1, "costBreakdown": {"llm": 0.25},
+         "artifact": {"variableValues": {"plan": "pro"}}}
+        for i in range(4)
+    ]  # fmt: skip
+    pd.DataFrame(nested[:2]).to_parquet(tmp_path / "1.parquet")
+    pd.json_normalize(nested[2:]).to_parquet(tmp_path / "2.parquet")
+    answer = october(vf.local(tmp_path)).sum("costBreakdown.llm").count().by_variable("plan").fetch()
+    assert answer.index.tolist() == ["pro"]
+    assert answer.iloc[0].tolist() == [1.0, 4.0]

@@ -97,3 +97,17 @@ def test_a_day_without_midnight_is_recognised_in_both_forms():
     for text in ("2018-11-04T03:00:00.000Z", "2018-11-04T00:00:00.000Z", "2018-11-04"):
         reading = read_dates([text], "day", tz, day, day + 86_400)
         assert list(reading.buckets.values()) == [day]
+
+
+@pytest.mark.parametrize(
+    ("zone", "step", "text", "instant"),
+    [
+        ("America/Havana", "day", "2026-03-08T01:00:00.000Z", "2026-03-08T05:00:00+00:00"),
+        ("Australia/Lord_Howe", "hour", "2023-04-02T01:30:00Z", "2023-04-01T14:30:00+00:00"),
+    ],
+)
+def test_a_skipped_edge_may_be_sent_as_the_clock_shows_it(zone, step, text, instant):
+    """Where the calendar's edge was skipped, a server's wall clock shows another time; it names the same bucket."""
+    at = timegrid.seconds(datetime.fromisoformat(instant))
+    reading = read_dates([text], step, timegrid.zone(zone), at - 7200, at + 7200)
+    assert list(reading.buckets.values()) == [at]

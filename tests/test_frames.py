@@ -352,3 +352,50 @@ class TestMeta:
         frame.attrs["vapi"] = "{"
         with pytest.raises(ProvenanceError, match="damaged"):
             _ = frame.vapi.meta
+
+
+@pytest.mark.parametrize(
+    ("row", "match"),
+    [
+        ({"countId": 42.9}, "whole number"),
+        ({"countId": "0x10"}, "whole number"),
+        ({"countId": "9223372036854775808"}, "whole number"),
+        ({"countId": "9" * 5000}, "whole number"),
+        ({"countId": 1, 3: 4}, "which is no text"),
+        ({"countId": "x" * 10_000_000}, "whole number"),
+    ],
+)
+def test_odd_values_are_named_in_a_short_message(row, match):
+    """No number is cut, no other exception gets out, and a long value is not repeated."""
+    with pytest.raises(ResponseError, match=match) as caught:
+        vf.to_frame(reply([row]), vq.call().count())
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("date", [{}, [], "0001-01-01T00:00:00+14:00", "9999-12-31T00:00:00Z", "x" * 1_000_000])
+def test_odd_dates_are_named(date):
+    """Whatever stands where a date should."""
+    with pytest.raises(ResponseError, match=r"ISO 8601|outside the years") as caught:
+        vf.to_frame(reply([{"date": date, "countId": 1}]), vq.call().count().step("day").tz("Asia/Tokyo"))
+    assert len(str(caught.value)) < 300
+
+
+def test_odd_group_values_are_named():
+    """Half a surrogate pair is no text; a list nested too deep is no group."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in ("\ud800", deep):
+        with pytest.raises(ResponseError, match="cannot be held as text"):
+            vf.to_frame(reply([{"type": value, "countId": 1}]), vq.call().count().by("type"))
+
+
+def test_a_thousand_years_ago_is_read_on_every_pandas():
+    """A millennium's first bucket lies before what pytz knows; the interpreter survives it."""
+    calls = [{"id": "1", "createdAt": "1999-05-01T00:00:00Z"}]
+    query = vf.local(calls, now="2000-01-01T00:00Z").call().count().step("millennium").tz("Europe/Paris")
+    with pytest.warns(UserWarning, match="VF20"):
+        frame = query.since("1990-01-01").fetch()
+    assert [day.year for day in frame.index] == [1001]
+    assert "1001" in frame.reset_index().to_string()
+    assert frame.vapi.elapsed.between(0.009, 0.011).all()

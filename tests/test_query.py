@@ -258,6 +258,15 @@ def test_a_wrong_word_names_the_nearest_right_one(build, words):
         (lambda: vf.demo().call().count().fetch(dtype_backend="arrow"), "numpy_nullable"),
         (lambda: vf.demo().call().count().fetch(categorical="yes"), "True or False"),
         (lambda: Query.from_body(5), "dict"),
+        (lambda: Query.from_body("[" * 100_000), "not JSON"),
+        (lambda: vq.call().since(pd.NA), "start is <NA>"),
+        (lambda: vq.call().during(date(9999, 12, 31)), "cannot read the period"),
+        (lambda: vq.call().named("\ud800"), "surrogate"),
+        (
+            lambda: vq.call().avg("cost").sum("cost", alias="countCost").with_counts().body(),
+            "would be named 'countCost'",
+        ),
+        (lambda: vq.call().sum("cost", alias="variable.cost").by_variable("cost").body(), "named 'variable.cost'"),
         (lambda: vq.call().count().last("1d").body(5), "now must be a date"),
     ],
 )
@@ -273,6 +282,16 @@ def test_an_unknown_verb_names_the_right_one():
         vq.call().groupby("type")
     with pytest.raises(AttributeError, match=r"\.sum\(\)"):
         vq.call().summ("cost")
+    with pytest.raises(AttributeError, match=r"\.by_variable\(\)"):
+        vq.call().variable("plan")
+    with pytest.raises(AttributeError, match=r"\.fetch\(\) it first"):
+        vq.call().count().plot()
+    with pytest.raises(AttributeError, match="no filters"):
+        vq.call().where(type="webCall")
+    with pytest.raises(AttributeError, match="sum, avg, count"):
+        vq.call().median("duration")
+    with pytest.raises(AttributeError, match=r"vq\.call\(\)\.sum"):
+        vq.sum("cost")
     assert not hasattr(vq.call(), "_repr_html_")
 
 
@@ -402,3 +421,16 @@ def test_explain_says_what_would_be_asked():
     assert plan.levels == ("date", "type")
     assert plan.columns == (("sumCost", "USD"),)
     assert "2026-11-08T00:00:00-05:00" in str(plan)
+
+
+def test_text_of_other_types_becomes_plain_text():
+    """Enumerations and numpy's strings are read as the text that they are."""
+    from enum import StrEnum
+
+    class Zone(StrEnum):
+        NEW_YORK = "America/New_York"
+
+    query = vq.call().count(alias=np.str_("n\n")).tz(Zone.NEW_YORK)
+    assert query.timezone == "America/New_York"
+    assert type(query.timezone) is str
+    assert eval(repr(query), {"vq": vq}) == query

@@ -158,7 +158,10 @@ class VapiAccessor:
             f"measures     {', '.join(f'{n} ({u})' if u else n for n, u in meta.units.items())}",
         ]
         if meta.step:
-            lines.append(f"partial      {int(self.partial.fillna(False).sum())} of {len(self._frame)} rows")
+            try:
+                lines.append(f"partial      {int(self.partial.fillna(False).sum())} of {len(self._frame)} rows")
+            except ProvenanceError as error:  # a repr does not raise; the verb itself will say the same
+                lines.append(f"partial      unknown: {error}")
         lines.extend(f"note         {note}" for note in meta.notes)
         return "\n".join(lines)
 

@@ -15,7 +15,7 @@ from vapi_frames.frames import ATTRIBUTE, Meta, read_meta, sums
 if TYPE_CHECKING:
     from vapi_frames.query import Query
 
-__all__ = ["column_of", "elapsed", "partial", "query", "units", "wide"]
+__all__ = ["check_levels", "column_of", "elapsed", "partial", "query", "units", "wide"]
 
 _SAME = 1e-6  # relative: a sum in another order, or in float32, differs in its last bits
 
@@ -40,9 +40,16 @@ def _check_values(frame: pd.DataFrame, meta: Meta) -> None:
     if len(frame) != meta.rows:
         return  # rows were chosen, as pandas users do; the values that are left are as they came
     names = [name for name in meta.units if name in frame.columns]
+    if not frame.columns.is_unique:
+        raise ProvenanceError("the frame has columns of one name, so no name says which measure is meant")
     before = dict(zip(meta.units, meta.sums, strict=True))
-    for name, after in zip(names, sums(frame, names), strict=True):
-        is_same = np.isclose(after, before[name], rtol=_SAME, atol=0, equal_nan=True)
+    try:
+        now = sums(frame, names)
+        size = [float(frame[name].abs().sum()) for name in names]  # where values cancel, their sum alone says little
+    except (TypeError, ValueError) as error:
+        raise ProvenanceError(f"a measure no longer holds numbers: {error}") from error
+    for name, after, whole in zip(names, now, size, strict=True):
+        is_same = np.isclose(after, before[name], rtol=_SAME, atol=1e-12 * whole, equal_nan=True)
         if not is_same and not _is_rounded(frame[name], after - before[name]):
             raise ProvenanceError(
                 f"the values of {name!r} are not those that came (their sum was {before[name]:.9g}, is {after:.9g}): "
@@ -99,7 +106,12 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
     codes, instants = pd.factorize(dates)
     tz = timegrid.zone(meta.zone)
     seconds = [timegrid.seconds(at.to_pydatetime().astimezone(UTC)) for at in instants]
-    shares = np.array([timegrid.elapsed_share(at, meta.step, tz, start, end) for at in seconds] or [np.nan])
+    odd = next((at for at in seconds if not timegrid.is_bucket(at, meta.step, tz)), None)
+    if odd is not None:
+        at = timegrid.from_seconds(odd).astimezone(tz).isoformat()
+        raise ProvenanceError(f"{at} is not the start of a {meta.step}: the dates are no longer the asked buckets")
+    # The last one is what a missing date's code, -1, points to.
+    shares = np.array([*(timegrid.elapsed_share(at, meta.step, tz, start, end) for at in seconds), np.nan])
     return pd.Series(shares[codes], index=frame.index, name="elapsed", dtype="float64")
 
 
@@ -118,6 +130,16 @@ def partial(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
     return flags.astype("boolean").mask(share.isna()) if share.isna().any() else flags
 
 
+def check_levels(frame: pd.DataFrame, meta: Meta) -> None:
+    """Raise `ProvenanceError` unless the index still is made of the question's levels, each row once."""
+    names = [name for name in frame.index.names if name is not None]
+    if set(names) - set(meta.levels) or (meta.levels and not names):
+        wanted, found = ", ".join(meta.levels), ", ".join(map(str, names)) or "no named level"
+        raise ProvenanceError(f"the index should hold {wanted}, and holds {found}: set_index them again")
+    if not frame.index.is_unique:
+        raise ProvenanceError("a row stands twice in the index: a level was dropped, or frames were put together")
+
+
 def column_of(frame: pd.DataFrame, column: str | None) -> str:
     """Return the column of *frame* that *column* means: its own name, or the API's column it aggregates.
 
@@ -127,6 +149,11 @@ def column_of(frame: pd.DataFrame, column: str | None) -> str:
     meta = read_meta(frame)
     names = [name for name in frame.columns if isinstance(name, str)]
     measures = [name for name in meta.units if name in names]
+    if not measures:
+        raise ProvenanceError(
+            f"none of the measures ({', '.join(meta.units)}) is a column any more: they were renamed, or spread by "
+            "unstack or pivot; use .vapi.wide() to spread one"
+        )
     if column is None:
         if len(measures) == 1 or (measures and len(names) == 1):
             return measures[0]
@@ -154,9 +181,11 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         A frame indexed by ``date``; its columns are the group's values, or tuples of them as a MultiIndex. A group
         without a row in a bucket is missing there, never 0.
     """
+    meta = read_meta(frame)
     name = column_of(frame, column)
+    check_levels(frame, meta)
     values = frame[name]
-    groups = [level for level in frame.index.names if level != "date"]
+    groups = [level for level in frame.index.names if level not in (None, "date")]
     if "date" not in frame.index.names:
         groups = groups[1:]
     if not groups or len(groups) == frame.index.nlevels:

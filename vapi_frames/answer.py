@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from vapi_frames import timegrid
 from vapi_frames.dates import read_dates
-from vapi_frames.errors import ResponseError, ResponseWarning, warn
+from vapi_frames.errors import ResponseError, ResponseWarning, shown, warn
 from vapi_frames.timerange import Instants, effective
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def read_reply(
     keys = _keys(rows, query, dated, root)
     names = schema(query, dated=dated)
     columns = {
-        name: _texts(_column(rows, keys[name], root, optional=True)) for name in names.names[: -len(query.measures)]
+        name: _texts(_column(rows, keys[name], root, optional=True), root)
+        for name in names.names[: -len(query.measures)]
     }
     notes: tuple[str, ...] = ()
     if dated:
@@ -141,8 +142,11 @@ def _range(reply: AnalyticsQueryResult, query: Query[Any], now: datetime | None,
     for name, side in (("start", reply.time_range.start), ("end", reply.time_range.end)):
         try:
             moment = datetime.fromisoformat(side) if side else None
+            if moment is not None and not 1 < moment.year <= timegrid.LAST_YEAR:
+                raise ValueError  # noqa: TRY301 - handled alike
         except ValueError:
-            raise ResponseError(f"{side!r} is not an ISO 8601 date", path=f"{path}.{name}") from None
+            said = f"{shown(side)} is not an ISO 8601 date of the years 2 to {timegrid.LAST_YEAR}"
+            raise ResponseError(said, path=f"{path}.{name}") from None
         echoed.append(moment if moment is None or moment.tzinfo else timegrid.wall_instant(moment, query.zone))
     return echoed[0] or start, echoed[1] or end
 
@@ -167,6 +171,8 @@ def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[st
     keys = {name: name for name in (*fixed, *query.groups)}
     expected = fixed | {key for key in variables.values() if key not in fixed}
     present = set().union(*rows)
+    if odd := [key for key in present if not isinstance(key, str)]:
+        raise ResponseError(f"a row has the key {shown(odd[0])}, which is no text", path=root)
     unknown = present - expected
     for level, key in variables.items():
         if key in fixed or key not in present:
@@ -183,7 +189,7 @@ def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[st
 def _check_rows(rows: list[Any], root: str) -> None:
     if set(map(type, rows)) != {dict}:
         position = next(i for i, row in enumerate(rows) if type(row) is not dict)
-        raise ResponseError(f"a row must be an object, not {rows[position]!r}", path=f"{root}[{position}]")
+        raise ResponseError(f"a row must be an object, not {shown(rows[position])}", path=f"{root}[{position}]")
 
 
 def _column(rows: list[dict[str, Any]], key: str, root: str, *, optional: bool = False) -> list[Any]:
@@ -197,11 +203,14 @@ def _column(rows: list[dict[str, Any]], key: str, root: str, *, optional: bool =
         raise ResponseError(f"the row has no {key!r}; it has {has}", path=f"{root}[{position}]") from None
 
 
-def _texts(values: list[Any]) -> pa.Array:
+def _texts(values: list[Any], root: str) -> pa.Array:
     """Return group values as text, missing kept as missing; other JSON values as their JSON text."""
-    if not set(map(type, values)) <= {str, type(None)}:
-        values = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
-    return pa.array(values, pa.string())
+    try:
+        if not set(map(type, values)) <= {str, type(None)}:
+            values = [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values]
+        return pa.array(values, pa.string())
+    except (UnicodeEncodeError, RecursionError, ValueError) as error:
+        raise ResponseError(f"a group's value cannot be held as text: {error}", path=root) from None
 
 
 def _dates(
@@ -213,8 +222,9 @@ def _dates(
     def path(text: object) -> str:
         return f"{root}[{texts.index(text)}].date"
 
-    for value in {v for v in texts if not isinstance(v, str)} if set(map(type, texts)) != {str} else ():
-        raise ResponseError(f"{value!r} is not an ISO 8601 date", path=path(value))
+    if set(map(type, texts)) != {str}:
+        value = next(v for v in texts if type(v) is not str)
+        raise ResponseError(f"{shown(value)} is not an ISO 8601 date", path=path(value))
     start, end = (None if side is None else side.timestamp() for side in span)
     distinct = dict.fromkeys(texts)
     reading = read_dates(distinct, query.time_step, query.zone, start, end, unique=is_unique, path=path)
@@ -236,11 +246,12 @@ def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
     kinds = set(map(type, values))
     numbers = None
     try:
-        if kinds <= {int, float, type(None)}:
+        # Arrow itself would cut 42.9 to 42 and read "0x10", so a count is taken as it is only where it is plain.
+        if kinds <= {int, type(None)} or (type_ != pa.int64() and kinds <= {int, float, type(None)}):
             numbers = pa.array(values, type_)
-        elif kinds <= {str, type(None)}:
+        elif kinds <= {str, type(None)} and (type_ != pa.int64() or all(v is None or v.isdecimal() for v in values)):
             numbers = pa.array(values, pa.string()).cast(type_)
-    except (pa.ArrowInvalid, OverflowError):
+    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
         pass  # one value does not fit as it is: the careful way either reads it or names it
     if numbers is None:
         numbers = pa.array([_number(v, one, f"{root}[{i}]") for i, v in enumerate(values)], type_)
@@ -249,7 +260,7 @@ def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
     is_finite = pc.call_function("is_finite", [numbers]).to_pylist()
     if False in is_finite:
         position = is_finite.index(False)
-        raise ResponseError(f"{values[position]!r} is not a finite number", path=f"{root}[{position}].{one.wire}")
+        raise ResponseError(f"{shown(values[position])} is not a finite number", path=f"{root}[{position}].{one.wire}")
     return numbers
 
 
@@ -262,14 +273,13 @@ def _number(value: Any, one: Aggregation, path: str) -> float | int | None:
         number = float(value)
         if one.operation != "count":
             return number
-        if isinstance(value, str) and value.strip().lstrip("+-").isdigit():
-            return int(value)
-        if number.is_integer() and abs(number) < 2**63:
-            return int(value)
+        whole = int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() else int(number)
+        if whole == number and abs(whole) < 2**63:
+            return whole
     except (TypeError, ValueError, OverflowError):
         pass
     what = "a whole number" if one.operation == "count" else "a number"
-    raise ResponseError(f"{value!r} is not {what}", path=f"{path}.{one.wire}")
+    raise ResponseError(f"{shown(value)} is not {what}", path=f"{path}.{one.wire}")
 
 
 def plain(reply: Any) -> Any:

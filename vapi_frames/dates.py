@@ -10,9 +10,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from vapi_frames.errors import BucketAlignmentError, ResponseError
+from vapi_frames.errors import BucketAlignmentError, ResponseError, shown
 from vapi_frames.timegrid import (
     FIXED_STEPS,
+    LAST_YEAR,
     floor,
     from_seconds,
     is_bucket,
@@ -48,9 +49,12 @@ class Reading(NamedTuple):
 
 def _parse(text: str, path: Callable[[str], str]) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise ResponseError(f"{text!r} is not an ISO 8601 date", path=path(text)) from None
+        raise ResponseError(f"{shown(text)} is not an ISO 8601 date", path=path(text)) from None
+    if not 1 < parsed.year <= LAST_YEAR:
+        raise ResponseError(f"{text!r} is outside the years 2 to {LAST_YEAR}", path=path(text))
+    return parsed
 
 
 def _as_instant(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
@@ -64,10 +68,11 @@ def _as_wall(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
     if parsed.utcoffset() or parsed.microsecond:  # an offset other than Z can only mean the instant
         return None
     local = to_wall(parsed.replace(tzinfo=None))
-    if step is not None and local_floor(local, step) != local:
-        return None
-    if step not in FIXED_STEPS:
+    if step is None:
         return label(local, tz)
+    if step not in FIXED_STEPS and local_floor(local, step) == local:
+        return label(local, tz)
+    # What the clock shows at the bucket's start may be another time than the calendar's edge, where that was skipped.
     candidates = [local - offset for offset in wall_offsets(local, tz)]
     return next((c for c in candidates if is_bucket(c, step, tz)), None)
 
@@ -99,7 +104,7 @@ def read_dates(
     """
     parsed = {text: _parse(text, path) for text in texts}
     fits: dict[Literal["instant", "wall"], dict[str, int]] = {}
-    misfit: dict[str, str] = {}
+    misfits: list[tuple[int, str]] = []
     readings: Sequence[tuple[Literal["instant", "wall"], Callable[..., int | None]]] = (
         ("instant", _as_instant),
         ("wall", _as_wall),
@@ -108,23 +113,27 @@ def read_dates(
         buckets: dict[str, int] = {}
         for text, moment in parsed.items():
             bucket = read(moment, step, tz)
-            inside = bucket is not None and (step is None or overlap(span(bucket, step, tz), start, end) > 0)
-            if bucket is None or not inside:
-                misfit[how] = text
+            if bucket is None:
                 break
             buckets[text] = bucket
-        else:
+        # Buckets between two that lie in the range do so themselves.
+        ends = sorted(buckets, key=buckets.__getitem__)[:: max(1, len(buckets) - 1)] if step else []
+        outside = [text for text in ends if overlap(span(buckets[text], step or "", tz), start, end) <= 0]
+        if len(buckets) == len(parsed) and not outside:
             fits[how] = buckets
+        else:
+            misfits.append((len(buckets), outside[0] if outside else list(parsed)[len(buckets)]))
     if len(fits) == 2 and fits["instant"] == fits["wall"]:  # noqa: PLR2004
         del fits["wall"]
     if len(fits) == 2 and unique is not None:  # noqa: PLR2004
         fits = {how: buckets for how, buckets in fits.items() if unique(buckets)} or fits
     for how, buckets in fits.items():
         return Reading(buckets, how, assumed=len(fits) == 2)  # noqa: PLR2004
-    text = misfit["instant"]
+    text = max(misfits)[1]  # of the reading that went further
+    what = f"{'an' if step == 'hour' else 'a'} {step} in {tz.key}"
     raise BucketAlignmentError(
-        f"{text!r} is not the start of a {step} in {tz.key} within the asked range, neither as an instant nor as the "
-        f"wall clock there; the first {step} is {_show(start, step, tz)}",
+        f"{shown(text)} is not the start of {what} within the asked range, neither as an instant nor as the wall clock "
+        f"there; the first {step} is {_show(start, step, tz)}",
         path=path(text),
     )
 

@@ -114,6 +114,13 @@ class Vq:
             named[name] = query
         return now, named
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            verb = not name.startswith("_") and hasattr(Query, name)
+            hint = f"; start with .call() or .subscription(): vq.call().{name}(...)" if verb else ""
+            raise AttributeError(f"a Vq has no {name!r}{hint}", name=name, obj=self)
+
     def __repr__(self) -> str:
         return f"<vq asking {self.source!r}>"
 

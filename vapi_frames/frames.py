@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from vapi_frames import timegrid
 from vapi_frames.errors import ProvenanceError, QueryError, ResponseError
 from vapi_frames.query import Query
 from vapi_frames.timerange import Relative, iso
@@ -33,6 +34,7 @@ __all__ = ["ATTRIBUTE", "Meta", "build", "read_meta", "sorted_table", "to_frame"
 
 ATTRIBUTE = "vapi"
 _VERSION = 1
+_PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
 _IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
@@ -147,7 +149,7 @@ def read_meta(frame: pd.DataFrame) -> Meta:
         )
     try:
         return Meta.from_json(text)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ProvenanceError(f"df.attrs[{ATTRIBUTE!r}] is damaged: {error!r}") from error
 
 
@@ -287,7 +289,9 @@ def _index(
 def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None) -> Any:
     if name == "date":
         instants = values.to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(zone)
+        # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
+        tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else timegrid.zone(zone)
+        return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
     if dtype_backend == "pyarrow":
         return pd.Index(pd.arrays.ArrowExtensionArray(values), name=name)
     if dtype_backend == "numpy_nullable":

@@ -29,6 +29,7 @@ _ABBREVIATIONS = {
     "WET": "Europe/Lisbon",
 }
 MANY_BUCKETS = 1_000_000
+FEW_BUCKETS = 10_000  # up to which they are counted one by one
 _SECONDS = {
     "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "month": 2_629_746,
     "quarter": 7_889_238, "year": 31_556_952, "decade": 315_569_520, "century": 3_155_695_200,
@@ -62,7 +63,7 @@ class Plan:
         code: The question as code.
         start: Begin of the resolved range, in UTC; ``None`` where nothing says what time it is.
         end: Its end, exclusive.
-        buckets: How many buckets of the step the range touches; about, above a million; ``None`` without a step.
+        buckets: How many buckets of the step the range touches; about, above ten thousand; ``None`` without a step.
         levels: The index levels of the frame.
         columns: Its columns, with units.
         findings: What lint says.
@@ -102,10 +103,10 @@ def _range(query: Query[Any], now: datetime | None) -> tuple[datetime | None, da
 
 
 def count_buckets(query: Query[Any], start: datetime, end: datetime) -> int:
-    """Return how many buckets of the step [start, end) touches; above a million, about how many."""
+    """Return how many buckets of the step [start, end) touches; above ten thousand, about how many."""
     step = query.time_step or "day"
     about = int((end - start).total_seconds() / _SECONDS[step])
-    if about > MANY_BUCKETS:
+    if about > FEW_BUCKETS:
         return about
     until = timegrid.seconds(end - timedelta(microseconds=1)) + 1
     return len(timegrid.bucket_starts(timegrid.seconds(start), until, step, query.zone))
@@ -203,8 +204,8 @@ def _about_range(
     step = query.time_step
     if step is None or start is None:
         return
-    if end is not None and count_buckets(query, start, end) > MANY_BUCKETS:
-        many = count_buckets(query, start, end)
+    many = 0 if end is None else int((end - start).total_seconds() / _SECONDS[step])
+    if many > MANY_BUCKETS:
         yield _warning("VF204", f"the range holds about {many:,} buckets of a {step}; take a coarser step or less")
         return
     article = "an" if step == "hour" else "a"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames import timegrid
-from vapi_frames.analysis import column_of, partial, units, wide
+from vapi_frames.analysis import check_levels, column_of, partial, units, wide
 from vapi_frames.errors import MissingExtraError, QueryError
 from vapi_frames.frames import Meta, read_meta
 
@@ -51,6 +51,7 @@ def plot(frame: pd.DataFrame, column: str | None = None, **options: Any) -> Any:
         raise QueryError(f"there are no rows to draw: nothing answered {meta.query!r}")
     measures = list(units(frame))  # which refuses where values were changed: the axis would say a wrong unit
     name = column_of(frame, column if column is not None else next(iter(measures), None))
+    check_levels(frame, meta)
     options.setdefault("title", _title(name, meta, frame))
     if "date" in frame.index.names:
         return _lines(frame, name, meta, backend, options)
@@ -70,7 +71,7 @@ def _measure_label(name: str, meta: Meta) -> str:
 
 def _short(values: Sequence[Any]) -> list[str]:
     """Return group values as legend texts: ids cut where they stay apart, missing and empty ones said."""
-    texts = ["(none)" if v is None or v != v else str(v) or '""' for v in values]  # noqa: PLR0124 - NaN
+    texts = ["(none)" if pd.isna(v) else str(v) or '""' for v in values]
     cut = [f"{t[:_ID]}…" if _UUID.fullmatch(t) else t for t in texts]
     cut = [t if len(t) <= _WIDE else f"{t[: _WIDE // 2]}…{t[-_WIDE // 2 + 1 :]}" for t in cut]
     return cut if len(set(cut)) == len(set(texts)) else texts

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
 from vapi_frames import lint, timegrid, timerange, wire
-from vapi_frames.errors import MissingExtraError, QueryError, require, suggest
+from vapi_frames.errors import MissingExtraError, QueryError, require
 from vapi_frames.vocabulary import (
     COLUMNS,
     GROUP_COLUMNS,
@@ -162,7 +162,7 @@ class Query(Generic[C]):
         for position, column in enumerate(columns):
             require(
                 column, GROUP_COLUMNS, "group column", also=SPOKEN_GROUPS,
-                hint="For a variable of the calls use .by_variable(key).",
+                hint="Give several one by one; for a variable of the calls use .by_variable(key).",
             )  # fmt: skip
             if column in self.groups or column in columns[:position]:
                 raise QueryError(f"{column!r} is already grouped by; name each group once")
@@ -401,11 +401,7 @@ class Query(Generic[C]):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            other = {"groupby": "by", "group_by": "by", "average": "avg", "total": "sum", "size": "count"}
-            verbs = [word for word in dir(type(self)) if not word.startswith("_")]
-            near = suggest(name, verbs, also=other) if not name.startswith("_") else []
-            hint = f"; did you mean .{near[0]}()?" if near else ""
-            raise AttributeError(f"a Query has no {name!r}{hint}", name=name, obj=self)
+            raise AttributeError(f"a Query has no {name!r}{wire.hint(name, type(self))}", name=name, obj=self)
 
 
 def _restore(table: Table, asked: tuple[wire.Aggregation, ...], *rest: Any) -> Query[Any]:

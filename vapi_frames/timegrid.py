@@ -44,6 +44,7 @@ __all__ = [
 
 FIXED_STEPS = {"second": 1, "minute": 60, "hour": 3600}
 DAY = 86_400
+LAST_YEAR = 9000  # a bucket may reach a millennium further, and datetime ends with the year 9999
 _MONTHS = {"month": 1, "quarter": 3}
 _YEARS = {"year": 1, "decade": 10, "century": 100, "millennium": 1000}
 _EPOCH = datetime(1970, 1, 1)
@@ -63,7 +64,7 @@ def _load_zone(name: str) -> ZoneInfo | None:
     if _NOT_PLACES.match(name):
         return None
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(str.__str__(name))  # of a str that is more than text, the text
     except (ZoneInfoNotFoundError, ValueError, OSError):  # ZoneInfo("America") opens a directory
         return None
 

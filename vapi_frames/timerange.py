@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from vapi_frames.errors import QueryError
-from vapi_frames.timegrid import floor, from_seconds, seconds, span, wall_instant
+from vapi_frames.errors import QueryError, shown
+from vapi_frames.timegrid import LAST_YEAR, floor, from_seconds, seconds, span, wall_instant
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -38,7 +38,6 @@ Unit: TypeAlias = Literal["s", "min", "h", "d", "w", "mo", "y"]
 _STEP_OF = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 _CLOCK = {"s": timedelta(seconds=1), "min": timedelta(minutes=1), "h": timedelta(hours=1)}
 _DEFAULT_SPAN = timedelta(days=7)  # the contract: start defaults to 7 days ago, end to now
-_LAST_YEAR = 9000  # a bucket may reach a millennium beyond the range, and datetime ends with the year 9999
 _MORE_THAN_MICROSECONDS = re.compile(r"(\.\d{6})(\d+)")
 
 
@@ -147,10 +146,14 @@ def moment(value: object, what: str) -> Moment:
         datetime.datetime(2026, 10, 1, 4, 0, tzinfo=datetime.timezone.utc)
     """
     given = value
-    if value is None or value != value:  # noqa: PLR0124 - NaT, in either library, is not equal to itself
-        raise QueryError(f"{what} is {given!r}; give a date such as '2026-10-01'")
+    try:
+        is_missing = value is None or bool(value != value)  # noqa: PLR0124 - NaT is not equal to itself
+    except TypeError:  # pandas.NA says nothing of itself
+        is_missing = True
+    if is_missing:
+        raise QueryError(f"{what} is {shown(given)}; give a date such as '2026-10-01'")
     if getattr(value, "nanosecond", 0):
-        raise QueryError(f"{what} {given!r} is finer than a microsecond; round it first: {what}.floor('us')")
+        raise QueryError(f"{what} {shown(given)} is finer than a microsecond; round it first: {what}.floor('us')")
     convert = getattr(value, "to_pydatetime", None)
     if convert is not None:
         value = convert()
@@ -159,12 +162,12 @@ def moment(value: object, what: str) -> Moment:
     if isinstance(value, str):
         value = _from_text(value, what)
     if isinstance(value, datetime):
-        if not 1 < value.year <= _LAST_YEAR:
-            raise QueryError(f"{what} {given!r} is outside the years 2 to {_LAST_YEAR}")
+        if not 1 < value.year <= LAST_YEAR:
+            raise QueryError(f"{what} {shown(given)} is outside the years 2 to {LAST_YEAR}")
         return value.isoformat() if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, date):
         return str(moment(datetime(value.year, value.month, value.day), what))[:10]
-    raise QueryError(f"{what} must be a date, a datetime or ISO 8601 text, not {given!r}; e.g. '2026-10-01'")
+    raise QueryError(f"{what} must be a date, a datetime or ISO 8601 text, not {shown(given)}; e.g. '2026-10-01'")
 
 
 def clock(now: object) -> datetime:
@@ -178,7 +181,7 @@ def clock(now: object) -> datetime:
 def _from_text(text: str, what: str) -> date:
     finer = _MORE_THAN_MICROSECONDS.search(text)
     if finer and finer[2].strip("0"):
-        raise QueryError(f"{what} {text!r} is finer than a microsecond")
+        raise QueryError(f"{what} {shown(text)} is finer than a microsecond")
     trimmed = _MORE_THAN_MICROSECONDS.sub(r"\1", text.strip())
     try:
         if len(trimmed) <= len("2026-10-01"):
@@ -189,7 +192,7 @@ def _from_text(text: str, what: str) -> date:
         if re.match(r"\d+\s*[a-z]+$", trimmed):
             hint = f" For a span before now use .last({trimmed!r})."
         raise QueryError(
-            f"{what} {text!r} is not an ISO 8601 date; e.g. '2026-10-01' or '2026-10-01T09:30'.{hint}"
+            f"{what} {shown(text)} is not an ISO 8601 date; e.g. '2026-10-01' or '2026-10-01T09:30'.{hint}"
         ) from None
 
 
@@ -242,7 +245,7 @@ def during(period: object) -> Absolute:
         first = int(month) if month else 3 * int(found["quarter"]) - 2
         after = first + (1 if month else 3)
         return _absolute(date(year, first, 1), date(year + (after > 12), (after - 1) % 12 + 1, 1))  # noqa: PLR2004
-    except ValueError:
+    except (ValueError, OverflowError):
         raise QueryError(
             f"cannot read the period {period!r}; write '2026', '2026Q4', '2026-10', '2026-W41' or '2026-10-05'"
         ) from None

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.errors import QueryError
+from vapi_frames.errors import QueryError, shown, suggest
 from vapi_frames.timerange import Absolute, iso
 from vapi_frames.vocabulary import (
     BASE_URL,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vapi_frames.query import Query
     from vapi_frames.timerange import Moment
 
-__all__ = ["Aggregation", "check_new", "check_text", "code", "compile_query", "curl", "read_query"]
+__all__ = ["Aggregation", "check_new", "check_text", "code", "compile_query", "curl", "hint", "read_query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,50 @@ class Aggregation:
         return measure(self.operation, self.column)
 
 
+_OF_FRAMES = {
+    "plot",
+    "head",
+    "tail",
+    "loc",
+    "iloc",
+    "index",
+    "columns",
+    "shape",
+    "vapi",
+    "describe",
+    "sort_values",
+    "to_csv",
+}
+_SPOKEN = {
+    "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
+    "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
+    "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
+}  # fmt: skip
+
+
+def hint(name: str, kind: type) -> str:
+    """Return what someone who looks for the attribute *name* of a query may have meant."""
+    if name.startswith("_"):
+        return ""
+    if name in _OF_FRAMES:
+        return f"; .fetch() it first: the frame has .{name}"
+    if name in ("where", "filter", "query"):
+        return "; the API has no filters: group by the column, .by(...), and choose rows of the frame"
+    if name in ("median", "quantile", "std", "var", "nunique"):
+        return "; the contract has sum, avg, count, min, max and history"
+    verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
+    near = suggest(name, verbs, also=_SPOKEN)
+    return f"; did you mean .{near[0]}()?" if near else ""
+
+
 def check_text(value: object, what: str, limit: int | None) -> None:
     """Raise `QueryError` unless *value* is text that the contract has room for."""
     if not isinstance(value, str) or not value:
-        raise QueryError(f"{what} must be text of at least one character, not {value!r}")
+        raise QueryError(f"{what} must be text of at least one character, not {shown(value)}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise QueryError(f"{what} {shown(value)} holds half of a surrogate pair, which no JSON text can carry")
     if limit is not None and len(value) > limit:
-        raise QueryError(f"{what} {value!r} has {len(value)} characters; the contract allows {limit}")
+        raise QueryError(f"{what} {shown(value)} has {len(value)} characters; the contract allows {limit}")
 
 
 def check_new(one: Aggregation, asked: tuple[Aggregation, ...]) -> None:
@@ -87,6 +125,7 @@ def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:
     """Return *query* as one element of the body's ``queries``."""
     if not query.asked:
         raise QueryError('nothing is asked for: add a measure, e.g. .count() or .sum("cost")')
+    _check_names(query)
     start, end = query.instants(now)
     parts: dict[str, Any] = {"table": query.table, "name": query.title}
     if query.groups:
@@ -107,6 +146,14 @@ def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:
     if query.title is None:
         parts["name"] = _automatic_name(parts)
     return parts
+
+
+def _check_names(query: Query[Any]) -> None:
+    """Raise `QueryError` where two columns or levels of the frame, or two keys on the wire, would have one name."""
+    for names in ((*query.levels, *(one.name for one in query.measures)), [one.wire for one in query.measures]):
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if list(names).count(name) > 1)
+            raise QueryError(f"two of the answer's columns would be named {twice!r}; give one another alias")
 
 
 def _automatic_name(parts: dict[str, Any]) -> str:
@@ -186,4 +233,5 @@ def _moment(value: Moment | None) -> str:
 
 def _text(value: str) -> str:
     """Write *value* as a Python literal in double quotes."""
+    value = str.__str__(value)  # of an enumeration's or numpy's text, the text
     return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["CallsSource"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR = timedelta(days=366)
 _FIRST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
 _LAST = 221_845_392_000_000_000  # the year 9000
 
@@ -115,7 +117,9 @@ class CallsSource:
             span = self._look(connection, relation, columns)
             for name in roots(query, held):
                 check_case(name, span.names)
-            result = connection.sql(select(query, columns, relation, start, end)).to_arrow_table()
+            # With a year to spare, for files that grow between the look and the question.
+            within = (span.first - _YEAR, span.last + _YEAR) if span.first and span.last else None
+            result = connection.sql(select(query, columns, relation, start, end, within=within)).to_arrow_table()
         found = len(result) if query.levels else result.column("n")[0].as_py()
         if not found:
             self._warn_empty(span, start, end)
@@ -126,6 +130,7 @@ class CallsSource:
         """Yield a cursor, the text of the relation, and how it holds its columns."""
         with self._lock:
             connection = self._connection.cursor()
+        spelled: list[str] = []
         try:
             if self._patterns:
                 # The engine takes what is in brackets, and stars, for a pattern once more.
@@ -135,7 +140,7 @@ class CallsSource:
                 held: dict[str, Held] = {name: (quote(name), type_) for name, type_ in _typed_columns(described)}
             else:
                 names, table = self._columns(query)
-                relation = "calls"
+                relation, spelled = "calls", table.column_names
                 # By place, because DuckDB takes names that differ only by case for one.
                 connection.register(relation, table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
                 found = _typed_columns(connection.sql(f"SELECT * FROM {relation} LIMIT 0"))
@@ -147,7 +152,8 @@ class CallsSource:
                 self._connection = self._connect()  # such an error invalidates the engine's database for good
             raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         except self._duckdb.ConversionException as error:
-            raise RecordsError(f"a value of the call records cannot be read: {_first_line(error)}") from error
+            said = re.sub(r"\bcolumn c(\d+)\b", lambda at: f"column {spelled[int(at[1])]!r}", _first_line(error))
+            raise RecordsError(f"a value of the call records cannot be read: {said}") from error
         except self._duckdb.Error as error:
             raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         finally:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from numbers import Number
+from decimal import Decimal
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from vapi_frames.errors import RecordsError, shown, suggest
@@ -294,9 +295,9 @@ def _read(word: str, value: Any, line: int) -> Any:
     if value is None or (isinstance(value, datetime | float) and value != value):  # noqa: PLR0124 - NaT, NaN
         return None
     if word in _NUMBERS:
-        if isinstance(value, Number) and not isinstance(value, bool | complex):
+        if isinstance(value, Real | Decimal) and not isinstance(value, bool):
             try:
-                return float(value)  # type: ignore[arg-type]  # every number but a complex one
+                return float(value)
             except OverflowError:
                 pass
         wanted = "a number"

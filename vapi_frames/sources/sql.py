@@ -68,8 +68,18 @@ def check_answerable(query: Query[Any]) -> None:
             )
 
 
-def select(query: Query[Any], columns: Columns, relation: str, start: datetime, end: datetime) -> str:
+def select(
+    query: Query[Any],
+    columns: Columns,
+    relation: str,
+    start: datetime,
+    end: datetime,
+    *,
+    within: tuple[datetime, datetime] | None = None,
+) -> str:
     """Return the SELECT that answers *query* from *relation* over [start, end).
+
+    *within* is known to hold every record: a range of centuries then needs no more edges than the records' own years.
 
     The result's columns are ``g0…`` (the index levels, ``date`` first as an integer) ``m0…`` (the measures),
     and without levels ``n``, how many calls there were.
@@ -87,8 +97,8 @@ def select(query: Query[Any], columns: Columns, relation: str, start: datetime, 
     levels = [f"g{i}" for i in range(first + len(groups))]
     outer = levels[first:]
     if query.time_step:
-        # A query over many years still has few of them with calls in; the edges are cheap, the engine skips the rest.
-        span = max(timegrid.seconds(start), 0), max(timegrid.seconds(end), 0) + 1
+        low, high = (start, end) if within is None else (max(start, within[0]), min(end, within[1]))
+        span = max(timegrid.seconds(low), 0), max(timegrid.seconds(high), timegrid.seconds(low), 0) + 1
         source = f"SELECT *, {_local(span, query.zone)} AS l\n  FROM ({source})"
         outer = [f"{_bucket(query.time_step, span, query.zone)} AS g0", *outer]
     outer += [f"{one.operation}(v{used.index(one.column)}) AS m{i}" for i, one in enumerate(query.measures)]
