@@ -6,9 +6,7 @@ import contextlib
 import gzip
 import json
 import os
-import shutil
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -16,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -822,29 +821,11 @@ def test_certificates_that_are_not_there_are_an_error_of_this_package(monkeypatc
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """Make a certificate for 127.0.0.1 that nobody trusts by default; give its file and its server's context."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("certificate")
-    config, file, key = folder / "openssl.cnf", folder / "cert.pem", folder / "key.pem"
-    config.write_text(
-        "[req]\ndistinguished_name=name\nx509_extensions=ext\nprompt=no\n[name]\nCN=127.0.0.1\n"
-        "[ext]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:true\n"
-    )
-    make = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    subprocess.run([*make, "-config", config, "-out", file, "-keyout", key], check=True, capture_output=True)
+    authority = trustme.CA()
+    file = tmp_path_factory.mktemp("certificate") / "authority.pem"
+    authority.cert_pem.write_to_path(str(file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, key)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     return file, context
 
 
