@@ -186,7 +186,7 @@ def test_hostile_words_come_back_unchanged():
 def test_what_records_give_no_meaning_is_refused(query):
     """One clear error, before anything is read; the API is asked the same question as it stands."""
     with pytest.raises(QueryError, match="call records"):
-        vf.local("nowhere.parquet" if False else calls(), now=NOW).fetch(query.during("2026-10"))
+        vf.local(calls(), now=NOW).fetch(query.during("2026-10"))
     assert query.body()
 
 

@@ -179,7 +179,7 @@ def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[st
             if len(unknown) != 1:
                 said = f"; unknown keys: {', '.join(sorted(unknown))}" if unknown else ""
                 raise ResponseError(f"no key of the rows can be the variable {key!r}{said}", path=f"{root}[0]")
-            key = unknown.pop()  # noqa: PLW2901
+            key = unknown.pop()  # noqa: PLW2901 - what the row calls it instead
         keys[level] = key
     if unknown:
         warn(f"rows have keys that were not asked for, left out: {', '.join(sorted(unknown))}", ResponseWarning)

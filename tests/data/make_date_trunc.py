@@ -167,7 +167,7 @@ def changes(zone: ZoneInfo, start: int, end: int, stride: int = 5 * DAY) -> list
         while high - low > 1:
             middle = (low + high) // 2
             if offset(zone, middle) == before:
-                low = middle  # noqa: PLW2901
+                low = middle  # noqa: PLW2901 - the bisection narrows what it was given
             else:
                 high = middle
         found.append(high)

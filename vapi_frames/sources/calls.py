@@ -182,7 +182,7 @@ class CallsSource:
         found: list[str] = []
         for pattern in self._patterns:
             if Path(pattern).is_dir():
-                pattern = str(Path(pattern, "*.parquet"))  # noqa: PLW2901
+                pattern = str(Path(pattern, "*.parquet"))  # noqa: PLW2901 - a folder stands for its files
             matched = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
             matched = [path for path in matched if Path(path).is_file()]
             if not matched:
