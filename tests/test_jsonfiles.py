@@ -321,6 +321,25 @@ def test_nothing_stays_on_disk(tmp_path, monkeypatch):
     assert not list((tmp_path / "temporary").iterdir())
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_takes_nothing_away(tmp_path):
+    """A worker that ends leaves the files of the process it came from."""
+    vq = vf.local(write(tmp_path / "c.jsonl", call()))
+    query = vq.call().count().during("2026-10")
+    query.fetch()
+    child = os.fork()
+    if not child:
+        try:
+            vq.source._files._pieces.clear()
+            vq.source._files = None
+            gc.collect()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert query.fetch()["countId"].tolist() == [1]
+
+
 def test_a_full_disk_is_an_error_of_ours(tmp_path, monkeypatch):
     """What cannot be kept says where."""
     monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix: str(tmp_path / "no folder"))
