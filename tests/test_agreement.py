@@ -36,18 +36,21 @@ KEYS = ("plan", "my key", "cost", "type")
 def call_lists(draw):
     """Draw calls near one moment, as the flat records that `local` documents."""
     around = draw(st.sampled_from(MOMENTS))
-    seconds = st.integers(-4 * 86_400 * 10**6, 4 * 86_400 * 10**6).map(lambda us: timedelta(microseconds=us))
+    micros = st.integers(-4 * 86_400 * 10**6, 4 * 86_400 * 10**6).map(lambda us: timedelta(microseconds=us))
+    seconds = micros | st.integers(-192, 192).map(lambda n: timedelta(minutes=30 * n))  # where buckets begin
     calls = []
     for number in range(draw(st.integers(0, 25))):
         created = around + draw(seconds)
-        started = draw(st.none() | st.just(created + timedelta(seconds=2)))
+        started = draw(st.sampled_from([None, created, created + timedelta(seconds=2)]))
+        ended = started and started + timedelta(microseconds=draw(st.integers(0, 10**10) | st.just(3600 * 10**6)))
         calls.append(
             {
                 "id": f"call-{number}",
                 "createdAt": created,
                 "startedAt": started,
-                "endedAt": started and started + timedelta(microseconds=draw(st.integers(0, 10**10))),
+                "endedAt": draw(st.sampled_from([ended, ended, ended, None])),
                 **{name: draw(TEXTS) for name in GROUP_COLUMNS},
+                "status": draw(st.sampled_from(["ended", "in-progress", "forwarding", "not-found", None])),
                 **{name: draw(MONEY) for name in CALL_COLUMNS if name not in ("id", "duration")},
                 **{f"variableValues.{key}": draw(TEXTS) for key in KEYS},
             }
@@ -56,8 +59,32 @@ def call_lists(draw):
 
 
 @st.composite
+def subscription_questions(draw, around):
+    """Draw a question of table subscription that records can answer."""
+    pairs = [("max", "concurrency"), ("min", "concurrency"), ("avg", "concurrency"),
+             *((word, "minutesUsed") for word in ("sum", "avg", "min", "max", "count"))]  # fmt: skip
+    asked = draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=4, unique=True))
+    query: Query = Query(table="subscription")
+    for operation, column in draw(st.just(asked) | st.just([("history", "concurrency")])):
+        query = getattr(query, operation)(column)
+    step = draw(st.none() | st.sampled_from(STEPS))
+    if step:
+        query = query.step(step)
+    if zone := draw(st.none() | st.sampled_from(ZONES)):
+        query = query.tz(zone)
+    start = around + timedelta(minutes=draw(st.integers(-6000, 3000)), microseconds=draw(st.sampled_from([0, 7])))
+    if step == "second":
+        return query.between(start, start + timedelta(minutes=10))
+    day = (around - timedelta(days=draw(st.integers(0, 5)))).date()
+    ranged = [query.between(start, start + timedelta(days=3)), query.between(day, day + timedelta(days=4))]
+    return draw(st.sampled_from([*ranged, query.last("4d")]))
+
+
+@st.composite
 def questions(draw, around):
-    """Draw a question of table call that records can answer."""
+    """Draw a question that records can answer."""
+    if draw(st.integers(0, 2)) == 0:
+        return draw(subscription_questions(around))
     query: Query = Query(table="call")
     numbers = [name for name in CALL_COLUMNS if name != "id"]
     pairs = st.tuples(st.sampled_from(["sum", "avg", "min", "max", "count"]), st.sampled_from(numbers))

@@ -107,8 +107,8 @@ class CallsSource:
 
     def _answer(self, query: Query[Any], now: datetime) -> Answer:
         start, end = effective(query.instants(now), now)
-        if self._is_nothing:
-            self._warn_empty(_Span(0, None, None), start, end)
+        if self._is_nothing and query.table == "call":
+            _warn_empty(query, _Span(0, None, None), start, end)
             return empty_answer(query, start, end)
         with self._relation(query) as (connection, relation, held):
             columns = columns_for(query, held)
@@ -127,7 +127,7 @@ class CallsSource:
 
             answer, is_met = engine.answer(query, columns, relation, (start, end), now=now, run=run, within=within)
         if not is_met:
-            self._warn_empty(span, start, end)
+            _warn_empty(query, span, start, end)
         return answer
 
     @contextmanager
@@ -227,14 +227,6 @@ class CallsSource:
         self._span = (state, span)
         return span
 
-    def _warn_empty(self, span: _Span, start: datetime, end: datetime) -> None:
-        held = (
-            f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
-            if span.first and span.last
-            else "there are none at all"
-        )
-        warn(f"no call was created in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
-
     def _connect(self) -> DuckDBPyConnection:
         connection = self._duckdb.connect(
             ":memory:",
@@ -255,6 +247,16 @@ class CallsSource:
 
 def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
     return list(zip(relation.columns, relation.types, strict=True))
+
+
+def _warn_empty(query: Query[Any], span: _Span, start: datetime, end: datetime) -> None:
+    held = (
+        f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
+        if span.first and span.last
+        else "there are none at all"
+    )
+    met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
+    warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
 
 
 def _readable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
