@@ -405,13 +405,13 @@ def test_a_history_has_dates_without_a_step():
     """Its rows are the instants of change, to the microsecond; the index is a DatetimeIndex as the question says."""
     query = vq.subscription().history("concurrency").between("2026-10-01", "2026-10-02").tz("America/New_York")
     rows = [
-        {"date": "2026-10-01T04:10:00.123456Z", "historyConcurrency": 1},
+        {"date": "2026-10-02T03:10:00.123456Z", "historyConcurrency": 1},
         {"date": "2026-10-01T04:00:00.000Z", "historyConcurrency": 0},
     ]
     frame = vf.to_frame(reply(rows), query)
     assert [date.isoformat() for date in frame.index] == [
         "2026-10-01T00:00:00-04:00",
-        "2026-10-01T00:10:00.123456-04:00",
+        "2026-10-01T23:10:00.123456-04:00",
     ]
     assert frame["historyConcurrency"].tolist() == [0.0, 1.0]
     empty = vf.to_frame(reply([]), query)
