@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from vapi_frames.answer import Answer, empty_answer, schema
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
+from vapi_frames.sources import stopped_by
 from vapi_frames.sources.records import TIMES, check_case, columns_for, flatten, missing, roots
 from vapi_frames.sources.sql import bucket_label, check_answerable, literal, quote, select
 from vapi_frames.timerange import effective, iso
@@ -146,7 +147,8 @@ class CallsSource:
                 found = _typed_columns(connection.sql(f"SELECT * FROM {relation} LIMIT 0"))
                 places = dict(zip(table.column_names, found, strict=True))
                 held = {name: places.get(name, ("", None)) for name in names}
-            yield connection, relation, held
+            with stopped_by(connection.interrupt):
+                yield connection, relation, held
         except (self._duckdb.InternalException, self._duckdb.FatalException) as error:
             with self._lock:
                 self._connection = self._connect()  # such an error invalidates the engine's database for good
