@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -132,7 +132,9 @@ class CallsSource:
         with self._lock:
             connection = self._connection.cursor()
         spelled: list[str] = []
+        work = ExitStack()
         try:
+            work.enter_context(stopped_by(connection.interrupt))
             if self._patterns:
                 # The engine takes what is in brackets, and stars, for a pattern once more.
                 paths = ", ".join(literal(glob.escape(path)) for path in self._files())
@@ -147,8 +149,7 @@ class CallsSource:
                 found = _typed_columns(connection.sql(f"SELECT * FROM {relation} LIMIT 0"))
                 places = dict(zip(table.column_names, found, strict=True))
                 held = {name: places.get(name, ("", None)) for name in names}
-            with stopped_by(connection.interrupt):
-                yield connection, relation, held
+            yield connection, relation, held
         except (self._duckdb.InternalException, self._duckdb.FatalException) as error:
             with self._lock:
                 self._connection = self._connect()  # such an error invalidates the engine's database for good
@@ -159,6 +160,7 @@ class CallsSource:
         except self._duckdb.Error as error:
             raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         finally:
+            work.close()
             connection.close()
 
     def _columns(self, query: Query[Any]) -> tuple[list[str], pa.Table]:
