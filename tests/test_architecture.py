@@ -32,6 +32,11 @@ FLOORS = {
     "plotting": 4.5,
     "entry": 5,
     "accessor": 6,
+    "server.openapi": 7,
+    "server.replies": 7,
+    "server.app": 7.2,
+    "server": 7.4,
+    "server.listen": 7.4,
     "cli": 8,
     "__init__": 8,
 }
@@ -45,6 +50,9 @@ HEAVY = {
     "pyarrow",
     "polars",
     "matplotlib",
+    "starlette",
+    "uvicorn",
+    "h11",
     "tqdm",
     "pandas",
     "numpy",
@@ -60,6 +68,7 @@ OWNERS = {
     "sources.api": {"requests"},
     "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
+    "server.replies": {"pyarrow"},
 }
 
 

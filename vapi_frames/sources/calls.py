@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from vapi_frames.answer import Answer, empty_answer
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
-from vapi_frames.sources import engine
+from vapi_frames.sources import engine, stopped_by
 from vapi_frames.sources.records import TIMES, check_case, columns_for, flatten, missing, roots
 from vapi_frames.sources.sql import check_answerable, literal, quote
 from vapi_frames.timerange import effective, iso
@@ -136,7 +136,9 @@ class CallsSource:
         with self._lock:
             connection = self._connection.cursor()
         spelled: list[str] = []
+        work = ExitStack()
         try:
+            work.enter_context(stopped_by(connection.interrupt))
             if self._patterns:
                 # The engine takes what is in brackets, and stars, for a pattern once more.
                 paths = ", ".join(literal(glob.escape(path)) for path in self._files())
@@ -162,6 +164,7 @@ class CallsSource:
         except self._duckdb.Error as error:
             raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         finally:
+            work.close()
             connection.close()
 
     def _columns(self, query: Query[Any]) -> tuple[list[str], pa.Table]:
