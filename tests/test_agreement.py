@@ -1,10 +1,11 @@
-"""Random questions about random calls: the oracle, a frame, an Arrow table, call JSON and Parquet files agree."""
+"""Random questions about random calls: the oracle, a frame, Arrow, call JSON, Parquet files and the endpoint agree."""
 
 from __future__ import annotations
 
 import json
 import math
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vapi_frames as vf
+from tests.endpoint import KEY, running
 from tests.reference import answer
 from vapi_frames.query import Query
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS
+
+if TYPE_CHECKING:
+    from vapi_frames.sources.calls import CallsSource
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 ZONES = ("UTC", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns", "Australia/Lord_Howe",
@@ -163,10 +168,32 @@ def check(frame, query, expected):
         assert str(dates.dtype) == f"datetime64[us, {query.zone.key}]"
 
 
+class Switch:
+    """A source that passes the questions on, so that one server can serve the records of each example."""
+
+    kind = "calls"
+    inner: CallsSource
+
+    def now(self):
+        return NOW
+
+    def answer(self, queries, now):
+        return self.inner.answer(queries, now)
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """Serve whatever `Switch.inner` is, and return it with a Vq that asks over HTTP."""
+    switch = Switch()
+    with running(switch) as served:
+        yield switch, vf.connect(KEY, base_url=served.url)
+
+
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # an hour's date leaves two readings
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
-def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, data):
+def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, endpoint, data):
     """A number does not depend on how the call records are held, and is the one that loops over them give."""
     around, calls = data.draw(call_lists())
     query = data.draw(questions(around))
@@ -189,6 +216,10 @@ def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, da
         if first is None:
             first = answered
         pd.testing.assert_frame_equal(answered, first, rtol=1e-9, obj=name)
+    switch, over_http = endpoint
+    switch.inner = vf.local(frame, now=NOW).source
+    absolute = Query.from_body(query.body(NOW))  # the two clocks may differ, the question must not
+    pd.testing.assert_frame_equal(next(iter(over_http.fetch(absolute).values())), first, rtol=1e-9, obj="endpoint")
 
 
 def test_nested_call_json_is_read_like_flat_records():

@@ -20,6 +20,7 @@ from vapi_frames.query import Query
 from vapi_frames.server.openapi import PHRASES, document
 from vapi_frames.server.replies import write_reply
 from vapi_frames.sources import Stop
+from vapi_frames.sources.records import record_columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -280,9 +281,7 @@ def _read_queries(asked: list[AnalyticsQuery]) -> list[Query[Any]]:
 
 def _is_about(error: RecordsError, queries: list[Query[Any]]) -> bool:
     """Say whether the records lack what a question uses: its asker may know, and can ask otherwise."""
-    used = {"startedAt", "endedAt"} if any(one.column == "duration" for q in queries for one in q.measures) else set()
-    for query in queries:
-        used |= {*query.groups, *query.variables, *(one.column for one in query.measures)}
+    used = {name for query in queries for name in (*record_columns(query)[1:], *query.variables)}
     return error.column in used and error.file is None and error.line is None
 
 
