@@ -24,7 +24,9 @@ FLOORS = {
     "sources.sql": 3,
     "sources.duplicates": 3.5,
     "sources.records": 3.5,
+    "sources.concurrency": 3.5,
     "sources.nested": 3.6,
+    "sources.engine": 3.7,
     "sources.jsonfiles": 3.7,
     "sources.files": 3.8,
     "sources.api": 4,
@@ -34,6 +36,11 @@ FLOORS = {
     "plotting": 4.5,
     "entry": 5,
     "accessor": 6,
+    "server.openapi": 7,
+    "server.replies": 7,
+    "server.app": 7.2,
+    "server": 7.4,
+    "server.listen": 7.4,
     "cli": 8,
     "__init__": 8,
 }
@@ -47,6 +54,9 @@ HEAVY = {
     "pyarrow",
     "polars",
     "matplotlib",
+    "starlette",
+    "uvicorn",
+    "h11",
     "tqdm",
     "pandas",
     "numpy",
@@ -60,7 +70,9 @@ OWNERS = {
     "accessor": {"pandas"},
     "sample": {"pandas", "numpy"},
     "sources.api": {"requests"},
+    "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
+    "server.replies": {"pyarrow"},
 }
 
 

@@ -50,8 +50,8 @@ class Answer:
 
 def schema(query: Query[Any], *, dated: bool | None = None) -> pa.Schema:
     """Return the Arrow schema of the answer to *query*: decided by the query alone."""
-    dated = bool(query.time_step) if dated is None else dated
-    names = [name for name in query.levels if not (name == "date" and query.time_step)]
+    dated = query.is_dated if dated is None else dated
+    names = [name for name in query.levels if not (name == "date" and query.is_dated)]
     levels = [pa.field(name, pa.string()) for name in names]
     date = [pa.field("date", pa.timestamp("us", tz=query.zone.key))] if dated else []
     return pa.schema(date + levels + [pa.field(one.name, _type(one)) for one in query.measures])
@@ -106,14 +106,14 @@ def read_reply(
         query: The question, which decides names, types and how dates are read.
         now: When it was asked; resolves what neither the echo nor the question says about the range.
         place: Its place in the reply, for errors.
-        dated: Whether rows have a ``date``; by default, whether the query has a step.
+        dated: Whether rows have a ``date``; by default, whether the query says so.
 
     Raises:
         ResponseError: A row lacks a key, or holds a value that its type refuses.
         BucketAlignmentError: The dates fit no reading.
     """
     root = f"$[{place}].result"
-    dated = bool(query.time_step) if dated is None else dated
+    dated = query.is_dated if dated is None else dated
     start, end = _range(reply, query, now, f"$[{place}].timeRange")
     rows = reply.result
     if not rows:
@@ -160,8 +160,8 @@ def _asked(query: Query[Any], now: datetime | None) -> Instants:
 def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[str, str]:
     """Return frame name → key in the rows, and report keys that the question does not explain.
 
-    The row key of a variable is not documented: its own key is expected, and any single key that is nothing else
-    is taken for it.
+    The row key of a variable is not documented: its own key is expected, or ``variable.<key>`` where its own is taken
+    by something else, and any single key that is nothing else is taken for it.
     """
     _check_rows(rows, root)
     fixed = {"date"} if dated else set()
@@ -169,16 +169,18 @@ def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[st
     levels = query.levels[len(query.levels) - len(query.variables) :]
     variables = dict(zip(levels, query.variables, strict=True))
     keys = {name: name for name in (*fixed, *query.groups)}
-    expected = fixed | {key for key in variables.values() if key not in fixed}
+    own = {level: f"variable.{key}" if key in fixed else key for level, key in variables.items()}
+    expected = fixed | set(own.values())
     present = set().union(*rows)
     if odd := [key for key in present if not isinstance(key, str)]:
         raise ResponseError(f"a row has the key {shown(odd[0])}, which is no text", path=root)
     unknown = present - expected
-    for level, key in variables.items():
-        if key in fixed or key not in present:
+    for level, key in own.items():
+        if key not in present:
             if len(unknown) != 1:
                 said = f"; unknown keys: {', '.join(sorted(unknown))}" if unknown else ""
-                raise ResponseError(f"no key of the rows can be the variable {key!r}{said}", path=f"{root}[0]")
+                named = variables[level]
+                raise ResponseError(f"no key of the rows can be the variable {named!r}{said}", path=f"{root}[0]")
             key = unknown.pop()  # noqa: PLW2901 - what the row calls it instead
         keys[level] = key
     if unknown:
@@ -236,7 +238,9 @@ def _dates(
             "A range that begins or ends on a bucket of a day or longer can tell them apart.",
             ResponseWarning,
         )
-    micros = pa.array([reading.buckets[text] * 1_000_000 for text in texts], pa.int64())
+    # The instants of a history may lie between two seconds.
+    parts = {} if query.time_step else {text: datetime.fromisoformat(text).microsecond for text in distinct}
+    micros = pa.array([reading.buckets[text] * 1_000_000 + parts.get(text, 0) for text in texts], pa.int64())
     return micros.cast(pa.timestamp("us", tz=query.zone.key)), notes
 
 

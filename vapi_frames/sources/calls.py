@@ -7,20 +7,21 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from vapi_frames.answer import Answer, empty_answer, schema
+from vapi_frames.answer import Answer, empty_answer
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, require, warn
+from vapi_frames.sources import engine, stopped_by
 from vapi_frames.sources.duplicates import PLACE_IN_FILES, Place, Repeats, check_place, find_repeats, with_rows, without
 from vapi_frames.sources.files import CallFiles, Reading
 from vapi_frames.sources.nested import LeftOut, flatten, read_times
 from vapi_frames.sources.records import KEPT_VARIABLES, TIMES, check_case, columns_for, id_of, missing, roots
-from vapi_frames.sources.sql import bucket_label, check_answerable, literal, quote, select
+from vapi_frames.sources.sql import check_answerable, literal, quote
 from vapi_frames.timerange import effective, iso
 
 if TYPE_CHECKING:
@@ -112,6 +113,10 @@ class CallsSource:
         """Return its clock."""
         return self._now or datetime.now(UTC)
 
+    def prepare(self) -> None:
+        """Convert JSON files now, and not only when the first question comes."""
+        self._read()
+
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
         """Answer *queries*, in order, as of *now*."""
         for query in queries:
@@ -121,8 +126,8 @@ class CallsSource:
     def _answer(self, query: Query[Any], now: datetime) -> Answer:
         start, end = effective(query.instants(now), now)
         reading = self._read()
-        if reading.is_nothing:  # which cannot say which columns and variables there are
-            self._warn_empty(_Span(0, None, None), start, end)
+        if reading.is_nothing and query.table == "call":  # which cannot say which variables there are
+            _warn_empty(query, _Span(0, None, None), start, end)
             return replace(empty_answer(query, start, end), notes=tuple(reading.notes))
         with self._relation(query, reading) as (connection, relation, held):
             columns = columns_for(query, held)
@@ -133,11 +138,15 @@ class CallsSource:
                 check_case(name, span.names)
             # With a year to spare, for files that grow between the look and the question.
             within = (span.first - _YEAR, span.last + _YEAR) if span.first and span.last else None
-            result = connection.sql(select(query, columns, relation, start, end, within=within)).to_arrow_table()
-        found = len(result) if query.levels else result.column("n")[0].as_py()
-        if not found:
-            self._warn_empty(span, start, end)
-        return Answer(_typed(result, query), start, end, tuple(reading.notes))
+
+            def run(text: str, types: Sequence[pa.DataType]) -> list[Any]:
+                columns = connection.sql(text).to_arrow_table().columns
+                return [column.cast(type_) for column, type_ in zip(columns, types, strict=True)]
+
+            answer, is_met = engine.answer(query, columns, relation, (start, end), now=now, run=run, within=within)
+        if not is_met:
+            _warn_empty(query, span, start, end)
+        return replace(answer, notes=(*reading.notes, *answer.notes))
 
     def _read(self) -> Reading:
         """Return the records as they are now, and say what was left out of them."""
@@ -163,7 +172,9 @@ class CallsSource:
             connection = self._connection.cursor()
         spelled: list[str] = []
         held: dict[str, Held]
+        work = ExitStack()
         try:
+            work.enter_context(stopped_by(connection.interrupt))
             if self._files is not None:
                 relation, held = _in_files(connection, reading)
                 place = PLACE_IN_FILES
@@ -188,13 +199,14 @@ class CallsSource:
         except self._duckdb.Error as error:
             raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         finally:
+            work.close()
             connection.close()
 
     def _distinct(
         self, connection: DuckDBPyConnection, relation: str, held: dict[str, Held], place: Place, reading: Reading
     ) -> str:
         """Return *relation* without the records that are not to be counted; looked for again only after a change."""
-        if not self._is_checked(reading):
+        if reading.is_nothing or not self._is_checked(reading):
             return relation
         try:
             id_, place = id_of(held), check_place(place, held)
@@ -255,14 +267,6 @@ class CallsSource:
             self._note(reading, f"calls without createdAt that were left out: {span.undated:,}", f"of {span.calls:,}")
         return span
 
-    def _warn_empty(self, span: _Span, start: datetime, end: datetime) -> None:
-        held = (
-            f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
-            if span.first and span.last
-            else "there are none at all"
-        )
-        warn(f"no call was created in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
-
     def _connect(self) -> DuckDBPyConnection:
         connection = self._duckdb.connect(
             ":memory:",
@@ -287,6 +291,9 @@ def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
 
 def _in_files(connection: DuckDBPyConnection, reading: Reading) -> tuple[str, dict[str, Held]]:
     """Return the relation of the files, and how it holds its columns."""
+    if reading.is_nothing:
+        connection.register("calls", flatten([], LeftOut()))
+        return "calls", {name: (quote(name), type_) for name, type_ in _typed_columns(connection.table("calls"))}
     # The engine takes what is in brackets, and stars, for a pattern once more.
     paths = ", ".join(literal(glob.escape(path)) for path in reading.paths)
     relation = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
@@ -329,6 +336,16 @@ def _arrow(frame: Any, used: list[str]) -> pa.Table:
     return pa.table({**dict(zip(rest.column_names, rest.columns, strict=True)), **times})
 
 
+def _warn_empty(query: Query[Any], span: _Span, start: datetime, end: datetime) -> None:
+    held = (
+        f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
+        if span.first and span.last
+        else "there are none at all"
+    )
+    met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
+    warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
+
+
 def _readable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return *column* in a form that the engine reads as it is meant."""
     type_ = column.type
@@ -350,15 +367,3 @@ def _spelled(files: list[str]) -> frozenset[str]:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
-
-
-def _typed(result: pa.Table, query: Query[Any]) -> pa.Table:
-    """Return the engine's result under the frame's names and in the contract's types."""
-    wanted = schema(query)
-    columns = dict(zip(wanted.names, result.columns[: len(wanted)], strict=True))
-    if query.time_step:
-        encoded = columns["date"].combine_chunks().dictionary_encode()
-        micros = [bucket_label(v, query.time_step, query.zone) * 1_000_000 for v in encoded.dictionary.to_pylist()]
-        dates = pa.array(micros, pa.int64()).cast(wanted.field("date").type)
-        columns["date"] = dates.take(encoded.indices)
-    return pa.table([column.cast(wanted.field(name).type) for name, column in columns.items()], schema=wanted)

@@ -143,6 +143,7 @@ class CallFiles:
             piece = before.get(row[0])
             if piece is None or not piece.fits(row, before):
                 piece = _Piece(row, before, self._new_path, skips=self._skips)
+                self._pieces.append(piece)  # should a later one fail, or be called off, this one is there already
             pieces.append(piece)
             paths += piece.kept.paths
             at += len(piece.states)
