@@ -54,14 +54,14 @@ def map_body(context, body):
     return mended
 
 
-def fuzz(examples, seed, phases):
-    """Run it; return Schemathesis' exit code and words, and how often the server replied with which status."""
+def fuzz(mode, examples, seed, phases):
+    """Run it with requests that are as the document says, or are not; return Schemathesis' exit code and words, and how often the server replied with which status."""
     with command("--demo") as (endpoint, _, log):
         done = subprocess.run(
             [
                 Path(sys.executable).with_name("schemathesis"), "run", f"{endpoint.url}/openapi.json", "--phases", phases,
                 "--header", f"Authorization: Bearer {endpoint.key}", "--max-examples", str(examples), "--seed", str(seed),
-                "--checks", ",".join(CHECKS), "--continue-on-failure",
+                "--checks", ",".join(CHECKS), "--continue-on-failure", "--mode", mode,
             ],
             capture_output=True, text=True, check=False, encoding="utf-8", cwd=Path(__file__).parent.parent,
             env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzz", "PYTHONPATH": ".", "PYTHONIOENCODING": "utf-8"},
@@ -73,12 +73,15 @@ def fuzz(examples, seed, phases):
 def main():
     """Run it at length."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=2_000)
+    parser.add_argument("--examples", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    status, said, statuses = fuzz(options.examples, options.seed, "coverage,fuzzing")
-    print(said, statuses, sep="\n")  # noqa: T201 - this is a command
-    return status
+    failed = 0
+    for mode in ("positive", "negative"):
+        status, said, statuses = fuzz(mode, options.examples, options.seed, "coverage,fuzzing")
+        print(said, statuses, sep="\n")  # noqa: T201 - this is a command
+        failed = failed or status
+    return failed
 
 
 if __name__ == "__main__":
