@@ -55,7 +55,11 @@ def map_body(context, body):
 
 
 def fuzz(mode, examples, seed, phases):
-    """Run it with requests that are as the document says, or are not; return Schemathesis' exit code and words, and how often the server replied with which status."""
+    """Run it with requests that are as the document says, or are not.
+
+    Returns:
+        Schemathesis' exit code, what it says, and how often the server replied with which status.
+    """
     with command("--demo") as (endpoint, _, log):
         done = subprocess.run(
             [

@@ -65,7 +65,7 @@ OWNERS = {
     "sample": {"pandas", "numpy"},
     "sources.api": {"requests"},
     "sources.calls": {"pyarrow"},
-    "server.replies": {"pyarrow"},
+    "server.replies": {"numpy", "pyarrow"},
 }
 
 

@@ -8,15 +8,22 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 import vapi_frames as vf
+from tests import test_agreement
 from tests.conftest import need
 from tests.endpoint import KEY, SAFETY, running
+from tests.reference import answer
+from vapi_frames.entry import Vq
+from vapi_frames.sources.api import ApiSource
 from vapi_frames.vocabulary import STEPS
 
 NOW = "2026-11-16T12:34:56.789012Z"
@@ -214,3 +221,74 @@ def test_the_vendors_typescript_client_sees_the_error(endpoint):
     """Its own exception carries status and body."""
     error = node(endpoint, {"queries": []}, token="another-key")
     assert (error["mine"], error["status"], error["body"]["error"]) == (True, 401, "Unauthorized")
+
+
+def test_the_bytes_of_a_go_client_are_answered(local, endpoint):
+    """A request as Go's standard library sends it, with the bodies that the vendor's Go client makes."""
+    body = (
+        b'{"queries":[{"table":"call","name":"Total Call Duration","operations":[{"operation":"sum","column":"duration"}]},'
+        b'{"table":"call","groupBy":["type"],"groupByVariableValue":[{"key":"plan"}],"name":"spend","timeRange":{"step":"day",'
+        b'"timezone":"Europe/London","start":"2026-10-24T00:00:00+01:00","end":"2026-11-09T00:00:00Z"},"operations":'
+        b'[{"operation":"sum","column":"cost"},{"operation":"count","column":"id"}]}]}'
+    )
+    head = (
+        f"POST /analytics HTTP/1.1\r\nHost: 127.0.0.1:{endpoint.port}\r\nUser-Agent: Go-http-client/1.1\r\n"
+        f"Content-Length: {len(body)}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+        "X-Fern-Language: Go\r\nAccept-Encoding: gzip\r\n\r\n"
+    )
+    reply = endpoint.raw(head.encode() + body).partition(b"\r\n\r\n")[2]
+    total = local.call().sum("duration").named("Total Call Duration")
+    spend = (
+        local.call().sum("cost").count().by("type").by_variable("plan").step("day").tz("Europe/London").named("spend")
+    )
+    spend = spend.between("2026-10-24", "2026-11-09")
+    for query in (total, spend):
+        assert_frame_equal(vf.to_frame(reply, query), query.fetch(), check_exact=True)
+
+
+class Changing:
+    """A source that is another one in each example."""
+
+    kind = "calls"
+    current: Any = None
+
+    def now(self):
+        return self.current.now()
+
+    def answer(self, queries, now):
+        return self.current.answer(queries, now)
+
+
+class AsOf(ApiSource):
+    """Our client, at another moment."""
+
+    def now(self):
+        return test_agreement.NOW
+
+
+@pytest.fixture(scope="module")
+def changing():
+    """Serve a source that can be exchanged; give it, and whom to ask."""
+    source = Changing()
+    with running(source) as endpoint:
+        asker = AsOf(KEY, base_url=endpoint.url)
+        yield source, Vq(lambda: asker)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::vapi_frames.errors.QueryWarning",
+    "ignore::vapi_frames.errors.RecordsWarning",
+    "ignore::vapi_frames.errors.ResponseWarning",
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.data())
+def test_random_questions_get_the_oracles_answer(changing, data):
+    """Any question about any calls, on any calendar, gives through the endpoint what loops over the calls give."""
+    source, remote = changing
+    around, calls = data.draw(test_agreement.call_lists())
+    query = data.draw(test_agreement.questions(around)).named("q")
+    local = vf.local(test_agreement.as_frame(calls), now=test_agreement.NOW)
+    source.current = local.source
+    found = remote.fetch(query)["q"]
+    test_agreement.check(found, query, answer(calls, query, test_agreement.NOW))
+    assert_frame_equal(found, local.fetch(query)["q"], check_exact=True)

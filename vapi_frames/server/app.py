@@ -19,7 +19,7 @@ from vapi_frames.errors import HEARER, MissingExtraError, QueryError, RecordsErr
 from vapi_frames.query import Query
 from vapi_frames.server.openapi import PHRASES, document
 from vapi_frames.server.replies import write_reply
-from vapi_frames.sources import Stop
+from vapi_frames.sources import Stop, check_wanted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -207,6 +207,7 @@ class _Endpoint:
         finally:
             gone.cancel()
             if not work.done():
+                stop.set()
                 ending = asyncio.ensure_future(_end(work, stop))
                 self._ending.add(ending)
                 ending.add_done_callback(self._ending.discard)
@@ -228,6 +229,7 @@ class _Endpoint:
             return 500, error_body(500, "the answer could not be computed; the server's log says why")
 
     def _answer(self, body: bytes, queries: list[Query[Any]]) -> bytes:
+        check_wanted()  # its turn may have come too late
         try:
             loaded = read_json(body)
         except QueryError as error:
