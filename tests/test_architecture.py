@@ -23,6 +23,8 @@ FLOORS = {
     "sources": 3,
     "sources.sql": 3,
     "sources.records": 3.5,
+    "sources.concurrency": 3.5,
+    "sources.engine": 3.7,
     "sources.api": 4,
     "sources.calls": 4,
     "sample": 4,
@@ -64,6 +66,7 @@ OWNERS = {
     "accessor": {"pandas"},
     "sample": {"pandas", "numpy"},
     "sources.api": {"requests"},
+    "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
     "server.replies": {"numpy", "pyarrow"},
 }

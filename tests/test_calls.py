@@ -175,8 +175,12 @@ def test_hostile_words_come_back_unchanged():
 @pytest.mark.parametrize(
     "query",
     [
-        vf.vq.subscription().max("concurrency"),
-        vf.vq.subscription().sum("minutesUsed"),
+        vf.vq.subscription().max("concurrency").by("assistantId"),
+        vf.vq.subscription().sum("minutesUsed").by_variable("plan"),
+        vf.vq.subscription().history("concurrency").max("concurrency"),
+        vf.vq.subscription().sum("concurrency"),
+        vf.vq.subscription().history("minutesUsed"),
+        vf.vq.subscription().sum("cost"),
         vf.vq.call().history("cost"),
         vf.vq.call().sum("id"),
         vf.vq.call().max("concurrency"),

@@ -8,22 +8,15 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 import vapi_frames as vf
-from tests import test_agreement
 from tests.conftest import need
 from tests.endpoint import KEY, SAFETY, running
-from tests.reference import answer
-from vapi_frames.entry import Vq
-from vapi_frames.sources.api import ApiSource
 from vapi_frames.vocabulary import STEPS
 
 NOW = "2026-11-16T12:34:56.789012Z"
@@ -63,6 +56,8 @@ def questions(vq):
     """Return the questions."""
     call = vq.call()
     every = call.sum("cost").avg("duration").count().min("cost").max("duration")
+    peaks = vq.subscription().max("concurrency").avg("concurrency", alias="mean").min("concurrency")
+    peaks = peaks.between("2026-10-31T04:00Z", "2026-11-02T05:00Z")
     within = ("2026-10-24T03:30Z", "2026-11-09T00:00:00.000001Z")
     return [
         every, every.by("type"), every.by("assistantId"), every.by("assistantId", "status", "type"),
@@ -78,6 +73,10 @@ def questions(vq):
         call.sum("costBreakdown.llmPromptTokens").max("costBreakdown.ttsCharacters").during("2026-10"),
         call.sum("cost", alias="a" * 80).count(alias="n").during("2026-10").by("type"),
         *(every.during("2026").step(step).tz("America/Sao_Paulo") for step in STEPS[2:]),
+        *(peaks.step(step).tz("America/New_York") for step in STEPS[2:7]), peaks, peaks.min("minutesUsed"),
+        vq.subscription().history("concurrency").during("2026-10-02"),
+        vq.subscription().history("concurrency").step("hour").tz("Asia/Kathmandu").during("2026-10-02"),
+        vq.subscription().sum("minutesUsed").count("minutesUsed").step("day").during("2026-10"),
         *(call.count(alias=word).named(word).during("2026-10").by("assistantId") for word in LIMITED),
         *(call.count().during("2026-10").by_variable(word) for word in HOSTILE if word),
     ]  # fmt: skip
@@ -244,51 +243,3 @@ def test_the_bytes_of_a_go_client_are_answered(local, endpoint):
     spend = spend.between("2026-10-24", "2026-11-09")
     for query in (total, spend):
         assert_frame_equal(vf.to_frame(reply, query), query.fetch(), check_exact=True)
-
-
-class Changing:
-    """A source that is another one in each example."""
-
-    kind = "calls"
-    current: Any = None
-
-    def now(self):
-        return self.current.now()
-
-    def answer(self, queries, now):
-        return self.current.answer(queries, now)
-
-
-class AsOf(ApiSource):
-    """Our client, at another moment."""
-
-    def now(self):
-        return test_agreement.NOW
-
-
-@pytest.fixture(scope="module")
-def changing():
-    """Serve a source that can be exchanged; give it, and whom to ask."""
-    source = Changing()
-    with running(source) as endpoint:
-        asker = AsOf(KEY, base_url=endpoint.url)
-        yield source, Vq(lambda: asker)
-
-
-@pytest.mark.filterwarnings(
-    "ignore::vapi_frames.errors.QueryWarning",
-    "ignore::vapi_frames.errors.RecordsWarning",
-    "ignore::vapi_frames.errors.ResponseWarning",
-)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(st.data())
-def test_random_questions_get_the_oracles_answer(changing, data):
-    """Any question about any calls, on any calendar, gives through the endpoint what loops over the calls give."""
-    source, remote = changing
-    around, calls = data.draw(test_agreement.call_lists())
-    query = data.draw(test_agreement.questions(around)).named("q")
-    local = vf.local(test_agreement.as_frame(calls), now=test_agreement.NOW)
-    source.current = local.source
-    found = remote.fetch(query)["q"]
-    test_agreement.check(found, query, answer(calls, query, test_agreement.NOW))
-    assert_frame_equal(found, local.fetch(query)["q"], check_exact=True)

@@ -44,6 +44,13 @@ def one(**parts):
     return {"queries": [{"table": "call", "name": "q", "operations": [COUNT], **parts}]}
 
 
+def busy(step, start, end, **parts):
+    """Return a body that asks for calls at once."""
+    span = {"start": f"{start}T00:00:00Z", "end": f"{end}T00:00:00Z", **({"step": step} if step else {})}
+    peak = {"operation": "max", "column": "concurrency"}
+    return one(table="subscription", operations=[peak], timeRange=span, **parts)
+
+
 @pytest.fixture(scope="module")
 def source():
     """Answer from a few calls around a change of the clock."""
@@ -264,6 +271,9 @@ def refusal(reply, status):
         (one(timeRange={"start": "9999-12-31T23:59:59-14:00"}), "outside the years"),
         (one(timeRange={"step": "day", "filter": 1}), "no filters"),
         (one(where={"type": "webCall"}), "no filters"),
+        (busy("second", "2026-01-01", "2027-01-01"), "about 31,536,000, and a request at most 1,000,000"),
+        ({"queries": busy("minute", "2026-01-01", "2026-06-01")["queries"] * 5}, "about 1,087,200"),
+        (busy(None, "2026-01-01", "2027-01-01", groupBy=["type"]), "cannot split it by type"),
     ],
 )  # fmt: skip
 def test_a_wrong_question_is_a_400_that_says_what_would_be_right(endpoint, body, said):

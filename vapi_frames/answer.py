@@ -50,8 +50,8 @@ class Answer:
 
 def schema(query: Query[Any], *, dated: bool | None = None) -> pa.Schema:
     """Return the Arrow schema of the answer to *query*: decided by the query alone."""
-    dated = bool(query.time_step) if dated is None else dated
-    names = [name for name in query.levels if not (name == "date" and query.time_step)]
+    dated = query.is_dated if dated is None else dated
+    names = [name for name in query.levels if not (name == "date" and query.is_dated)]
     levels = [pa.field(name, pa.string()) for name in names]
     date = [pa.field("date", pa.timestamp("us", tz=query.zone.key))] if dated else []
     return pa.schema(date + levels + [pa.field(one.name, _type(one)) for one in query.measures])
@@ -106,14 +106,14 @@ def read_reply(
         query: The question, which decides names, types and how dates are read.
         now: When it was asked; resolves what neither the echo nor the question says about the range.
         place: Its place in the reply, for errors.
-        dated: Whether rows have a ``date``; by default, whether the query has a step.
+        dated: Whether rows have a ``date``; by default, whether the query says so.
 
     Raises:
         ResponseError: A row lacks a key, or holds a value that its type refuses.
         BucketAlignmentError: The dates fit no reading.
     """
     root = f"$[{place}].result"
-    dated = bool(query.time_step) if dated is None else dated
+    dated = query.is_dated if dated is None else dated
     start, end = _range(reply, query, now, f"$[{place}].timeRange")
     rows = reply.result
     if not rows:
@@ -238,7 +238,9 @@ def _dates(
             "A range that begins or ends on a bucket of a day or longer can tell them apart.",
             ResponseWarning,
         )
-    micros = pa.array([reading.buckets[text] * 1_000_000 for text in texts], pa.int64())
+    # The instants of a history may lie between two seconds.
+    parts = {} if query.time_step else {text: datetime.fromisoformat(text).microsecond for text in distinct}
+    micros = pa.array([reading.buckets[text] * 1_000_000 + parts.get(text, 0) for text in texts], pa.int64())
     return micros.cast(pa.timestamp("us", tz=query.zone.key)), notes
 
 

@@ -37,7 +37,7 @@ class Reading(NamedTuple):
     """How the dates of one reply were read.
 
     Attributes:
-        buckets: Text → bucket, in seconds since 1970.
+        buckets: Text → bucket, in seconds since 1970, rounded down where there is no step.
         how: ``instant`` of the bucket's start, or ``wall`` clock of the zone, whatever suffix it carries.
         assumed: Both readings fit the reply and the instant was taken.
     """
@@ -58,14 +58,14 @@ def _parse(text: str, path: Callable[[str], str]) -> datetime:
 
 
 def _as_instant(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
-    if parsed.tzinfo is None or parsed.microsecond:
+    if parsed.tzinfo is None or (parsed.microsecond and step):
         return None
     instant = seconds(parsed)
     return instant if step is None or is_bucket(instant, step, tz) else None
 
 
 def _as_wall(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
-    if parsed.utcoffset() or parsed.microsecond:  # an offset other than Z can only mean the instant
+    if parsed.utcoffset() or (parsed.microsecond and step):  # an offset other than Z can only mean the instant
         return None
     local = to_wall(parsed.replace(tzinfo=None))
     if step is None:
@@ -91,7 +91,7 @@ def read_dates(
 
     Args:
         texts: The distinct dates as they came.
-        step: The asked step; ``None`` accepts any instant.
+        step: The asked step; ``None`` accepts any instant, in parts of a second too.
         tz: The asked zone.
         start: Begin of the range in seconds, ``None`` where unknown.
         end: End of the range in seconds, ``None`` where unknown.
@@ -125,6 +125,9 @@ def read_dates(
             misfits.append((len(buckets), outside[0] if outside else list(parsed)[len(buckets)]))
     if len(fits) == 2 and fits["instant"] == fits["wall"]:  # noqa: PLR2004
         del fits["wall"]
+    if len(fits) == 2 and step is None:  # noqa: PLR2004
+        low, high = (float("-inf") if start is None else start // 1), (float("inf") if end is None else end)
+        fits = {how: b for how, b in fits.items() if all(low <= at < high for at in b.values())} or fits
     if len(fits) == 2 and unique is not None:  # noqa: PLR2004
         fits = {how: buckets for how, buckets in fits.items() if unique(buckets)} or fits
     for how, buckets in fits.items():

@@ -249,7 +249,12 @@ class Query(Generic[C]):
         """The names of the frame's index levels: ``date``, the groups, the variables."""
         taken = {"date", *GROUP_COLUMNS, *COLUMNS, *(one.name for one in self.measures)}
         variables = (f"variable.{key}" if key in taken else key for key in self.variables)
-        return (*(("date",) if self.time_step else ()), *self.groups, *variables)
+        return (*(("date",) if self.is_dated else ()), *self.groups, *variables)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the answer's rows have a date: with a step its buckets, in a history the instants of change."""
+        return self.time_step is not None or any(one.operation == "history" for one in self.asked)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -16,13 +16,17 @@ from urllib.parse import urlsplit
 
 from vapi_frames.contract import parse_request, read_json
 from vapi_frames.errors import HEARER, MissingExtraError, QueryError, RecordsError
+from vapi_frames.lint import count_buckets
 from vapi_frames.query import Query
 from vapi_frames.server.openapi import PHRASES, document
 from vapi_frames.server.replies import write_reply
 from vapi_frames.sources import Stop, check_wanted
+from vapi_frames.sources.records import record_columns
+from vapi_frames.timerange import effective
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["create_app", "is_loopback"]
 
 PART_LIMIT = 100  # operations of one query, and variables: reading them takes time that grows with the square
+BUCKET_LIMIT = 1_000_000  # rows of a request for calls at once, which are made one by one
 _LONGEST = 86_400.0  # seconds
 _SAID = 1_000  # characters of a sentence of an error's message
 _AGAIN = 0.05  # seconds between two calls to stop
@@ -239,6 +244,7 @@ class _Endpoint:
             asked = parse_request(loaded).queries
             queries += _read_queries(asked)
             now = self._source.now()
+            _check_buckets(queries, now)
             answers = self._source.answer(queries, now)
             pieces = [
                 piece for one in zip(answers, asked, queries, strict=True) for piece in (b",", *write_reply(*one, now))
@@ -280,11 +286,20 @@ def _read_queries(asked: list[AnalyticsQuery]) -> list[Query[Any]]:
     return queries
 
 
+def _check_buckets(queries: list[Query[Any]], now: datetime) -> None:
+    """Refuse rows without end: where calls at once are asked for, each bucket of the range has one, calls or not."""
+    dense = [q for q in queries if q.time_step and any(one.column == "concurrency" for one in q.measures)]
+    count = sum(count_buckets(query, *effective(query.instants(now), now)) for query in dense)
+    if count > BUCKET_LIMIT:
+        raise QueryError(
+            f"concurrency has a row for each bucket of its range, here about {count:,}, and a request at most "
+            f"{BUCKET_LIMIT:,}; take a longer step or a shorter range"
+        )
+
+
 def _is_about(error: RecordsError, queries: list[Query[Any]]) -> bool:
     """Say whether the records lack what a question uses: its asker may know, and can ask otherwise."""
-    used = {"startedAt", "endedAt"} if any(one.column == "duration" for q in queries for one in q.measures) else set()
-    for query in queries:
-        used |= {*query.groups, *query.variables, *(one.column for one in query.measures)}
+    used = {name for query in queries for name in (*record_columns(query)[1:], *query.variables)}
     return error.column in used and error.file is None and error.line is None
 
 

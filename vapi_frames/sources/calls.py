@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from vapi_frames.answer import Answer, empty_answer, schema
+from vapi_frames.answer import Answer, empty_answer
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
-from vapi_frames.sources import stopped_by
+from vapi_frames.sources import engine, stopped_by
 from vapi_frames.sources.records import TIMES, check_case, columns_for, flatten, missing, roots
-from vapi_frames.sources.sql import bucket_label, check_answerable, literal, quote, select
+from vapi_frames.sources.sql import check_answerable, literal, quote
 from vapi_frames.timerange import effective, iso
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ class CallsSource:
 
     def _answer(self, query: Query[Any], now: datetime) -> Answer:
         start, end = effective(query.instants(now), now)
-        if self._is_nothing:
-            self._warn_empty(_Span(0, None, None), start, end)
+        if self._is_nothing and query.table == "call":
+            _warn_empty(query, _Span(0, None, None), start, end)
             return empty_answer(query, start, end)
         with self._relation(query) as (connection, relation, held):
             columns = columns_for(query, held)
@@ -120,11 +120,15 @@ class CallsSource:
                 check_case(name, span.names)
             # With a year to spare, for files that grow between the look and the question.
             within = (span.first - _YEAR, span.last + _YEAR) if span.first and span.last else None
-            result = connection.sql(select(query, columns, relation, start, end, within=within)).to_arrow_table()
-        found = len(result) if query.levels else result.column("n")[0].as_py()
-        if not found:
-            self._warn_empty(span, start, end)
-        return Answer(_typed(result, query), start, end)
+
+            def run(text: str, types: Sequence[pa.DataType]) -> list[Any]:
+                columns = connection.sql(text).to_arrow_table().columns
+                return [column.cast(type_) for column, type_ in zip(columns, types, strict=True)]
+
+            answer, is_met = engine.answer(query, columns, relation, (start, end), now=now, run=run, within=within)
+        if not is_met:
+            _warn_empty(query, span, start, end)
+        return answer
 
     @contextmanager
     def _relation(self, query: Query[Any]) -> Iterator[tuple[DuckDBPyConnection, str, dict[str, Held]]]:
@@ -226,14 +230,6 @@ class CallsSource:
         self._span = (state, span)
         return span
 
-    def _warn_empty(self, span: _Span, start: datetime, end: datetime) -> None:
-        held = (
-            f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
-            if span.first and span.last
-            else "there are none at all"
-        )
-        warn(f"no call was created in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
-
     def _connect(self) -> DuckDBPyConnection:
         connection = self._duckdb.connect(
             ":memory:",
@@ -254,6 +250,16 @@ class CallsSource:
 
 def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
     return list(zip(relation.columns, relation.types, strict=True))
+
+
+def _warn_empty(query: Query[Any], span: _Span, start: datetime, end: datetime) -> None:
+    held = (
+        f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
+        if span.first and span.last
+        else "there are none at all"
+    )
+    met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
+    warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
 
 
 def _readable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -277,15 +283,3 @@ def _spelled(files: list[str]) -> frozenset[str]:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
-
-
-def _typed(result: pa.Table, query: Query[Any]) -> pa.Table:
-    """Return the engine's result under the frame's names and in the contract's types."""
-    wanted = schema(query)
-    columns = dict(zip(wanted.names, result.columns[: len(wanted)], strict=True))
-    if query.time_step:
-        encoded = columns["date"].combine_chunks().dictionary_encode()
-        micros = [bucket_label(v, query.time_step, query.zone) * 1_000_000 for v in encoded.dictionary.to_pylist()]
-        dates = pa.array(micros, pa.int64()).cast(wanted.field("date").type)
-        columns["date"] = dates.take(encoded.indices)
-    return pa.table([column.cast(wanted.field(name).type) for name, column in columns.items()], schema=wanted)

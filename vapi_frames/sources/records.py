@@ -14,7 +14,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from vapi_frames.errors import RecordsError, shown, suggest
-from vapi_frames.sources.sql import Columns, literal
+from vapi_frames.sources.sql import Columns, Interval, literal
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query import Query
 
-__all__ = ["TIMES", "Held", "SqlType", "check_case", "columns_for", "flatten", "missing", "roots"]
+__all__ = ["TIMES", "Held", "SqlType", "check_case", "columns_for", "flatten", "missing", "record_columns", "roots"]
 
 
 class SqlType(Protocol):
@@ -65,6 +65,14 @@ _NOTHING = {"null", "sqlnull", '"null"'}  # a column without a single value; the
 _TEXTUAL = {"varchar", "enum", "uuid"}
 
 
+_USED = {
+    "duration": ("startedAt", "endedAt"),
+    "minutesUsed": ("startedAt", "endedAt"),
+    "concurrency": ("startedAt", "endedAt", "status", "endedReason"),
+}
+_OVER = ("ended", "not-found", "deletion-failed")  # the statuses of a call that is no longer in progress
+
+
 def _paths(word: str) -> tuple[str, ...]:
     return _ELSEWHERE.get(word, (word,))
 
@@ -73,17 +81,17 @@ def _variable_paths(key: str) -> tuple[str, ...]:
     return tuple(f"{root}.{key}" for root in _VARIABLE_ROOTS)
 
 
-def _used(query: Query[Any]) -> list[str]:
-    """Return the record columns that *query* uses."""
+def record_columns(query: Query[Any]) -> list[str]:
+    """Return the record columns that *query* uses, ``createdAt`` first."""
     used = ["createdAt", *query.groups]
     for one in query.measures:
-        used += ["startedAt", "endedAt"] if one.column == "duration" else [one.column]
+        used += _USED.get(one.column, (one.column,))
     return list(dict.fromkeys(used))
 
 
 def roots(query: Query[Any], names: Iterable[str]) -> list[str]:
     """Return which of the records' columns, called *names*, may hold something that *query* uses."""
-    paths = [path for word in _used(query) for path in _paths(word)]
+    paths = [path for word in record_columns(query) for path in _paths(word)]
     paths += [path for key in query.variables for path in _variable_paths(key)]
     return [name for name in names if any(path == name or path.startswith(f"{name}.") for path in paths)]
 
@@ -95,10 +103,13 @@ def columns_for(query: Query[Any], held: Mapping[str, Held]) -> Columns:
         RecordsError: A column that the query uses is missing or of a type that cannot be it.
     """
     created = _held("createdAt", held, _as_time)
-    values = {}
+    values: dict[str, str] = {}
+    interval = None
     for one in query.measures:
-        if one.column == "duration":
-            values["duration"] = _duration(held)
+        if one.column in ("duration", "minutesUsed"):
+            values[one.column] = _duration(held)
+        elif one.column == "concurrency":
+            interval = _interval(held)
         else:
             values[one.column] = _held(one.column, held, _as_text if one.column == "id" else _as_number)
     return Columns(
@@ -107,6 +118,7 @@ def columns_for(query: Query[Any], held: Mapping[str, Held]) -> Columns:
         groups={name: _held(name, held, _as_text) for name in query.groups},
         variables={key: _held(key, held, _as_text, kind="variable") for key in query.variables},
         values=values,
+        interval=interval,
     )
 
 
@@ -195,6 +207,21 @@ def _duration(held: Mapping[str, Held]) -> str:
             column=error.column,
         ) from None
     return f"(epoch_us({ended}) - epoch_us({started})) / 60000000.0::DOUBLE"
+
+
+def _interval(held: Mapping[str, Held]) -> Interval:
+    """Return when a call began and ended, in microseconds, and whether it is over by its status or its reason."""
+    started, ended = (f"epoch_us({_held(word, held, _as_time)})" for word in ("startedAt", "endedAt"))
+    said = []
+    for word, condition in (("status", f"IN ({', '.join(map(literal, _OVER))})"), ("endedReason", "IS NOT NULL")):
+        try:
+            said.append(f"{_held(word, held, _as_text)} {condition}")
+        except RecordsError:
+            if word in held:
+                raise
+    if not said:  # a call without an end could be in progress, or have lost its end
+        raise missing("status", list(held))
+    return Interval(started, ended, " OR ".join(said))
 
 
 def _as_number(word: str, expression: str, type_: str) -> str:

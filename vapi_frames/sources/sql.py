@@ -4,44 +4,38 @@ No engine's own zone-aware truncation equals PostgreSQL's ``date_trunc`` on ever
 ``e`` the whole seconds since 1970, the zone's few offset changes inside the range are spelled out, and the rest is
 ``+ - %`` on integers, which every engine computes alike. A bucket of an hour or less comes back as its instant, a
 longer one as the seconds of its wall clock; `bucket_label` turns either into the instant that names it.
+
+Only what every engine has is written: no ``GROUP BY`` of an alias of the same level, no function but the aggregates.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames import timegrid
 from vapi_frames.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
     from vapi_frames.query import Query
 
-__all__ = ["Columns", "bucket_label", "check_answerable", "literal", "quote", "select"]
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """How the records hold what a query uses, as SQL expressions over the relation.
-
-    Attributes:
-        created: The call's creation as a timestamp with time zone.
-        epoch: The whole seconds since 1970 of it, whatever the session's zone.
-        groups: Group column → text expression.
-        variables: Variable key → text expression.
-        values: Measured column → numeric expression (``id``: any).
-    """
-
-    created: str
-    epoch: str
-    groups: Mapping[str, str]
-    variables: Mapping[str, str]
-    values: Mapping[str, str]
+__all__ = [
+    "Columns",
+    "Interval",
+    "bucket",
+    "bucket_label",
+    "check_answerable",
+    "literal",
+    "local",
+    "quote",
+    "select",
+    "stage",
+]
 
 
 def quote(name: str) -> str:
@@ -54,18 +48,64 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def instant(at: datetime) -> str:
+    """Return the aware *at* as a literal."""
+    return f"TIMESTAMPTZ '{at.replace(tzinfo=None).isoformat(sep=' ')}+00'"
+
+
+class Interval(NamedTuple):
+    """From when until when a call was active, as SQL expressions.
+
+    Attributes:
+        started: Its begin in whole microseconds since 1970.
+        ended: Its end, likewise.
+        is_over: The condition under which the record says that it is over.
+    """
+
+    started: str
+    ended: str
+    is_over: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How the records hold what a query uses, as SQL expressions over the relation.
+
+    Attributes:
+        created: The call's creation, in a type that compares with *instant*.
+        epoch: The whole seconds since 1970 of it, whatever the session's zone.
+        groups: Group column → text expression.
+        variables: Variable key → text expression.
+        values: Measured column → numeric expression (``id``: any).
+        interval: From when until when it was active; only where that is asked for.
+        instant: Writes an aware UTC datetime as a literal.
+    """
+
+    created: str
+    epoch: str
+    groups: Mapping[str, str]
+    variables: Mapping[str, str]
+    values: Mapping[str, str]
+    interval: Interval | None = None
+    instant: Callable[[datetime], str] = instant
+
+
 def check_answerable(query: Query[Any]) -> None:
     """Raise `QueryError` for what the contract accepts but call records give no meaning."""
-    if query.table != "call":
-        raise QueryError(
-            "call records answer vq.call(); the subscription (concurrency, minutesUsed) is answered by the API"
-        )
     for one in query.measures:
         if query.table not in one.measure.tables:
             raise QueryError(
                 f'{one.operation}("{one.column}") has no known meaning on table {query.table}, so call records cannot '
                 "answer it; the API may"
             )
+    if query.table == "subscription" and (query.groups or query.variables):
+        names = ", ".join(query.groups + query.variables)
+        cure = '; for minutes by group ask vq.call().sum("duration")'
+        raise QueryError(
+            f"the subscription is one for all calls, so call records cannot split it by {names}; the API may{cure}"
+        )
+    if len(query.measures) > 1 and any(one.operation == "history" for one in query.measures):
+        raise QueryError('history("concurrency") has rows of its own, so call records answer it alone; ask it alone')
 
 
 def select(
@@ -84,54 +124,62 @@ def select(
     The result's columns are ``g0…`` (the index levels, ``date`` first as an integer) ``m0…`` (the measures),
     and without levels ``n``, how many calls there were.
     """
-    inner = [f"{columns.epoch} AS e"] if query.time_step else []
-    groups = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
+    expressions = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
     first = 1 if query.time_step else 0
-    inner += [f"{expression} AS g{first + i}" for i, expression in enumerate(groups)]
+    groups = {f"g{first + i}": expression for i, expression in enumerate(expressions)}
     used = list(dict.fromkeys(one.column for one in query.measures))
-    inner += [f"{columns.values[column]} AS v{i}" for i, column in enumerate(used)]
-    source = (
-        f"SELECT {', '.join(inner)}\n  FROM {relation}\n"
-        f"  WHERE {columns.created} >= {_instant(start)} AND {columns.created} < {_instant(end)}"
-    )
-    levels = [f"g{i}" for i in range(first + len(groups))]
-    outer = levels[first:]
+    values = {f"v{i}": columns.values[column] for i, column in enumerate(used)}
+    inner = {**({"e": columns.epoch} if query.time_step else {}), **groups, **values}
+    named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
+    ranged = f"{columns.created} >= {columns.instant(start)} AND {columns.created} < {columns.instant(end)}"
+    steps = [stage("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {ranged}")]
+    levels = [*(["g0"] if query.time_step else []), *groups]
     if query.time_step:
         low, high = (start, end) if within is None else (max(start, within[0]), min(end, within[1]))
         span = max(timegrid.seconds(low), 0), max(timegrid.seconds(high), timegrid.seconds(low), 0) + 1
-        source = f"SELECT *, {_local(span, query.zone)} AS l\n  FROM ({source})"
-        outer = [f"{_bucket(query.time_step, span, query.zone)} AS g0", *outer]
-    outer += [f"{one.operation}(v{used.index(one.column)}) AS m{i}" for i, one in enumerate(query.measures)]
+        others = "".join(f", {name}" for name in (*groups, *values))
+        steps += [
+            stage("on_clock", f"SELECT e, {local('e', span, query.zone)} AS l{others}", "FROM in_range"),
+            stage(
+                "in_buckets",
+                f"SELECT {bucket('e', query.time_step, span, query.zone)} AS g0{others}",
+                "FROM on_clock",
+            ),
+        ]
+    outer = [*levels, *(f"{one.operation}(v{used.index(one.column)}) AS m{i}" for i, one in enumerate(query.measures))]
     if not levels:
         outer.append("count(*) AS n")  # the one row says nothing else of whether there were any calls
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
-    return f"SELECT {', '.join(outer)}\nFROM ({source}){grouped}"
+    source = "in_buckets" if query.time_step else "in_range"
+    return f"WITH {', '.join(steps)}\nSELECT {', '.join(outer)}\nFROM {source}{grouped}"
 
 
-def _instant(at: datetime) -> str:
-    return f"TIMESTAMPTZ '{at.replace(tzinfo=None).isoformat(sep=' ')}+00'"
+def stage(name: str, *lines: str) -> str:
+    """Return a step of the WITH clause."""
+    return f"{name} AS (\n  " + "\n  ".join(lines) + "\n)"
 
 
-def _local(span: tuple[int, int], tz: ZoneInfo) -> str:
-    """Return the expression for the wall clock's seconds at ``e``."""
+def local(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
+    """Return the expression for what the wall clock shows at *at*, an instant in *unit* parts of a second."""
     segments = list(timegrid.offset_segments(*span, tz))
     if len(segments) == 1:
-        return f"e + {segments[0][2]}"
-    arms = " ".join(f"WHEN e < {until} THEN {offset}" for _, until, offset in segments[:-1])
-    return f"e + CASE {arms} ELSE {segments[-1][2]} END"
+        return f"{at} + {segments[0][2] * unit}"
+    arms = " ".join(f"WHEN {at} < {until * unit} THEN {offset * unit}" for _, until, offset in segments[:-1])
+    return f"{at} + CASE {arms} ELSE {segments[-1][2] * unit} END"
 
 
-def _bucket(step: str, span: tuple[int, int], tz: ZoneInfo) -> str:
-    """Return the expression for the bucket, from ``e`` and the wall clock ``l``."""
+def bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
+    """Return the expression for the bucket of *at*, whose wall clock is ``l``; all in *unit* parts of a second."""
     if step in timegrid.FIXED_STEPS:
-        return "e" if step == "second" else f"e - l % {timegrid.FIXED_STEPS[step]}"
+        length = timegrid.FIXED_STEPS[step] * unit
+        return at if length == 1 else f"{at} - l % {length}"
     if step == "day":
-        return "l - l % 86400"
-    if step == "week":
-        return "l - (l + 259200) % 604800"  # the Monday before 1970-01-01 was three days earlier
-    edges = timegrid.local_edges(*span, step, tz)
+        return f"l - l % {timegrid.DAY * unit}"
+    if step == "week":  # the Monday before 1970-01-01 was three days earlier
+        return f"l - (l + {3 * timegrid.DAY * unit}) % {7 * timegrid.DAY * unit}"
+    edges = [edge * unit for edge in timegrid.local_edges(*span, step, tz)]
     if len(edges) == 1:
-        return f"l - l + {edges[0]}"  # GROUP BY takes a bare number for a column's position
+        return f"{edges[0]}"
     arms = " ".join(f"WHEN l < {after} THEN {edge}" for edge, after in pairwise(edges))
     return f"CASE {arms} ELSE {edges[-1]} END"
 

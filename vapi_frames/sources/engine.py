@@ -1,0 +1,129 @@
+"""A question answered by whoever runs SQL: the texts go in, an answer in the contract's types comes out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+
+from vapi_frames.answer import Answer, schema
+from vapi_frames.errors import RecordsWarning, warn
+from vapi_frames.sources import concurrency
+from vapi_frames.sources.sql import bucket_label, select
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from vapi_frames.query import Query
+    from vapi_frames.sources.sql import Columns
+
+    Run: TypeAlias = Callable[[str, Sequence[pa.DataType]], list[Any]]
+    """Runs a SELECT and returns its columns as Arrow arrays of the given types."""
+
+__all__ = ["answer"]
+
+
+def answer(
+    query: Query[Any],
+    columns: Columns,
+    relation: str,
+    span: tuple[datetime, datetime],
+    *,
+    now: datetime,
+    run: Run,
+    within: tuple[datetime, datetime] | None = None,
+) -> tuple[Answer, bool]:
+    """Answer *query* from *relation* over the range *span*; also say whether any record was met.
+
+    Args:
+        query: A question that `vapi_frames.sources.sql.check_answerable` lets pass.
+        columns: How the relation holds what it uses.
+        relation: The table, as SQL.
+        span: Start and end of the range, in UTC.
+        now: Until when calls in progress count.
+        run: Whoever runs SQL.
+        within: What is known to hold every record.
+    """
+    start, end = span
+    if any(one.column == "concurrency" for one in query.measures):
+        return _concurrency(query, columns, relation, span, now=now, run=run)
+    types = [pa.int64() if name == "date" else query_type for name, query_type in _types(query)]
+    text = select(query, columns, relation, start, end, within=within)
+    found = run(text, types if query.levels else [*types, pa.int64()])
+    is_met = len(found[0]) > 0 if query.levels else found.pop()[0].as_py() > 0
+    wanted = schema(query)
+    if query.time_step:
+        encoded = _combined(found[0]).dictionary_encode()
+        labels = [bucket_label(value, query.time_step, query.zone) for value in encoded.dictionary.to_pylist()]
+        found[0] = _dates(labels, 1_000_000, wanted).take(encoded.indices)
+    return Answer(pa.table(found, schema=wanted), start, end), is_met
+
+
+def _types(query: Query[Any]) -> list[tuple[str, pa.DataType]]:
+    return [(field.name, field.type) for field in schema(query)]
+
+
+def _combined(column: Any) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _dates(instants: list[int], unit: int, wanted: pa.Schema) -> pa.Array:
+    return pa.array([instant * unit for instant in instants], pa.int64()).cast(wanted.field("date").type)
+
+
+def _concurrency(
+    query: Query[Any],
+    columns: Columns,
+    relation: str,
+    span: tuple[datetime, datetime],
+    *,
+    now: datetime,
+    run: Run,
+) -> tuple[Answer, bool]:
+    start, end = span
+    concurrency.check_size(query, start, end)
+    ranged = concurrency.span_of(start, end, now)
+    notes = _said(run(concurrency.left_out(columns, relation, ranged), [pa.int64()] * 2))
+    text, wanted = concurrency.changes(query, columns, relation, ranged), schema(query)
+    is_plain = query.levels and not query.time_step
+    rows = [column.to_pylist() for column in run(text, [pa.int64()] * 2 if is_plain else _CHANGES)]
+    met = bool(rows[0])
+    if is_plain:
+        steps = concurrency.history(zip(*rows, strict=True), ranged)
+        dates = _dates([instant for instant, _ in steps], 1, wanted)
+        table = pa.table([dates, pa.array([float(level) for _, level in steps], pa.float64())], schema=wanted)
+        return Answer(table, start, end, notes), met
+    buckets, values = concurrency.levels(query, zip(*rows, strict=True), ranged)
+    minutes = tuple(one for one in query.measures if one.column != "concurrency")
+    others: dict[str, Any] = {}
+    if minutes:  # of calls by their creation: a bucket without one has a row of nothing
+        partly, _ = answer(replace(query, asked=minutes, counted=False), columns, relation, span, now=now, run=run)
+        table = partly.table
+        at = [int(date.timestamp()) for date in table.column("date").to_pylist()] if query.time_step else [0]
+        met = met or any(column.null_count < len(column) for column in table.columns[1:])
+        for one in minutes:
+            there = dict(zip(at, table.column(one.name).to_pylist(), strict=True))
+            nothing = 0 if one.operation == "count" else None
+            others[one.name] = [there.get(bucket, nothing) for bucket in buckets]
+    measured = {one.name: others[one.name] if one in minutes else values[one.operation] for one in query.measures}
+    arrays = [_dates(buckets, 1_000_000, wanted)] if query.time_step else []
+    arrays += [pa.array(measured[one.name], wanted.field(one.name).type) for one in query.measures]
+    return Answer(pa.table(arrays, schema=wanted), start, end, notes), met
+
+
+_CHANGES = (*[pa.int64()] * 6, pa.decimal128(38, 0), pa.int64())
+
+
+def _said(counts: list[Any]) -> tuple[str, ...]:
+    """Return what a reader should know of the calls that were left out, and warn of it."""
+    endless, backward = (column[0].as_py() or 0 for column in counts)
+    notes = []
+    if endless:
+        notes.append(f"concurrency: {endless} calls are over but have no endedAt; they are left out")
+    if backward:
+        notes.append(f"concurrency: {backward} calls ended before they started; they are left out")
+    for note in notes:
+        warn(note, RecordsWarning)
+    return tuple(notes)
