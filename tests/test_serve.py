@@ -51,7 +51,10 @@ def test_it_answers_from_files_until_a_signal_ends_it(calls, paths, number):
         process.send_signal(number)
         assert finish(process) == (0, "")
         err = log()
-    assert [line.split(" INFO ")[1].split(",")[0] for line in err.splitlines()] == ["POST /analytics 201"]
+    assert [line.split(" INFO ")[1].split(",")[0] for line in err.splitlines()] == [
+        "POST /analytics 201",
+        "refused with 401",
+    ]
     assert KEY not in err
 
 

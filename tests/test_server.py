@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -10,6 +11,7 @@ import socket
 import threading
 from datetime import UTC, datetime
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -580,6 +582,22 @@ def test_what_fails_inside_is_a_500_that_tells_nothing(source, caplog):
     assert all(record.exc_info for record in caplog.records)
     assert "my-own-name" not in caplog.text
     assert KEY not in caplog.text
+
+
+def test_an_app_that_was_ended_says_so_like_any_error(source):
+    """Where not even a worker can be had, the reply is a 500 of the usual form."""
+    app = create_app(source, key=None)
+
+    async def ask():
+        async with app.router.lifespan_context(app):
+            pass
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.post("/analytics", json=one())
+
+    reply = asyncio.run(ask())
+    assert (reply.status_code, reply.json()["statusCode"]) == (500, 500)
+    assert "shutdown" not in reply.text
 
 
 def test_a_warning_of_a_source_goes_to_the_log(endpoint, caplog):

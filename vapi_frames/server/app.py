@@ -42,6 +42,7 @@ BUCKET_LIMIT = 1_000_000  # rows of a request for calls at once, which are made 
 _LONGEST = 86_400.0  # seconds
 _SAID = 1_000  # characters of a sentence of an error's message
 _AGAIN = 0.05  # seconds between two calls to stop
+_MOMENT = 5.0  # seconds
 _LOG = logging.getLogger("vapi_frames.server")
 
 
@@ -97,18 +98,24 @@ def create_app(
 
     async def refuse(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+        _LOG.info("refused with %d", error.status_code)
         said = _ELSEWHERE.get(error.status_code, error.detail)
         return Response(error_body(error.status_code, said), error.status_code, error.headers, "application/json")
+
+    async def fail(_: Request, __: Exception) -> Response:  # the server logs it
+        return Response(error_body(500, _FAILED), 500, media_type="application/json")
 
     routes = [
         Route("/analytics", endpoint.post, methods=["POST"]),
         Route("/openapi.json", describe, methods=["GET"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse}, lifespan=endpoint.lifespan)
+    handlers: Any = {HTTPException: refuse, Exception: fail}
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=endpoint.lifespan)
     app.router.redirect_slashes = False
     return app
 
 
+_FAILED = "the answer could not be computed; the server's log says why"
 _ELSEWHERE = {
     404: "nothing is served at this path; questions are posted to /analytics, which /openapi.json describes",
     405: "this path is not asked that way; questions are posted to /analytics",
@@ -142,9 +149,10 @@ class _Endpoint:
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Do not leave while work that was called off still runs, and let no new one begin."""
+        """Before the end, wait a moment for work that was called off, and let no new one begin."""
         yield
-        await asyncio.gather(*self._ending)
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=_MOMENT)
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def post(self, request: Request) -> Response:
@@ -231,7 +239,7 @@ class _Endpoint:
                 return 400, error_body(400, [str(error)])
             if not stop.is_set:
                 _LOG.error("a request could not be answered", exc_info=error)
-            return 500, error_body(500, "the answer could not be computed; the server's log says why")
+            return 500, error_body(500, _FAILED)
 
     def _answer(self, body: bytes, queries: list[Query[Any]]) -> bytes:
         check_wanted()  # its turn may have come too late
