@@ -178,3 +178,10 @@ def test_no_auth_and_a_key_file_exclude_each_other(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--demo", "--no-auth", "--key-file", "x"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_calls_that_cannot_be_read_show_before_anyone_asks(tmp_path, capsys):
+    """JSON is converted first: a broken file is one line and 1, not the first client's error."""
+    (tmp_path / "calls.json").write_text('[{"id": "1"}]', encoding="utf-8")
+    assert main(["serve", str(tmp_path), "--no-auth", "--port", "0"]) == 1
+    assert "calls.json', line 1 (call 1): it has no createdAt" in capsys.readouterr().err

@@ -74,12 +74,15 @@ def _serve(options: argparse.Namespace) -> int:
 
     import vapi_frames as vf
     from vapi_frames.server.listen import read_key, serve
+    from vapi_frames.sources.calls import CallsSource
 
     if options.demo == bool(options.calls):
         raise vf.errors.QueryError("serve answers from call records, serve calls/*.parquet, or from a sample: --demo")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     key = None if options.no_auth else read_key(options.key_file)
     source = (vf.demo() if options.demo else vf.local(options.calls)).source
+    if isinstance(source, CallsSource):
+        source.prepare()  # what takes longer than a request may, and what cannot be read, shows before anyone asks
     serve(source, host=options.host, port=options.port, key=key, timeout=options.timeout, workers=options.workers)
     return 0
 
