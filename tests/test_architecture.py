@@ -72,7 +72,7 @@ OWNERS = {
     "sources.api": {"requests"},
     "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
-    "server.replies": {"pyarrow"},
+    "server.replies": {"numpy", "pyarrow"},
 }
 
 
