@@ -185,3 +185,19 @@ def test_calls_that_cannot_be_read_show_before_anyone_asks(tmp_path, capsys):
     (tmp_path / "calls.json").write_text('[{"id": "1"}]', encoding="utf-8")
     assert main(["serve", str(tmp_path), "--no-auth", "--port", "0"]) == 1
     assert "calls.json', line 1 (call 1): it has no createdAt" in capsys.readouterr().err
+
+
+def test_calls_that_stand_twice_or_cannot_be_read_are_treated_as_asked(tmp_path, capsys):
+    """``--duplicates`` and ``--on-error`` mean what they mean for local."""
+    good = {"id": "1", "createdAt": "2026-10-01T12:00:00Z"}
+    lines = [json.dumps(good), json.dumps({**good, "createdAt": 5}), json.dumps(good)]
+    (tmp_path / "calls.jsonl").write_text("\n".join(lines))
+    for start in ([], ["--on-error", "skip", "--duplicates", "raise"]):
+        assert main(["serve", str(tmp_path / "calls.jsonl"), "--no-auth", "--port", "0", *start]) == 1
+    said = capsys.readouterr().err
+    assert "createdAt" in said
+    assert "duplicates='first'" in said
+    with command(tmp_path / "calls.jsonl", "--on-error", "skip", "--duplicates", "first") as (endpoint, process, _):
+        assert endpoint.ask(whole(tmp_path))[2][0]["result"] == [{"countId": "1"}]
+        process.send_signal(signal.SIGTERM)
+        assert finish(process) == (0, "")

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from vapi_frames.answer import Answer, empty_answer
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, require, warn
+from vapi_frames.query import Query
 from vapi_frames.sources import engine, stopped_by
 from vapi_frames.sources.duplicates import PLACE_IN_FILES, Place, Repeats, check_place, find_repeats, with_rows, without
 from vapi_frames.sources.files import CallFiles, Reading
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from vapi_frames.query import Query
     from vapi_frames.sources.records import Held, SqlType
     from vapi_frames.sources.sql import Columns
 
@@ -114,8 +114,11 @@ class CallsSource:
         return self._now or datetime.now(UTC)
 
     def prepare(self) -> None:
-        """Convert JSON files now, and not only when the first question comes."""
-        self._read()
+        """Convert JSON files and look for ids that stand twice now, and not only when the first question comes."""
+        reading = self._read()
+        if not reading.is_nothing:
+            with self._relation(Query(table="call").count(), reading):
+                pass  # whatever is wrong with the records has been found
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
         """Answer *queries*, in order, as of *now*."""
