@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import schemathesis
@@ -26,6 +27,7 @@ CHECKS = (
     "response_schema_conformance", "unsupported_method", "allow_header_conformance", "ignored_auth",
     "missing_required_header",
 )  # fmt: skip
+ROOT = Path(__file__).parent.parent
 ZONES = ("UTC", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia")
 
 
@@ -60,15 +62,16 @@ def fuzz(mode, examples, seed, phases):
     Returns:
         Schemathesis' exit code, what it says, and how often the server replied with which status.
     """
-    with command("--demo") as (endpoint, _, log):
+    # It keeps what it finds where it runs, so it runs where nothing is kept.
+    with command("--demo") as (endpoint, _, log), tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
                 Path(sys.executable).with_name("schemathesis"), "run", f"{endpoint.url}/openapi.json", "--phases", phases,
                 "--header", f"Authorization: Bearer {endpoint.key}", "--max-examples", str(examples), "--seed", str(seed),
                 "--checks", ",".join(CHECKS), "--continue-on-failure", "--mode", mode,
             ],
-            capture_output=True, text=True, check=False, encoding="utf-8", cwd=Path(__file__).parent.parent,
-            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzz", "PYTHONPATH": ".", "PYTHONIOENCODING": "utf-8"},
+            capture_output=True, text=True, check=False, encoding="utf-8", cwd=folder,
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzz", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
         )  # fmt: skip
         statuses = re.findall(r"POST /analytics (\d+)", log())
     return done.returncode, done.stdout + done.stderr, {status: statuses.count(status) for status in set(statuses)}
