@@ -24,9 +24,13 @@ FLOORS = {
     "sources.sql": 3,
     "sources.records": 3.5,
     "sources.concurrency": 3.5,
+    "sources.dialects": 3.6,
+    "sources.tables": 3.7,
     "sources.engine": 3.7,
+    "sources.drivers": 3.8,
     "sources.api": 4,
     "sources.calls": 4,
+    "sources.warehouse": 4,
     "sample": 4,
     "analysis": 4,
     "plotting": 4.5,
@@ -46,6 +50,8 @@ HEAVY = {
     "polars",
     "matplotlib",
     "tqdm",
+    "sqlglot",
+    "pyspark",
     "pandas",
     "numpy",
 }
@@ -60,6 +66,7 @@ OWNERS = {
     "sources.api": {"requests"},
     "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
+    "sources.warehouse": {"pyarrow"},
 }
 
 

@@ -11,7 +11,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from vapi_frames.errors import RecordsError, shown, suggest
 from vapi_frames.sources.sql import Columns, Interval, literal
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query import Query
 
-__all__ = ["TIMES", "Held", "SqlType", "check_case", "columns_for", "flatten", "missing", "roots"]
+__all__ = ["DUCKDB", "TIMES", "Held", "SqlType", "Words", "check_case", "columns_for", "flatten", "missing", "roots"]
 
 
 class SqlType(Protocol):
@@ -96,39 +96,129 @@ def roots(query: Query[Any], names: Iterable[str]) -> list[str]:
     return [name for name in names if any(path == name or path.startswith(f"{name}.") for path in paths)]
 
 
-def columns_for(query: Query[Any], held: Mapping[str, Held]) -> Columns:
+def columns_for(
+    query: Query[Any], held: Mapping[str, Held], words: Words | None = None, given: Mapping[str, Held] | None = None
+) -> Columns:
     """Return how records that hold their columns as *held* have what *query* uses.
+
+    Args:
+        query: The question.
+        held: Column of the records → its expression and type.
+        words: What the engine says; DuckDB's own by default.
+        given: Where the caller says that a column of the API is, which then counts alone.
 
     Raises:
         RecordsError: A column that the query uses is missing or of a type that cannot be it.
     """
-    created = _held("createdAt", held, _as_time)
+    records = _Records(held, given or {}, words or DUCKDB)
+    created = records.time("createdAt")
     values: dict[str, str] = {}
     interval = None
     for one in query.measures:
         if one.column in ("duration", "minutesUsed"):
-            values[one.column] = _duration(held)
+            values[one.column] = records.minutes()
         elif one.column == "concurrency":
-            interval = _interval(held)
+            interval = records.interval()
         else:
-            values[one.column] = _held(one.column, held, _as_text if one.column == "id" else _as_number)
+            values[one.column] = records.text("id") if one.column == "id" else records.number(one.column)
     return Columns(
         created=created,
-        epoch=f"epoch_us({created}) // 1000000",
-        groups={name: _held(name, held, _as_text) for name in query.groups},
-        variables={key: _held(key, held, _as_text, kind="variable") for key in query.variables},
+        epoch=records.words.seconds(created),
+        groups={name: records.text(name) for name in query.groups},
+        variables={key: records.text(key, kind="variable") for key in query.variables},
         values=values,
         interval=interval,
     )
 
 
-def _held(word: str, held: Mapping[str, Held], convert: Callable[..., str], *, kind: str = "column") -> str:
-    """Return the expression that holds *word*: wherever a record keeps it, the first place that has a value."""
-    paths = _variable_paths(word) if kind == "variable" else _paths(word)
-    found = [convert(word, *place) for path in paths for place in _places(path, held)]
-    if not found:
-        raise missing(word, list(held), kind=kind)
-    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+class Words(NamedTuple):
+    """What an engine says where engines differ. Each gets and gives SQL expressions.
+
+    Attributes:
+        time: Of (word, expression, kind of type): an instant; refuses what is none.
+        number: Of the same: a double, missing for NaN.
+        text: Of the same: text.
+        micros: Of an instant: the whole microseconds since 1970.
+        seconds: Of an instant: the whole seconds since 1970.
+        field: Of (struct, name): the field.
+        element: Of (map, key): the value, missing where there is no such key.
+        json: Of (JSON, keys): the value as text, likewise; ``None`` where there is no JSON.
+    """
+
+    time: Callable[[str, str, str], str]
+    number: Callable[[str, str, str], str]
+    text: Callable[[str, str, str], str]
+    micros: Callable[[str], str]
+    seconds: Callable[[str], str]
+    field: Callable[[str, str], str]
+    element: Callable[[str, str], str]
+    json: Callable[[str, Sequence[str]], str] | None = None
+
+
+class _Records(NamedTuple):
+    """How records hold what a question uses."""
+
+    held: Mapping[str, Held]
+    given: Mapping[str, Held]
+    words: Words
+
+    def time(self, word: str) -> str:
+        return self._held(word, self.words.time)
+
+    def number(self, word: str) -> str:
+        return self._held(word, self.words.number)
+
+    def text(self, word: str, *, kind: str = "column") -> str:
+        return self._held(word, self.words.text, kind=kind)
+
+    def _held(self, word: str, convert: Callable[[str, str, str], str], *, kind: str = "column") -> str:
+        """Return the expression that holds *word*: wherever a record keeps it, the first place that has a value."""
+        paths = _variable_paths(word) if kind == "variable" else _paths(word)
+        if paths[0] in self.given:
+            paths = paths[:1]
+        found = [convert(word, *place) for path in paths for place in self._places(path)]
+        if not found:
+            raise missing(word, list(self.held), kind=kind)
+        return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+
+    def _places(self, path: str) -> list[tuple[str, str]]:
+        """Return the expressions under which *path* can be reached: flat, or inside structs, maps and JSON."""
+        if path in self.given:
+            expression, type_ = self.given[path]
+            return [(expression, type_.id)] if type_ is not None else []
+        parts = path.split(".")
+        found = []
+        for cut in range(len(parts), 0, -1):
+            expression, type_ = self.held.get(".".join(parts[:cut]), ("", None))
+            if type_ is not None:
+                found += inside(self.words, expression, type_, parts[cut:])
+        return found
+
+    def minutes(self) -> str:
+        try:
+            started, ended = self.time("startedAt"), self.time("endedAt")
+        except RecordsError as error:
+            if "duration" not in self.held:
+                raise
+            raise RecordsError(
+                f"{error}. Their own 'duration' is not used: nothing says its unit; minutes are endedAt - startedAt",
+                column=error.column,
+            ) from None
+        return f"({self.words.micros(ended)} - {self.words.micros(started)}) / 60000000.0::DOUBLE"
+
+    def interval(self) -> Interval:
+        """Return when a call began and ended, in microseconds, and whether it is over by its status or its reason."""
+        started, ended = (self.words.micros(self.time(word)) for word in ("startedAt", "endedAt"))
+        said = []
+        for word, condition in (("status", f"IN ({', '.join(map(literal, _OVER))})"), ("endedReason", "IS NOT NULL")):
+            try:
+                said.append(f"{self.text(word)} {condition}")
+            except RecordsError:
+                if word in self.held or word in self.given:
+                    raise
+        if not said:  # a call without an end could be in progress, or have lost its end
+            raise missing("status", list(self.held))
+        return Interval(started, ended, " OR ".join(said))
 
 
 def missing(word: str, names: Sequence[str], *, kind: str = "column") -> RecordsError:
@@ -142,32 +232,24 @@ def missing(word: str, names: Sequence[str], *, kind: str = "column") -> Records
     )
 
 
-def _places(path: str, held: Mapping[str, Held]) -> list[tuple[str, str]]:
-    """Return the expressions under which *path* can be reached: as a flat column, or inside structs and maps."""
-    parts = path.split(".")
-    found = []
-    for cut in range(len(parts), 0, -1):
-        expression, type_ = held.get(".".join(parts[:cut]), ("", None))
-        place = _inside(expression, type_, parts[cut:]) if type_ is not None else None
-        if place is not None:
-            found.append(place)
-    return found
-
-
-def _inside(expression: str, type_: SqlType, parts: list[str]) -> tuple[str, str] | None:
+def inside(words: Words, expression: str, type_: SqlType, parts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the expressions, and kinds of type, of what lies at *parts* of something nested: none, or the one."""
     if not parts:
-        return expression, type_.id
+        return [(expression, type_.id)]
     if type_.id == "map":
-        return f"{expression}[{literal('.'.join(parts))}]", type_.children[1][1].id
+        return [(words.element(expression, ".".join(parts)), type_.children[1][1].id)]
+    if type_.id == "json" and words.json is not None:  # whether a dot is nesting or the key's own, JSON does not say
+        keys = [[*parts[:cut], ".".join(parts[cut:])] for cut in range(len(parts))]
+        return [(words.json(expression, path), "json") for path in keys]
     if type_.id != "struct":
-        return None
+        return []
     children = dict(type_.children)
     for cut in range(len(parts), 0, -1):  # a key may hold dots itself
         name = ".".join(parts[:cut])
         check_case(name, children)
         if name in children:
-            return _inside(f"struct_extract({expression}, {literal(name)})", children[name], parts[cut:])
-    return None
+            return inside(words, words.field(expression, name), children[name], parts[cut:])
+    return []
 
 
 def check_case(used: str, names: Iterable[str]) -> None:
@@ -196,34 +278,6 @@ def _as_time(word: str, expression: str, type_: str) -> str:
     raise _wrong(word, type_, "a timestamp or ISO 8601 text")
 
 
-def _duration(held: Mapping[str, Held]) -> str:
-    try:
-        started, ended = _held("startedAt", held, _as_time), _held("endedAt", held, _as_time)
-    except RecordsError as error:
-        if "duration" not in held:
-            raise
-        raise RecordsError(
-            f"{error}. Their own 'duration' is not used: nothing says its unit; minutes are endedAt - startedAt",
-            column=error.column,
-        ) from None
-    return f"(epoch_us({ended}) - epoch_us({started})) / 60000000.0::DOUBLE"
-
-
-def _interval(held: Mapping[str, Held]) -> Interval:
-    """Return when a call began and ended, in microseconds, and whether it is over by its status or its reason."""
-    started, ended = (f"epoch_us({_held(word, held, _as_time)})" for word in ("startedAt", "endedAt"))
-    said = []
-    for word, condition in (("status", f"IN ({', '.join(map(literal, _OVER))})"), ("endedReason", "IS NOT NULL")):
-        try:
-            said.append(f"{_held(word, held, _as_text)} {condition}")
-        except RecordsError:
-            if word in held:
-                raise
-    if not said:  # a call without an end could be in progress, or have lost its end
-        raise missing("status", list(held))
-    return Interval(started, ended, " OR ".join(said))
-
-
 def _as_number(word: str, expression: str, type_: str) -> str:
     if type_ in ("double", "float"):
         # A NaN in records means missing, and would make every sum it touches one.
@@ -244,6 +298,17 @@ def _as_text(word: str, expression: str, type_: str) -> str:
     if type_ in _TEXTUAL or type_ in _NUMERIC or type_ in {"boolean", *_NOTHING}:
         return f"CAST({expression} AS VARCHAR)"
     raise _wrong(word, type_, "text")
+
+
+DUCKDB = Words(
+    time=_as_time,
+    number=_as_number,
+    text=_as_text,
+    micros="epoch_us({})".format,
+    seconds="epoch_us({}) // 1000000".format,
+    field=lambda expression, name: f"struct_extract({expression}, {literal(name)})",
+    element=lambda expression, key: f"{expression}[{literal(key)}]",
+)
 
 
 # --- nested call JSON -------------------------------------------------------------------------------------------

@@ -1,0 +1,355 @@
+"""The engines' dialects: one text, in DuckDB's words and those below, becomes the text of each engine.
+
+Everything but a few words is the same everywhere, and sqlglot writes it as the engine wants it. The words are those
+that engines do not share: instants and their microseconds whatever the session's zone, missing keys, numbers that are
+none. In the common text they look like functions; here is what each engine says for them.
+
+Text of the caller becomes SQL in two forms only: a quoted identifier, or a literal. A literal of anything but plain
+characters is written as the hexadecimal digits of its bytes, because what a backslash, a dollar or a percent sign
+means in one depends on the engine, on settings of the session and on the driver.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from vapi_frames.errors import MissingExtraError, RecordsError, SourceError, require
+from vapi_frames.sources.records import Words
+from vapi_frames.sources.sql import literal
+from vapi_frames.timegrid import LAST_YEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlglot import exp
+
+__all__ = ["AWARE", "NAIVE", "NANOS", "UNKNOWN", "WORDS", "Dialect", "dialect_of", "micros", "quoted", "render"]
+
+# The kinds of types that matter, as DuckDB calls them.
+AWARE = "timestamp with time zone"
+NAIVE = "timestamp"
+NANOS = "timestamp_ns"
+UNKNOWN = "unknown"  # the driver does not say: what is asked of such a column is taken to be right
+_NUMERIC = {"double", "integer", "decimal"}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLAIN = re.compile(r"[A-Za-z0-9 _.,:/@#+=()-]*")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What one engine says for the words of the common text; ``{0}`` and ``{1}`` are what they are about.
+
+    Attributes:
+        name: Its name, here and in sqlglot.
+        folds: Whether it takes names that differ by case for one.
+        spelled: How it spells a name that was not quoted: ``str.lower``, ``str.upper``, or as it was written.
+        key: How it wants the key of a JSON object.
+        last: The first instant that is too late for it.
+        words: Word → what the engine says.
+    """
+
+    name: str
+    words: dict[str, str]
+    folds: bool = True
+    spelled: Callable[[str], str] = str
+    key: Callable[[str], str] = str
+    last: datetime = datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
+
+
+_SPARK = {
+    "micros_of": "unix_micros({0})",
+    # Between two wall clocks, which no zone comes into.
+    "micros_of_wall": (
+        "CAST(CAST(CAST({0} - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 "
+        "AS BIGINT)"
+    ),
+    "seconds_of": "{0} DIV 1000000",
+    "instant": "timestamp_micros({0})",
+    "wall": "CAST('{1}' AS TIMESTAMP_NTZ)",
+    "text_of": "CAST({0} AS STRING)",
+    "number_of": "nullif(CAST({0} AS DOUBLE), CAST('NaN' AS DOUBLE))",
+    "element_of": "try_element_at({0}, {1})",
+    "hex": "CAST(X'{0}' AS STRING)",
+}
+
+
+def _pointer(key: str) -> str:
+    return "/" + key.replace("~", "~0").replace("/", "~1")
+
+
+_ALL = (
+    Dialect("spark", _SPARK),
+    Dialect("databricks", _SPARK),
+    Dialect(
+        "postgres",
+        {
+            "micros_of": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
+            "micros_of_wall": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
+            "seconds_of": "{0} / 1000000",
+            "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
+            "wall": "CAST('{1}' AS TIMESTAMP)",
+            # The collation of a column may take different texts for one.
+            "text_of": 'CAST({0} AS TEXT) COLLATE "C"',
+            "number_of": "nullif(CAST({0} AS DOUBLE PRECISION), 'NaN')",
+            "key_of": "jsonb_extract_path(CAST({0} AS JSONB), {1})",
+            "json_of": "jsonb_extract_path_text(CAST({0} AS JSONB), {1})",
+            "hex": "convert_from(decode('{0}', 'hex'), 'UTF8')",
+        },
+        folds=False,
+        spelled=str.lower,
+    ),
+    Dialect(
+        "clickhouse",
+        {
+            "micros_of": "toUnixTimestamp64Micro(toDateTime64({0}, 6))",
+            "seconds_of": "intDiv({0}, 1000000)",
+            "instant": "fromUnixTimestamp64Micro({0}, 'UTC')",
+            "text_of": "CAST({0} AS Nullable(String))",
+            "number_of": "if(isNaN(CAST({0} AS Nullable(Float64))), NULL, CAST({0} AS Nullable(Float64)))",
+            "element_of": "if(mapContains({0}, {1}), {0}[{1}], NULL)",
+            "field_of": "tupleElement({0}, {1})",
+            "hex": "unhex('{0}')",
+        },
+        folds=False,
+        last=datetime(2262, 1, 1, tzinfo=UTC),  # nanoseconds in 64 bits end in that year
+    ),
+    Dialect(
+        "duckdb",
+        {
+            "micros_of": "epoch_us({0})",
+            "micros_of_wall": "epoch_us({0})",
+            "micros_of_nanos": "epoch_ns({0}) // 1000",  # the other would round
+            "seconds_of": "{0} // 1000000",
+            "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
+            "wall": "CAST('{1}' AS TIMESTAMP)",
+            "text_of": "CAST({0} AS VARCHAR) COLLATE C",
+            "number_of": "nullif(CAST({0} AS DOUBLE), 'nan')",
+            "element_of": "{0}[{1}]",
+            "field_of": "struct_extract({0}, {1})",
+            "key_of": "json_extract({0}, {1})",
+            "json_of": "json_extract_string({0}, {1})",
+            "hex": "decode(unhex('{0}'))",
+        },
+        key=_pointer,
+    ),
+    Dialect(
+        "bigquery",
+        {
+            "micros_of": "UNIX_MICROS({0})",
+            "micros_of_wall": "UNIX_MICROS(TIMESTAMP({0}, 'UTC'))",
+            "seconds_of": "DIV({0}, 1000000)",
+            "instant": "TIMESTAMP_MICROS({0})",
+            "wall": "DATETIME(TIMESTAMP_MICROS({0}), 'UTC')",
+            "text_of": "CAST({0} AS STRING)",
+            "number_of": "IF(IS_NAN(CAST({0} AS FLOAT64)), NULL, CAST({0} AS FLOAT64))",
+            "key_of": "{0}[{1}]",
+            "json_of": "JSON_VALUE({0}[{1}])",
+            "hex": "CAST(FROM_HEX('{0}') AS STRING)",
+        },
+    ),
+    Dialect(
+        "snowflake",
+        {
+            "micros_of": "DATE_PART(epoch_microsecond, {0})",
+            "micros_of_wall": "DATE_PART(epoch_microsecond, {0})",
+            "seconds_of": "FLOOR({0} / 1000000)",
+            "instant": "TO_TIMESTAMP_LTZ({0}, 6)",
+            "wall": "TO_TIMESTAMP_NTZ({0}, 6)",
+            "text_of": "CAST({0} AS VARCHAR)",
+            "number_of": "NULLIF(CAST({0} AS DOUBLE), CAST('NaN' AS DOUBLE))",
+            "key_of": "{0}[{1}]",
+            "json_of": "{0}[{1}]",
+            "hex": "HEX_DECODE_STRING('{0}')",
+        },
+        folds=False,
+        spelled=str.upper,
+    ),
+    Dialect(
+        "trino",
+        {
+            "micros_of": "CAST(round(to_unixtime({0}) * 1000000) AS BIGINT)",
+            "micros_of_wall": "CAST(round(to_unixtime(with_timezone({0}, 'UTC')) * 1000000) AS BIGINT)",
+            "seconds_of": "{0} / 1000000",
+            "instant": "CAST('{1} UTC' AS TIMESTAMP(6) WITH TIME ZONE)",
+            "wall": "CAST('{1}' AS TIMESTAMP(6))",
+            "text_of": "CAST({0} AS VARCHAR)",
+            "number_of": "if(is_nan(CAST({0} AS DOUBLE)), NULL, CAST({0} AS DOUBLE))",
+            "element_of": "element_at({0}, {1})",
+            "key_of": "element_at(try_cast({0} AS MAP(VARCHAR, JSON)), {1})",
+            "json_of": "json_extract_scalar(element_at(try_cast({0} AS MAP(VARCHAR, JSON)), {1}), '$')",
+            "hex": "from_utf8(from_hex('{0}'))",
+        },
+        spelled=str.lower,
+    ),
+)
+
+_WORDS = frozenset().union(*(one.words for one in _ALL), ["field_of"])
+DIALECTS = {one.name: one for one in _ALL}
+_SPOKEN = {
+    "postgresql": "postgres", "psql": "postgres", "pg": "postgres", "psycopg": "postgres", "redshift": "postgres",
+    "pyspark": "spark", "sparksql": "spark", "chdb": "clickhouse", "presto": "trino", "athena": "trino",
+    "bq": "bigquery", "gbq": "bigquery",
+}  # fmt: skip
+
+
+def dialect_of(name: object) -> Dialect:
+    """Return the dialect called *name*.
+
+    Raises:
+        UnknownWordError: There is none; the error names the nearest.
+    """
+    require(name, DIALECTS, "dialect", also=_SPOKEN)
+    return DIALECTS[str(name)]
+
+
+# --- the words of the common text -------------------------------------------------------------------------------
+
+
+def micros(at: datetime) -> int:
+    """Return the whole microseconds since 1970 of the aware *at*."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _time(word: str, expression: str, type_: str) -> str:
+    """Return whole microseconds since 1970; a timestamp without a zone is UTC, whatever the session's zone."""
+    if type_ in (AWARE, UNKNOWN):
+        return f"micros_of({expression})"
+    if type_ == NAIVE:
+        return f"micros_of_wall({expression})"
+    if type_ == NANOS:
+        return f"micros_of_nanos({expression})"
+    if type_ == "null":
+        return "CAST(NULL AS BIGINT)"
+    cure = ": ask a view of it that casts" if type_ in ("varchar", "json", "date", "integer") else ""
+    raise _wrong(word, type_, f"a timestamp{cure}")
+
+
+def _number(word: str, expression: str, type_: str) -> str:
+    if type_ in {*_NUMERIC, "json", "null", UNKNOWN}:
+        return f"number_of({expression})"
+    raise _wrong(word, type_, "a number")
+
+
+def _text(word: str, expression: str, type_: str) -> str:
+    if type_ == "double":  # as JSON writes it, where engines write 7, 7.0 and 7e0
+        number = f"number_of({expression})"
+        is_whole = f"{number} = floor({number}) AND abs({number}) < 1000000000000000"
+        return f"CASE WHEN {is_whole} THEN text_of(CAST({number} AS BIGINT)) ELSE text_of({number}) END"
+    if type_ in {*_NUMERIC, "varchar", "boolean", "json", "null", UNKNOWN}:
+        return f"text_of({expression})"
+    raise _wrong(word, type_, "text")
+
+
+def _wrong(word: str, type_: str, wanted: str) -> RecordsError:
+    return RecordsError(f"column {word!r} of the table is {type_}, not {wanted}", column=word)
+
+
+def _json(expression: str, keys: Sequence[str]) -> str:
+    for key in keys[:-1]:
+        expression = f"key_of({expression}, {literal(key)})"
+    return f"json_of({expression}, {literal(keys[-1])})"
+
+
+WORDS = Words(
+    time=_time,
+    number=_number,
+    text=_text,
+    micros=str,
+    seconds="seconds_of({})".format,
+    field=lambda expression, name: f"field_of({expression}, {literal(name)})",
+    element=lambda expression, key: f"element_of({expression}, {literal(key)})",
+    json=_json,
+)
+
+
+# --- from the common text to an engine's ------------------------------------------------------------------------
+
+
+def render(text: str, dialect: Dialect) -> str:
+    """Return the common *text* as the engine's.
+
+    Raises:
+        SourceError: The engine has no word for something in it.
+        RecordsError: A name cannot be written safely.
+        MissingExtraError: sqlglot is not installed.
+    """
+    try:
+        import sqlglot
+        from sqlglot import exp
+        from sqlglot.errors import ErrorLevel, SqlglotError
+    except ImportError:
+        raise MissingExtraError("warehouse", "sqlglot", "asking a warehouse") from None
+
+    def said(node: exp.Expression) -> str:
+        return node.sql(dialect=dialect.name, unsupported_level=ErrorLevel.RAISE)
+
+    try:
+        tree = sqlglot.parse_one(text, dialect="duckdb")
+        for node in reversed(list(tree.bfs())):  # what is inside first
+            if isinstance(node, exp.Anonymous) and node.name in _WORDS:
+                node.replace(_said(node, dialect, said))
+            elif isinstance(node, exp.Literal) and node.is_string:
+                is_key = isinstance(node.parent, exp.Anonymous) and node.parent.name in ("key_of", "json_of")
+                words = dialect.key(node.name) if is_key else node.name
+                is_name = isinstance(node.parent, exp.Anonymous) and node.parent.name == "field_of"
+                if not is_name or "field_of" in dialect.words:
+                    node.replace(exp.Var(this=_literal(words, dialect)))
+            elif isinstance(node, exp.Identifier):
+                _check_name(node.name, dialect)
+            elif isinstance(node, exp.Ordered):
+                node.set("nulls_first", None)  # nothing that is ordered is ever missing
+        return tree.sql(dialect=dialect.name, unsupported_level=ErrorLevel.RAISE, pretty=True)
+    except SqlglotError as error:
+        raise SourceError(f"the question cannot be written for {dialect.name}: {error}") from error
+
+
+def _said(node: exp.Anonymous, dialect: Dialect, said: Callable[[exp.Expression], str]) -> exp.Expression:
+    """Return what *dialect* says for a word, as text that sqlglot leaves alone."""
+    from sqlglot import exp
+
+    if node.name == "field_of" and "field_of" not in dialect.words:
+        struct, name = node.expressions
+        _check_name(name.name, dialect)
+        return exp.Dot(this=struct, expression=exp.to_identifier(name.name, quoted=True))
+    if node.name not in dialect.words:
+        raise SourceError(f"the question cannot be written for {dialect.name}, which has no {node.name}")
+    arguments = [said(one) for one in node.expressions]
+    if node.name in ("instant", "wall"):
+        at = _EPOCH + timedelta(microseconds=int(arguments[0]))
+        arguments.append(at.replace(tzinfo=None).isoformat(sep=" "))
+    return exp.Var(this=dialect.words[node.name].format(*arguments))
+
+
+def _literal(text: str, dialect: Dialect) -> str:
+    return f"'{text}'" if _PLAIN.fullmatch(text) else dialect.words["hex"].format(_hex(text))
+
+
+def quoted(parts: Sequence[str], dialect: Dialect) -> str:
+    """Return the name made of *parts* as the engine wants it."""
+    from sqlglot import exp
+
+    for part in parts:
+        _check_name(part, dialect)
+    return ".".join(exp.to_identifier(part, quoted=True).sql(dialect=dialect.name) for part in parts)
+
+
+def _hex(text: str) -> str:
+    try:
+        return text.encode().hex()
+    except UnicodeEncodeError:
+        raise RecordsError(f"{text!r} is no text that a table can hold") from None
+
+
+def _check_name(name: str, dialect: Dialect) -> None:
+    if "${" in name and dialect.words is _SPARK:
+        raise RecordsError(
+            f"the name {name!r} cannot be asked for: Spark puts its own settings in the place of ${{...}}, even in "
+            "quotes; ask a view that gives the column another name, or keep variables in a map",
+            column=name,
+        )
+    if "\0" in name:
+        raise RecordsError(f"the name {name!r} holds a zero byte, which no engine takes", column=name)
