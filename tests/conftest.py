@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 
 import matplotlib as mpl
@@ -15,7 +16,8 @@ mpl.use("Agg")
 
 def pytest_report_header():
     """Say which versions the run is about."""
-    names = ("pandas", "pyarrow", "pydantic", "requests", "duckdb", "numpy", "matplotlib", "vapi-server-sdk")
+    names = ["pandas", "pyarrow", "pydantic", "requests", "duckdb", "numpy", "matplotlib", "starlette", "uvicorn"]
+    names.append("vapi-server-sdk")
     return "vapi-frames on " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
@@ -29,3 +31,12 @@ def clean_start(monkeypatch):
     plt = sys.modules.get("matplotlib.pyplot")
     if plt is not None:
         plt.close("all")
+
+
+def need(condition, reason):
+    """Skip the test that needs what this machine does not have; where everything must be there, fail it."""
+    if condition:
+        return
+    if os.environ.get("VAPI_FRAMES_REQUIRE_ENGINES") == "1":
+        pytest.fail(f"VAPI_FRAMES_REQUIRE_ENGINES=1, but {reason}")
+    pytest.skip(reason)

@@ -112,7 +112,7 @@ def load_duckdb(connection, calls):
     connection.register("loaded", flat(calls, variables=True))
     # A cast would take the session's zone.
     connection.execute(
-        "CREATE OR REPLACE TABLE calls AS SELECT * REPLACE (make_timestamp(epoch_us(\"startedAt\")) AS \"startedAt\") FROM loaded"
+        'CREATE OR REPLACE TABLE calls AS SELECT * REPLACE (make_timestamp(epoch_us("startedAt")) AS "startedAt") FROM loaded'
     )
     connection.unregister("loaded")
     return {"connection": connection, "table": "calls", "dialect": "duckdb"}
@@ -151,7 +151,6 @@ def postgres_server():
             done = subprocess.run(command, stdout=said, stderr=said, cwd=home, check=False, timeout=120, **user)
         assert done.returncode == 0, (home / "said").read_text()
 
-    os.chmod(home, 0o700)
     try:
         run(programs / "initdb", "-D", home / "data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
         options = f"-p {port} -h 127.0.0.1 -k {home} -F"
@@ -186,7 +185,10 @@ def load_postgres(connection, calls):
     with connection.cursor() as cursor, cursor.copy("COPY calls FROM STDIN") as copy:
         for call in calls:
             row = [call[name] for name in table.column_names]
-            row = [v.replace(tzinfo=None) if v and n == "startedAt" else v for n, v in zip(table.column_names, row, strict=True)]
+            row = [
+                v.replace(tzinfo=None) if v and n == "startedAt" else v
+                for n, v in zip(table.column_names, row, strict=True)
+            ]
             copy.write_row([*row, json.dumps({"variableValues": call["variables"]})])
     connection.commit()
     return {"connection": connection, "table": "calls", "dialect": "postgres"}
@@ -288,7 +290,9 @@ def load_clickhouse(connection, calls):
     table = table.set_column(at, "cost", table.column("cost").cast(pa.decimal128(14, 4)))  # the engine would cut it
     kinds = {"id": "String", "createdAt": "DateTime64(6, 'Asia/Tokyo')", "type": "LowCardinality(Nullable(String))",
              "variableValues": "Map(LowCardinality(String), String)", "cost": "Nullable(Decimal(14, 4))"}  # fmt: skip
-    kinds |= dict.fromkeys(("startedAt", "endedAt"), "Nullable(DateTime64(6))") | dict.fromkeys(PARTS, "Nullable(Float64)")
+    kinds |= dict.fromkeys(("startedAt", "endedAt"), "Nullable(DateTime64(6))") | dict.fromkeys(
+        PARTS, "Nullable(Float64)"
+    )
     named = ", ".join(f'"{name}" {kinds.get(name, "Nullable(String)")}' for name in table.column_names)
     clickhouse(connection, "DROP TABLE IF EXISTS calls")
     clickhouse(connection, f'CREATE TABLE calls ({named}) ENGINE = MergeTree ORDER BY "createdAt"')
@@ -298,5 +302,10 @@ def load_clickhouse(connection, calls):
     return {"connection": connection, "table": "calls", "dialect": "clickhouse"}
 
 
-SESSIONS = {"duckdb": duckdb_session, "postgres": postgres_session, "spark": spark_session, "clickhouse": clickhouse_session}
+SESSIONS = {
+    "duckdb": duckdb_session,
+    "postgres": postgres_session,
+    "spark": spark_session,
+    "clickhouse": clickhouse_session,
+}
 LOAD = {"duckdb": load_duckdb, "postgres": load_postgres, "spark": load_spark, "clickhouse": load_clickhouse}

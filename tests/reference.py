@@ -6,7 +6,9 @@ Only the question is read from a Query; buckets are PostgreSQL's ``date_trunc`` 
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from itertools import pairwise
 
 YEARS = {"year": 1, "decade": 10, "century": 100, "millennium": 1000}
 
@@ -31,7 +33,7 @@ def trunc(at, step, tz):
 
 def value(call, column):
     """Return what a call holds under an analytics column."""
-    if column == "duration":
+    if column in ("duration", "minutesUsed"):
         start, end = call.get("startedAt"), call.get("endedAt")
         return (end - start) / timedelta(minutes=1) if start and end else None
     if column == "costBreakdown.transcriber" and call.get(column) is None:
@@ -50,10 +52,94 @@ def fold(operation, values):
     return {"sum": math.fsum, "min": min, "max": max}[operation](values)
 
 
+OVER = ("ended", "not-found", "deletion-failed")
+
+
+def intervals(calls, now):
+    """Return from when until when each call was active; one in progress until now."""
+    found = []
+    for call in calls:
+        started, ended = call.get("startedAt"), call.get("endedAt")
+        if started and not ended and call.get("endedReason") is None and call.get("status") not in OVER:
+            ended = now
+        if started and ended and started < ended:
+            found.append((started, ended))
+    return found
+
+
+def pieces(calls, query, start, end, now):
+    """Yield (begin, end, bucket, calls at once) for stretches in which neither changes; nothing is known after now."""
+    active = intervals(calls, now)
+    cuts = {start, end, *(at for pair in active for at in pair), now}
+    grid = timedelta(seconds=1) if query.time_step == "second" else timedelta(minutes=1)
+    at = start.replace(second=start.second if query.time_step == "second" else 0, microsecond=0)
+    while query.time_step and at < end:  # no bucket begins within a minute
+        cuts.add(at)
+        at += grid
+    cuts = sorted(cut for cut in cuts if start <= cut <= end)
+    for begin, after in pairwise(cuts):
+        bucket = trunc(begin, query.time_step, query.zone) if query.time_step else None
+        yield begin, after, bucket, sum(s <= begin < e for s, e in active) if begin < now else None
+
+
+def concurrency(calls, query, start, end, now):
+    """Return {key: {measure: value}} for calls at once: every bucket of the range, or each change of the history."""
+    found = {}
+    last = None
+    is_history = any(one.operation == "history" for one in query.measures)
+    for begin, after, bucket, level in pieces(calls, query, start, end, now):
+        if is_history and not query.time_step:
+            if level is not None and level != last:
+                found[(begin,)] = {query.measures[0].name: level}
+            last = level
+            continue
+        found.setdefault((bucket,) if query.time_step else (), []).append((begin, after, level))
+    if is_history and not query.time_step:
+        return found
+    return {key: {one.name: summary(one, stretches) for one in query.measures} for key, stretches in found.items()}
+
+
+def summary(one, stretches):
+    """Return one aggregate of the level over the *stretches* of a bucket."""
+    known = [(after - begin, level) for begin, after, level in stretches if level is not None]
+    if one.operation == "history":
+        return stretches[0][2]
+    if not known:
+        return None
+    if one.operation == "avg":
+        micros = [(span // timedelta(microseconds=1), level) for span, level in known]
+        return float(Fraction(sum(span * level for span, level in micros), sum(span for span, _ in micros)))
+    return {"min": min, "max": max}[one.operation](level for _, level in known)
+
+
 def answer(calls, query, now):
     """Return {key: {measure: value}}, keys as the frame's index has them: (date, groups..., variables...)."""
     start, end = query.instants(now)
     start, end = start or now - timedelta(days=7), end or now
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    if any(one.column == "concurrency" for one in query.measures):
+        asked = [one for one in query.measures if one.column == "concurrency"]
+        others = [one for one in query.measures if one.column != "concurrency"]
+        at_once = concurrency(calls, Asked(query, asked), start, end, now)
+        if not others:
+            return at_once
+        there = counted(calls, Asked(query, others), start, end)
+        nothing = {one.name: fold(one.operation, []) for one in others}
+        return {key: {**row, **there.get(key, nothing)} for key, row in at_once.items()}
+    return counted(calls, query, start, end)
+
+
+class Asked:
+    """A query with other measures."""
+
+    def __init__(self, query, measures):
+        self.measures = measures
+        self.time_step, self.zone, self.levels = query.time_step, query.zone, query.levels
+        self.groups, self.variables = query.groups, query.variables
+
+
+def counted(calls, query, start, end):
+    """Return {key: {measure: value}} for the calls created in [start, end)."""
     rows = {} if query.levels else {(): []}
     for call in calls:
         at: datetime = call["createdAt"]

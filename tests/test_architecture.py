@@ -36,6 +36,11 @@ FLOORS = {
     "plotting": 4.5,
     "entry": 5,
     "accessor": 6,
+    "server.openapi": 7,
+    "server.replies": 7,
+    "server.app": 7.2,
+    "server": 7.4,
+    "server.listen": 7.4,
     "cli": 8,
     "__init__": 8,
 }
@@ -49,6 +54,9 @@ HEAVY = {
     "pyarrow",
     "polars",
     "matplotlib",
+    "starlette",
+    "uvicorn",
+    "h11",
     "tqdm",
     "sqlglot",
     "pyspark",
@@ -67,6 +75,7 @@ OWNERS = {
     "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
     "sources.warehouse": {"pyarrow"},
+    "server.replies": {"pyarrow"},
 }
 
 

@@ -111,3 +111,16 @@ def test_a_skipped_edge_may_be_sent_as_the_clock_shows_it(zone, step, text, inst
     at = timegrid.seconds(datetime.fromisoformat(instant))
     reading = read_dates([text], step, timegrid.zone(zone), at - 7200, at + 7200)
     assert list(reading.buckets.values()) == [at]
+
+
+def test_the_instants_of_a_history_are_told_from_wall_clock_by_the_range():
+    """Without a step any instant is a date, so only the range can say which reading is right."""
+    start = epoch("2026-10-01")
+    texts = ["2026-10-01T04:00:00.000Z", "2026-10-02T01:00:00.250Z"]
+    reading = read_dates(texts, None, NEW_YORK, start, start + 86_400)
+    assert (reading.how, reading.assumed) == ("instant", False)
+    assert list(reading.buckets.values()) == [start, start + 75_600]
+    wall = ["2026-10-01T00:00:00.000Z", "2026-10-01T21:00:00.250Z"]
+    reading = read_dates(wall, None, NEW_YORK, start, start + 86_400)
+    assert (reading.how, reading.assumed) == ("wall", False)
+    assert list(reading.buckets.values()) == [start, start + 75_600]

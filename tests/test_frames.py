@@ -399,3 +399,23 @@ def test_a_thousand_years_ago_is_read_on_every_pandas():
     assert [day.year for day in frame.index] == [1001]
     assert "1001" in frame.reset_index().to_string()
     assert frame.vapi.elapsed.between(0.009, 0.011).all()
+
+
+def test_a_history_has_dates_without_a_step():
+    """Its rows are the instants of change, to the microsecond; the index is a DatetimeIndex as the question says."""
+    query = vq.subscription().history("concurrency").between("2026-10-01", "2026-10-02").tz("America/New_York")
+    rows = [
+        {"date": "2026-10-02T03:10:00.123456Z", "historyConcurrency": 1},
+        {"date": "2026-10-01T04:00:00.000Z", "historyConcurrency": 0},
+    ]
+    frame = vf.to_frame(reply(rows), query)
+    assert [date.isoformat() for date in frame.index] == [
+        "2026-10-01T00:00:00-04:00",
+        "2026-10-01T23:10:00.123456-04:00",
+    ]
+    assert frame["historyConcurrency"].tolist() == [0.0, 1.0]
+    empty = vf.to_frame(reply([]), query)
+    assert isinstance(empty.index, pd.DatetimeIndex)
+    assert len(empty) == 0
+    with pytest.raises(ResponseError, match="no 'date'"), pytest.warns(ResponseWarning):
+        vf.to_frame(reply([{"when": "2026-10-01T04:00:00Z", "historyConcurrency": 1}]), query)

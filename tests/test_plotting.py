@@ -143,3 +143,14 @@ def test_an_empty_frame_is_refused_in_words():
     with pytest.raises(ValueError, match="no rows to draw"):
         frame.vapi.plot()
     assert isinstance(frame, pd.DataFrame)
+
+
+def test_a_history_is_drawn_as_the_step_function_it_is():
+    """Between two dates the earlier value holds, so no line slopes from one to the other."""
+    query = vf.demo().subscription().history("concurrency").during("2026-11-10")
+    [line] = query.fetch().vapi.plot().get_lines()
+    assert line.get_drawstyle() == "steps-post"
+    [line] = query.step("hour").fetch().vapi.plot().get_lines()
+    assert line.get_drawstyle() == "steps-post"
+    maximum = vf.demo().subscription().max("concurrency").step("hour").during("2026-11-10")
+    assert maximum.fetch().vapi.plot().get_lines()[0].get_drawstyle() == "default"

@@ -101,6 +101,8 @@ def test_the_accessor_is_registered_by_the_import_alone():
         ("duckdb", "vf.demo()", "local"),
         ("duckdb", "vf.local([])", "local"),
         ("matplotlib", "vf.demo().call().count().during('2026-10').fetch().vapi.plot()", "plot"),
+        ("starlette", "from vapi_frames.server import create_app; create_app(vf.demo().source, key=None)", "server"),
+        ("uvicorn", "from vapi_frames.server.listen import make_server; make_server(None, 1)", "server"),
         ("polars", "vf.demo().call().count().during('2026-10').to_polars()", "polars"),
     ],
 )

@@ -160,8 +160,8 @@ def _asked(query: Query[Any], now: datetime | None) -> Instants:
 def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[str, str]:
     """Return frame name → key in the rows, and report keys that the question does not explain.
 
-    The row key of a variable is not documented: its own key is expected, and any single key that is nothing else
-    is taken for it.
+    The row key of a variable is not documented: its own key is expected, or ``variable.<key>`` where its own is taken
+    by something else, and any single key that is nothing else is taken for it.
     """
     _check_rows(rows, root)
     fixed = {"date"} if dated else set()
@@ -169,16 +169,18 @@ def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[st
     levels = query.levels[len(query.levels) - len(query.variables) :]
     variables = dict(zip(levels, query.variables, strict=True))
     keys = {name: name for name in (*fixed, *query.groups)}
-    expected = fixed | {key for key in variables.values() if key not in fixed}
+    own = {level: f"variable.{key}" if key in fixed else key for level, key in variables.items()}
+    expected = fixed | set(own.values())
     present = set().union(*rows)
     if odd := [key for key in present if not isinstance(key, str)]:
         raise ResponseError(f"a row has the key {shown(odd[0])}, which is no text", path=root)
     unknown = present - expected
-    for level, key in variables.items():
-        if key in fixed or key not in present:
+    for level, key in own.items():
+        if key not in present:
             if len(unknown) != 1:
                 said = f"; unknown keys: {', '.join(sorted(unknown))}" if unknown else ""
-                raise ResponseError(f"no key of the rows can be the variable {key!r}{said}", path=f"{root}[0]")
+                named = variables[level]
+                raise ResponseError(f"no key of the rows can be the variable {named!r}{said}", path=f"{root}[0]")
             key = unknown.pop()  # noqa: PLW2901 - what the row calls it instead
         keys[level] = key
     if unknown:

@@ -25,9 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="ask a sample organisation a question, and draw the answer")
     demo.add_argument("--png", default="vapi-frames-demo.png", help="the chart's file (default: %(default)s)")
+    serve = commands.add_parser("serve", help="answer POST /analytics from call records")
+    serve.add_argument("calls", nargs="*", help="files, folders or globs of call records")
+    serve.add_argument("--demo", action="store_true", help="answer from the sample organisation instead")
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    serve.add_argument("--port", default=8484, type=int, help="0 takes a free one (default: %(default)s)")
+    keys = serve.add_mutually_exclusive_group()
+    keys.add_argument("--key-file", help="the file with the key that clients send (default: $VAPI_FRAMES_KEY)")
+    keys.add_argument("--no-auth", action="store_true", help="ask for no key; on this machine only")
+    serve.add_argument("--timeout", default=30.0, type=float, help="seconds for one request (default: %(default)s)")
+    serve.add_argument("--workers", default=8, type=int, help="requests answered at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        return _demo(Path(options.png))
+        return _demo(Path(options.png)) if options.command == "demo" else _serve(options)
     except (VapiFramesError, OSError) as error:
         print(f"vapi-frames: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return 1
@@ -56,6 +66,21 @@ def _demo(png: Path) -> int:
         "The chart": str(png.resolve()),
     }
     print("\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()))  # noqa: T201
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    import logging
+
+    import vapi_frames as vf
+    from vapi_frames.server.listen import read_key, serve
+
+    if options.demo == bool(options.calls):
+        raise vf.errors.QueryError("serve answers from call records, serve calls/*.parquet, or from a sample: --demo")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    key = None if options.no_auth else read_key(options.key_file)
+    source = (vf.demo() if options.demo else vf.local(options.calls)).source
+    serve(source, host=options.host, port=options.port, key=key, timeout=options.timeout, workers=options.workers)
     return 0
 
 

@@ -51,6 +51,7 @@ __all__ = [
     "VariableValueGroupBy",
     "parse_replies",
     "parse_request",
+    "read_json",
 ]
 
 
@@ -198,12 +199,22 @@ def parse_request(body: object) -> AnalyticsQueryDTO:
         vapi_frames.errors.UnknownWordError: unknown table 'calls' at $.queries[0].table; did you mean 'call'? \
 Valid: call, subscription.
     """
+    if isinstance(body, str | bytes):
+        body = read_json(body)
     try:
-        if isinstance(body, str | bytes):
-            body = pydantic_core.from_json(body, allow_inf_nan=False)
         return AnalyticsQueryDTO.model_validate(body)
     except ValidationError as error:
         raise _request_error(error) from None
+
+
+def read_json(body: str | bytes) -> Any:
+    """Return what the JSON text of a request says, its limits and words unchecked.
+
+    Raises:
+        QueryError: It is not JSON.
+    """
+    try:
+        return pydantic_core.from_json(body, allow_inf_nan=False)
     except (ValueError, RecursionError) as error:
         raise QueryError(f"the body is not JSON: {error}") from None
 
@@ -226,6 +237,10 @@ def _request_error(error: ValidationError) -> QueryError:
     if first["type"] == "string_too_long":
         most = first.get("ctx", {}).get("max_length")
         return QueryError(f"{path} has {len(given)} characters, at most {most} are allowed: {shown(given)}")
+    if first["type"] in ("model_type", "list_type"):
+        return QueryError(
+            f"{path} must be {'a list' if first['type'] == 'list_type' else 'an object'}, not {shown(given)}"
+        )
     return QueryError(f"{path}: {first['msg']}; given {shown(given)}")
 
 

@@ -125,6 +125,9 @@ def read_dates(
             misfits.append((len(buckets), outside[0] if outside else list(parsed)[len(buckets)]))
     if len(fits) == 2 and fits["instant"] == fits["wall"]:  # noqa: PLR2004
         del fits["wall"]
+    if len(fits) == 2 and step is None:  # noqa: PLR2004
+        low, high = (float("-inf") if start is None else start // 1), (float("inf") if end is None else end)
+        fits = {how: b for how, b in fits.items() if all(low <= at < high for at in b.values())} or fits
     if len(fits) == 2 and unique is not None:  # noqa: PLR2004
         fits = {how: buckets for how, buckets in fits.items() if unique(buckets)} or fits
     for how, buckets in fits.items():

@@ -19,10 +19,11 @@ would be right::
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = [
     "AuthenticationError",
@@ -256,10 +257,19 @@ def _rebuild(kind: type[Exception], message: str, state: dict[str, Any]) -> Exce
     return error
 
 
+HEARER: ContextVar[Callable[[str], object] | None] = ContextVar("HEARER", default=None)
+"""Who hears a warning where there is no line of a caller's to show it at: a server, whose clients ask from afar."""
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line of the caller's own code, however deep in the package the reason was found."""
     import sys
     import warnings
+
+    hearer = HEARER.get()
+    if hearer is not None:
+        hearer(message)
+        return
 
     depth, frame = 2, sys._getframe(1)  # noqa: SLF001 - inspect.currentframe, without importing inspect
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == __package__:

@@ -64,6 +64,10 @@ def _title(name: str, meta: Meta, frame: pd.DataFrame) -> str:
     return f"{name}{by}{f' per {meta.step}' if meta.step else ''}"
 
 
+def _is_history(name: str, meta: Meta) -> bool:
+    return any(one["operation"] == "history" and one["alias"] == name for one in meta.body["operations"])
+
+
 def _measure_label(name: str, meta: Meta) -> str:
     unit = meta.units.get(name, "")
     return f"{name} ({unit})" if unit else name
@@ -103,6 +107,8 @@ def _lines(frame: pd.DataFrame, name: str, meta: Meta, backend: str, options: di
     if options.get("kind", "line") in ("bar", "barh"):
         axes = _time_bars(table, flags, meta, options)
     else:
+        if options.get("kind", "line") == "line" and _is_history(name, meta):
+            options.setdefault("drawstyle", "steps-post")  # a level holds from its date until the next
         if len(table) <= _FEW and options.get("kind", "line") == "line":
             options.setdefault("marker", ".")
         # Real instants on the axis, formatted in the zone: local wall clock would fold an hour every autumn.
@@ -163,6 +169,7 @@ def _date_axis(axes: Any, table: pd.DataFrame, meta: Meta) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=tz))
     axes.figure.autofmt_xdate(rotation=0, ha="center")
+    axes.tick_params(axis="x", labelrotation=0)  # also of labels that come with another size of the figure
     if len(table) > 1:
         axes.margins(x=0.02)
 

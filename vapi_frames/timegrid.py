@@ -10,6 +10,7 @@ twice. Instants are whole seconds since 1970 throughout, because no step is shor
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -60,13 +61,9 @@ _NOT_PLACES = re.compile(r"posix/|right/|localtime$|posixrules$|Factory$")
 
 
 @cache
-def _load_zone(name: str) -> ZoneInfo | None:
-    if _NOT_PLACES.match(name):
-        return None
-    try:
-        return ZoneInfo(str.__str__(name))  # of a str that is more than text, the text
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # ZoneInfo("America") opens a directory
-        return None
+def _load_zone(name: str) -> ZoneInfo:
+    # Raises for a name that is none, because what is raised is not kept: there is no end to wrong names.
+    return ZoneInfo(str.__str__(name))  # of a str that is more than text, the text
 
 
 def zone(name: object) -> ZoneInfo:
@@ -79,11 +76,12 @@ def zone(name: object) -> ZoneInfo:
         >>> zone("America/New_York").key
         'America/New_York'
     """
-    found = _load_zone(name) if isinstance(name, str) and name else None
-    if found is None:
-        hint = "Give an IANA name such as 'America/New_York' or 'UTC'."
-        raise UnknownWordError(name, "time zone", available_timezones(), also=_SPOKEN_ZONES, hint=hint)
-    return found
+    if isinstance(name, str) and name and not _NOT_PLACES.match(name):
+        # ZoneInfo("America") opens a directory.
+        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            return _load_zone(name)
+    hint = "Give an IANA name such as 'America/New_York' or 'UTC'."
+    raise UnknownWordError(name, "time zone", available_timezones(), also=_SPOKEN_ZONES, hint=hint)
 
 
 def seconds(instant: datetime) -> int:

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from vapi_frames.answer import Answer, empty_answer
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, warn
-from vapi_frames.sources import engine
+from vapi_frames.sources import engine, stopped_by
 from vapi_frames.sources.records import TIMES, check_case, columns_for, flatten, missing, roots
 from vapi_frames.sources.sql import check_answerable, literal, quote
 from vapi_frames.timerange import effective, iso
@@ -107,8 +107,8 @@ class CallsSource:
 
     def _answer(self, query: Query[Any], now: datetime) -> Answer:
         start, end = effective(query.instants(now), now)
-        if self._is_nothing:
-            self._warn_empty(_Span(0, None, None), start, end)
+        if self._is_nothing and query.table == "call":
+            _warn_empty(query, _Span(0, None, None), start, end)
             return empty_answer(query, start, end)
         with self._relation(query) as (connection, relation, held):
             columns = columns_for(query, held)
@@ -127,7 +127,7 @@ class CallsSource:
 
             answer, is_met = engine.answer(query, columns, relation, (start, end), now=now, run=run, within=within)
         if not is_met:
-            self._warn_empty(span, start, end)
+            _warn_empty(query, span, start, end)
         return answer
 
     @contextmanager
@@ -136,7 +136,9 @@ class CallsSource:
         with self._lock:
             connection = self._connection.cursor()
         spelled: list[str] = []
+        work = ExitStack()
         try:
+            work.enter_context(stopped_by(connection.interrupt))
             if self._patterns:
                 # The engine takes what is in brackets, and stars, for a pattern once more.
                 paths = ", ".join(literal(glob.escape(path)) for path in self._files())
@@ -162,6 +164,7 @@ class CallsSource:
         except self._duckdb.Error as error:
             raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         finally:
+            work.close()
             connection.close()
 
     def _columns(self, query: Query[Any]) -> tuple[list[str], pa.Table]:
@@ -227,14 +230,6 @@ class CallsSource:
         self._span = (state, span)
         return span
 
-    def _warn_empty(self, span: _Span, start: datetime, end: datetime) -> None:
-        held = (
-            f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
-            if span.first and span.last
-            else "there are none at all"
-        )
-        warn(f"no call was created in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
-
     def _connect(self) -> DuckDBPyConnection:
         connection = self._duckdb.connect(
             ":memory:",
@@ -255,6 +250,16 @@ class CallsSource:
 
 def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
     return list(zip(relation.columns, relation.types, strict=True))
+
+
+def _warn_empty(query: Query[Any], span: _Span, start: datetime, end: datetime) -> None:
+    held = (
+        f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
+        if span.first and span.last
+        else "there are none at all"
+    )
+    met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
+    warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
 
 
 def _readable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -113,8 +113,8 @@ def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> s
         clock = f"SELECT t, d, n, {local('t', seconds, query.zone, _MICRO)} AS l"
         steps.append(stage("on_clock", clock, "FROM leveled"))
     source = "on_clock" if query.time_step else "leveled"
-    clock = "t" if query.time_step in timegrid.FIXED_STEPS or not query.time_step else "l"
-    starts = " OR ".join([f"{clock} = g0", *(f"t = {begin}" for begin in begins)])
+    named_by = "l" if query.time_step and query.time_step not in timegrid.FIXED_STEPS else "t"
+    starts = " OR ".join([f"{named_by} = g0", *(f"t = {begin}" for begin in begins)])
     wall = ", l" if query.time_step else ""
     steps.append(stage("in_buckets", f"SELECT {bucketed} AS g0, {number} AS g1, t, d, n{wall}", f"FROM {source}"))
     return (
@@ -132,7 +132,9 @@ def _is_plain_history(query: Query[Any]) -> bool:
 
 def history(rows: Iterable[tuple[int, int]], span: Span) -> list[tuple[int, int]]:
     """Return the step function of (instant, level from then on): the range's start, and each change after it."""
-    found = [(span.start, 0)] if span.known > span.start else []
+    if span.known <= span.start:
+        return []
+    found = [(span.start, 0)]
     for instant, level in sorted(rows):
         if instant <= span.first:
             found = [(span.start, level)]

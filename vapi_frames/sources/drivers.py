@@ -9,8 +9,10 @@ import inspect
 from collections.abc import Mapping
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 from vapi_frames.errors import QueryError
+from vapi_frames.sources import stopped_by
 from vapi_frames.sources.dialects import quoted
 from vapi_frames.sources.tables import described_type, duckdb_type, postgres_type, read_type, spark_type
 
@@ -66,10 +68,26 @@ class _Spark:
         self._dialect = dialect
 
     def run(self, text: str) -> pa.Table | list[tuple[Any, ...]]:
-        found = self._session.sql(text)
-        if hasattr(found, "toArrow"):
-            return found.toArrow()
-        return [tuple(row) for row in found.collect()]  # before Spark 4
+        with self._stoppable():
+            found = self._session.sql(text)
+            if hasattr(found, "toArrow"):
+                return found.toArrow()
+            return [tuple(row) for row in found.collect()]  # before Spark 4
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Tag what is run in the block, so that it and nothing else of the session can be called off."""
+        session = self._session
+        if not hasattr(session, "interruptTag"):  # before Spark 4
+            yield
+            return
+        tag = f"vapi_frames-{uuid4()}"
+        session.addTag(tag)
+        try:
+            with stopped_by(lambda: session.interruptTag(tag)):
+                yield
+        finally:
+            session.removeTag(tag)
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, Type]]:
         schema = self._session.sql(_nothing_of(table, self._dialect)).schema
@@ -84,7 +102,8 @@ class _Duckdb:
         self._dialect = dialect
 
     def run(self, text: str) -> pa.Table:
-        return self._connection.sql(text).to_arrow_table()
+        with stopped_by(self._connection.interrupt):
+            return self._connection.sql(text).to_arrow_table()
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, Type]]:
         found = self._connection.sql(_nothing_of(table, self._dialect))
@@ -113,9 +132,12 @@ class _Connection:
 
     def _fetched(self, text: str) -> tuple[list[tuple[Any, ...]], Sequence[Sequence[Any]]]:
         """Run *text* and return its rows and their description. No parameters are passed: %, ? and : are text."""
+        cancel = getattr(self._connection, "cancel", None) or (lambda: None)  # most drivers have no such verb
         with self._transaction(), closing(self._connection.cursor()) as cursor:
-            cursor.execute(text)
-            rows = [tuple(row.values() if isinstance(row, Mapping) else row) for row in cursor.fetchall()]
+            with stopped_by(cancel):
+                cursor.execute(text)
+                found = cursor.fetchall()
+            rows = [tuple(row.values() if isinstance(row, Mapping) else row) for row in found]
             return rows, cursor.description or ()
 
     @contextmanager

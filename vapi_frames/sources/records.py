@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
     from vapi_frames.query import Query
 
-__all__ = ["DUCKDB", "TIMES", "Held", "SqlType", "Words", "check_case", "columns_for", "flatten", "missing", "roots"]
+__all__ = [
+    "DUCKDB",
+    "TIMES",
+    "Held",
+    "SqlType",
+    "Words",
+    "check_case",
+    "columns_for",
+    "flatten",
+    "missing",
+    "record_columns",
+    "roots",
+]
 
 
 class SqlType(Protocol):
@@ -81,8 +93,8 @@ def _variable_paths(key: str) -> tuple[str, ...]:
     return tuple(f"{root}.{key}" for root in _VARIABLE_ROOTS)
 
 
-def _used(query: Query[Any]) -> list[str]:
-    """Return the record columns that *query* uses."""
+def record_columns(query: Query[Any]) -> list[str]:
+    """Return the record columns that *query* uses, ``createdAt`` first."""
     used = ["createdAt", *query.groups]
     for one in query.measures:
         used += _USED.get(one.column, (one.column,))
@@ -91,7 +103,7 @@ def _used(query: Query[Any]) -> list[str]:
 
 def roots(query: Query[Any], names: Iterable[str]) -> list[str]:
     """Return which of the records' columns, called *names*, may hold something that *query* uses."""
-    paths = [path for word in _used(query) for path in _paths(word)]
+    paths = [path for word in record_columns(query) for path in _paths(word)]
     paths += [path for key in query.variables for path in _variable_paths(key)]
     return [name for name in names if any(path == name or path.startswith(f"{name}.") for path in paths)]
 

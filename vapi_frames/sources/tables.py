@@ -149,7 +149,7 @@ def _place(word: str, path: Path, own: Mapping[str, Held]) -> Held:
             expression, type_ = WORDS.element(expression, path[at]), _value_of(type_)
         elif type_.id == "json" and WORDS.json is not None:
             return WORDS.json(expression, path[at:]), Type("json")
-        elif type_.id == "struct" or type_.id == UNKNOWN:
+        elif type_.id in ("struct", UNKNOWN):
             children = dict(type_.children)
             check_case(path[at], children)
             if children and path[at] not in children:
@@ -240,29 +240,22 @@ def _type(found: Any, dialect: Dialect) -> Type:
     from sqlglot import exp
 
     name = found.this.name
-    inner = [one for one in found.expressions if isinstance(one, exp.DataType)]
-    if name in ("LOWCARDINALITY", "SIMPLEAGGREGATEFUNCTION", "NULLABLE") and inner:
-        return _type(inner[-1], dialect)
+    inner = [_type(one, dialect) for one in found.expressions if isinstance(one, exp.DataType)]
+    if name in ("LOWCARDINALITY", "SIMPLEAGGREGATEFUNCTION") and inner:
+        return inner[-1]
     if name == "STRUCT":
         fields = [one for one in found.expressions if isinstance(one, exp.ColumnDef) and one.kind is not None]
         return Type("struct", [(one.name, _type(one.kind, dialect)) for one in fields])
     if name == "MAP":
-        key, value = [_type(one, dialect) for one in inner] or [Type("varchar"), Type(UNKNOWN)]
-        return Type("map", [("key", key), ("value", value)])
-    is_clickhouse = dialect.name == "clickhouse"  # where every timestamp is an instant
+        return Type("map", list(zip(("key", "value"), inner or [Type("varchar"), Type(UNKNOWN)], strict=True)))
+    is_clickhouse = dialect.name == "clickhouse"  # where every timestamp is an instant, and JSON is another thing
     kinds = {
         "TIMESTAMPTZ": AWARE, "TIMESTAMPLTZ": AWARE, "DATETIME64": AWARE, "DATETIME": AWARE if is_clickhouse else NAIVE,
         "TIMESTAMP": NAIVE, "TIMESTAMPNTZ": NAIVE, "BOOLEAN": "boolean", "UUID": "varchar", "ENUM8": "varchar",
         "ENUM16": "varchar", "FIXEDSTRING": "varchar", "NOTHING": "null", "NULL": "null",
+        **dict.fromkeys((one.name for one in exp.DataType.TEXT_TYPES), "varchar"),
+        **dict.fromkeys((one.name for one in exp.DataType.INTEGER_TYPES), "integer"),
+        **dict.fromkeys((one.name for one in exp.DataType.FLOAT_TYPES), "double"),
+        **({} if is_clickhouse else {"JSON": "json"}),
     }  # fmt: skip
-    if name in kinds:
-        return Type(kinds[name])
-    if name == "JSON" and not is_clickhouse:
-        return Type("json")
-    if found.this in exp.DataType.TEXT_TYPES:
-        return Type("varchar")
-    if found.this in exp.DataType.INTEGER_TYPES:
-        return Type("integer")
-    if found.this in exp.DataType.FLOAT_TYPES:
-        return Type("double")
-    return Type("decimal" if "DECIMAL" in name else found.sql(dialect=dialect.name).lower())
+    return Type(kinds.get(name) or ("decimal" if "DECIMAL" in name else found.sql(dialect=dialect.name).lower()))

@@ -107,7 +107,8 @@ class WarehouseSource:
         if not is_met:
             held = within or self._spanned(table, columns)
             said = f"they are from {iso(held[0])} to {iso(held[1])}" if held else "there are none at all"
-            warn(f"no call was created in [{iso(start)}, {iso(end)}): {said}", RecordsWarning)
+            met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
+            warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {said}", RecordsWarning)
         return answer
 
     def _columns(self, query: Query[Any], table: Table) -> Columns:

@@ -1,0 +1,178 @@
+"""Calls at once and minutes used, from call records: what counts, from when until when, and what is said."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+import vapi_frames as vf
+from vapi_frames.errors import QueryError, QueryWarning, RecordsError, RecordsWarning
+
+NOW = "2026-10-02T00:00Z"
+
+
+def records(*calls, now=NOW):
+    """Return a Vq over calls given as (startedAt, endedAt, status) on 2026-10-01, each created when it started."""
+    return vf.local(
+        [
+            {"id": str(i), "createdAt": at(started), "startedAt": at(started), "endedAt": at(ended), "status": status}
+            for i, (started, ended, status) in enumerate(calls)
+        ],
+        now=now,
+    )
+
+
+def at(clock):
+    """Return a time of 2026-10-01 as the API writes it; a longer text as it is."""
+    return clock if clock is None or len(clock) > 5 else f"2026-10-01T{clock}:00.000Z"
+
+
+def hours(query, first=0, last=4):
+    """Ask *query* for the hours of that morning."""
+    start, end = (datetime(2026, 10, 1, hour, tzinfo=UTC) for hour in (first, last))
+    return query.step("hour").between(start, end).fetch()
+
+
+def test_every_bucket_has_a_row_and_extremes_hold_over_time():
+    """A call that fills an hour from its first to its last instant makes its minimum 1; quiet hours have a row of 0."""
+    vq = records(("01:00", "02:00", "ended"), ("01:15", "01:30", "ended"))
+    frame = hours(vq.subscription().max("concurrency").min("concurrency").avg("concurrency"))
+    assert frame["maxConcurrency"].tolist() == [0, 2, 0, 0]
+    assert frame["minConcurrency"].tolist() == [0, 1, 0, 0]
+    assert frame["avgConcurrency"].tolist() == [0, 1.25, 0, 0]
+    assert set(map(str, frame.dtypes)) == {"float64"}
+    assert frame.vapi.units == dict.fromkeys(frame, "calls at once")
+
+
+def test_an_end_and_a_start_at_one_instant_are_never_two_at_once():
+    """Intervals are half-open."""
+    vq = records(("01:00", "01:30", "ended"), ("01:30", "02:00", "ended"))
+    assert hours(vq.subscription().max("concurrency"))["maxConcurrency"].tolist() == [0, 1, 0, 0]
+
+
+def test_a_call_counts_wherever_it_was_created():
+    """A call that started before the range is active in it; minutes belong to the bucket of creation alone."""
+    vq = records(("2026-09-30T20:00:00Z", "02:30", "ended"))
+    frame = hours(vq.subscription().max("concurrency").sum("minutesUsed").count("minutesUsed"), 1, 4)
+    assert frame["maxConcurrency"].tolist() == [1, 1, 0]
+    assert frame["sumMinutesUsed"].isna().all()
+    assert frame["countMinutesUsed"].tolist() == [0, 0, 0]
+    used = vq.subscription().sum("minutesUsed").during("2026-09").fetch()
+    assert used["sumMinutesUsed"].tolist() == [390.0]
+
+
+def test_a_call_in_progress_is_active_until_now():
+    """What is after now is missing, not 0."""
+    vq = records(("00:30", None, "in-progress"), now="2026-10-01T02:30Z")
+    with pytest.warns(QueryWarning, match="VF207"):
+        frame = hours(vq.subscription().max("concurrency").avg("concurrency"))
+    assert frame["maxConcurrency"].tolist()[:3] == [1, 1, 1]
+    assert frame["avgConcurrency"].tolist()[:3] == [0.5, 1, 1]
+    assert frame.iloc[3].isna().all()
+
+
+@pytest.mark.parametrize("over", [{"status": "ended"}, {"status": None, "endedReason": "silence-timed-out"}])
+def test_a_call_that_is_over_without_an_end_is_left_out_and_said(over):
+    """Nobody knows when it ended, so it neither lasts for ever nor vanishes silently."""
+    lost = {"id": "1", "createdAt": at("00:10"), "startedAt": at("00:10"), **over}
+    backward = {"id": "2", "createdAt": at("00:20"), "startedAt": at("00:20"), "endedAt": at("00:10")}
+    vq = vf.local([lost, backward], now=NOW)
+    with pytest.warns(RecordsWarning) as shown:
+        frame = hours(vq.subscription().max("concurrency"))
+    assert frame["maxConcurrency"].tolist() == [0, 0, 0, 0]
+    notes = [
+        "concurrency: 1 calls are over but have no endedAt; they are left out",
+        "concurrency: 1 calls ended before they started; they are left out",
+    ]
+    assert list(frame.vapi.meta.notes) == notes
+    assert [str(one.message) for one in shown][:2] == notes
+
+
+def test_a_call_that_never_started_is_never_active():
+    """An unanswered call has no interval, and there is nothing to say about it."""
+    vq = vf.local([{"id": "1", "createdAt": at("00:10"), "status": "ended"}], now=NOW)
+    with pytest.warns(RecordsWarning, match="no call was active"):
+        frame = hours(vq.subscription().max("concurrency"))
+    assert frame["maxConcurrency"].tolist() == [0, 0, 0, 0]
+    assert frame.vapi.meta.notes == ()
+
+
+def test_the_history_is_the_step_function_itself():
+    """A row at the range's start and at each change, to the microsecond, with the number from then on."""
+    vq = records(
+        ("2026-09-30T23:00:00Z", "00:30", "ended"),
+        ("01:00", "2026-10-01T01:10:00.123456Z", "ended"),
+        ("01:00", "02:00", "ended"),
+        ("02:00", "02:20", "ended"),
+    )
+    query = vq.subscription().history("concurrency").tz("America/New_York")
+    frame = query.between("2026-10-01T00:00Z", "2026-10-01T04:00Z").fetch()
+    assert isinstance(frame.index, pd.DatetimeIndex)
+    assert str(frame.index.dtype) == "datetime64[us, America/New_York]"
+    clock = [date.astimezone(UTC).time().isoformat() for date in frame.index]
+    assert clock == ["00:00:00", "00:30:00", "01:00:00", "01:10:00.123456", "02:20:00"]
+    assert frame["historyConcurrency"].tolist() == [1, 0, 2, 1, 0]
+
+
+def test_the_history_with_a_step_is_read_where_buckets_begin():
+    """Carried forward, each value holds at its date; a change at that very instant counts."""
+    vq = records(("00:30", "01:00", "ended"), ("01:00", "02:30", "ended"), ("01:00", "01:01", "ended"))
+    assert hours(vq.subscription().history("concurrency"))["historyConcurrency"].tolist() == [0, 2, 1, 0]
+
+
+def test_a_bucket_that_comes_in_two_is_one_row():
+    """In St John's the clock ran from 00:01 back to 23:01: the day before went on after its successor had begun."""
+    calls = [
+        {"id": "1", "createdAt": "2009-11-01T02:40Z", "startedAt": "2009-11-01T02:40Z", "endedAt": "2009-11-01T03:00Z",
+         "status": "ended"},
+    ]  # fmt: skip
+    query = vf.local(calls, now=NOW).subscription().max("concurrency").avg("concurrency").tz("America/St_Johns")
+    frame = query.step("day").between("2009-10-31T02:30Z", "2009-11-02T03:30Z").fetch()
+    assert [date.day for date in frame.index] == [31, 1]
+    assert frame["maxConcurrency"].tolist() == [1, 0]
+    assert frame["avgConcurrency"].tolist() == pytest.approx([20 / (24 * 60 + 59), 0])
+
+
+def test_records_that_cannot_say_whether_a_call_is_over_are_refused():
+    """Without status and endedReason, a call without an end could be either."""
+    frame = pd.DataFrame({"createdAt": pd.to_datetime(["2026-10-01"], utc=True).as_unit("us")})
+    frame["startedAt"] = frame["endedAt"] = frame["createdAt"]
+    with pytest.raises(RecordsError, match="no column 'status'"):
+        vf.local(frame, now=NOW).subscription().max("concurrency").during("2026-10").fetch()
+    query = vf.local(frame.assign(endedReason="x"), now=NOW).subscription().max("concurrency")
+    with pytest.warns(RecordsWarning, match="no call was active"):
+        empty = query.between("2026-10-01", "2026-10-02").fetch()
+    assert empty["maxConcurrency"].tolist() == [0]
+
+
+def test_more_rows_than_anyone_can_read_are_refused():
+    """Each bucket has a row, so a second's step over years is an error before anything is read."""
+    query = records(("01:00", "02:00", "ended")).subscription().max("concurrency").step("second")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(QueryError, match="at most 10,000,000"):
+            query.between("2020-01-01", "2026-01-01").fetch()
+
+
+def test_a_range_that_begins_before_any_record_can_be_asked():
+    """Decades before the first record are rows of 0."""
+    vq = records(("01:00", "02:00", "ended"))
+    with pytest.warns(QueryWarning):
+        frame = vq.subscription().max("concurrency").step("decade").between("1931-01-01", "2026-10-02").fetch()
+    assert frame["maxConcurrency"].tolist() == [0] * 9 + [1]
+
+
+def test_nothing_is_known_of_a_range_after_now():
+    """Its buckets are there, and missing; its history has no row."""
+    vq = records(("01:00", None, "in-progress"), now="2026-10-01T02:00Z")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frame = hours(vq.subscription().max("concurrency"), 2)
+        history = vq.subscription().history("concurrency").between("2026-10-01T02:00Z", "2026-10-01T03:00Z").fetch()
+    assert frame["maxConcurrency"].map(math.isnan).all()
+    assert history.empty
+    assert list(history.columns) == ["historyConcurrency"]
