@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from vapi_frames.errors import SourceError
+from vapi_frames.sources import Stop
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
 REQUIRED = "VAPI_FRAMES_REQUIRE_ENGINES"
@@ -38,7 +41,7 @@ HOSTILE = (
     "it's", 'say "hi"', "`tick`", "back\\slash", "\\", "\\'", "'; DROP TABLE calls; --", "a;b", "a.b", "..", "☎ 🦆",
     "line\nbreak", "tab\there", "${env:HOME}", "${x}", "$1", ":name", "%s", "%(x)s", "%%", "?", "{{ x }}", "{0}", "/* x */",
     "-- x", "null", "NULL", "true", "1", "[0]", "$.a", "a/b~c", "Plan", "plan", "PLAN", "ß", "SS", "k" * 100, " ", " x ",
-    "e\u0301", "\u00e9", "\u200b", "cost", "createdAt",
+    "e\u0301", "\u00e9", "\u200b", "cost", "createdAt", "variableValues", "calls", "g0", "in_range",
 )  # fmt: skip
 
 
@@ -48,6 +51,25 @@ def need(engine, reason):
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(said)
     pytest.skip(said)
+
+
+def called_off(query):
+    """Ask *query*, call it off while it is under way, and wait for its end."""
+    stop, ended = Stop(), []
+
+    def ask():
+        with stop.reaching(), pytest.raises(SourceError):
+            query.fetch()
+        ended.append(True)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(1)
+    assert thread.is_alive(), "it should have run for hours"
+    while thread.is_alive():
+        stop.set()
+        thread.join(0.05)
+    assert ended
 
 
 def _some_calls():
@@ -309,3 +331,51 @@ SESSIONS = {
     "clickhouse": clickhouse_session,
 }
 LOAD = {"duckdb": load_duckdb, "postgres": load_postgres, "spark": load_spark, "clickhouse": load_clickhouse}
+
+
+# --- any engine -------------------------------------------------------------------------------------------------
+
+
+def load_flat(engine, name, keys):
+    """Make a table called *name*, with a column for each variable of *keys* that the engine can hold; return these."""
+    kind, session = engine
+    if kind in ("duckdb", "spark"):  # which take names that differ by case for one
+        keys = list({key.casefold(): key for key in keys}.values())
+    if kind == "spark":
+        keys = [key for key in keys if "${" not in key]
+    if kind == "postgres":  # which cuts longer names
+        keys = [key for key in keys if len(key.encode()) < 45]
+    calls = CALLS[:50]
+    table = flat(calls).select(["id", "createdAt", "cost"])
+    for key in keys:
+        values = [call["variables"].get(key) for call in calls]
+        table = table.append_column(f"variableValues.{key}", pa.array(values, pa.string()))
+    quoted = '"' + name.replace('"', '""') + '"'
+    with tempfile.TemporaryDirectory(prefix="calls") as folder:
+        pyarrow.parquet.write_table(table, f"{folder}/calls.parquet")
+        if kind == "duckdb":
+            session.execute(f"CREATE OR REPLACE TABLE {quoted} AS FROM '{folder}/calls.parquet'")
+        elif kind == "clickhouse":
+            quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            source = f"file('{folder}/calls.parquet', Parquet)"
+            clickhouse(session, f"CREATE TABLE loading ENGINE = Memory AS SELECT * FROM {source}")
+            clickhouse(session, f"RENAME TABLE loading TO {quoted}")
+        elif kind == "spark":
+            quoted = "`" + name.replace("`", "``") + "`"
+            session.createDataFrame(table).createOrReplaceTempView("flat")
+            session.sql(f"CREATE OR REPLACE TEMP VIEW {quoted} AS SELECT * FROM flat")
+        else:
+            import psycopg.sql
+
+            names = [psycopg.sql.Identifier(column) for column in table.column_names]
+            kinds = ["text", "timestamptz", "float8", *["text"] * len(keys)]
+            defined = psycopg.sql.SQL(", ").join(
+                psycopg.sql.SQL(" ").join([one, psycopg.sql.SQL(kind)]) for one, kind in zip(names, kinds, strict=True)
+            )
+            called = psycopg.sql.Identifier(name)
+            session.execute(psycopg.sql.SQL("CREATE TABLE {} ({})").format(called, defined))
+            with session.cursor() as cursor, cursor.copy(psycopg.sql.SQL("COPY {} FROM STDIN").format(called)) as copy:
+                for row in zip(*table.to_pydict().values(), strict=True):
+                    copy.write_row(row)
+            session.commit()
+    return keys, calls

@@ -25,6 +25,7 @@ FLOORS = {
     "sources.records": 3.5,
     "sources.concurrency": 3.5,
     "sources.dialects": 3.6,
+    "sources.rendering": 3.7,
     "sources.tables": 3.7,
     "sources.engine": 3.7,
     "sources.drivers": 3.8,

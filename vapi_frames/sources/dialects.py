@@ -3,20 +3,15 @@
 Everything but a few words is the same everywhere, and sqlglot writes it as the engine wants it. The words are those
 that engines do not share: instants and their microseconds whatever the session's zone, missing keys, numbers that are
 none. In the common text they look like functions; here is what each engine says for them.
-
-Text of the caller becomes SQL in two forms only: a quoted identifier, or a literal. A literal of anything but plain
-characters is written as the hexadecimal digits of its bytes, because what a backslash, a dollar or a percent sign
-means in one depends on the engine, on settings of the session and on the driver.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vapi_frames.errors import MissingExtraError, RecordsError, SourceError, require
+from vapi_frames.errors import RecordsError, require
 from vapi_frames.sources.records import Words
 from vapi_frames.sources.sql import literal
 from vapi_frames.timegrid import LAST_YEAR
@@ -24,9 +19,7 @@ from vapi_frames.timegrid import LAST_YEAR
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlglot import exp
-
-__all__ = ["AWARE", "NAIVE", "NANOS", "UNKNOWN", "WORDS", "Dialect", "dialect_of", "micros", "quoted", "render"]
+__all__ = ["AWARE", "DIALECTS", "NAIVE", "NANOS", "UNKNOWN", "WORDS", "Dialect", "dialect_of", "micros"]
 
 # The kinds of types that matter, as DuckDB calls them.
 AWARE = "timestamp with time zone"
@@ -36,7 +29,6 @@ UNKNOWN = "unknown"  # the driver does not say: what is asked of such a column i
 _NUMERIC = {"double", "integer", "decimal"}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PLAIN = re.compile(r"[A-Za-z0-9 _.,:/@#+=()-]*")
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,8 @@ class Dialect:
         spelled: How it spells a name that was not quoted: ``str.lower``, ``str.upper``, or as it was written.
         key: How it wants the key of a JSON object.
         last: The first instant that is too late for it.
+        repeats: Whether it puts what one step computes into every place of the next that names it, and computes it
+            there again: hundreds of times for a month. A step with an offset, be it 0, is taken as it stands.
         words: Word → what the engine says.
     """
 
@@ -58,6 +52,7 @@ class Dialect:
     spelled: Callable[[str], str] = str
     key: Callable[[str], str] = str
     last: datetime = datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
+    repeats: bool = False
 
 
 _SPARK = {
@@ -101,6 +96,7 @@ _ALL = (
         },
         folds=False,
         spelled=str.lower,
+        repeats=True,
     ),
     Dialect(
         "clickhouse",
@@ -187,7 +183,6 @@ _ALL = (
     ),
 )
 
-_WORDS = frozenset().union(*(one.words for one in _ALL), ["field_of"])
 DIALECTS = {one.name: one for one in _ALL}
 _SPOKEN = {
     "postgresql": "postgres", "psql": "postgres", "pg": "postgres", "psycopg": "postgres", "redshift": "postgres",
@@ -264,92 +259,3 @@ WORDS = Words(
     element=lambda expression, key: f"element_of({expression}, {literal(key)})",
     json=_json,
 )
-
-
-# --- from the common text to an engine's ------------------------------------------------------------------------
-
-
-def render(text: str, dialect: Dialect) -> str:
-    """Return the common *text* as the engine's.
-
-    Raises:
-        SourceError: The engine has no word for something in it.
-        RecordsError: A name cannot be written safely.
-        MissingExtraError: sqlglot is not installed.
-    """
-    try:
-        import sqlglot
-        from sqlglot import exp
-        from sqlglot.errors import ErrorLevel, SqlglotError
-    except ImportError:
-        raise MissingExtraError("warehouse", "sqlglot", "asking a warehouse") from None
-
-    def said(node: exp.Expression) -> str:
-        return node.sql(dialect=dialect.name, unsupported_level=ErrorLevel.RAISE)
-
-    try:
-        tree = sqlglot.parse_one(text, dialect="duckdb")
-        for node in reversed(list(tree.bfs())):  # what is inside first
-            if isinstance(node, exp.Anonymous) and node.name in _WORDS:
-                node.replace(_said(node, dialect, said))
-            elif isinstance(node, exp.Literal) and node.is_string:
-                is_key = isinstance(node.parent, exp.Anonymous) and node.parent.name in ("key_of", "json_of")
-                words = dialect.key(node.name) if is_key else node.name
-                is_name = isinstance(node.parent, exp.Anonymous) and node.parent.name == "field_of"
-                if not is_name or "field_of" in dialect.words:
-                    node.replace(exp.Var(this=_literal(words, dialect)))
-            elif isinstance(node, exp.Identifier):
-                _check_name(node.name, dialect)
-            elif isinstance(node, exp.Ordered):
-                node.set("nulls_first", None)  # nothing that is ordered is ever missing
-        return tree.sql(dialect=dialect.name, unsupported_level=ErrorLevel.RAISE, pretty=True)
-    except SqlglotError as error:
-        raise SourceError(f"the question cannot be written for {dialect.name}: {error}") from error
-
-
-def _said(node: exp.Anonymous, dialect: Dialect, said: Callable[[exp.Expression], str]) -> exp.Expression:
-    """Return what *dialect* says for a word, as text that sqlglot leaves alone."""
-    from sqlglot import exp
-
-    if node.name == "field_of" and "field_of" not in dialect.words:
-        struct, name = node.expressions
-        _check_name(name.name, dialect)
-        return exp.Dot(this=struct, expression=exp.to_identifier(name.name, quoted=True))
-    if node.name not in dialect.words:
-        raise SourceError(f"the question cannot be written for {dialect.name}, which has no {node.name}")
-    arguments = [said(one) for one in node.expressions]
-    if node.name in ("instant", "wall"):
-        at = _EPOCH + timedelta(microseconds=int(arguments[0]))
-        arguments.append(at.replace(tzinfo=None).isoformat(sep=" "))
-    return exp.Var(this=dialect.words[node.name].format(*arguments))
-
-
-def _literal(text: str, dialect: Dialect) -> str:
-    return f"'{text}'" if _PLAIN.fullmatch(text) else dialect.words["hex"].format(_hex(text))
-
-
-def quoted(parts: Sequence[str], dialect: Dialect) -> str:
-    """Return the name made of *parts* as the engine wants it."""
-    from sqlglot import exp
-
-    for part in parts:
-        _check_name(part, dialect)
-    return ".".join(exp.to_identifier(part, quoted=True).sql(dialect=dialect.name) for part in parts)
-
-
-def _hex(text: str) -> str:
-    try:
-        return text.encode().hex()
-    except UnicodeEncodeError:
-        raise RecordsError(f"{text!r} is no text that a table can hold") from None
-
-
-def _check_name(name: str, dialect: Dialect) -> None:
-    if "${" in name and dialect.words is _SPARK:
-        raise RecordsError(
-            f"the name {name!r} cannot be asked for: Spark puts its own settings in the place of ${{...}}, even in "
-            "quotes; ask a view that gives the column another name, or keep variables in a map",
-            column=name,
-        )
-    if "\0" in name:
-        raise RecordsError(f"the name {name!r} holds a zero byte, which no engine takes", column=name)

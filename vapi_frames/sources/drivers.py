@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from vapi_frames.errors import QueryError
 from vapi_frames.sources import stopped_by
-from vapi_frames.sources.dialects import quoted
+from vapi_frames.sources.rendering import quoted
 from vapi_frames.sources.tables import described_type, duckdb_type, postgres_type, read_type, spark_type
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ class _Connection:
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self._connection = connection
         self._dialect = dialect
+        # psycopg prepares what it sees often, and a prepared SELECT * fails once the table has another column.
+        self._options = {"prepare": False} if hasattr(connection, "prepare_threshold") else {}
 
     def run(self, text: str) -> list[tuple[Any, ...]]:
         return self._fetched(text)[0]
@@ -135,7 +137,7 @@ class _Connection:
         cancel = getattr(self._connection, "cancel", None) or (lambda: None)  # most drivers have no such verb
         with self._transaction(), closing(self._connection.cursor()) as cursor:
             with stopped_by(cancel):
-                cursor.execute(text)
+                cursor.execute(text, **self._options)
                 found = cursor.fetchall()
             rows = [tuple(row.values() if isinstance(row, Mapping) else row) for row in found]
             return rows, cursor.description or ()

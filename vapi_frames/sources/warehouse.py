@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
 from vapi_frames.sources import engine
-from vapi_frames.sources.dialects import AWARE, NAIVE, WORDS, dialect_of, micros, render
+from vapi_frames.sources.dialects import AWARE, NAIVE, WORDS, dialect_of, micros
 from vapi_frames.sources.drivers import driver_of, is_spark
 from vapi_frames.sources.records import check_case, columns_for, roots
+from vapi_frames.sources.rendering import render
 from vapi_frames.sources.sql import check_answerable
 from vapi_frames.sources.tables import check_columns, check_table, read_table
 from vapi_frames.timerange import effective, iso
@@ -137,13 +138,11 @@ class WarehouseSource:
         odd = (f"{at} IS NULL", f"{at} < {first}", f"{at} >= {last}")
         one = f"SELECT 1 AS odd FROM {table.relation} WHERE {' OR '.join(odd)} LIMIT 1"
         if self._number(f"WITH found AS ({one})\nSELECT count(*) AS n FROM found"):
-            for condition, said in zip(
-                odd,
-                ("have no createdAt", f"were created before {_FIRST.date()}", f"after {self._dialect.last.date()}"),
-                strict=True,
-            ):
+            days = _FIRST.date(), self._dialect.last.date()
+            said = ("have no createdAt", f"were created before {days[0]}", f"were created after {days[1]}")
+            for condition, what in zip(odd, said, strict=True):
                 if count := self._number(f"SELECT count(*) AS n FROM {table.relation} WHERE {condition}"):
-                    raise RecordsError(f"{count} calls of the table {said}", column="createdAt")
+                    raise RecordsError(f"{count} calls of the table {what}", column="createdAt")
         self._is_looked_at = True
 
     def _spanned(self, table: Table, columns: Columns) -> tuple[datetime, datetime] | None:
