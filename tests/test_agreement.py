@@ -1,4 +1,4 @@
-"""Random questions about random calls: the oracle, a frame, Arrow, call JSON, Parquet files and the endpoint agree."""
+"""Random questions about random calls: the oracle and every form in which records are held agree."""
 
 from __future__ import annotations
 
@@ -137,6 +137,28 @@ def as_frame(calls):
     return pd.DataFrame(data)
 
 
+def as_nested(call):
+    """Return the call as the API nests it."""
+    nested = {}
+    for name, value in call.items():
+        *way, last = name.split(".") if not name.startswith("variableValues.") else ("artifact", *name.split(".", 1))
+        inside = nested
+        for part in way:
+            inside = inside.setdefault(part, {})
+        inside[last] = value.isoformat() if isinstance(value, datetime) else value
+    return nested
+
+
+def as_json_files(calls, folder):
+    """Write the calls as JSON, the first half one flat object a line, the others as an array of nested ones."""
+    half = len(calls) // 2
+    lines = [json.dumps(call, default=datetime.isoformat) for call in calls[:half]]
+    (folder / "1.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    nested = json.dumps([as_nested(call) for call in calls[half:]], ensure_ascii=False)
+    (folder / "2.json").write_text(nested, encoding="utf-8")
+    return folder
+
+
 def check(frame, query, expected):
     """Compare a frame with the oracle: index, order, types and missing values exactly, floats to 1e-9."""
     assert list(frame.columns) == [one.name for one in query.measures]
@@ -209,6 +231,10 @@ def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, en
         "files": str(folder / "*.parquet"),
         "json": calls,
     }
+    if data.draw(st.booleans()):
+        forms["underscores"] = frame.rename(columns=lambda name: name.replace(".", "_"))
+    else:
+        forms["json files"] = as_json_files(calls, tmp_path_factory.mktemp("json"))
     first = None
     for name, form in forms.items():
         answered = vf.local(form, now=NOW).fetch(query)[query.body(NOW)["queries"][0]["name"]]

@@ -257,7 +257,7 @@ def test_a_wrong_word_names_the_nearest_right_one(build, words):
         (lambda: Query.from_body({"queries": []}), "holds 0 queries"),
         (lambda: vf.demo().call().count().fetch(dtype_backend="arrow"), "numpy_nullable"),
         (lambda: vf.demo().call().count().fetch(categorical="yes"), "True or False"),
-        (lambda: Query.from_body(5), "dict"),
+        (lambda: Query.from_body(5), "object"),
         (lambda: Query.from_body("[" * 100_000), "not JSON"),
         (lambda: vq.call().since(pd.NA), "start is <NA>"),
         (lambda: vq.call().during(date(9999, 12, 31)), "cannot read the period"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from vapi_frames import lint, timerange
 from vapi_frames.errors import QueryError
@@ -164,18 +164,25 @@ vq = Vq(_api)
 def local(
     calls: pd.DataFrame | pa.Table | Sequence[dict[str, Any]] | str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
+    duplicates: Literal["keep", "first", "raise"] = "keep",
+    on_error: Literal["raise", "skip"] = "raise",
     now: datetime | str | None = None,
 ) -> Vq:
     """Return a `Vq` that answers from call records on this machine, with an embedded DuckDB.
 
     Args:
-        calls: A DataFrame or Arrow table of call records, a list of call JSON as ``GET /call`` returns it, or
-            Parquet: a path, a folder, a glob, or several. Columns are the API's, nested or with dots
-            (``costBreakdown.llm``); a column that a question does not use may be missing.
+        calls: A DataFrame or Arrow table of call records, a list of call JSON, or files of Parquet or JSON: a path, a
+            folder, a glob, or several. Call JSON is what ``GET /call`` returns, pages of it, or the reports that are
+            sent when a call is over. Columns are the API's, nested, or flat with dots or underscores
+            (``costBreakdown.llm``, ``costBreakdown_llm``); a column that a question does not use may be missing.
+        duplicates: What becomes of a record with the id of an earlier one: it is counted, too (``"keep"``), left out
+            (``"first"``), or an error (``"raise"``).
+        on_error: What becomes of call JSON that cannot be read: an error (``"raise"``), or left out and counted in
+            ``df.vapi.meta.notes`` (``"skip"``).
         now: Its clock, for relative ranges; the wall clock by default.
 
     Raises:
-        RecordsError: *calls* is none of these, or no file matches.
+        RecordsError: *calls* is none of these, no file matches, or a call in a list cannot be read.
         MissingExtraError: DuckDB is not installed.
 
     Examples:
@@ -187,7 +194,8 @@ def local(
     """
     from vapi_frames.sources.calls import CallsSource
 
-    source = CallsSource(calls, now=None if now is None else timerange.clock(now))
+    clock = None if now is None else timerange.clock(now)
+    source = CallsSource(calls, duplicates=duplicates, on_error=on_error, now=clock)
     return Vq(lambda: source)
 
 

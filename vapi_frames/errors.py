@@ -272,7 +272,8 @@ def warn(message: str, category: type[Warning]) -> None:
         return
 
     depth, frame = 2, sys._getframe(1)  # noqa: SLF001 - inspect.currentframe, without importing inspect
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == __package__:
+    passed = (__package__, "contextlib")  # through which the package's own context managers run
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] in passed:
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)
 

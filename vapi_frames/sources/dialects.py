@@ -68,6 +68,10 @@ _SPARK = {
     "text_of": "CAST({0} AS STRING)",
     "number_of": "nullif(CAST({0} AS DOUBLE), CAST('NaN' AS DOUBLE))",
     "element_of": "try_element_at({0}, {1})",
+    # Text that is no JSON is an error, as it is elsewhere.
+    "parsed_of": "nullif({0}, '')",
+    "key_of": "try_element_at(from_json({0}, 'MAP<STRING, STRING>', map('mode', 'FAILFAST')), {1})",
+    "json_of": "try_element_at(from_json({0}, 'MAP<STRING, STRING>', map('mode', 'FAILFAST')), {1})",
     "hex": "CAST(X'{0}' AS STRING)",
 }
 
@@ -90,6 +94,7 @@ _ALL = (
             # The collation of a column may take different texts for one.
             "text_of": 'CAST({0} AS TEXT) COLLATE "C"',
             "number_of": "nullif(CAST({0} AS DOUBLE PRECISION), 'NaN')",
+            "parsed_of": "nullif({0}, '')",
             "key_of": "jsonb_extract_path(CAST({0} AS JSONB), {1})",
             "json_of": "jsonb_extract_path_text(CAST({0} AS JSONB), {1})",
             "hex": "convert_from(decode('{0}', 'hex'), 'UTF8')",
@@ -108,6 +113,12 @@ _ALL = (
             "number_of": "if(isNaN(CAST({0} AS Nullable(Float64))), NULL, CAST({0} AS Nullable(Float64)))",
             "element_of": "if(mapContains({0}, {1}), {0}[{1}], NULL)",
             "field_of": "tupleElement({0}, {1})",
+            "parsed_of": (
+                "if(throwIf(notEmpty(ifNull({0}, '')) AND NOT isValidJSON(ifNull({0}, '')), 'text that is no JSON') = 0"
+                ", {0}, NULL)"
+            ),
+            "key_of": "JSONExtract({0}, {1}, 'Nullable(String)')",
+            "json_of": "JSONExtract({0}, {1}, 'Nullable(String)')",
             "hex": "unhex('{0}')",
         },
         folds=False,
@@ -126,6 +137,7 @@ _ALL = (
             "number_of": "nullif(CAST({0} AS DOUBLE), 'nan')",
             "element_of": "{0}[{1}]",
             "field_of": "struct_extract({0}, {1})",
+            "parsed_of": "nullif({0}, '')",
             "key_of": "json_extract({0}, {1})",
             "json_of": "json_extract_string({0}, {1})",
             "hex": "decode(unhex('{0}'))",
@@ -142,6 +154,7 @@ _ALL = (
             "wall": "DATETIME(TIMESTAMP_MICROS({0}), 'UTC')",
             "text_of": "CAST({0} AS STRING)",
             "number_of": "IF(IS_NAN(CAST({0} AS FLOAT64)), NULL, CAST({0} AS FLOAT64))",
+            "parsed_of": "PARSE_JSON(NULLIF({0}, ''))",
             "key_of": "{0}[{1}]",
             "json_of": "JSON_VALUE({0}[{1}])",
             "hex": "CAST(FROM_HEX('{0}') AS STRING)",
@@ -157,6 +170,7 @@ _ALL = (
             "wall": "TO_TIMESTAMP_NTZ({0}, 6)",
             "text_of": "CAST({0} AS VARCHAR)",
             "number_of": "NULLIF(CAST({0} AS DOUBLE), CAST('NaN' AS DOUBLE))",
+            "parsed_of": "PARSE_JSON(NULLIF({0}, ''))",
             "key_of": "{0}[{1}]",
             "json_of": "{0}[{1}]",
             "hex": "HEX_DECODE_STRING('{0}')",
@@ -175,6 +189,7 @@ _ALL = (
             "text_of": "CAST({0} AS VARCHAR)",
             "number_of": "if(is_nan(CAST({0} AS DOUBLE)), NULL, CAST({0} AS DOUBLE))",
             "element_of": "element_at({0}, {1})",
+            "parsed_of": "json_parse(nullif({0}, ''))",
             "key_of": "element_at(try_cast({0} AS MAP(VARCHAR, JSON)), {1})",
             "json_of": "json_extract_scalar(element_at(try_cast({0} AS MAP(VARCHAR, JSON)), {1}), '$')",
             "hex": "from_utf8(from_hex('{0}'))",
@@ -243,7 +258,8 @@ def _wrong(word: str, type_: str, wanted: str) -> RecordsError:
     return RecordsError(f"column {word!r} of the table is {type_}, not {wanted}", column=word)
 
 
-def _json(expression: str, keys: Sequence[str]) -> str:
+def _json(expression: str, kind: str, keys: Sequence[str]) -> str:
+    expression = expression if kind == "json" else f"parsed_of({expression})"
     for key in keys[:-1]:
         expression = f"key_of({expression}, {literal(key)})"
     return f"json_of({expression}, {literal(keys[-1])})"

@@ -1,39 +1,42 @@
-"""Call records: which of their columns holds what a question uses, and nested call JSON as flat columns.
+"""Call records: which of their columns holds what a question uses.
 
 Facts about a record are those of the API's own ``GET /call``: there is no ``duration`` (it is ``endedAt`` minus
 ``startedAt``), ``costBreakdown.transcriber`` answers to ``stt``, ``costBreakdown.analysisBreakdown`` to
-``analysisCostBreakdown``, and variables lie in ``artifact.variableValues``, else in ``assistantOverrides``.
+``analysisCostBreakdown``, and variables lie in ``artifact.variableValues``, else in ``assistantOverrides``. What is
+nested there may also stand flat, with dots or with underscores (``costBreakdown.llm``, ``costBreakdown_llm``), or in
+a column of JSON text.
 """
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
-from decimal import Decimal
-from numbers import Real
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from vapi_frames.errors import RecordsError, shown, suggest
+from vapi_frames.errors import RecordsError, suggest
 from vapi_frames.sources.sql import Columns, Interval, literal
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import pyarrow as pa
-
     from vapi_frames.query import Query
 
 __all__ = [
     "DUCKDB",
+    "KEPT_VARIABLES",
+    "NUMBERS",
+    "OPTIONAL",
     "TIMES",
+    "VARIABLE_ROOTS",
     "Held",
     "SqlType",
     "Words",
     "check_case",
     "columns_for",
-    "flatten",
+    "heads",
+    "id_of",
     "missing",
+    "paths",
     "record_columns",
     "roots",
 ]
@@ -64,11 +67,12 @@ _ELSEWHERE = {
         "costBreakdown.analysisCostBreakdown.summary",
     ),
 }
-_VARIABLE_ROOTS = ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues")
+VARIABLE_ROOTS = ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues")
+KEPT_VARIABLES = "variableValues, kept"  # the map in which converted JSON keeps them; no export calls a column so
 TIMES = ("createdAt", "startedAt", "endedAt")
 # A record of the API leaves these out where they do not apply; absent from every record, they are missing everywhere.
-_OPTIONAL = (*GROUP_COLUMNS, "startedAt", "endedAt")
-_NUMBERS = tuple(column for column in CALL_COLUMNS if column not in ("id", "duration"))
+OPTIONAL = (*GROUP_COLUMNS, "startedAt", "endedAt")
+NUMBERS = tuple(column for column in CALL_COLUMNS if column not in ("id", "duration"))
 _NUMERIC = {
     "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint",
     "float", "double", "decimal",
@@ -85,12 +89,38 @@ _USED = {
 _OVER = ("ended", "not-found", "deletion-failed")  # the statuses of a call that is no longer in progress
 
 
-def _paths(word: str) -> tuple[str, ...]:
+def paths(word: str) -> tuple[str, ...]:
+    """Return where a record may keep what the contract calls *word*, as dotted paths, the first one preferred."""
     return _ELSEWHERE.get(word, (word,))
 
 
-def _variable_paths(key: str) -> tuple[str, ...]:
-    return tuple(f"{root}.{key}" for root in _VARIABLE_ROOTS)
+Head: TypeAlias = tuple[str, tuple[str, ...]]
+"""A name that a record may have, and the way on from there into what is nested."""
+
+
+@lru_cache(4096)
+def heads(path: str, key: str | None = None) -> tuple[Head, ...]:
+    """Return where *path*, or the variable *key* below it, may stand on a record: dotted or nested, else underscored.
+
+    Examples:
+        >>> heads("costBreakdown.llm")
+        (('costBreakdown.llm', ()), ('costBreakdown', ('llm',)), ('costBreakdown_llm', ()))
+        >>> heads("variableValues", "my_key")
+        (('variableValues.my_key', ()), ('variableValues', ('my_key',)), ('variableValues_my_key', ()))
+    """
+    parts = (path if key is None else f"{path}.{key}").split(".")
+    dotted = [(".".join(parts[:cut]), tuple(parts[cut:])) for cut in range(len(parts), 0, -1)]
+    parts = path.split(".")
+    flat = [("_".join(parts[:cut]), tuple(parts[cut:])) for cut in range(len(parts), 1, -1)]
+    if key is not None:  # whose own dots may be nesting, but whose underscores are its own
+        flat = [("_".join((*parts, key)), ()), *((name, (*rest, *key.split("."))) for name, rest in flat)]
+    return (*dotted, *flat)
+
+
+def _word_heads(word: str, *, kind: str = "column") -> list[Head]:
+    if kind == "variable":
+        return [head for root in (*VARIABLE_ROOTS, KEPT_VARIABLES) for head in heads(root, word)]
+    return [head for path in paths(word) for head in heads(path)]
 
 
 def record_columns(query: Query[Any]) -> list[str]:
@@ -101,11 +131,36 @@ def record_columns(query: Query[Any]) -> list[str]:
     return list(dict.fromkeys(used))
 
 
-def roots(query: Query[Any], names: Iterable[str]) -> list[str]:
-    """Return which of the records' columns, called *names*, may hold something that *query* uses."""
-    paths = [path for word in record_columns(query) for path in _paths(word)]
-    paths += [path for key in query.variables for path in _variable_paths(key)]
-    return [name for name in names if any(path == name or path.startswith(f"{name}.") for path in paths)]
+def roots(query: Query[Any], names: Iterable[str], *, also: Sequence[str] = ()) -> list[str]:
+    """Return which of the records' columns, called *names*, may hold something that *query* uses, or *also*."""
+    places = [head for word in (*record_columns(query), *also) for head in _word_heads(word)]
+    places += [head for key in query.variables for head in _word_heads(key, kind="variable")]
+    wanted = {name for name, _ in places}
+    return [name for name in names if name in wanted]
+
+
+class Words(NamedTuple):
+    """What an engine says where engines differ. Each gets and gives SQL expressions.
+
+    Attributes:
+        time: Of (word, expression, kind of type): an instant; refuses what is none.
+        number: Of the same: a double, missing for NaN.
+        text: Of the same: text.
+        micros: Of an instant: the whole microseconds since 1970.
+        seconds: Of an instant: the whole seconds since 1970.
+        field: Of (struct, name): the field.
+        element: Of (map, key): the value, missing where there is no such key.
+        json: Of (JSON or JSON text, kind of type, keys): what lies there, likewise; its kind is ``json``.
+    """
+
+    time: Callable[[str, str, str], str]
+    number: Callable[[str, str, str], str]
+    text: Callable[[str, str, str], str]
+    micros: Callable[[str], str]
+    seconds: Callable[[str], str]
+    field: Callable[[str, str], str]
+    element: Callable[[str, str], str]
+    json: Callable[[str, str, Sequence[str]], str]
 
 
 def columns_for(
@@ -117,12 +172,12 @@ def columns_for(
         query: The question.
         held: Column of the records → its expression and type.
         words: What the engine says; DuckDB's own by default.
-        given: Where the caller says that a column of the API is, which then counts alone.
+        given: Where the caller says that a column of the API is: that place, and no other, has it.
 
     Raises:
         RecordsError: A column that the query uses is missing or of a type that cannot be it.
     """
-    records = _Records(held, given or {}, words or DUCKDB)
+    records = _Records(held, words or DUCKDB, given or {})
     created = records.time("createdAt")
     values: dict[str, str] = {}
     interval = None
@@ -143,36 +198,17 @@ def columns_for(
     )
 
 
-class Words(NamedTuple):
-    """What an engine says where engines differ. Each gets and gives SQL expressions.
-
-    Attributes:
-        time: Of (word, expression, kind of type): an instant; refuses what is none.
-        number: Of the same: a double, missing for NaN.
-        text: Of the same: text.
-        micros: Of an instant: the whole microseconds since 1970.
-        seconds: Of an instant: the whole seconds since 1970.
-        field: Of (struct, name): the field.
-        element: Of (map, key): the value, missing where there is no such key.
-        json: Of (JSON, keys): the value as text, likewise; ``None`` where there is no JSON.
-    """
-
-    time: Callable[[str, str, str], str]
-    number: Callable[[str, str, str], str]
-    text: Callable[[str, str, str], str]
-    micros: Callable[[str], str]
-    seconds: Callable[[str], str]
-    field: Callable[[str, str], str]
-    element: Callable[[str, str], str]
-    json: Callable[[str, Sequence[str]], str] | None = None
+def id_of(held: Mapping[str, Held]) -> str:
+    """Return the expression for the id of records that hold their columns as *held*."""
+    return _Records(held, DUCKDB, {}).text("id")
 
 
 class _Records(NamedTuple):
-    """How records hold what a question uses."""
+    """Where records hold what a question uses, and how the engine says it."""
 
     held: Mapping[str, Held]
-    given: Mapping[str, Held]
     words: Words
+    given: Mapping[str, Held]
 
     def time(self, word: str) -> str:
         return self._held(word, self.words.time)
@@ -185,26 +221,49 @@ class _Records(NamedTuple):
 
     def _held(self, word: str, convert: Callable[[str, str, str], str], *, kind: str = "column") -> str:
         """Return the expression that holds *word*: wherever a record keeps it, the first place that has a value."""
-        paths = _variable_paths(word) if kind == "variable" else _paths(word)
-        if paths[0] in self.given:
-            paths = paths[:1]
-        found = [convert(word, *place) for path in paths for place in self._places(path)]
+        found = [convert(word, *place) for place in self._places(word, kind)]
         if not found:
             raise missing(word, list(self.held), kind=kind)
         return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
 
-    def _places(self, path: str) -> list[tuple[str, str]]:
-        """Return the expressions under which *path* can be reached: flat, or inside structs, maps and JSON."""
-        if path in self.given:
-            expression, type_ = self.given[path]
-            return [(expression, type_.id)] if type_ is not None else []
-        parts = path.split(".")
-        found = []
-        for cut in range(len(parts), 0, -1):
-            expression, type_ = self.held.get(".".join(parts[:cut]), ("", None))
+    def _places(self, word: str, kind: str) -> Iterable[tuple[str, str]]:
+        """Yield where *word* lies, and the kind of its type: where the caller says, else flat, nested, in JSON."""
+        key = word if kind == "variable" else None
+        for path in VARIABLE_ROOTS if kind == "variable" else paths(word):
+            expression, type_ = self.given.get(path if key is None else f"{path}.{key}", ("", None))
             if type_ is not None:
-                found += inside(self.words, expression, type_, parts[cut:])
-        return found
+                yield expression, type_.id
+                return
+        for name, rest in _word_heads(word, kind=kind):
+            place = self._inside(*self.held[name], rest) if name in self.held else None
+            if place is not None:
+                yield place
+        keys = () if key is None else (key,)
+        for path in VARIABLE_ROOTS if kind == "variable" else paths(word):
+            parts = (*path.split("."), *keys)
+            for cut in range(len(parts) - 1, 0, -1):
+                for name in dict.fromkeys((".".join(parts[:cut]), "_".join(parts[:cut]))):
+                    expression, type_ = self.held.get(name, ("", None))
+                    if type_ is not None and type_.id in ("varchar", "json"):
+                        yield self.words.json(expression, type_.id, parts[cut:]), "json"
+
+    def _inside(self, expression: str, type_: SqlType | None, parts: Sequence[str]) -> tuple[str, str] | None:
+        """Return the expression of what lies at *parts* of a struct or map, and the kind of its type."""
+        if type_ is None:
+            return None
+        if not parts:
+            return expression, type_.id
+        if type_.id == "map":
+            return self.words.element(expression, ".".join(parts)), type_.children[1][1].id
+        if type_.id != "struct":
+            return None
+        children = dict(type_.children)
+        for cut in range(len(parts), 0, -1):  # a key may hold dots itself
+            name = ".".join(parts[:cut])
+            check_case(name, children)
+            if name in children:
+                return self._inside(self.words.field(expression, name), children[name], parts[cut:])
+        return None
 
     def minutes(self) -> str:
         try:
@@ -235,33 +294,14 @@ class _Records(NamedTuple):
 
 def missing(word: str, names: Sequence[str], *, kind: str = "column") -> RecordsError:
     """Return the error for a *word* that the question uses and records with columns called *names* lack."""
-    near = suggest(word, [name.removeprefix("variableValues.") for name in names])
+    names = list(dict.fromkeys(name.replace(f"{KEPT_VARIABLES}.", f"{VARIABLE_ROOTS[0]}.") for name in names))
+    near = suggest(word, [name.removeprefix(f"{VARIABLE_ROOTS[0]}.") for name in names])
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
     return RecordsError(
         f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {listed}",
         column=word,
     )
-
-
-def inside(words: Words, expression: str, type_: SqlType, parts: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the expressions, and kinds of type, of what lies at *parts* of something nested: none, or the one."""
-    if not parts:
-        return [(expression, type_.id)]
-    if type_.id == "map":
-        return [(words.element(expression, ".".join(parts)), type_.children[1][1].id)]
-    if type_.id == "json" and words.json is not None:  # whether a dot is nesting or the key's own, JSON does not say
-        keys = [[*parts[:cut], ".".join(parts[cut:])] for cut in range(len(parts))]
-        return [(words.json(expression, path), "json") for path in keys]
-    if type_.id != "struct":
-        return []
-    children = dict(type_.children)
-    for cut in range(len(parts), 0, -1):  # a key may hold dots itself
-        name = ".".join(parts[:cut])
-        check_case(name, children)
-        if name in children:
-            return inside(words, words.field(expression, name), children[name], parts[cut:])
-    return []
 
 
 def check_case(used: str, names: Iterable[str]) -> None:
@@ -296,6 +336,11 @@ def _as_number(word: str, expression: str, type_: str) -> str:
         return f"nullif({expression if type_ == 'double' else f'CAST({expression} AS DOUBLE)'}, 'nan')"
     if type_ in _NUMERIC or type_ in _NOTHING:
         return f"CAST({expression} AS DOUBLE)"
+    if type_ == "json":
+        wrong = f"error({literal(f'{word} is no number but the JSON ')} || CAST({expression} AS VARCHAR))"
+        kind = f"json_type({expression})"
+        wrongly = f"{kind} IN ('VARCHAR', 'BOOLEAN', 'OBJECT', 'ARRAY')"
+        return f"CASE WHEN {wrongly} THEN {wrong} WHEN {kind} <> 'NULL' THEN CAST({expression} AS DOUBLE) END"
     raise _wrong(word, type_, "a number")
 
 
@@ -303,6 +348,8 @@ def _as_text(word: str, expression: str, type_: str) -> str:
     """Return text as it is, and a number as JSON writes it: pandas makes 7 a float where its neighbour is missing."""
     if type_ == "varchar":
         return expression
+    if type_ == "json":
+        return f"json_extract_string({expression}, '$')"
     if type_ in ("double", "float"):
         is_whole = f"{expression} = trunc({expression}) AND abs({expression}) < 1e15"
         whole = f"WHEN {is_whole} THEN CAST(CAST({expression} AS BIGINT) AS VARCHAR)"
@@ -310,6 +357,12 @@ def _as_text(word: str, expression: str, type_: str) -> str:
     if type_ in _TEXTUAL or type_ in _NUMERIC or type_ in {"boolean", *_NOTHING}:
         return f"CAST({expression} AS VARCHAR)"
     raise _wrong(word, type_, "text")
+
+
+def _json(expression: str, kind: str, keys: Sequence[str]) -> str:
+    del kind  # to DuckDB, JSON is text
+    pointer = "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
+    return f"json_extract(nullif({expression}, ''), {literal(pointer)})"
 
 
 DUCKDB = Words(
@@ -320,105 +373,5 @@ DUCKDB = Words(
     seconds="epoch_us({}) // 1000000".format,
     field=lambda expression, name: f"struct_extract({expression}, {literal(name)})",
     element=lambda expression, key: f"{expression}[{literal(key)}]",
+    json=_json,
 )
-
-
-# --- nested call JSON -------------------------------------------------------------------------------------------
-
-
-def flatten(calls: Sequence[Any]) -> pa.Table:
-    """Return nested call JSON as a table of flat columns, one column a variable.
-
-    Raises:
-        RecordsError: A record is no object, or holds a value of the wrong kind; it is named by its position.
-    """
-    import pyarrow as pa
-
-    columns: dict[str, list[Any]] = {}
-    for position, call in enumerate(calls):
-        if not isinstance(call, dict):
-            raise RecordsError(f"call {position + 1} is {type(call).__name__}, not an object", line=position + 1)
-        for name, value in _flat(call, position + 1):
-            column = columns.setdefault(name, [])
-            column.extend([None] * (position - len(column)))
-            column.append(value)
-    for name in _OPTIONAL if calls else (*_OPTIONAL, *TIMES, *_NUMBERS, "id"):
-        columns.setdefault(name, [])
-    arrays = {}
-    for name, values in columns.items():
-        type_ = pa.timestamp("us", "UTC") if name in TIMES else pa.float64() if name in _NUMBERS else pa.string()
-        try:
-            arrays[name] = pa.array(values + [None] * (len(calls) - len(values)), type_)
-        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError) as error:
-            raise RecordsError(f"{name} of a call cannot be held: {error}", column=name) from None
-    return pa.table(arrays)
-
-
-def _flat(call: dict[str, Any], line: int) -> Iterable[tuple[str, Any]]:
-    for word in ("id", *GROUP_COLUMNS, *TIMES, *_NUMBERS):
-        there = [value for is_there, value in (_dig(call, path) for path in _paths(word)) if is_there]
-        if there:
-            yield word, _read(word, next((value for value in there if value is not None), None), line)
-    if "duration" in call:
-        yield "duration", None  # only that it is there is of interest
-    variables: dict[str, str | None] = {}
-    for root in _VARIABLE_ROOTS:
-        is_there, found = _dig(call, root)
-        inside = found if is_there and isinstance(found, dict) else {}
-        dotted = {
-            n.removeprefix(f"{root}."): v for n, v in call.items() if isinstance(n, str) and n.startswith(f"{root}.")
-        }
-        for key, value in {**dotted, **inside}.items():
-            name = f"{_VARIABLE_ROOTS[0]}.{key}"
-            if variables.get(name) is None:
-                variables[name] = _variable(key, value, line)
-    yield from variables.items()
-
-
-def _variable(key: object, value: Any, line: int) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        raise RecordsError(f"call {line}: variable {key!r} is no JSON value", line=line, column=str(key)) from None
-
-
-def _dig(call: dict[str, Any], path: str) -> tuple[bool, Any]:
-    if path in call:
-        return True, call[path]
-    value: Any = call
-    for part in path.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return False, None
-        value = value[part]
-    return True, value
-
-
-def _read(word: str, value: Any, line: int) -> Any:
-    if value is None or (isinstance(value, datetime | float) and value != value):  # noqa: PLR0124 - NaT, NaN
-        return None
-    if word in _NUMBERS:
-        if isinstance(value, Real | Decimal) and not isinstance(value, bool):
-            try:
-                return float(value)
-            except OverflowError:
-                pass
-        wanted = "a number"
-    elif word in TIMES:
-        moment = value
-        if isinstance(value, str):
-            try:
-                moment = datetime.fromisoformat(value)
-            except ValueError:
-                moment = None
-        if isinstance(moment, datetime):
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        wanted = "an ISO 8601 date-time"
-    else:
-        if isinstance(value, str):
-            return value
-        if isinstance(value, bool | int | float):
-            return json.dumps(value)
-        wanted = "text"
-    raise RecordsError(f"call {line}: {word} is {shown(value)}, not {wanted}", line=line, column=word)

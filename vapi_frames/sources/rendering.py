@@ -42,7 +42,7 @@ def render(text: str, dialect: Dialect) -> str:
         raise MissingExtraError("warehouse", "sqlglot", "asking a warehouse") from None
 
     def said(node: Any) -> str:
-        return node.sql(dialect=dialect.name, unsupported_level=ErrorLevel.RAISE)
+        return str(node.sql(dialect=dialect.name, unsupported_level=ErrorLevel.RAISE))
 
     small = sqlglot.Dialect.get_or_raise(dialect.name).NULL_ORDERING == "nulls_are_small"
     try:

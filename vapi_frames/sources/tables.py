@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import QueryError, RecordsError, UnknownWordError, shown, suggest
 from vapi_frames.sources.dialects import AWARE, NAIVE, NANOS, UNKNOWN, WORDS
-from vapi_frames.sources.records import TIMES, check_case
+from vapi_frames.sources.records import NUMBERS, TIMES, VARIABLE_ROOTS, check_case, heads, paths
 from vapi_frames.sources.sql import quote
-from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
+from vapi_frames.vocabulary import GROUP_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,9 @@ __all__ = [
 ]
 
 _ROOTS = ("variableValues", "costBreakdown", "analysis", "artifact", "assistantOverrides")
-_WORDS = ("id", *TIMES, *GROUP_COLUMNS, *(one for one in CALL_COLUMNS if one not in ("id", "duration")))
+_WORDS = ("id", *TIMES, *GROUP_COLUMNS, *NUMBERS)
+_PATHS = (*(path for word in _WORDS for path in paths(word)), *VARIABLE_ROOTS)
+_NAMES = tuple(dict.fromkeys(name for path in _PATHS for name, _ in heads(path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,10 @@ def read_table(parts: Path, columns: Sequence[tuple[str, Type]], dialect: Dialec
     own: dict[str, Held] = {name: (f"{quote(alias)}.{quote(name)}", type_) for name, type_ in columns}
     given = {word: _place(word, path, own) for word, path in places.items()}
     held = {**own, **{word: place for word, place in given.items() if word in _ROOTS}}
-    for word in (*_WORDS, *_ROOTS):
-        spelled = dialect.spelled(word)
-        if word not in held and spelled in own:
-            held[word] = own[spelled]
+    for name in _NAMES:
+        spelled = dialect.spelled(name)
+        if name not in held and spelled in own:
+            held[name] = own[spelled]
     relation = f"{'.'.join(map(quote, parts))} AS {quote(alias)}"
     return Table(relation, held, {word: place for word, place in given.items() if word not in _ROOTS}, names)
 
@@ -147,8 +149,8 @@ def _place(word: str, path: Path, own: Mapping[str, Held]) -> Held:
     while at < len(path):
         if type_.id == "map":
             expression, type_ = WORDS.element(expression, path[at]), _value_of(type_)
-        elif type_.id == "json" and WORDS.json is not None:
-            return WORDS.json(expression, path[at:]), Type("json")
+        elif type_.id in ("json", "varchar"):
+            return WORDS.json(expression, type_.id, path[at:]), Type("json")
         elif type_.id in ("struct", UNKNOWN):
             children = dict(type_.children)
             check_case(path[at], children)

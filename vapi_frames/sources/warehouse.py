@@ -171,8 +171,7 @@ class WarehouseSource:
         except VapiFramesError:
             raise
         except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise SourceError(f"{self._dialect.name} could not answer: {lines[0]}") from error
+            raise SourceError(f"{self._dialect.name} could not answer: {_first_line(error)}") from error
 
     def __repr__(self) -> str:
         return f"the table {'.'.join(self._parts)} in {self._dialect.name}"
@@ -191,3 +190,11 @@ def _array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
     elif pa.types.is_decimal(type_):
         read = Decimal
     return pa.array([None if value is None else read(value) for value in values], type_)
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of what *error* says; Java's begin with one that says nothing."""
+    lines = [line.strip(": ") for line in str(error).splitlines() if line.strip()]
+    return next(
+        (line for line in lines if not line.startswith("An error occurred while calling")), type(error).__name__
+    )
