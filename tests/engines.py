@@ -23,11 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from tests.conftest import need
 from vapi_frames.errors import SourceError
 from vapi_frames.sources import Stop
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
-REQUIRED = "VAPI_FRAMES_REQUIRE_ENGINES"
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 TIMES = ("createdAt", "startedAt", "endedAt")
 PARTS = tuple(name for name in CALL_COLUMNS if name.startswith("costBreakdown."))
@@ -43,14 +43,6 @@ HOSTILE = (
     "-- x", "null", "NULL", "true", "1", "[0]", "$.a", "a/b~c", "Plan", "plan", "PLAN", "ß", "SS", "k" * 100, " ", " x ",
     "e\u0301", "\u00e9", "\u200b", "cost", "createdAt", "variableValues", "calls", "g0", "in_range",
 )  # fmt: skip
-
-
-def need(engine, reason):
-    """Skip a test for want of *engine*; where every engine is required, fail it."""
-    said = f"{engine} is not there: {reason}"
-    if os.environ.get(REQUIRED) == "1":
-        pytest.fail(said)
-    pytest.skip(said)
 
 
 def called_off(query):
@@ -149,14 +141,13 @@ def _postgres_programs():
     for folder in (*found, *([Path(on_path).parent] if on_path else [])):
         if (folder / "initdb").exists() and (folder / "pg_ctl").exists():
             return folder
-    return need("PostgreSQL", "no initdb and pg_ctl in /usr/lib/postgresql/*/bin or on the path")
+    return need(condition=False, reason="there is no PostgreSQL in /usr/lib/postgresql or on the path")
 
 
 @contextmanager
 def postgres_server():
     """Yield the address of a PostgreSQL server that is gone afterwards; it refuses to run as root."""
-    if find_spec("psycopg") is None:
-        need("PostgreSQL", "psycopg is not installed")
+    need(find_spec("psycopg"), "psycopg is not installed")
     programs = _postgres_programs()
     home = Path(tempfile.mkdtemp(prefix="pg"))
     user: dict = {}
@@ -222,11 +213,8 @@ def load_postgres(connection, calls):
 @contextmanager
 def spark_session():
     """Yield a Spark session in another zone."""
-    if find_spec("pyspark") is None:
-        need("Spark", "pyspark is not installed")
-    home = os.environ.get("JAVA_HOME")
-    if not shutil.which("java") and not (home and Path(home, "bin", "java").exists()):
-        need("Spark", "there is no java")
+    need(find_spec("pyspark"), "pyspark is not installed")
+    need(shutil.which("java") or os.environ.get("JAVA_HOME"), "there is no Java for Spark")
     from pyspark.sql import SparkSession
 
     with tempfile.TemporaryDirectory(prefix="spark") as folder:
@@ -285,17 +273,16 @@ def load_spark(session, calls):
 @contextmanager
 def clickhouse_session():
     """Yield a connection to a ClickHouse in process, in another zone."""
-    if find_spec("chdb") is None:
-        need("ClickHouse", "chdb is not installed")
+    need(find_spec("chdb"), "chdb is not installed")
     import chdb.dbapi
 
     connection = chdb.dbapi.connect()
-    clickhouse(connection, "SET session_timezone = 'America/St_Johns'")
+    run_clickhouse(connection, "SET session_timezone = 'America/St_Johns'")
     yield connection
     connection.close()
 
 
-def clickhouse(connection, text):
+def run_clickhouse(connection, text):
     """Run *text* and return the rows."""
     cursor = connection.cursor()
     try:
@@ -316,20 +303,14 @@ def load_clickhouse(connection, calls):
         PARTS, "Nullable(Float64)"
     )
     named = ", ".join(f'"{name}" {kinds.get(name, "Nullable(String)")}' for name in table.column_names)
-    clickhouse(connection, "DROP TABLE IF EXISTS calls")
-    clickhouse(connection, f'CREATE TABLE calls ({named}) ENGINE = MergeTree ORDER BY "createdAt"')
+    run_clickhouse(connection, "DROP TABLE IF EXISTS calls")
+    run_clickhouse(connection, f'CREATE TABLE calls ({named}) ENGINE = MergeTree ORDER BY "createdAt"')
     with tempfile.TemporaryDirectory(prefix="calls") as folder:
         pyarrow.parquet.write_table(table, f"{folder}/calls.parquet")
-        clickhouse(connection, f"INSERT INTO calls SELECT * FROM file('{folder}/calls.parquet')")
+        run_clickhouse(connection, f"INSERT INTO calls SELECT * FROM file('{folder}/calls.parquet')")
     return {"connection": connection, "table": "calls", "dialect": "clickhouse"}
 
 
-SESSIONS = {
-    "duckdb": duckdb_session,
-    "postgres": postgres_session,
-    "spark": spark_session,
-    "clickhouse": clickhouse_session,
-}
 LOAD = {"duckdb": load_duckdb, "postgres": load_postgres, "spark": load_spark, "clickhouse": load_clickhouse}
 
 
@@ -358,8 +339,8 @@ def load_flat(engine, name, keys):
         elif kind == "clickhouse":
             quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
             source = f"file('{folder}/calls.parquet', Parquet)"
-            clickhouse(session, f"CREATE TABLE loading ENGINE = Memory AS SELECT * FROM {source}")
-            clickhouse(session, f"RENAME TABLE loading TO {quoted}")
+            run_clickhouse(session, f"CREATE TABLE loading ENGINE = Memory AS SELECT * FROM {source}")
+            run_clickhouse(session, f"RENAME TABLE loading TO {quoted}")
         elif kind == "spark":
             quoted = "`" + name.replace("`", "``") + "`"
             session.createDataFrame(table).createOrReplaceTempView("flat")

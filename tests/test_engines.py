@@ -7,22 +7,14 @@ from contextlib import contextmanager
 import pytest
 
 import vapi_frames as vf
-from tests.engines import CALLS, HOSTILE, LOAD, NOW, SESSIONS, clickhouse, flat, load_flat
+from tests.engines import CALLS, HOSTILE, LOAD, NOW, load_flat, run_clickhouse
 from tests.questions import ALL, CALL, QUESTIONS, VARIABLES
 from tests.reference import answer
 from tests.test_agreement import check
-from vapi_frames.errors import RecordsError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"
 )
-
-
-@pytest.fixture(scope="module", params=SESSIONS)
-def engine(request):
-    """Yield the name of an engine, and a session of it."""
-    with SESSIONS[request.param]() as session:
-        yield request.param, session
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +68,7 @@ def run(engine, text):
     """Run *text* on an engine, whatever it is, and return the rows."""
     name, session = engine
     if name == "clickhouse":
-        return clickhouse(session, text)
+        return run_clickhouse(session, text)
     if name == "spark":
         return [tuple(row) for row in session.sql(text).collect()]
     found = session.execute(text)
@@ -213,26 +205,3 @@ def test_hostile_names_of_tables_and_columns_are_names(engine, name):
     for at in range(0, len(keys), 8):
         query = CALL.count().sum("cost").by_variable(*keys[at : at + 8]).between(*ALL)
         check(first(vq, query), query, answer(calls, query, NOW))
-
-
-def test_names_that_spark_would_change_or_mix_up_are_refused(engine):
-    """Spark reads ${...} in quotes, too, and takes names that differ by case for one: an error, never another column."""
-    if engine[0] != "spark":
-        return
-    session = engine[1]
-    rows = session.createDataFrame(flat(CALLS[:3]).select(["id", "createdAt", "cost"]))
-    rows.withColumn("variableValues.${env:HOME}", rows.id).createOrReplaceTempView("odd")
-    with pytest.raises(RecordsError, match="cannot be asked for: Spark puts its own settings"):
-        first(vf.warehouse(session, "odd"), CALL.count().by_variable("${env:HOME}").between(*ALL))
-    with pytest.raises(RecordsError, match="cannot be asked for"):
-        first(vf.warehouse(session, "${spark.app.name}"), CALL.count().between(*ALL))
-    twice = rows.selectExpr("*", "cost + 1 AS COST")
-    twice.createOrReplaceTempView("odd")
-    with pytest.raises(RecordsError, match="'COST' where the question uses 'cost'"):
-        first(vf.warehouse(session, "odd"), CALL.sum("cost").between(*ALL))
-    assert first(vf.warehouse(session, "odd", now=NOW), CALL.count().between(*ALL))["countId"].tolist() == [3]
-    session.sql(
-        "SELECT struct(1.5D AS llm, 2.5D AS LLM) AS costBreakdown, timestamp_micros(1) AS createdAt"
-    ).createOrReplaceTempView("odd")
-    with pytest.raises(RecordsError, match="'LLM' where the question uses 'llm'"):
-        first(vf.warehouse(session, "odd"), CALL.sum("costBreakdown.llm").between(*ALL))

@@ -78,16 +78,21 @@ class _Spark:
     def _stoppable(self) -> Iterator[None]:
         """Tag what is run in the block, so that it and nothing else of the session can be called off."""
         session = self._session
-        if not hasattr(session, "interruptTag"):  # before Spark 4
+        context = getattr(session, "sparkContext", None)  # there is none behind Spark Connect
+        if hasattr(context, "addJobTag"):
+            add, cancel, remove = context.addJobTag, context.cancelJobsWithTag, context.removeJobTag
+        elif hasattr(session, "addTag"):
+            add, cancel, remove = session.addTag, session.interruptTag, session.removeTag
+        else:  # before Spark 3.5
             yield
             return
         tag = f"vapi_frames-{uuid4()}"
-        session.addTag(tag)
+        add(tag)
         try:
-            with stopped_by(lambda: session.interruptTag(tag)):
+            with stopped_by(lambda: cancel(tag)):
                 yield
         finally:
-            session.removeTag(tag)
+            remove(tag)
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, Type]]:
         schema = self._session.sql(_nothing_of(table, self._dialect)).schema

@@ -71,7 +71,7 @@ def _laid_out(tree: Any, dialect: Dialect, said: Callable[[Any], str]) -> str:
     def clauses(node: Any) -> list[str]:
         if isinstance(node, exp.Union):
             return [*clauses(node.left), "UNION ALL", *clauses(node.right)]
-        parts = [one for one in node.args.values() if isinstance(one, exp.Expression)]
+        parts = [one for one in node.args.values() if hasattr(one, "sql")]
         order = (exp.From, exp.Where, exp.Group, exp.Limit, exp.Offset)
         return [
             f"SELECT {', '.join(map(said, node.expressions))}",

@@ -188,7 +188,7 @@ def spark_type(found: Any) -> Type:
         "timestamp": AWARE, "timestamp_ntz": NAIVE, "string": "varchar", "char": "varchar", "float": "double",
         "byte": "integer", "short": "integer", "long": "integer", "void": "null",
     }  # fmt: skip
-    return Type(kinds.get(name, name))
+    return Type(str(kinds.get(name, name)))
 
 
 def duckdb_type(found: Any) -> Type:
@@ -203,7 +203,7 @@ def duckdb_type(found: Any) -> Type:
         **dict.fromkeys(("tinyint", "smallint", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint",
                          "uhugeint"), "integer"),
     }  # fmt: skip
-    return Type(kinds.get(found.id, found.id))
+    return Type(str(kinds.get(found.id, found.id)))
 
 
 def postgres_type(name: str, category: str) -> Type:

@@ -7,6 +7,7 @@ it was created that a range can hold: a table may be too large to be read for th
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -77,7 +78,8 @@ class WarehouseSource:
         self._places = check_columns(columns)
         render("SELECT 1", self._dialect)  # says now, and not at the first question, that sqlglot is missing
         self._now = now
-        self._lock = threading.Lock()
+        # Threads may share a Spark session, and hardly any other connection.
+        self._lock = nullcontext() if is_spark(connection) else threading.Lock()
         self._table: Table | None = None
         self._is_looked_at = False
         self._said_duration = False
@@ -90,7 +92,7 @@ class WarehouseSource:
         """Answer *queries*, in order, as of *now*."""
         for query in queries:
             check_answerable(query)
-        with self._lock:  # few drivers let threads share a connection
+        with self._lock:
             return [self._answer(query, now) for query in queries]
 
     def _answer(self, query: Query[Any], now: datetime) -> Answer:
@@ -159,7 +161,7 @@ class WarehouseSource:
     def _run(self, text: str, types: Sequence[pa.DataType]) -> list[Any]:
         """Run the common *text*, and return its columns as Arrow arrays of *types*."""
         own = render(text, self._dialect)
-        found = self._ask(lambda: self._driver.run(own))
+        found: Any = self._ask(lambda: self._driver.run(own))
         if isinstance(found, pa.Table):
             return [column.cast(type_) for column, type_ in zip(found.columns, types, strict=True)]
         columns = list(zip(*found, strict=True)) or [()] * len(types)
@@ -193,8 +195,8 @@ def _array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of what *error* says; Java's begin with one that says nothing."""
-    lines = [line.strip(": ") for line in str(error).splitlines() if line.strip()]
-    return next(
-        (line for line in lines if not line.startswith("An error occurred while calling")), type(error).__name__
-    )
+    """Return the line of what *error* says that tells most: the first, but of Java's the first of the last cause."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if lines[0].startswith("An error occurred while calling"):
+        lines = [line for line in lines if line.startswith("Caused by: ")][-1:] or lines[1:] or lines
+    return lines[0].removeprefix("Caused by: ").strip(": ")
