@@ -40,3 +40,22 @@ def need(condition, reason):
     if os.environ.get("VAPI_FRAMES_REQUIRE_ENGINES") == "1":
         pytest.fail(f"VAPI_FRAMES_REQUIRE_ENGINES=1, but {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", params=("duckdb", "postgres", "clickhouse", "spark"))
+def engine(request):
+    """Return the name of an engine, and a session of it, in a zone of its own, that lasts until the end."""
+    return request.param, request.getfixturevalue(request.param)
+
+
+def _session(name):
+    def session():
+        from tests import engines
+
+        with getattr(engines, f"{name}_session")() as session:
+            yield session
+
+    return pytest.fixture(scope="session", name=name)(session)
+
+
+duckdb, postgres, clickhouse, spark = map(_session, ("duckdb", "postgres", "clickhouse", "spark"))

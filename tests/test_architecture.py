@@ -25,12 +25,17 @@ FLOORS = {
     "sources.duplicates": 3.5,
     "sources.records": 3.5,
     "sources.concurrency": 3.5,
+    "sources.dialects": 3.6,
     "sources.nested": 3.6,
     "sources.engine": 3.7,
     "sources.jsonfiles": 3.7,
+    "sources.rendering": 3.7,
+    "sources.tables": 3.7,
+    "sources.drivers": 3.8,
     "sources.files": 3.8,
     "sources.api": 4,
     "sources.calls": 4,
+    "sources.warehouse": 4,
     "sample": 4,
     "analysis": 4,
     "plotting": 4.5,
@@ -58,6 +63,8 @@ HEAVY = {
     "uvicorn",
     "h11",
     "tqdm",
+    "sqlglot",
+    "pyspark",
     "pandas",
     "numpy",
 }
@@ -73,6 +80,7 @@ OWNERS = {
     "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
     "server.replies": {"numpy", "pyarrow"},
+    "sources.warehouse": {"pyarrow"},
 }
 
 

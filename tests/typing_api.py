@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     assert_type(vf.local([{"id": "1"}], now="2026-10-01T00:00Z"), vf.Vq)
     assert_type(vf.local("calls", duplicates="first", on_error="skip"), vf.Vq)
     assert_type(vf.demo(), vf.Vq)
+    assert_type(vf.warehouse(object(), ("a", "b"), dialect="spark", columns={"cost": ("a", "b"), "id": "c"}), vf.Vq)
     assert_type(vf.sample_calls(10, seed=1), pd.DataFrame)
     df = vf.to_frame(b"[]", q)
     assert_type(df, pd.DataFrame)

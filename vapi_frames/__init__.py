@@ -21,7 +21,7 @@ from vapi_frames import accessor as accessor
 if TYPE_CHECKING:
     from vapi_frames import errors
     from vapi_frames.accessor import VapiAccessor, frame
-    from vapi_frames.entry import Vq, connect, demo, local, vq
+    from vapi_frames.entry import Vq, connect, demo, local, vq, warehouse
     from vapi_frames.errors import VapiFramesError
     from vapi_frames.frames import to_frame
     from vapi_frames.query import Query
@@ -41,6 +41,7 @@ __all__ = [
     "sample_calls",
     "to_frame",
     "vq",
+    "warehouse",
 ]
 
 _HOMES = {
@@ -55,6 +56,7 @@ _HOMES = {
     "sample_calls": "sample",
     "to_frame": "frames",
     "vq": "entry",
+    "warehouse": "entry",
 }
 
 

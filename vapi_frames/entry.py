@@ -11,7 +11,7 @@ from vapi_frames.query import Query
 from vapi_frames.vocabulary import BASE_URL, CallColumn, SubscriptionColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vapi_frames.query import DtypeBackend
     from vapi_frames.sources import Source
 
-__all__ = ["Vq", "connect", "demo", "local", "vq"]
+__all__ = ["Vq", "connect", "demo", "local", "vq", "warehouse"]
 
 
 class Vq:
@@ -196,6 +196,49 @@ def local(
 
     clock = None if now is None else timerange.clock(now)
     source = CallsSource(calls, duplicates=duplicates, on_error=on_error, now=clock)
+    return Vq(lambda: source)
+
+
+def warehouse(
+    connection: Any,
+    table: str | Sequence[str],
+    *,
+    dialect: str | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    now: datetime | str | None = None,
+) -> Vq:
+    """Return a `Vq` that answers from a table of call records in a warehouse; only aggregated rows travel.
+
+    Args:
+        connection: A Spark session, or any connection of Python's database API (PEP 249).
+        table: The table's name, with dots between its parts (``"sales.calls"``), or the parts as a tuple where they
+            hold dots themselves. It is always quoted: write it as the engine stores it.
+        dialect: Whose SQL it is: ``"spark"``, ``"databricks"``, ``"postgres"``, ``"clickhouse"``, ``"duckdb"``,
+            ``"bigquery"``, ``"snowflake"`` or ``"trino"``. A Spark session needs none.
+        columns: Column of the API → column of the table, where the table calls it otherwise; or a tuple of the
+            table's column and the way into what is nested there. ``"variableValues.<key>"`` names a variable.
+        now: Its clock, for relative ranges; the wall clock by default.
+
+    Raises:
+        QueryError: An argument cannot be it.
+        UnknownWordError: There is no such dialect, or the API has no such column.
+        MissingExtraError: sqlglot is not installed.
+
+    Examples:
+        >>> import duckdb, vapi_frames as vf
+        >>> connection = duckdb.connect()
+        >>> _ = connection.execute("CREATE TABLE calls (id TEXT, created TIMESTAMP, usd DOUBLE)")
+        >>> _ = connection.execute("INSERT INTO calls VALUES ('1', '2026-10-01 12:00:00', 0.25)")
+        >>> names = {"createdAt": "created", "cost": "usd"}
+        >>> vq = vf.warehouse(connection, "calls", dialect="duckdb", columns=names)
+        >>> vq.call().sum("cost").during("2026-10").fetch()
+           sumCost
+        0     0.25
+    """
+    from vapi_frames.sources.warehouse import WarehouseSource
+
+    clock = None if now is None else timerange.clock(now)
+    source = WarehouseSource(connection, table, dialect=dialect, columns=columns, now=clock)
     return Vq(lambda: source)
 
 

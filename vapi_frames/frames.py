@@ -43,7 +43,7 @@ class Meta:
     """What a result frame knows of itself.
 
     Attributes:
-        source: Who answered: ``api``, ``calls``, ``reply``.
+        source: Who answered: ``api``, ``calls``, ``warehouse``, ``reply``.
         body: The question as it went on the wire, one element of ``queries``.
         start: Begin of the answered range, in UTC; ``None`` where unknown.
         end: Its end, exclusive.

@@ -183,11 +183,11 @@ WITH intervals AS (
   SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" IS NOT NULL THEN 1 ELSE 0 END AS is_over
   FROM calls
 ), active AS (
-  SELECT CASE WHEN s < 1790812800000000 THEN 1790812800000000 ELSE s END AS s, f
+  SELECT CASE WHEN s < 1790812800000000 THEN 1790812800000000 ELSE s END AS b, f
   FROM intervals
   WHERE s < 1793491200000000 AND ((f > s AND f > 1790812800000000) OR (f IS NULL AND is_over = 0))
 ), changed AS (
-  SELECT s AS t, 1 AS d FROM active
+  SELECT b AS t, 1 AS d FROM active
   UNION ALL
   SELECT f AS t, -1 AS d FROM active WHERE f < 1793491200000000
 ), leveled AS (
@@ -209,11 +209,11 @@ WITH intervals AS (
   SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" IS NOT NULL THEN 1 ELSE 0 END AS is_over
   FROM calls
 ), active AS (
-  SELECT CASE WHEN s < 1793505600000000 THEN 1793505600000000 ELSE s END AS s, f
+  SELECT CASE WHEN s < 1793505600000000 THEN 1793505600000000 ELSE s END AS b, f
   FROM intervals
   WHERE s < 1793595600000000 AND ((f > s AND f > 1793505600000000) OR (f IS NULL AND is_over = 0))
 ), changed AS (
-  SELECT s AS t, 1 AS d FROM active
+  SELECT b AS t, 1 AS d FROM active
   UNION ALL
   SELECT f AS t, -1 AS d FROM active WHERE f < 1793595600000000
 ), leveled AS (
@@ -238,17 +238,17 @@ WITH intervals AS (
   SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" IS NOT NULL THEN 1 ELSE 0 END AS is_over
   FROM calls
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS s, f
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
   FROM intervals
   WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
 ), changed AS (
-  SELECT s AS t, 1 AS d FROM active
+  SELECT b AS t, 1 AS d FROM active
   UNION ALL
   SELECT f AS t, -1 AS d FROM active WHERE f < 1793577600000000
 ), leveled AS (
   SELECT t, d, sum(d) OVER (ORDER BY t) AS n
   FROM changed
 )
-SELECT t, max(n) AS n
+SELECT t, max(n) AS level
 FROM leveled
 GROUP BY t;

@@ -85,13 +85,14 @@ def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> s
         _calls(columns, relation),
         stage(
             "active",
-            f"SELECT CASE WHEN s < {first} THEN {first} ELSE s END AS s, f",
+            # Not called s again: some engines would then read this one below.
+            f"SELECT CASE WHEN s < {first} THEN {first} ELSE s END AS b, f",
             "FROM intervals",
             f"WHERE s < {known} AND ((f > s AND f > {first}) OR (f IS NULL AND is_over = 0))",
         ),
         stage(
             "changed",
-            "SELECT s AS t, 1 AS d FROM active",
+            "SELECT b AS t, 1 AS d FROM active",
             "UNION ALL",
             f"SELECT f AS t, -1 AS d FROM active WHERE f < {known}",
         ),
@@ -99,7 +100,7 @@ def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> s
         stage("leveled", "SELECT t, d, sum(d) OVER (ORDER BY t) AS n", "FROM changed"),
     ]
     if _is_plain_history(query):
-        return f"WITH {', '.join(steps)}\nSELECT t, max(n) AS n\nFROM leveled\nGROUP BY t"
+        return f"WITH {', '.join(steps)}\nSELECT t, max(n) AS level\nFROM leveled\nGROUP BY t"
     bucketed, number, begins = "0", "0", [first] if first == span.start else []
     if query.time_step:
         seconds = first // _MICRO, max(known, first) // _MICRO + 1

@@ -10,7 +10,7 @@ a column of JSON text.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from vapi_frames.errors import RecordsError, suggest
 from vapi_frames.sources.sql import Columns, Interval, literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vapi_frames.query import Query
 
 __all__ = [
+    "DUCKDB",
     "KEPT_VARIABLES",
     "NUMBERS",
     "OPTIONAL",
@@ -29,6 +30,7 @@ __all__ = [
     "VARIABLE_ROOTS",
     "Held",
     "SqlType",
+    "Words",
     "check_case",
     "columns_for",
     "heads",
@@ -137,27 +139,60 @@ def roots(query: Query[Any], names: Iterable[str], *, also: Sequence[str] = ()) 
     return [name for name in names if name in wanted]
 
 
-def columns_for(query: Query[Any], held: Mapping[str, Held]) -> Columns:
+class Words(NamedTuple):
+    """What an engine says where engines differ. Each gets and gives SQL expressions.
+
+    Attributes:
+        time: Of (word, expression, kind of type): an instant; refuses what is none.
+        number: Of the same: a double, missing for NaN.
+        text: Of the same: text.
+        micros: Of an instant: the whole microseconds since 1970.
+        seconds: Of an instant: the whole seconds since 1970.
+        field: Of (struct, name): the field.
+        element: Of (map, key): the value, missing where there is no such key.
+        json: Of (JSON or JSON text, kind of type, keys): what lies there, likewise; its kind is ``json``.
+    """
+
+    time: Callable[[str, str, str], str]
+    number: Callable[[str, str, str], str]
+    text: Callable[[str, str, str], str]
+    micros: Callable[[str], str]
+    seconds: Callable[[str], str]
+    field: Callable[[str, str], str]
+    element: Callable[[str, str], str]
+    json: Callable[[str, str, Sequence[str]], str]
+
+
+def columns_for(
+    query: Query[Any], held: Mapping[str, Held], words: Words | None = None, given: Mapping[str, Held] | None = None
+) -> Columns:
     """Return how records that hold their columns as *held* have what *query* uses.
+
+    Args:
+        query: The question.
+        held: Column of the records → its expression and type.
+        words: What the engine says; DuckDB's own by default.
+        given: Where the caller says that a column of the API is: that place, and no other, has it.
 
     Raises:
         RecordsError: A column that the query uses is missing or of a type that cannot be it.
     """
-    created = _held("createdAt", held, _as_time)
+    records = _Records(held, words or DUCKDB, given or {})
+    created = records.time("createdAt")
     values: dict[str, str] = {}
     interval = None
     for one in query.measures:
         if one.column in ("duration", "minutesUsed"):
-            values[one.column] = _duration(held)
+            values[one.column] = records.minutes()
         elif one.column == "concurrency":
-            interval = _interval(held)
+            interval = records.interval()
         else:
-            values[one.column] = _held(one.column, held, _as_text if one.column == "id" else _as_number)
+            values[one.column] = records.text("id") if one.column == "id" else records.number(one.column)
     return Columns(
         created=created,
-        epoch=f"epoch_us({created}) // 1000000",
-        groups={name: _held(name, held, _as_text) for name in query.groups},
-        variables={key: _held(key, held, _as_text, kind="variable") for key in query.variables},
+        epoch=records.words.seconds(created),
+        groups={name: records.text(name) for name in query.groups},
+        variables={key: records.text(key, kind="variable") for key in query.variables},
         values=values,
         interval=interval,
     )
@@ -165,17 +200,96 @@ def columns_for(query: Query[Any], held: Mapping[str, Held]) -> Columns:
 
 def id_of(held: Mapping[str, Held]) -> str:
     """Return the expression for the id of records that hold their columns as *held*."""
-    return _held("id", held, _as_text)
+    return _Records(held, DUCKDB, {}).text("id")
 
 
-def _held(word: str, held: Mapping[str, Held], convert: Callable[..., str], *, kind: str = "column") -> str:
-    """Return the expression that holds *word*: wherever a record keeps it, the first place that has a value."""
-    places = [_inside(*held[name], rest) for name, rest in _word_heads(word, kind=kind) if name in held]
-    places += _in_json_text(word, held, kind)
-    found = [convert(word, *place) for place in places if place is not None]
-    if not found:
-        raise missing(word, list(held), kind=kind)
-    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+class _Records(NamedTuple):
+    """Where records hold what a question uses, and how the engine says it."""
+
+    held: Mapping[str, Held]
+    words: Words
+    given: Mapping[str, Held]
+
+    def time(self, word: str) -> str:
+        return self._held(word, self.words.time)
+
+    def number(self, word: str) -> str:
+        return self._held(word, self.words.number)
+
+    def text(self, word: str, *, kind: str = "column") -> str:
+        return self._held(word, self.words.text, kind=kind)
+
+    def _held(self, word: str, convert: Callable[[str, str, str], str], *, kind: str = "column") -> str:
+        """Return the expression that holds *word*: wherever a record keeps it, the first place that has a value."""
+        found = [convert(word, *place) for place in self._places(word, kind)]
+        if not found:
+            raise missing(word, list(self.held), kind=kind)
+        return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+
+    def _places(self, word: str, kind: str) -> Iterable[tuple[str, str]]:
+        """Yield where *word* lies, and the kind of its type: where the caller says, else flat, nested, in JSON."""
+        key = word if kind == "variable" else None
+        for path in VARIABLE_ROOTS if kind == "variable" else paths(word):
+            expression, type_ = self.given.get(path if key is None else f"{path}.{key}", ("", None))
+            if type_ is not None:
+                yield expression, type_.id
+                return
+        for name, rest in _word_heads(word, kind=kind):
+            place = self._inside(*self.held[name], rest) if name in self.held else None
+            if place is not None:
+                yield place
+        keys = () if key is None else (key,)
+        for path in VARIABLE_ROOTS if kind == "variable" else paths(word):
+            parts = (*path.split("."), *keys)
+            for cut in range(len(parts) - 1, 0, -1):
+                for name in dict.fromkeys((".".join(parts[:cut]), "_".join(parts[:cut]))):
+                    expression, type_ = self.held.get(name, ("", None))
+                    if type_ is not None and type_.id in ("varchar", "json"):
+                        yield self.words.json(expression, type_.id, parts[cut:]), "json"
+
+    def _inside(self, expression: str, type_: SqlType | None, parts: Sequence[str]) -> tuple[str, str] | None:
+        """Return the expression of what lies at *parts* of a struct or map, and the kind of its type."""
+        if type_ is None:
+            return None
+        if not parts:
+            return expression, type_.id
+        if type_.id == "map":
+            return self.words.element(expression, ".".join(parts)), type_.children[1][1].id
+        if type_.id != "struct":
+            return None
+        children = dict(type_.children)
+        for cut in range(len(parts), 0, -1):  # a key may hold dots itself
+            name = ".".join(parts[:cut])
+            check_case(name, children)
+            if name in children:
+                return self._inside(self.words.field(expression, name), children[name], parts[cut:])
+        return None
+
+    def minutes(self) -> str:
+        try:
+            started, ended = self.time("startedAt"), self.time("endedAt")
+        except RecordsError as error:
+            if "duration" not in self.held:
+                raise
+            raise RecordsError(
+                f"{error}. Their own 'duration' is not used: nothing says its unit; minutes are endedAt - startedAt",
+                column=error.column,
+            ) from None
+        return f"({self.words.micros(ended)} - {self.words.micros(started)}) / 60000000.0::DOUBLE"
+
+    def interval(self) -> Interval:
+        """Return when a call began and ended, in microseconds, and whether it is over by its status or its reason."""
+        started, ended = (self.words.micros(self.time(word)) for word in ("startedAt", "endedAt"))
+        said = []
+        for word, condition in (("status", f"IN ({', '.join(map(literal, _OVER))})"), ("endedReason", "IS NOT NULL")):
+            try:
+                said.append(f"{self.text(word)} {condition}")
+            except RecordsError:
+                if word in self.held or word in self.given:
+                    raise
+        if not said:  # a call without an end could be in progress, or have lost its end
+            raise missing("status", list(self.held))
+        return Interval(started, ended, " OR ".join(said))
 
 
 def missing(word: str, names: Sequence[str], *, kind: str = "column") -> RecordsError:
@@ -188,40 +302,6 @@ def missing(word: str, names: Sequence[str], *, kind: str = "column") -> Records
         f"the call records have no {kind} {word!r}, which the question uses{hint} They have: {listed}",
         column=word,
     )
-
-
-def _in_json_text(word: str, held: Mapping[str, Held], kind: str) -> list[tuple[str, str]]:
-    """Return where *word* lies in a column of JSON text, as a warehouse exports what is nested."""
-    found = []
-    keys = (word,) if kind == "variable" else ()
-    for path in VARIABLE_ROOTS if keys else paths(word):
-        parts = (*path.split("."), *keys)
-        for cut in range(len(parts) - 1, 0, -1):
-            for name in dict.fromkeys((".".join(parts[:cut]), "_".join(parts[:cut]))):
-                expression, type_ = held.get(name, ("", None))
-                if type_ is not None and type_.id == "varchar":
-                    pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts[cut:])
-                    found.append((f"json_extract(nullif({expression}, ''), {literal(pointer)})", "json"))
-    return found
-
-
-def _inside(expression: str, type_: SqlType | None, parts: Sequence[str]) -> tuple[str, str] | None:
-    """Return the expression of what lies at *parts* of a struct or map, and the kind of its type."""
-    if type_ is None:
-        return None
-    if not parts:
-        return expression, type_.id
-    if type_.id == "map":
-        return f"{expression}[{literal('.'.join(parts))}]", type_.children[1][1].id
-    if type_.id != "struct":
-        return None
-    children = dict(type_.children)
-    for cut in range(len(parts), 0, -1):  # a key may hold dots itself
-        name = ".".join(parts[:cut])
-        check_case(name, children)
-        if name in children:
-            return _inside(f"struct_extract({expression}, {literal(name)})", children[name], parts[cut:])
-    return None
 
 
 def check_case(used: str, names: Iterable[str]) -> None:
@@ -248,34 +328,6 @@ def _as_time(word: str, expression: str, type_: str) -> str:
     if type_.startswith("timestamp") or type_ in {"varchar", *_NOTHING}:
         return f"CAST({expression} AS TIMESTAMPTZ)"
     raise _wrong(word, type_, "a timestamp or ISO 8601 text")
-
-
-def _duration(held: Mapping[str, Held]) -> str:
-    try:
-        started, ended = _held("startedAt", held, _as_time), _held("endedAt", held, _as_time)
-    except RecordsError as error:
-        if "duration" not in held:
-            raise
-        raise RecordsError(
-            f"{error}. Their own 'duration' is not used: nothing says its unit; minutes are endedAt - startedAt",
-            column=error.column,
-        ) from None
-    return f"(epoch_us({ended}) - epoch_us({started})) / 60000000.0::DOUBLE"
-
-
-def _interval(held: Mapping[str, Held]) -> Interval:
-    """Return when a call began and ended, in microseconds, and whether it is over by its status or its reason."""
-    started, ended = (f"epoch_us({_held(word, held, _as_time)})" for word in ("startedAt", "endedAt"))
-    said = []
-    for word, condition in (("status", f"IN ({', '.join(map(literal, _OVER))})"), ("endedReason", "IS NOT NULL")):
-        try:
-            said.append(f"{_held(word, held, _as_text)} {condition}")
-        except RecordsError:
-            if word in held:
-                raise
-    if not said:  # a call without an end could be in progress, or have lost its end
-        raise missing("status", list(held))
-    return Interval(started, ended, " OR ".join(said))
 
 
 def _as_number(word: str, expression: str, type_: str) -> str:
@@ -305,3 +357,21 @@ def _as_text(word: str, expression: str, type_: str) -> str:
     if type_ in _TEXTUAL or type_ in _NUMERIC or type_ in {"boolean", *_NOTHING}:
         return f"CAST({expression} AS VARCHAR)"
     raise _wrong(word, type_, "text")
+
+
+def _json(expression: str, kind: str, keys: Sequence[str]) -> str:
+    del kind  # to DuckDB, JSON is text
+    pointer = "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
+    return f"json_extract(nullif({expression}, ''), {literal(pointer)})"
+
+
+DUCKDB = Words(
+    time=_as_time,
+    number=_as_number,
+    text=_as_text,
+    micros="epoch_us({})".format,
+    seconds="epoch_us({}) // 1000000".format,
+    field=lambda expression, name: f"struct_extract({expression}, {literal(name)})",
+    element=lambda expression, key: f"{expression}[{literal(key)}]",
+    json=_json,
+)

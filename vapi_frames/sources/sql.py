@@ -131,11 +131,12 @@ def select(
     values = {f"v{i}": columns.values[column] for i, column in enumerate(used)}
     inner = {**({"e": columns.epoch} if query.time_step else {}), **groups, **values}
     named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
-    ranged = f"{columns.created} >= {columns.instant(start)} AND {columns.created} < {columns.instant(end)}"
+    low, high = (start, end) if within is None else (max(start, within[0]), min(end, within[1]))
+    # Never wider than the edges below: what came since the look is left to the next one.
+    ranged = f"{columns.created} >= {columns.instant(low)} AND {columns.created} < {columns.instant(high)}"
     steps = [stage("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {ranged}")]
     levels = [*(["g0"] if query.time_step else []), *groups]
     if query.time_step:
-        low, high = (start, end) if within is None else (max(start, within[0]), min(end, within[1]))
         span = max(timegrid.seconds(low), 0), max(timegrid.seconds(high), timegrid.seconds(low), 0) + 1
         others = "".join(f", {name}" for name in (*groups, *values))
         steps += [
