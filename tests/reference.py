@@ -60,7 +60,7 @@ def intervals(calls, now):
     found = []
     for call in calls:
         started, ended = call.get("startedAt"), call.get("endedAt")
-        if started and not ended and call.get("endedReason") is None and call.get("status") not in OVER:
+        if started and not ended and not call.get("endedReason") and call.get("status") not in OVER:
             ended = now
         if started and ended and started < ended:
             found.append((started, ended))

@@ -176,3 +176,20 @@ def test_nothing_is_known_of_a_range_after_now():
     assert frame["maxConcurrency"].map(math.isnan).all()
     assert history.empty
     assert list(history.columns) == ["historyConcurrency"]
+
+
+def test_an_empty_reason_says_nothing():
+    """A call in progress whose endedReason is "" is in progress."""
+    call = {"id": "1", "createdAt": at("00:10"), "startedAt": at("00:10"), "status": "in-progress", "endedReason": ""}
+    vq = vf.local([call], now="2026-10-01T02:00Z")
+    assert hours(vq.subscription().max("concurrency"), 0, 2)["maxConcurrency"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("years", [("0002-06-01", "0003-06-01"), ("2026-01-01", "8999-01-01")])
+def test_the_ends_of_the_calendar_can_be_asked(years):
+    """Far ranges in a zone with summer time are no error, and no matter of minutes: rules repeat every 400 years."""
+    query = records(("01:00", "02:00", "ended")).subscription().max("concurrency").step("century").tz("America/Havana")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frame = query.between(*years).fetch()
+    assert frame["maxConcurrency"].iloc[0] == (0 if years[0] < "2" and years[0].startswith("0") else 1)

@@ -301,9 +301,8 @@ def test_json_is_converted_once_and_again_where_it_changed(tmp_path, monkeypatch
         assert count()[0] == 8
 
 
-def test_a_conversion_can_be_called_off_and_goes_on_where_it_was(tmp_path, monkeypatch):
-    """Nobody waits: reading ends between two records; what was converted by then is not converted again."""
-    monkeypatch.setattr(files, "_ENOUGH", 1)
+def test_a_conversion_is_finished_although_its_question_is_called_off(tmp_path, monkeypatch):
+    """Whoever asks next needs it too: thrown away, it would be begun again by each question, and never end."""
     read = converted(monkeypatch)
     for name in "abc":
         write(tmp_path / f"{name}.jsonl", call(name))
@@ -322,7 +321,7 @@ def test_a_conversion_can_be_called_off_and_goes_on_where_it_was(tmp_path, monke
     assert read == ["a.jsonl", "b.jsonl", "c.jsonl"]
     read.clear()
     assert vq.call().count().during("2026-10").fetch()["countId"].tolist() == [3]
-    assert read == ["c.jsonl"]
+    assert read == []
 
 
 def test_nothing_stays_on_disk(tmp_path, monkeypatch):

@@ -386,3 +386,49 @@ def test_a_frames_odd_time_is_named():
     frame = pd.DataFrame({"id": ["1", "2"], "createdAt": [datetime(2026, 10, 1), date(2026, 10, 1)]}, dtype=object)
     with pytest.raises(RecordsError):
         october(frame).count().fetch()
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+def test_a_nan_in_parquet_is_missing_whatever_the_files_statistics_say(tmp_path, kind):
+    """Statistics leave NaN out, so an engine that trusts them would let it through into every sum."""
+    created = ["2026-10-01T00:00:00Z"] * 3
+    values = pa.array([NAN, 1.0, 2.5], kind)
+    flat_ = {"cost": values, "type": values, "variableValues.x": values}
+    nested = pa.StructArray.from_arrays([values], ["llm"])
+    table = pa.table({"id": ["a", "b", "c"], "createdAt": created, **flat_, "costBreakdown": nested})
+    pyarrow.parquet.write_table(table, tmp_path / "calls.parquet")
+    for form in (table, tmp_path / "calls.parquet"):
+        query = vf.local(form, now="2026-11-01T00:00Z").call().during("2026-10")
+        frame = query.sum("cost", "costBreakdown.llm").max("cost").avg("cost").count("cost").fetch()
+        assert frame.iloc[0].tolist() == [3.5, 3.5, 2.5, 1.75, 2]
+        for by in (query.by("type"), query.by_variable("x")):
+            assert by.count().fetch().index.fillna("missing").tolist() == ["1", "2.5", "missing"]
+
+
+def test_what_is_null_in_every_row_of_a_struct_is_missing(tmp_path):
+    """A field that no call has is missing, and another place that has it is used."""
+    record = {"id": "a", "createdAt": "2026-10-01T00:00:00Z", "analysis": {"successEvaluation": None}}
+    record |= {"costBreakdown": {"transcriber": None, "stt": 3.0}, "artifact": {"variableValues": {"plan": None}}}
+    pyarrow.parquet.write_table(pa.Table.from_pylist([record]), tmp_path / "calls.parquet")
+    query = vf.local(tmp_path / "calls.parquet").call().count().sum("costBreakdown.transcriber")
+    frame = query.by("analysis.successEvaluation").by_variable("plan").during("2026-10").fetch()
+    assert frame["sumCostBreakdownTranscriber"].tolist() == [3.0]
+    assert frame.index.to_frame().isna().all(axis=None)
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
+def test_a_row_that_is_left_out_is_left_out_of_everything(tmp_path):
+    """Without a creation time a row neither counts as a call at once, nor takes the good one of its id with it."""
+    good = {"id": "a", "createdAt": "2026-10-01T12:00:00Z", "startedAt": "2026-10-01T12:00:00Z"}
+    good |= {"endedAt": "2026-10-01T13:00:00Z", "status": "ended"}
+    rows = [{**good, "createdAt": None}, good]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "calls.parquet")
+    for form in (rows, pd.DataFrame(rows), tmp_path / "calls.parquet"):
+        for duplicates in ("keep", "first"):
+            vq = vf.local(form, on_error="skip", duplicates=duplicates, now="2026-11-01T00:00Z")
+            assert vq.call().count().during("2026-10").fetch()["countId"].tolist() == [1]
+            peak = vq.subscription().max("concurrency").during("2026-10").fetch()
+            assert peak["maxConcurrency"].tolist() == [1]

@@ -46,6 +46,7 @@ __all__ = [
 FIXED_STEPS = {"second": 1, "minute": 60, "hour": 3600}
 DAY = 86_400
 LAST_YEAR = 9000  # a bucket may reach a millennium further, and datetime ends with the year 9999
+_LISTED = 2100  # zones list their changes one by one until 2037, and give a rule for all later years
 _MONTHS = {"month": 1, "quarter": 3}
 _YEARS = {"year": 1, "decade": 10, "century": 100, "millennium": 1000}
 _EPOCH = datetime(1970, 1, 1)
@@ -210,7 +211,14 @@ def offset_changes(start: int, end: int, tz: ZoneInfo) -> list[tuple[int, int]]:
     years = range(from_seconds(start).year - 1, from_seconds(end).year + 2)
     if tz.key == "UTC":
         return []
-    return [c for year in years if 1 <= year < 9999 for c in _changes_of_year(year, tz) if start < c[0] < end]  # noqa: PLR2004
+    return [c for year in years if 1 < year < 9999 for c in _changes(year, tz) if start < c[0] < end]  # noqa: PLR2004
+
+
+def _changes(year: int, tz: ZoneInfo) -> tuple[tuple[int, int], ...]:
+    """Return the changes of any UTC *year*: after the last that is listed, rules repeat with the calendar."""
+    cycles = max(0, (year - _LISTED) // 400)
+    shift = cycles * 146_097 * DAY
+    return tuple((at + shift, offset) for at, offset in _changes_of_year(year - 400 * cycles, tz))
 
 
 def offset_segments(start: int, end: int, tz: ZoneInfo) -> Iterator[tuple[int, int, int]]:

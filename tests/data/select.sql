@@ -1,7 +1,7 @@
 -- what did it cost
 -- vq.call().sum("cost").between("2026-10-01", "2026-11-01")
 WITH in_range AS (
-  SELECT nullif("cost", 'nan') AS v0
+  SELECT CASE WHEN (isfinite("cost") OR isinf("cost")) THEN "cost" END AS v0
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 )
@@ -28,7 +28,7 @@ GROUP BY g0;
 -- cost and minutes by assistant
 -- vq.call().sum("cost", "duration").by("assistantId").between("2026-10-01", "2026-11-01")
 WITH in_range AS (
-  SELECT "assistantId" AS g0, nullif("cost", 'nan') AS v0, (epoch_us("endedAt") - epoch_us("startedAt")) / 60000000.0::DOUBLE AS v1
+  SELECT "assistantId" AS g0, CASE WHEN (isfinite("cost") OR isinf("cost")) THEN "cost" END AS v0, (epoch_us("endedAt") - epoch_us("startedAt")) / 60000000.0::DOUBLE AS v1
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 )
@@ -50,7 +50,7 @@ GROUP BY g0;
 -- cost by day in New York, over a change of the clock
 -- vq.call().sum("cost").step("day").between("2026-11-01", "2026-12-01").tz("America/New_York")
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, nullif("cost", 'nan') AS v0
+  SELECT epoch_us("createdAt") // 1000000 AS e, CASE WHEN (isfinite("cost") OR isinf("cost")) THEN "cost" END AS v0
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-11-01 04:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-12-01 05:00:00+00'
 ), on_clock AS (
@@ -101,7 +101,7 @@ GROUP BY g0;
 -- months of a year by type
 -- vq.call().sum("cost").count().by("type").step("month").between("2026-01-01", "2027-01-01").tz("America/New_York")
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, "type" AS g1, nullif("cost", 'nan') AS v0, "id" AS v1
+  SELECT epoch_us("createdAt") // 1000000 AS e, "type" AS g1, CASE WHEN (isfinite("cost") OR isinf("cost")) THEN "cost" END AS v0, "id" AS v1
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-01-01 05:00:00+00' AND "createdAt" < TIMESTAMPTZ '2027-01-01 05:00:00+00'
 ), on_clock AS (
@@ -135,7 +135,7 @@ GROUP BY g0;
 -- the transcriber, by a variable
 -- vq.call().sum("costBreakdown.transcriber").by_variable("plan").between("2026-10-01", "2026-11-01")
 WITH in_range AS (
-  SELECT "variableValues.plan" AS g0, coalesce(nullif("costBreakdown.transcriber", 'nan'), nullif("costBreakdown.stt", 'nan')) AS v0
+  SELECT "variableValues.plan" AS g0, coalesce(CASE WHEN (isfinite("costBreakdown.transcriber") OR isinf("costBreakdown.transcriber")) THEN "costBreakdown.transcriber" END, CASE WHEN (isfinite("costBreakdown.stt") OR isinf("costBreakdown.stt")) THEN "costBreakdown.stt" END) AS v0
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 )
@@ -180,7 +180,7 @@ GROUP BY g0;
 -- calls at once
 -- vq.subscription().max("concurrency").between("2026-10-01", "2026-11-01")
 WITH intervals AS (
-  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" IS NOT NULL THEN 1 ELSE 0 END AS is_over
+  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" <> '' THEN 1 ELSE 0 END AS is_over
   FROM calls
 ), active AS (
   SELECT CASE WHEN s < 1790812800000000 THEN 1790812800000000 ELSE s END AS b, f
@@ -206,7 +206,7 @@ GROUP BY g0, g1;
 -- calls at once by hour in New York
 -- vq.subscription().max("concurrency").step("hour").between("2026-11-01", "2026-11-02").tz("America/New_York")
 WITH intervals AS (
-  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" IS NOT NULL THEN 1 ELSE 0 END AS is_over
+  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" <> '' THEN 1 ELSE 0 END AS is_over
   FROM calls
 ), active AS (
   SELECT CASE WHEN s < 1793505600000000 THEN 1793505600000000 ELSE s END AS b, f
@@ -235,7 +235,7 @@ GROUP BY g0, g1;
 -- the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" IS NOT NULL THEN 1 ELSE 0 END AS is_over
+  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" <> '' THEN 1 ELSE 0 END AS is_over
   FROM calls
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f

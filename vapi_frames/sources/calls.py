@@ -139,6 +139,7 @@ class CallsSource:
             span = self._look(connection, relation, columns, reading)
             for name in roots(query, held, also=["id"] if self._duplicates != "keep" else []):
                 check_case(name, span.names)
+            counted = f"(SELECT * FROM {relation} WHERE {_dated(columns)})" if span.undated else relation
             # With a year to spare, for files that grow between the look and the question.
             within = (span.first - _YEAR, span.last + _YEAR) if span.first and span.last else None
 
@@ -146,7 +147,7 @@ class CallsSource:
                 columns = connection.sql(text).to_arrow_table().columns
                 return [column.cast(type_) for column, type_ in zip(columns, types, strict=True)]
 
-            answer, is_met = engine.answer(query, columns, relation, (start, end), now=now, run=run, within=within)
+            answer, is_met = engine.answer(query, columns, counted, (start, end), now=now, run=run, within=within)
         if not is_met:
             _warn_empty(query, span, start, end)
         return replace(answer, notes=(*reading.notes, *answer.notes))
@@ -217,9 +218,10 @@ class CallsSource:
             if self._duplicates == "keep":
                 return relation
             raise RecordsError(f"duplicates={self._duplicates!r} cannot be: {error}", column=error.column) from None
+        counted = _dated(columns_for(Query(table="call"), held)) if self._left_out.skips else "true"
         known = self._repeats
         if known is None or reading.state is None or known[0] != reading.state:
-            known = self._repeats = (reading.state, find_repeats(connection, relation, id_, place))
+            known = self._repeats = (reading.state, find_repeats(connection, relation, id_, place, counted))
         repeats = known[1]
         if not repeats.total:
             return relation
@@ -290,6 +292,11 @@ class CallsSource:
 
 def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
     return list(zip(relation.columns, relation.types, strict=True))
+
+
+def _dated(columns: Columns) -> str:
+    """Return the condition that a call has a creation time."""
+    return f"isfinite({columns.created})"
 
 
 def _in_files(connection: DuckDBPyConnection, reading: Reading) -> tuple[str, dict[str, Held]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames import lint, timegrid
 from vapi_frames.errors import QueryError
+from vapi_frames.sources import check_wanted
 from vapi_frames.sources.sql import bucket, bucket_label, local, stage
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ def levels(
     found: dict[int, _Bucket] = {}
     level = 0
     for name, number, begin, until in _stretches(query, span):
+        check_wanted()
         end = min(until, span.known)
         highest, lowest, earliest, net, moment, early = changed.get((name, number), (level, level, end, 0, 0, 0))
         is_known = begin < end

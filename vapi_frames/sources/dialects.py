@@ -134,7 +134,9 @@ _ALL = (
             "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
             "wall": "CAST('{1}' AS TIMESTAMP)",
             "text_of": "CAST({0} AS VARCHAR) COLLATE C",
-            "number_of": "nullif(CAST({0} AS DOUBLE), 'nan')",
+            # Not isnan, which the statistics of files would answer, and these leave NaN out.
+            "number_of": "CASE WHEN isfinite(CAST({0} AS DOUBLE)) OR isinf(CAST({0} AS DOUBLE)) "
+            "THEN CAST({0} AS DOUBLE) END",
             "element_of": "{0}[{1}]",
             "field_of": "struct_extract({0}, {1})",
             "parsed_of": "nullif({0}, '')",

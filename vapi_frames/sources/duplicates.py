@@ -58,13 +58,15 @@ def with_rows(table: pa.Table) -> pa.Table:
     return table.append_column(" row", pa.array(np.arange(len(table))))
 
 
-def find_repeats(connection: Any, relation: str, id_: str, place: Place) -> Repeats:
+def find_repeats(connection: Any, relation: str, id_: str, place: Place, counted: str) -> Repeats:
     """Return which records of *relation* have an id that stood before; those without one, or an empty one, never do.
+
+    Only records for which the condition *counted* holds are looked at: one that is left out leaves none of its id.
 
     Hashes narrow it down, so that not every id of ten million calls has to be held at once.
     """
     # Spelled out twice, because what is named once would be held in memory whole.
-    seen = f"(SELECT nullif({id_}, '') AS id, {place.file} AS file, {place.row} AS row FROM {relation})"
+    seen = f"(SELECT nullif({id_}, '') AS id, {place.file} AS file, {place.row} AS row FROM {relation} WHERE {counted})"
     found = connection.sql(
         f"WITH twice AS (SELECT hash(id) AS h FROM {seen}\n"
         "  WHERE id IS NOT NULL GROUP BY hash(id) HAVING count(*) > 1),\n"

@@ -281,7 +281,7 @@ class _Records(NamedTuple):
         """Return when a call began and ended, in microseconds, and whether it is over by its status or its reason."""
         started, ended = (self.words.micros(self.time(word)) for word in ("startedAt", "endedAt"))
         said = []
-        for word, condition in (("status", f"IN ({', '.join(map(literal, _OVER))})"), ("endedReason", "IS NOT NULL")):
+        for word, condition in (("status", f"IN ({', '.join(map(literal, _OVER))})"), ("endedReason", "<> ''")):
             try:
                 said.append(f"{self.text(word)} {condition}")
             except RecordsError:
@@ -325,16 +325,29 @@ def _as_time(word: str, expression: str, type_: str) -> str:
         return expression
     if type_ in ("timestamp_ns", "timestamptz_ns"):  # a cast would round up into the next bucket
         return f"CAST(make_timestamp(epoch_ns({expression}) // 1000) AS TIMESTAMPTZ)"
-    if type_.startswith("timestamp") or type_ in {"varchar", *_NOTHING}:
+    if type_ in _NOTHING:
+        return "CAST(NULL AS TIMESTAMPTZ)"
+    if type_.startswith("timestamp") or type_ == "varchar":
         return f"CAST({expression} AS TIMESTAMPTZ)"
     raise _wrong(word, type_, "a timestamp or ISO 8601 text")
 
 
+def _is_number(expression: str) -> str:
+    """Return the condition that a float is none of NaN, which means missing, and would make every sum it touches one.
+
+    It is not written as isnan or a comparison: the statistics of Parquet files leave NaN out, and the engine takes them
+    to say that there is none.
+    """
+    return f"(isfinite({expression}) OR isinf({expression}))"
+
+
 def _as_number(word: str, expression: str, type_: str) -> str:
     if type_ in ("double", "float"):
-        # A NaN in records means missing, and would make every sum it touches one.
-        return f"nullif({expression if type_ == 'double' else f'CAST({expression} AS DOUBLE)'}, 'nan')"
-    if type_ in _NUMERIC or type_ in _NOTHING:
+        double = expression if type_ == "double" else f"CAST({expression} AS DOUBLE)"
+        return f"CASE WHEN {_is_number(expression)} THEN {double} END"
+    if type_ in _NOTHING:  # of a struct, the engine cannot even read such a column
+        return "CAST(NULL AS DOUBLE)"
+    if type_ in _NUMERIC:
         return f"CAST({expression} AS DOUBLE)"
     if type_ == "json":
         wrong = f"error({literal(f'{word} is no number but the JSON ')} || CAST({expression} AS VARCHAR))"
@@ -352,9 +365,12 @@ def _as_text(word: str, expression: str, type_: str) -> str:
         return f"json_extract_string({expression}, '$')"
     if type_ in ("double", "float"):
         is_whole = f"{expression} = trunc({expression}) AND abs({expression}) < 1e15"
-        whole = f"WHEN {is_whole} THEN CAST(CAST({expression} AS BIGINT) AS VARCHAR)"
-        return f"CASE WHEN isnan({expression}) THEN NULL {whole} ELSE CAST({expression} AS VARCHAR) END"
-    if type_ in _TEXTUAL or type_ in _NUMERIC or type_ in {"boolean", *_NOTHING}:
+        whole = f"WHEN {is_whole} THEN CAST(TRY_CAST({expression} AS BIGINT) AS VARCHAR)"
+        missing_ = f"WHEN NOT {_is_number(expression)} THEN NULL"
+        return f"CASE {missing_} {whole} ELSE CAST({expression} AS VARCHAR) END"
+    if type_ in _NOTHING:
+        return "CAST(NULL AS VARCHAR)"
+    if type_ in _TEXTUAL or type_ in _NUMERIC or type_ == "boolean":
         return f"CAST({expression} AS VARCHAR)"
     raise _wrong(word, type_, "text")
 
