@@ -262,7 +262,10 @@ class _Records(NamedTuple):
             name = ".".join(parts[:cut])
             check_case(name, children)
             if name in children:
-                return self._inside(self.words.field(expression, name), children[name], parts[cut:])
+                field, rest = self.words.field(expression, name), parts[cut:]
+                if children[name].id == "json" and rest:
+                    return self.words.json(field, "json", [".".join(rest)]), "json"
+                return self._inside(field, children[name], rest)
         return None
 
     def minutes(self) -> str:
