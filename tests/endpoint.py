@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 
@@ -77,17 +78,23 @@ def running(source, *, key=KEY, timeout=SAFETY, **limits):
 
 @contextlib.contextmanager
 def command(*arguments, key=KEY):
-    """Run ``vapi-frames serve`` with *arguments*; give the endpoint and the process."""
+    """Run ``vapi-frames serve`` with *arguments*; give the endpoint, the process, and a function to read its log."""
     environment = {**os.environ, **({"VAPI_FRAMES_KEY": key} if key else {})}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vapi_frames.cli", "serve", "--port", "0", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
-    try:
-        said = process.stdout.readline()
-        if not said:
-            raise AssertionError(process.communicate(timeout=SAFETY))
-        yield Endpoint(int(said.split("/analytics")[0].rsplit(":", 1)[1]), key), process
-    finally:
-        process.kill()
-        process.communicate(timeout=SAFETY)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:  # a pipe that nobody reads would stop the server
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vapi_frames.cli", "serve", "--port", "0", *map(str, arguments)],
+            stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
+        )  # fmt: skip
+
+        def said():
+            log.seek(0)
+            return log.read()
+
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise AssertionError(said())
+            yield Endpoint(int(line.split("/analytics")[0].rsplit(":", 1)[1]), key), process, said
+        finally:
+            process.kill()
+            process.communicate(timeout=SAFETY)

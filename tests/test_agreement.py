@@ -1,4 +1,4 @@
-"""Random questions about random calls: the oracle and every form in which records are held agree."""
+"""Random questions about random calls: the oracle, every form in which records are held, and the endpoint agree."""
 
 from __future__ import annotations
 

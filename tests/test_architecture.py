@@ -79,8 +79,8 @@ OWNERS = {
     "sources.api": {"requests"},
     "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
+    "server.replies": {"numpy", "pyarrow"},
     "sources.warehouse": {"pyarrow"},
-    "server.replies": {"pyarrow"},
 }
 
 

@@ -56,6 +56,8 @@ def questions(vq):
     """Return the questions."""
     call = vq.call()
     every = call.sum("cost").avg("duration").count().min("cost").max("duration")
+    peaks = vq.subscription().max("concurrency").avg("concurrency", alias="mean").min("concurrency")
+    peaks = peaks.between("2026-10-31T04:00Z", "2026-11-02T05:00Z")
     within = ("2026-10-24T03:30Z", "2026-11-09T00:00:00.000001Z")
     return [
         every, every.by("type"), every.by("assistantId"), every.by("assistantId", "status", "type"),
@@ -71,6 +73,10 @@ def questions(vq):
         call.sum("costBreakdown.llmPromptTokens").max("costBreakdown.ttsCharacters").during("2026-10"),
         call.sum("cost", alias="a" * 80).count(alias="n").during("2026-10").by("type"),
         *(every.during("2026").step(step).tz("America/Sao_Paulo") for step in STEPS[2:]),
+        *(peaks.step(step).tz("America/New_York") for step in STEPS[2:7]), peaks, peaks.min("minutesUsed"),
+        vq.subscription().history("concurrency").during("2026-10-02"),
+        vq.subscription().history("concurrency").step("hour").tz("Asia/Kathmandu").during("2026-10-02"),
+        vq.subscription().sum("minutesUsed").count("minutesUsed").step("day").during("2026-10"),
         *(call.count(alias=word).named(word).during("2026-10").by("assistantId") for word in LIMITED),
         *(call.count().during("2026-10").by_variable(word) for word in HOSTILE if word),
     ]  # fmt: skip
@@ -214,3 +220,26 @@ def test_the_vendors_typescript_client_sees_the_error(endpoint):
     """Its own exception carries status and body."""
     error = node(endpoint, {"queries": []}, token="another-key")
     assert (error["mine"], error["status"], error["body"]["error"]) == (True, 401, "Unauthorized")
+
+
+def test_the_bytes_of_a_go_client_are_answered(local, endpoint):
+    """A request as Go's standard library sends it, with the bodies that the vendor's Go client makes."""
+    body = (
+        b'{"queries":[{"table":"call","name":"Total Call Duration","operations":[{"operation":"sum","column":"duration"}]},'
+        b'{"table":"call","groupBy":["type"],"groupByVariableValue":[{"key":"plan"}],"name":"spend","timeRange":{"step":"day",'
+        b'"timezone":"Europe/London","start":"2026-10-24T00:00:00+01:00","end":"2026-11-09T00:00:00Z"},"operations":'
+        b'[{"operation":"sum","column":"cost"},{"operation":"count","column":"id"}]}]}'
+    )
+    head = (
+        f"POST /analytics HTTP/1.1\r\nHost: 127.0.0.1:{endpoint.port}\r\nUser-Agent: Go-http-client/1.1\r\n"
+        f"Content-Length: {len(body)}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+        "X-Fern-Language: Go\r\nAccept-Encoding: gzip\r\n\r\n"
+    )
+    reply = endpoint.raw(head.encode() + body).partition(b"\r\n\r\n")[2]
+    total = local.call().sum("duration").named("Total Call Duration")
+    spend = (
+        local.call().sum("cost").count().by("type").by_variable("plan").step("day").tz("Europe/London").named("spend")
+    )
+    spend = spend.between("2026-10-24", "2026-11-09")
+    for query in (total, spend):
+        assert_frame_equal(vf.to_frame(reply, query), query.fetch(), check_exact=True)

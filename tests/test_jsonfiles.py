@@ -17,8 +17,8 @@ import pytest
 
 import vapi_frames as vf
 from tests.test_records import call, october, total, write
-from vapi_frames.errors import RecordsError, RecordsWarning
-from vapi_frames.sources import files, jsonfiles
+from vapi_frames.errors import RecordsError, RecordsWarning, SourceError
+from vapi_frames.sources import Stop, files, jsonfiles
 from vapi_frames.sources.nested import calls_in
 
 CALLS = [call("1"), call("2", cost=0.5, transcript='quotes "\\ and Ünï ☎ \u2028, [{'), call("3", cost=None)]
@@ -236,6 +236,9 @@ def test_files_without_a_call_are_answered_like_an_empty_list(text, tmp_path):
     with pytest.warns(RecordsWarning, match="there are none at all"):
         frame = october(tmp_path).count().sum("cost").by_variable("plan").fetch()
     assert frame.shape == (0, 2)
+    active = vf.local(tmp_path).subscription().max("concurrency").step("day").between("2026-10-01", "2026-10-03")
+    with pytest.warns(RecordsWarning, match="there are none at all"):
+        assert active.fetch()["maxConcurrency"].tolist() == [0, 0]
     write(tmp_path / "e.jsonl", call())
     assert total(tmp_path) == (1, 0.25)
 
@@ -298,6 +301,30 @@ def test_json_is_converted_once_and_again_where_it_changed(tmp_path, monkeypatch
         assert count()[0] == 8
 
 
+def test_a_conversion_can_be_called_off_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    """Nobody waits: reading ends between two records; what was converted by then is not converted again."""
+    monkeypatch.setattr(files, "_ENOUGH", 1)
+    read = converted(monkeypatch)
+    for name in "abc":
+        write(tmp_path / f"{name}.jsonl", call(name))
+    vq = vf.local(tmp_path)
+    stop = Stop()
+    original = jsonfiles.flat
+
+    def last(one):
+        if one["id"] == "b":
+            stop.set()
+        return original(one)
+
+    monkeypatch.setattr(jsonfiles, "flat", last)
+    with stop.reaching(), pytest.raises(SourceError, match="nobody waits"):
+        vq.call().count().during("2026-10").fetch()
+    assert read == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    read.clear()
+    assert vq.call().count().during("2026-10").fetch()["countId"].tolist() == [3]
+    assert read == ["c.jsonl"]
+
+
 def test_nothing_stays_on_disk(tmp_path, monkeypatch):
     """The temporary Parquet goes with the source, with what replaced it, and with a conversion that failed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -319,6 +346,25 @@ def test_nothing_stays_on_disk(tmp_path, monkeypatch):
     del vq, query
     gc.collect()
     assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_takes_nothing_away(tmp_path):
+    """A worker that ends leaves the files of the process it came from."""
+    vq = vf.local(write(tmp_path / "c.jsonl", call()))
+    query = vq.call().count().during("2026-10")
+    query.fetch()
+    child = os.fork()
+    if not child:
+        try:
+            vq.source._files._pieces.clear()
+            vq.source._files = None
+            gc.collect()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert query.fetch()["countId"].tolist() == [1]
 
 
 def test_a_full_disk_is_an_error_of_ours(tmp_path, monkeypatch):

@@ -36,28 +36,31 @@ def whole(calls):
 
 
 def finish(process):
-    """Wait for the end; return exit code, and what was said on stdout and stderr since it began to listen."""
-    out, err = process.communicate(timeout=SAFETY)
-    return process.returncode, out, err
+    """Wait for the end; return exit code, and what was said on stdout since it began to listen."""
+    out, _ = process.communicate(timeout=SAFETY)
+    return process.returncode, out
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("paths", [["*.parquet"], ["1.parquet", "2.parquet"], ["."]])
 def test_it_answers_from_files_until_a_signal_ends_it(calls, paths, number):
     """Files, globs and folders; one line where it listens; a signal ends it with 0, and without a traceback."""
-    with command(*(calls / path for path in paths)) as (endpoint, process):
+    with command(*(calls / path for path in paths)) as (endpoint, process, log):
         assert endpoint.ask(whole(calls))[2][0]["result"] == [{"countId": "200"}]
         assert endpoint.ask(BODY, key="wrong")[0] == 401
         process.send_signal(number)
-        status, out, err = finish(process)
-    assert (status, out) == (0, "")
-    assert [line.split(" INFO ")[1].split(",")[0] for line in err.splitlines()] == ["POST /analytics 201"]
+        assert finish(process) == (0, "")
+        err = log()
+    assert [line.split(" INFO ")[1].split(",")[0] for line in err.splitlines()] == [
+        "POST /analytics 201",
+        "refused with 401",
+    ]
     assert KEY not in err
 
 
 def test_the_demo_is_served_without_a_key(monkeypatch):
     """`serve --demo --no-auth` needs nothing: no files, no key."""
-    with command("--demo", "--no-auth", key=None) as (endpoint, _):
+    with command("--demo", "--no-auth", key=None) as (endpoint, _, _):
         frame = vf.connect("any-key", base_url=endpoint.url).call().count().by("type").during("2026-10").fetch()
     assert frame.equals(vf.demo().call().count().by("type").during("2026-10").fetch())
 
@@ -66,7 +69,7 @@ def test_a_key_file_goes_before_the_environment(calls, tmp_path):
     """The file's key is the one that opens, with or without a line break at its end."""
     file = tmp_path / "key"
     file.write_text("  the-file's-key\n", encoding="utf-8")
-    with command(calls, "--key-file", file) as (endpoint, _):
+    with command(calls, "--key-file", file) as (endpoint, _, _):
         assert endpoint.ask(BODY)[0] == 401
         assert endpoint.ask(BODY, key="the-file's-key")[0] == 201
 
@@ -94,7 +97,7 @@ def rest(connection):
 def test_a_signal_finishes_what_is_in_flight(calls):
     """After SIGTERM nobody new gets in; a request that had begun is answered, and then the process ends with 0."""
     content = json.dumps(whole(calls)).encode()
-    with command(calls) as (endpoint, process):
+    with command(calls) as (endpoint, process, _):
         with begun(endpoint, content) as connection:
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(OSError):  # refused once it has stopped listening
@@ -112,7 +115,7 @@ def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
     pq.write_table(pa.table({"id": np.arange(500_000), "createdAt": np.datetime_as_string(at)}), tmp_path / "1.parquet")
     content = json.dumps(BODY).encode()
     with (
-        command("--timeout", 3, *[tmp_path / "1.parquet"] * 400) as (endpoint, process),
+        command("--timeout", 3, *[tmp_path / "1.parquet"] * 400) as (endpoint, process, log),
         begun(endpoint, content) as connection,
         socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as idle,
     ):
@@ -120,8 +123,7 @@ def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
         connection.sendall(content)
         process.send_signal(signal.SIGTERM)
         assert rest(connection)[0] == 504
-        status, _, err = finish(process)
-    assert status == 0, err
+        assert finish(process)[0] == 0, log()
 
 
 @pytest.mark.parametrize(
@@ -176,3 +178,26 @@ def test_no_auth_and_a_key_file_exclude_each_other(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--demo", "--no-auth", "--key-file", "x"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_calls_that_cannot_be_read_show_before_anyone_asks(tmp_path, capsys):
+    """JSON is converted first: a broken file is one line and 1, not the first client's error."""
+    (tmp_path / "calls.json").write_text('[{"id": "1"}]', encoding="utf-8")
+    assert main(["serve", str(tmp_path), "--no-auth", "--port", "0"]) == 1
+    assert "calls.json', line 1 (call 1): it has no createdAt" in capsys.readouterr().err
+
+
+def test_calls_that_stand_twice_or_cannot_be_read_are_treated_as_asked(tmp_path, capsys):
+    """``--duplicates`` and ``--on-error`` mean what they mean for local."""
+    good = {"id": "1", "createdAt": "2026-10-01T12:00:00Z"}
+    lines = [json.dumps(good), json.dumps({**good, "createdAt": 5}), json.dumps(good)]
+    (tmp_path / "calls.jsonl").write_text("\n".join(lines))
+    for start in ([], ["--on-error", "skip", "--duplicates", "raise"]):
+        assert main(["serve", str(tmp_path / "calls.jsonl"), "--no-auth", "--port", "0", *start]) == 1
+    said = capsys.readouterr().err
+    assert "createdAt" in said
+    assert "duplicates='first'" in said
+    with command(tmp_path / "calls.jsonl", "--on-error", "skip", "--duplicates", "first") as (endpoint, process, _):
+        assert endpoint.ask(whole(tmp_path))[2][0]["result"] == [{"countId": "1"}]
+        process.send_signal(signal.SIGTERM)
+        assert finish(process) == (0, "")

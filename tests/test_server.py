@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -10,6 +11,7 @@ import socket
 import threading
 from datetime import UTC, datetime
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,6 +44,13 @@ SPEND = {"operation": "sum", "column": "cost"}
 def one(**parts):
     """Return a body with one query."""
     return {"queries": [{"table": "call", "name": "q", "operations": [COUNT], **parts}]}
+
+
+def busy(step, start, end, **parts):
+    """Return a body that asks for calls at once."""
+    span = {"start": f"{start}T00:00:00Z", "end": f"{end}T00:00:00Z", **({"step": step} if step else {})}
+    peak = {"operation": "max", "column": "concurrency"}
+    return one(table="subscription", operations=[peak], timeRange=span, **parts)
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +273,9 @@ def refusal(reply, status):
         (one(timeRange={"start": "9999-12-31T23:59:59-14:00"}), "outside the years"),
         (one(timeRange={"step": "day", "filter": 1}), "no filters"),
         (one(where={"type": "webCall"}), "no filters"),
+        (busy("second", "2026-01-01", "2027-01-01"), "about 31,536,000, and a request at most 1,000,000"),
+        ({"queries": busy("minute", "2026-01-01", "2026-06-01")["queries"] * 5}, "about 1,087,200"),
+        (busy(None, "2026-01-01", "2027-01-01", groupBy=["type"]), "cannot split it by type"),
     ],
 )  # fmt: skip
 def test_a_wrong_question_is_a_400_that_says_what_would_be_right(endpoint, body, said):
@@ -570,6 +582,22 @@ def test_what_fails_inside_is_a_500_that_tells_nothing(source, caplog):
     assert all(record.exc_info for record in caplog.records)
     assert "my-own-name" not in caplog.text
     assert KEY not in caplog.text
+
+
+def test_an_app_that_was_ended_says_so_like_any_error(source):
+    """Where not even a worker can be had, the reply is a 500 of the usual form."""
+    app = create_app(source, key=None)
+
+    async def ask():
+        async with app.router.lifespan_context(app):
+            pass
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.post("/analytics", json=one())
+
+    reply = asyncio.run(ask())
+    assert (reply.status_code, reply.json()["statusCode"]) == (500, 500)
+    assert "shutdown" not in reply.text
 
 
 def test_a_warning_of_a_source_goes_to_the_log(endpoint, caplog):

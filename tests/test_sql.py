@@ -1,76 +1,86 @@
-"""The statements: as a person would read them, and in the words of engines that are not here to run them."""
+"""The SELECT of typical questions, as text that a person can read: data/select.sql.
+
+`PYTHONPATH=. python tests/test_sql.py` writes the file anew; read what changed before committing it.
+"""
 
 from __future__ import annotations
 
-import re
+from datetime import UTC, datetime
+from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
-import sqlglot
-from hypothesis import given
-from hypothesis import strategies as st
-from sqlglot import exp
 
-from tests.engines import HOSTILE
-from tests.make_sql import PAGE, page, rendered, tables
-from tests.questions import QUESTIONS
-from vapi_frames.errors import RecordsError
-from vapi_frames.sources.dialects import DIALECTS, WORDS
-from vapi_frames.sources.rendering import render
-from vapi_frames.sources.sql import quote
+import vapi_frames as vf
+from vapi_frames.sources import concurrency
+from vapi_frames.sources.records import columns_for
+from vapi_frames.sources.sql import quote, select
+from vapi_frames.timerange import effective
 
-
-def test_typical_statements_are_as_they_were_read():
-    """A dozen questions as DuckDB runs them, three of them for every other engine; a change is made on purpose."""
-    assert PAGE.read_text(encoding="utf-8") == page(), "if it is meant: python -m tests.make_sql, and read what changed"
-
-
-@pytest.mark.parametrize("form", ["flat", "nested"])
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_fixed_question_can_be_written_for_every_engine(dialect, form):
-    """Nothing is left that the engine has no word for, and what is written is that engine's SQL."""
-    for name, query in QUESTIONS.items():
-        for text in rendered(query, dialect, tables(dialect)[form]):
-            assert not re.search(r"\b\w+_of\(|\b(instant|wall)\(", text), name
-            tree = sqlglot.parse_one(text, dialect=dialect)
-            assert isinstance(tree, exp.Select), name
-            assert not list(tree.find_all(exp.Command, exp.Placeholder, exp.Parameter)), name
-            if dialect == "bigquery":
-                assert "%" not in text, "it has no such operator"
+SNAPSHOTS = Path(__file__).parent / "data" / "select.sql"
+NOW = datetime(2026, 11, 16, tzinfo=UTC)
+call, subscription = vf.vq.call(), vf.vq.subscription()
+NEW_YORK = "America/New_York"
+QUESTIONS = {
+    "what did it cost": call.sum("cost").during("2026-10"),
+    "how many calls a day": call.count().step("day").during("2026-10"),
+    "cost and minutes by assistant": call.sum("cost", "duration").by("assistantId").during("2026-10"),
+    "why did calls end": call.count().by("endedReason").last("7d"),
+    "cost by day in New York, over a change of the clock": call.sum("cost").step("day").tz(NEW_YORK).during("2026-11"),
+    "calls by hour in New York": call.count().step("hour").tz(NEW_YORK).during("2026-11-01"),
+    "weeks in Kathmandu": call.avg("duration").with_counts().step("week").tz("Asia/Kathmandu").during("2026-10"),
+    "months of a year by type": call.sum("cost").count().by("type").step("month").tz(NEW_YORK).during("2026"),
+    "decades": call.count().step("decade").between("2015-01-01", "2026-01-01"),
+    "the transcriber, by a variable": call.sum("costBreakdown.transcriber").by_variable("plan").during("2026-10"),
+    "a variable and a group by minute": call.count().by("type").by_variable("plan").step("minute").last("2h"),
+    "minutes used": subscription.sum("minutesUsed").step("day").during("2026-W44"),
+    "calls at once": subscription.max("concurrency").during("2026-10"),
+    "calls at once by hour in New York": subscription.max("concurrency").step("hour").tz(NEW_YORK).during("2026-11-01"),
+    "the history of calls at once": subscription.history("concurrency").during("2026-11-01"),
+}
 
 
-ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30) | st.sampled_from(HOSTILE)
+def held():
+    """Return how the flat records of the sample are held: column → expression and type."""
+    with duckdb.connect() as connection:
+        connection.register("calls", pa.Table.from_pandas(vf.sample_calls(10), preserve_index=False))
+        described = connection.sql("SELECT * FROM calls LIMIT 0")
+        return {name: (quote(name), type_) for name, type_ in zip(described.columns, described.types, strict=True)}
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-@given(word=ANY)
-def test_no_text_gets_out_of_its_literal(dialect, word):
-    """A key is written in plain characters as it is, and else in hexadecimal digits that are its bytes."""
-    kind = DIALECTS[dialect]
-    shape, said = (render(f"SELECT {WORDS.json('x', 'json', [key])} AS a FROM calls", kind) for key in ("plain", word))
-    before, after = re.split("'/?plain'", shape)
-    assert said.startswith(before)
-    assert said.endswith(after)
-    inside = said[len(before) : len(said) - len(after)]
-    [written] = re.findall("'([^']*)'", inside.replace(", 'UTF8'", "").replace(", 'hex'", ""))
-    if re.fullmatch(r"'[A-Za-z0-9 _.,:/@#+=()~-]*'", inside):
-        assert written == kind.key(word)
-    else:
-        assert re.fullmatch(r"[A-Za-z_0-9( ]+(X?'[0-9a-f]*')[A-Za-z0-9,') ]*", inside)
-        assert bytes.fromhex(written).decode() == kind.key(word)
+def statement(query, columns):
+    """Return the SELECT that answers *query* from the relation ``calls``."""
+    start, end = effective(query.instants(NOW), NOW)
+    if any(one.column == "concurrency" for one in query.measures):
+        return concurrency.changes(query, columns, "calls", concurrency.span_of(start, end, NOW))
+    return select(query, columns, "calls", start, end)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-@given(word=ANY)
-def test_no_name_gets_out_of_its_quotes(dialect, word):
-    """A column's name is read back as one name; what an engine would change in it is refused."""
-    kind = DIALECTS[dialect]
-    try:
-        said = render(f"SELECT calls.{quote(word)} AS a FROM calls", kind)
-    except RecordsError:
-        assert "\0" in word or ("${" in word and dialect in ("spark", "databricks"))
-        return
-    tree = sqlglot.parse_one(said, dialect=dialect)
-    assert len(tree.expressions) == 1
-    if dialect != "bigquery" or "." not in word:  # where dots in quotes part names, and no column has any
-        [column] = tree.find_all(exp.Column)
-        assert column.name == word
+def snapshot():
+    """Return the text of the file."""
+    known = held()
+    parts = [
+        f"-- {title}\n-- {query!r}\n{statement(query, columns_for(query, known))};\n"
+        for title, query in QUESTIONS.items()
+    ]
+    return "\n".join(parts)
+
+
+def test_the_select_of_typical_questions_is_as_it_was_read():
+    """A change of the text is a change that somebody has read."""
+    assert snapshot() == SNAPSHOTS.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("title", QUESTIONS)
+def test_each_of_them_runs(title):
+    """What is kept as text is SQL."""
+    query = QUESTIONS[title]
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'Australia/Lord_Howe'")
+        connection.register("calls", pa.Table.from_pandas(vf.sample_calls(500), preserve_index=False))
+        assert connection.sql(statement(query, columns_for(query, held()))).to_arrow_table().num_columns > 0
+
+
+if __name__ == "__main__":
+    SNAPSHOTS.write_text(snapshot(), encoding="utf-8")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     assert_type(vf.connect("key", base_url="https://example.org", timeout=3), vf.Vq)
     assert_type(vf.local("calls/*.parquet"), vf.Vq)
     assert_type(vf.local([{"id": "1"}], now="2026-10-01T00:00Z"), vf.Vq)
+    assert_type(vf.local("calls", duplicates="first", on_error="skip"), vf.Vq)
     assert_type(vf.demo(), vf.Vq)
     assert_type(vf.warehouse(object(), ("a", "b"), dialect="spark", columns={"cost": ("a", "b"), "id": "c"}), vf.Vq)
     assert_type(vf.sample_calls(10, seed=1), pd.DataFrame)
@@ -55,5 +56,6 @@ if TYPE_CHECKING:
     calls.max("concurrency")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vq.subscription().sum("cost")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.step("daily")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vf.local("calls", duplicates="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.by("assistant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.groupby("type")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

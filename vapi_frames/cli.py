@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vapi_frames.errors import VapiFramesError
+from vapi_frames.errors import HEARER, VapiFramesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve.add_argument("--demo", action="store_true", help="answer from the sample organisation instead")
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     serve.add_argument("--port", default=8484, type=int, help="0 takes a free one (default: %(default)s)")
+    serve.add_argument(
+        "--duplicates", default="keep", choices=("keep", "first", "raise"),
+        help="what becomes of an id that stands twice (default: %(default)s)",
+    )  # fmt: skip
+    serve.add_argument(
+        "--on-error", default="raise", choices=("raise", "skip"),
+        help="what becomes of a record that cannot be read (default: %(default)s)",
+    )  # fmt: skip
     keys = serve.add_mutually_exclusive_group()
     keys.add_argument("--key-file", help="the file with the key that clients send (default: $VAPI_FRAMES_KEY)")
     keys.add_argument("--no-auth", action="store_true", help="ask for no key; on this machine only")
@@ -74,12 +82,22 @@ def _serve(options: argparse.Namespace) -> int:
 
     import vapi_frames as vf
     from vapi_frames.server.listen import read_key, serve
+    from vapi_frames.sources.calls import CallsSource
 
     if options.demo == bool(options.calls):
         raise vf.errors.QueryError("serve answers from call records, serve calls/*.parquet, or from a sample: --demo")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     key = None if options.no_auth else read_key(options.key_file)
-    source = (vf.demo() if options.demo else vf.local(options.calls)).source
+    vq = (
+        vf.demo() if options.demo else vf.local(options.calls, duplicates=options.duplicates, on_error=options.on_error)
+    )
+    source = vq.source
+    if isinstance(source, CallsSource):
+        hearing = HEARER.set(logging.getLogger("vapi_frames.server").warning)
+        try:
+            source.prepare()  # what takes longer than a request may, and what cannot be read, shows before anyone asks
+        finally:
+            HEARER.reset(hearing)
     serve(source, host=options.host, port=options.port, key=key, timeout=options.timeout, workers=options.workers)
     return 0
 

@@ -16,14 +16,17 @@ from urllib.parse import urlsplit
 
 from vapi_frames.contract import parse_request, read_json
 from vapi_frames.errors import HEARER, MissingExtraError, QueryError, RecordsError
+from vapi_frames.lint import count_buckets
 from vapi_frames.query import Query
 from vapi_frames.server.openapi import PHRASES, document
 from vapi_frames.server.replies import write_reply
-from vapi_frames.sources import Stop
+from vapi_frames.sources import Stop, check_wanted
 from vapi_frames.sources.records import record_columns
+from vapi_frames.timerange import effective
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -35,9 +38,11 @@ if TYPE_CHECKING:
 __all__ = ["create_app", "is_loopback"]
 
 PART_LIMIT = 100  # operations of one query, and variables: reading them takes time that grows with the square
+BUCKET_LIMIT = 1_000_000  # rows of a request for calls at once, which are made one by one
 _LONGEST = 86_400.0  # seconds
 _SAID = 1_000  # characters of a sentence of an error's message
 _AGAIN = 0.05  # seconds between two calls to stop
+_MOMENT = 5.0  # seconds
 _LOG = logging.getLogger("vapi_frames.server")
 
 
@@ -93,18 +98,24 @@ def create_app(
 
     async def refuse(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+        _LOG.info("refused with %d", error.status_code)
         said = _ELSEWHERE.get(error.status_code, error.detail)
         return Response(error_body(error.status_code, said), error.status_code, error.headers, "application/json")
+
+    async def fail(_: Request, __: Exception) -> Response:  # the server logs it
+        return Response(error_body(500, _FAILED), 500, media_type="application/json")
 
     routes = [
         Route("/analytics", endpoint.post, methods=["POST"]),
         Route("/openapi.json", describe, methods=["GET"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse}, lifespan=endpoint.lifespan)
+    handlers: Any = {HTTPException: refuse, Exception: fail}
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=endpoint.lifespan)
     app.router.redirect_slashes = False
     return app
 
 
+_FAILED = "the answer could not be computed; the server's log says why"
 _ELSEWHERE = {
     404: "nothing is served at this path; questions are posted to /analytics, which /openapi.json describes",
     405: "this path is not asked that way; questions are posted to /analytics",
@@ -138,9 +149,10 @@ class _Endpoint:
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Do not leave while work that was called off still runs, and let no new one begin."""
+        """Before the end, wait a moment for work that was called off, and let no new one begin."""
         yield
-        await asyncio.gather(*self._ending)
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=_MOMENT)
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def post(self, request: Request) -> Response:
@@ -208,6 +220,7 @@ class _Endpoint:
         finally:
             gone.cancel()
             if not work.done():
+                stop.set()
                 ending = asyncio.ensure_future(_end(work, stop))
                 self._ending.add(ending)
                 ending.add_done_callback(self._ending.discard)
@@ -226,9 +239,10 @@ class _Endpoint:
                 return 400, error_body(400, [str(error)])
             if not stop.is_set:
                 _LOG.error("a request could not be answered", exc_info=error)
-            return 500, error_body(500, "the answer could not be computed; the server's log says why")
+            return 500, error_body(500, _FAILED)
 
     def _answer(self, body: bytes, queries: list[Query[Any]]) -> bytes:
+        check_wanted()  # its turn may have come too late
         try:
             loaded = read_json(body)
         except QueryError as error:
@@ -238,6 +252,7 @@ class _Endpoint:
             asked = parse_request(loaded).queries
             queries += _read_queries(asked)
             now = self._source.now()
+            _check_buckets(queries, now)
             answers = self._source.answer(queries, now)
             pieces = [
                 piece for one in zip(answers, asked, queries, strict=True) for piece in (b",", *write_reply(*one, now))
@@ -277,6 +292,17 @@ def _read_queries(asked: list[AnalyticsQuery]) -> list[Query[Any]]:
     if wrong:
         raise _RefusedError(wrong)
     return queries
+
+
+def _check_buckets(queries: list[Query[Any]], now: datetime) -> None:
+    """Refuse rows without end: where calls at once are asked for, each bucket of the range has one, calls or not."""
+    dense = [q for q in queries if q.time_step and any(one.column == "concurrency" for one in q.measures)]
+    count = sum(count_buckets(query, *effective(query.instants(now), now)) for query in dense)
+    if count > BUCKET_LIMIT:
+        raise QueryError(
+            f"concurrency has a row for each bucket of its range, here about {count:,}, and a request at most "
+            f"{BUCKET_LIMIT:,}; take a longer step or a shorter range"
+        )
 
 
 def _is_about(error: RecordsError, queries: list[Query[Any]]) -> bool:

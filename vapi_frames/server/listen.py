@@ -112,6 +112,8 @@ def _protocol(patience: float) -> type[H11Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            # Head and body are two packets, and the second must not wait until the first is acknowledged.
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._watch()
 
         def data_received(self, data: bytes) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -95,11 +96,10 @@ def _values(column: pa.ChunkedArray, head: str) -> list[str]:
 
 def _instants(column: pa.Array | pa.ChunkedArray) -> list[str]:
     """Return instants as ISO 8601 in UTC: with milliseconds, or where that is not all, with microseconds."""
-    micros = column.cast(pa.int64())
-    whole = not any(value % 1000 for value in micros.to_pylist())
-    naive = micros.cast(pa.timestamp("us")).cast(pa.timestamp("ms" if whole else "us"))
-    texts: list[str] = pc.call_function("strftime", [naive], pc.StrftimeOptions("%Y-%m-%dT%H:%M:%SZ")).to_pylist()
-    return texts
+    micros = column.cast(pa.int64()).to_numpy()
+    unit: Literal["us", "ms"] = "us" if (micros % 1000).any() else "ms"
+    texts = np.datetime_as_string(micros.astype("datetime64[us]"), unit=unit, casting="unsafe")
+    return [f"{text}Z" for text in texts.tolist()]
 
 
 def _json(value: Any) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from vapi_frames.answer import Answer, empty_answer
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, require, warn
+from vapi_frames.query import Query
 from vapi_frames.sources import engine, stopped_by
 from vapi_frames.sources.duplicates import PLACE_IN_FILES, Place, Repeats, check_place, find_repeats, with_rows, without
 from vapi_frames.sources.files import CallFiles, Reading
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from vapi_frames.query import Query
     from vapi_frames.sources.records import Held, SqlType
     from vapi_frames.sources.sql import Columns
 
@@ -113,6 +113,13 @@ class CallsSource:
         """Return its clock."""
         return self._now or datetime.now(UTC)
 
+    def prepare(self) -> None:
+        """Convert JSON files and look for ids that stand twice now, and not only when the first question comes."""
+        reading = self._read()
+        if not reading.is_nothing:
+            with self._relation(Query(table="call").count(), reading):
+                pass  # whatever is wrong with the records has been found
+
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
         """Answer *queries*, in order, as of *now*."""
         for query in queries:
@@ -122,12 +129,9 @@ class CallsSource:
     def _answer(self, query: Query[Any], now: datetime) -> Answer:
         start, end = effective(query.instants(now), now)
         reading = self._read()
-        if reading.is_nothing and query.table == "call":  # which cannot say which columns and variables there are
+        if reading.is_nothing and query.table == "call":  # which cannot say which variables there are
             _warn_empty(query, _Span(0, None, None), start, end)
             return replace(empty_answer(query, start, end), notes=tuple(reading.notes))
-        if reading.is_nothing and self._files is not None:  # of no file nothing can be read
-            [answer] = CallsSource([]).answer([query], now)
-            return replace(answer, notes=tuple(reading.notes))
         with self._relation(query, reading) as (connection, relation, held):
             columns = columns_for(query, held)
             if "duration" in held and "duration" in columns.values:
@@ -170,8 +174,8 @@ class CallsSource:
         with self._lock:
             connection = self._connection.cursor()
         spelled: list[str] = []
-        work = ExitStack()
         held: dict[str, Held]
+        work = ExitStack()
         try:
             work.enter_context(stopped_by(connection.interrupt))
             if self._files is not None:
@@ -205,7 +209,7 @@ class CallsSource:
         self, connection: DuckDBPyConnection, relation: str, held: dict[str, Held], place: Place, reading: Reading
     ) -> str:
         """Return *relation* without the records that are not to be counted; looked for again only after a change."""
-        if not self._is_checked(reading):
+        if reading.is_nothing or not self._is_checked(reading):
             return relation
         try:
             id_, place = id_of(held), check_place(place, held)
@@ -288,18 +292,11 @@ def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:
     return list(zip(relation.columns, relation.types, strict=True))
 
 
-def _warn_empty(query: Query[Any], span: _Span, start: datetime, end: datetime) -> None:
-    held = (
-        f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
-        if span.first and span.last
-        else "there are none at all"
-    )
-    met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
-    warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
-
-
 def _in_files(connection: DuckDBPyConnection, reading: Reading) -> tuple[str, dict[str, Held]]:
     """Return the relation of the files, and how it holds its columns."""
+    if reading.is_nothing:
+        connection.register("calls", flatten([], LeftOut()))
+        return "calls", {name: (quote(name), type_) for name, type_ in _typed_columns(connection.table("calls"))}
     # The engine takes what is in brackets, and stars, for a pattern once more.
     paths = ", ".join(literal(glob.escape(path)) for path in reading.paths)
     relation = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
@@ -340,6 +337,16 @@ def _arrow(frame: Any, used: list[str]) -> pa.Table:
     times = {name: pa.array(read_times(name, frame[name]), pa.timestamp("us", "UTC")) for name in odd}
     rest = _arrow(frame, [name for name in used if name not in odd])
     return pa.table({**dict(zip(rest.column_names, rest.columns, strict=True)), **times})
+
+
+def _warn_empty(query: Query[Any], span: _Span, start: datetime, end: datetime) -> None:
+    held = (
+        f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
+        if span.first and span.last
+        else "there are none at all"
+    )
+    met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
+    warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
 
 
 def _readable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -78,7 +78,7 @@ class _Spark:
     def _stoppable(self) -> Iterator[None]:
         """Tag what is run in the block, so that it and nothing else of the session can be called off."""
         session = self._session
-        context = getattr(session, "sparkContext", None)  # there is none behind Spark Connect
+        context: Any = getattr(session, "sparkContext", None)  # there is none behind Spark Connect
         if hasattr(context, "addJobTag"):
             add, cancel, remove = context.addJobTag, context.cancelJobsWithTag, context.removeJobTag
         elif hasattr(session, "addTag"):

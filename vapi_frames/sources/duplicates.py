@@ -59,12 +59,12 @@ def with_rows(table: pa.Table) -> pa.Table:
 
 
 def find_repeats(connection: Any, relation: str, id_: str, place: Place) -> Repeats:
-    """Return which records of *relation* have an id that stood before; those without one never do.
+    """Return which records of *relation* have an id that stood before; those without one, or an empty one, never do.
 
     Hashes narrow it down, so that not every id of ten million calls has to be held at once.
     """
     # Spelled out twice, because what is named once would be held in memory whole.
-    seen = f"(SELECT {id_} AS id, {place.file} AS file, {place.row} AS row FROM {relation})"
+    seen = f"(SELECT nullif({id_}, '') AS id, {place.file} AS file, {place.row} AS row FROM {relation})"
     found = connection.sql(
         f"WITH twice AS (SELECT hash(id) AS h FROM {seen}\n"
         "  WHERE id IS NOT NULL GROUP BY hash(id) HAVING count(*) > 1),\n"

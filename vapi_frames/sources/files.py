@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import itertools
 import os
@@ -61,7 +62,7 @@ class _Piece:
     ) -> None:
         self.left_out = LeftOut(skips)
         self.kept = Kept(new_path)
-        weakref.finalize(self, _remove, self.kept.paths)
+        weakref.finalize(self, _remove, os.getpid(), self.kept.paths)
         count = 0
         while not count or not self._ends(states, count, others):
             self.kept.read(states[count][0], self.left_out)
@@ -142,6 +143,7 @@ class CallFiles:
             piece = before.get(row[0])
             if piece is None or not piece.fits(row, before):
                 piece = _Piece(row, before, self._new_path, skips=self._skips)
+                self._pieces.append(piece)  # should a later one fail, or be called off, this one is there already
             pieces.append(piece)
             paths += piece.kept.paths
             at += len(piece.states)
@@ -160,7 +162,7 @@ class CallFiles:
     def _new_path(self) -> str:
         if not self._folder:
             self._folder = tempfile.mkdtemp(prefix="vapi-frames-")
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            weakref.finalize(self, _remove_folder, os.getpid(), self._folder)
         return str(Path(self._folder, f"{next(self._numbers)}.parquet"))
 
 
@@ -178,6 +180,13 @@ def _state(path: str) -> FileState:
     return path, seen.st_mtime_ns, seen.st_size
 
 
-def _remove(paths: list[str]) -> None:
-    for path in paths:
-        Path(path).unlink(missing_ok=True)
+def _remove(process: int, paths: list[str]) -> None:
+    if process == os.getpid():  # a forked child ends with a copy of what is still in use here
+        for path in paths:
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
+
+
+def _remove_folder(process: int, folder: str) -> None:
+    if process == os.getpid():
+        shutil.rmtree(folder, ignore_errors=True)

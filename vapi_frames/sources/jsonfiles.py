@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from vapi_frames.errors import RecordsError, shown
+from vapi_frames.sources import check_wanted
 from vapi_frames.sources.nested import WORDS, calls_in, column_type, flat
 from vapi_frames.sources.records import KEPT_VARIABLES, OPTIONAL
 
@@ -71,6 +72,7 @@ class Kept:
         number = 0
         try:
             for line, value in _values(path, decoder):
+                check_wanted()
                 for call in calls_in(value):
                     number += 1
                     try:
