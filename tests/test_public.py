@@ -100,6 +100,7 @@ def test_the_accessor_is_registered_by_the_import_alone():
     [
         ("duckdb", "vf.demo()", "local"),
         ("duckdb", "vf.local([])", "local"),
+        ("sqlglot", "import duckdb; vf.warehouse(duckdb.connect(), 'calls', dialect='duckdb')", "warehouse"),
         ("matplotlib", "vf.demo().call().count().during('2026-10').fetch().vapi.plot()", "plot"),
         ("starlette", "from vapi_frames.server import create_app; create_app(vf.demo().source, key=None)", "server"),
         ("uvicorn", "from vapi_frames.server.listen import make_server; make_server(None, 1)", "server"),

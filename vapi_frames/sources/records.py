@@ -249,20 +249,19 @@ class _Records(NamedTuple):
 
     def _inside(self, expression: str, type_: SqlType | None, parts: Sequence[str]) -> tuple[str, str] | None:
         """Return the expression of what lies at *parts* of a struct or map, and the kind of its type."""
-        if type_ is None:
-            return None
-        if not parts:
-            return expression, type_.id
+        if type_ is None or not parts:
+            return None if type_ is None else (expression, type_.id)
         if type_.id == "map":
             return self.words.element(expression, ".".join(parts)), type_.children[1][1].id
-        if type_.id != "struct":
-            return None
-        children = dict(type_.children)
+        children = dict(type_.children) if type_.id == "struct" else {}
         for cut in range(len(parts), 0, -1):  # a key may hold dots itself
             name = ".".join(parts[:cut])
             check_case(name, children)
             if name in children:
-                return self._inside(self.words.field(expression, name), children[name], parts[cut:])
+                field, rest = self.words.field(expression, name), parts[cut:]
+                if children[name].id == "json" and rest:
+                    return self.words.json(field, "json", [".".join(rest)]), "json"
+                return self._inside(field, children[name], rest)
         return None
 
     def minutes(self) -> str:

@@ -1,0 +1,422 @@
+-- spark: calls a day in New York
+-- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+WITH in_range AS (
+  SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, CAST(`calls`.`id` AS STRING) AS v0
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= timestamp_micros(1793160000000000) AND `calls`.`createdAt` < timestamp_micros(1793854800000000)
+), on_clock AS (
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  FROM in_range
+), in_buckets AS (
+  SELECT l - l % 86400 AS g0, v0
+  FROM on_clock
+)
+SELECT g0, COUNT(v0) AS m0
+FROM in_buckets
+GROUP BY g0;
+
+-- spark: what parts cost, by plan
+-- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, nullif(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
+)
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
+-- spark: the history of calls at once
+-- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
+WITH intervals AS (
+  SELECT CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS s, CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST(`calls`.`endedReason` AS STRING) IS NULL THEN 1 ELSE 0 END AS is_over
+  FROM `calls` AS `calls`
+), active AS (
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  FROM intervals
+  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+), changed AS (
+  SELECT b AS t, 1 AS d
+  FROM active
+  UNION ALL
+  SELECT f AS t, -1 AS d
+  FROM active
+  WHERE f < 1793577600000000
+), leveled AS (
+  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
+  FROM changed
+)
+SELECT t, MAX(n) AS level
+FROM leveled
+GROUP BY t;
+
+-- databricks: calls a day in New York
+-- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+WITH in_range AS (
+  SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, CAST(`calls`.`id` AS STRING) AS v0
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= timestamp_micros(1793160000000000) AND `calls`.`createdAt` < timestamp_micros(1793854800000000)
+), on_clock AS (
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  FROM in_range
+), in_buckets AS (
+  SELECT l - l % 86400 AS g0, v0
+  FROM on_clock
+)
+SELECT g0, COUNT(v0) AS m0
+FROM in_buckets
+GROUP BY g0;
+
+-- databricks: what parts cost, by plan
+-- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, nullif(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
+)
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
+-- databricks: the history of calls at once
+-- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
+WITH intervals AS (
+  SELECT CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS s, CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST(`calls`.`endedReason` AS STRING) IS NULL THEN 1 ELSE 0 END AS is_over
+  FROM `calls` AS `calls`
+), active AS (
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  FROM intervals
+  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+), changed AS (
+  SELECT b AS t, 1 AS d
+  FROM active
+  UNION ALL
+  SELECT f AS t, -1 AS d
+  FROM active
+  WHERE f < 1793577600000000
+), leveled AS (
+  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
+  FROM changed
+)
+SELECT t, MAX(n) AS level
+FROM leveled
+GROUP BY t;
+
+-- postgres: calls a day in New York
+-- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+WITH in_range AS (
+  SELECT CAST(extract(epoch FROM "calls"."createdAt") * 1000000 AS BIGINT) / 1000000 AS e, CAST("calls"."id" AS TEXT) COLLATE "C" AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-28 04:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-05 05:00:00+00' AS TIMESTAMPTZ)
+  OFFSET 0
+), on_clock AS (
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  FROM in_range
+  OFFSET 0
+), in_buckets AS (
+  SELECT l - l % 86400 AS g0, v0
+  FROM on_clock
+  OFFSET 0
+)
+SELECT g0, COUNT(v0) AS m0
+FROM in_buckets
+GROUP BY g0;
+
+-- postgres: what parts cost, by plan
+-- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" AS g0, nullif(CAST(jsonb_extract_path_text(CAST("calls"."costBreakdown" AS JSONB), 'llm') AS DOUBLE PRECISION), 'NaN') AS v0, (CAST(extract(epoch FROM "calls"."endedAt") * 1000000 AS BIGINT) - CAST(extract(epoch FROM "calls"."startedAt") * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE PRECISION) AS v1
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
+  OFFSET 0
+)
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
+-- postgres: the history of calls at once
+-- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
+WITH intervals AS (
+  SELECT CAST(extract(epoch FROM "calls"."startedAt") * 1000000 AS BIGINT) AS s, CAST(extract(epoch FROM "calls"."endedAt") * 1000000 AS BIGINT) AS f, CASE WHEN CAST("calls"."status" AS TEXT) COLLATE "C" IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST("calls"."endedReason" AS TEXT) COLLATE "C" IS NULL THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+  OFFSET 0
+), active AS (
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  FROM intervals
+  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  OFFSET 0
+), changed AS (
+  SELECT b AS t, 1 AS d
+  FROM active
+  UNION ALL
+  SELECT f AS t, -1 AS d
+  FROM active
+  WHERE f < 1793577600000000
+), leveled AS (
+  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
+  FROM changed
+  OFFSET 0
+)
+SELECT t, MAX(n) AS level
+FROM leveled
+GROUP BY t;
+
+-- clickhouse: calls a day in New York
+-- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+WITH in_range AS (
+  SELECT intDiv(toUnixTimestamp64Micro(toDateTime64("calls"."createdAt", 6)), 1000000) AS e, CAST("calls"."id" AS Nullable(String)) AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1793160000000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793854800000000, 'UTC')
+), on_clock AS (
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  FROM in_range
+), in_buckets AS (
+  SELECT l - l % 86400 AS g0, v0
+  FROM on_clock
+)
+SELECT g0, COUNT(v0) AS m0
+FROM in_buckets
+GROUP BY g0;
+
+-- clickhouse: what parts cost, by plan
+-- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) AS g0, if(isNaN(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))), NULL, CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))) AS v0, (toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) - toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6))) / CAST(60000000.0 AS Nullable(Float64)) AS v1
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC')
+)
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
+-- clickhouse: the history of calls at once
+-- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
+WITH intervals AS (
+  SELECT toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6)) AS s, toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) AS f, CASE WHEN CAST("calls"."status" AS Nullable(String)) IN ('ended', 'not-found', 'deletion-failed') OR NOT (CAST("calls"."endedReason" AS Nullable(String)) IS NULL) THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), active AS (
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  FROM intervals
+  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+), changed AS (
+  SELECT b AS t, 1 AS d
+  FROM active
+  UNION ALL
+  SELECT f AS t, -1 AS d
+  FROM active
+  WHERE f < 1793577600000000
+), leveled AS (
+  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
+  FROM changed
+)
+SELECT t, MAX(n) AS level
+FROM leveled
+GROUP BY t;
+
+-- duckdb: calls a day in New York
+-- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+WITH in_range AS (
+  SELECT epoch_us("calls"."createdAt") // 1000000 AS e, CAST("calls"."id" AS VARCHAR) COLLATE C AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-28 04:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-05 05:00:00+00' AS TIMESTAMPTZ)
+), on_clock AS (
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  FROM in_range
+), in_buckets AS (
+  SELECT l - l % 86400 AS g0, v0
+  FROM on_clock
+)
+SELECT g0, COUNT(v0) AS m0
+FROM in_buckets
+GROUP BY g0;
+
+-- duckdb: what parts cost, by plan
+-- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C AS g0, nullif(CAST(struct_extract("calls"."costBreakdown", 'llm') AS DOUBLE), 'nan') AS v0, (epoch_us("calls"."endedAt") - epoch_us("calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
+)
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
+-- duckdb: the history of calls at once
+-- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
+WITH intervals AS (
+  SELECT epoch_us("calls"."startedAt") AS s, epoch_us("calls"."endedAt") AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) COLLATE C IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST("calls"."endedReason" AS VARCHAR) COLLATE C IS NULL THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), active AS (
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  FROM intervals
+  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+), changed AS (
+  SELECT b AS t, 1 AS d
+  FROM active
+  UNION ALL
+  SELECT f AS t, -1 AS d
+  FROM active
+  WHERE f < 1793577600000000
+), leveled AS (
+  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
+  FROM changed
+)
+SELECT t, MAX(n) AS level
+FROM leveled
+GROUP BY t;
+
+-- bigquery: calls a day in New York
+-- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+WITH in_range AS (
+  SELECT DIV(UNIX_MICROS(`calls`.`createdAt`), 1000000) AS e, CAST(`calls`.`id` AS STRING) AS v0
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1793160000000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793854800000000)
+), on_clock AS (
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  FROM in_range
+), in_buckets AS (
+  SELECT l - MOD(l, 86400) AS g0, v0
+  FROM on_clock
+)
+SELECT g0, COUNT(v0) AS m0
+FROM in_buckets
+GROUP BY g0;
+
+-- bigquery: what parts cost, by plan
+-- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) AS g0, IF(IS_NAN(CAST(`calls`.`costBreakdown`.`llm` AS FLOAT64)), NULL, CAST(`calls`.`costBreakdown`.`llm` AS FLOAT64)) AS v0, (UNIX_MICROS(TIMESTAMP(`calls`.`endedAt`, 'UTC')) - UNIX_MICROS(TIMESTAMP(`calls`.`startedAt`, 'UTC'))) / CAST(60000000.0 AS FLOAT64) AS v1
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1790812800000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793491200000000)
+)
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
+-- bigquery: the history of calls at once
+-- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
+WITH intervals AS (
+  SELECT UNIX_MICROS(TIMESTAMP(`calls`.`startedAt`, 'UTC')) AS s, UNIX_MICROS(TIMESTAMP(`calls`.`endedAt`, 'UTC')) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST(`calls`.`endedReason` AS STRING) IS NULL THEN 1 ELSE 0 END AS is_over
+  FROM `calls` AS `calls`
+), active AS (
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  FROM intervals
+  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+), changed AS (
+  SELECT b AS t, 1 AS d
+  FROM active
+  UNION ALL
+  SELECT f AS t, -1 AS d
+  FROM active
+  WHERE f < 1793577600000000
+), leveled AS (
+  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
+  FROM changed
+)
+SELECT t, MAX(n) AS level
+FROM leveled
+GROUP BY t;
+
+-- snowflake: calls a day in New York
+-- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+WITH in_range AS (
+  SELECT FLOOR(DATE_PART(epoch_microsecond, "calls"."createdAt") / 1000000) AS e, CAST("calls"."id" AS VARCHAR) AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1793160000000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793854800000000, 6)
+), on_clock AS (
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  FROM in_range
+), in_buckets AS (
+  SELECT l - l % 86400 AS g0, v0
+  FROM on_clock
+)
+SELECT g0, COUNT(v0) AS m0
+FROM in_buckets
+GROUP BY g0;
+
+-- snowflake: what parts cost, by plan
+-- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) AS g0, NULLIF(CAST("calls"."costBreakdown"['llm'] AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (DATE_PART(epoch_microsecond, "calls"."endedAt") - DATE_PART(epoch_microsecond, "calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1790812800000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793491200000000, 6)
+)
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
+-- snowflake: the history of calls at once
+-- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
+WITH intervals AS (
+  SELECT DATE_PART(epoch_microsecond, "calls"."startedAt") AS s, DATE_PART(epoch_microsecond, "calls"."endedAt") AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST("calls"."endedReason" AS VARCHAR) IS NULL THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), active AS (
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  FROM intervals
+  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+), changed AS (
+  SELECT b AS t, 1 AS d
+  FROM active
+  UNION ALL
+  SELECT f AS t, -1 AS d
+  FROM active
+  WHERE f < 1793577600000000
+), leveled AS (
+  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
+  FROM changed
+)
+SELECT t, MAX(n) AS level
+FROM leveled
+GROUP BY t;
+
+-- trino: calls a day in New York
+-- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+WITH in_range AS (
+  SELECT CAST(round(to_unixtime("calls"."createdAt") * 1000000) AS BIGINT) / 1000000 AS e, CAST("calls"."id" AS VARCHAR) AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-28 04:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-05 05:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE)
+), on_clock AS (
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  FROM in_range
+), in_buckets AS (
+  SELECT l - l % 86400 AS g0, v0
+  FROM on_clock
+)
+SELECT g0, COUNT(v0) AS m0
+FROM in_buckets
+GROUP BY g0;
+
+-- trino: what parts cost, by plan
+-- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) AS g0, if(is_nan(CAST("calls"."costBreakdown"."llm" AS DOUBLE)), NULL, CAST("calls"."costBreakdown"."llm" AS DOUBLE)) AS v0, (CAST(round(to_unixtime(with_timezone("calls"."endedAt", 'UTC')) * 1000000) AS BIGINT) - CAST(round(to_unixtime(with_timezone("calls"."startedAt", 'UTC')) * 1000000) AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE)
+)
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
+-- trino: the history of calls at once
+-- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
+WITH intervals AS (
+  SELECT CAST(round(to_unixtime(with_timezone("calls"."startedAt", 'UTC')) * 1000000) AS BIGINT) AS s, CAST(round(to_unixtime(with_timezone("calls"."endedAt", 'UTC')) * 1000000) AS BIGINT) AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST("calls"."endedReason" AS VARCHAR) IS NULL THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), active AS (
+  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  FROM intervals
+  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+), changed AS (
+  SELECT b AS t, 1 AS d
+  FROM active
+  UNION ALL
+  SELECT f AS t, -1 AS d
+  FROM active
+  WHERE f < 1793577600000000
+), leveled AS (
+  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
+  FROM changed
+)
+SELECT t, MAX(n) AS level
+FROM leveled
+GROUP BY t;
