@@ -29,7 +29,7 @@ GROUP BY g0;
 -- spark: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS s, CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST(`calls`.`endedReason` AS STRING) IS NULL THEN 1 ELSE 0 END AS is_over
+  SELECT CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS s, CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
   FROM `calls` AS `calls`
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
@@ -81,7 +81,7 @@ GROUP BY g0;
 -- databricks: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS s, CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST(`calls`.`endedReason` AS STRING) IS NULL THEN 1 ELSE 0 END AS is_over
+  SELECT CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS s, CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
   FROM `calls` AS `calls`
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
@@ -137,7 +137,7 @@ GROUP BY g0;
 -- postgres: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CAST(extract(epoch FROM "calls"."startedAt") * 1000000 AS BIGINT) AS s, CAST(extract(epoch FROM "calls"."endedAt") * 1000000 AS BIGINT) AS f, CASE WHEN CAST("calls"."status" AS TEXT) COLLATE "C" IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST("calls"."endedReason" AS TEXT) COLLATE "C" IS NULL THEN 1 ELSE 0 END AS is_over
+  SELECT CAST(extract(epoch FROM "calls"."startedAt") * 1000000 AS BIGINT) AS s, CAST(extract(epoch FROM "calls"."endedAt") * 1000000 AS BIGINT) AS f, CASE WHEN CAST("calls"."status" AS TEXT) COLLATE "C" IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS TEXT) COLLATE "C" <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
   OFFSET 0
 ), active AS (
@@ -192,7 +192,7 @@ GROUP BY g0;
 -- clickhouse: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6)) AS s, toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) AS f, CASE WHEN CAST("calls"."status" AS Nullable(String)) IN ('ended', 'not-found', 'deletion-failed') OR NOT (CAST("calls"."endedReason" AS Nullable(String)) IS NULL) THEN 1 ELSE 0 END AS is_over
+  SELECT toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6)) AS s, toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) AS f, CASE WHEN CAST("calls"."status" AS Nullable(String)) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS Nullable(String)) <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
@@ -233,7 +233,7 @@ GROUP BY g0;
 -- duckdb: what parts cost, by plan
 -- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
 WITH in_range AS (
-  SELECT CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C AS g0, nullif(CAST(struct_extract("calls"."costBreakdown", 'llm') AS DOUBLE), 'nan') AS v0, (epoch_us("calls"."endedAt") - epoch_us("calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
+  SELECT CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C AS g0, CASE WHEN isfinite(CAST(struct_extract("calls"."costBreakdown", 'llm') AS DOUBLE)) OR isinf(CAST(struct_extract("calls"."costBreakdown", 'llm') AS DOUBLE)) THEN CAST(struct_extract("calls"."costBreakdown", 'llm') AS DOUBLE) END AS v0, (epoch_us("calls"."endedAt") - epoch_us("calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
 )
@@ -244,7 +244,7 @@ GROUP BY g0;
 -- duckdb: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT epoch_us("calls"."startedAt") AS s, epoch_us("calls"."endedAt") AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) COLLATE C IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST("calls"."endedReason" AS VARCHAR) COLLATE C IS NULL THEN 1 ELSE 0 END AS is_over
+  SELECT epoch_us("calls"."startedAt") AS s, epoch_us("calls"."endedAt") AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) COLLATE C IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) COLLATE C <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
@@ -296,7 +296,7 @@ GROUP BY g0;
 -- bigquery: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT UNIX_MICROS(TIMESTAMP(`calls`.`startedAt`, 'UTC')) AS s, UNIX_MICROS(TIMESTAMP(`calls`.`endedAt`, 'UTC')) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST(`calls`.`endedReason` AS STRING) IS NULL THEN 1 ELSE 0 END AS is_over
+  SELECT UNIX_MICROS(TIMESTAMP(`calls`.`startedAt`, 'UTC')) AS s, UNIX_MICROS(TIMESTAMP(`calls`.`endedAt`, 'UTC')) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
   FROM `calls` AS `calls`
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
@@ -348,7 +348,7 @@ GROUP BY g0;
 -- snowflake: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT DATE_PART(epoch_microsecond, "calls"."startedAt") AS s, DATE_PART(epoch_microsecond, "calls"."endedAt") AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST("calls"."endedReason" AS VARCHAR) IS NULL THEN 1 ELSE 0 END AS is_over
+  SELECT DATE_PART(epoch_microsecond, "calls"."startedAt") AS s, DATE_PART(epoch_microsecond, "calls"."endedAt") AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
@@ -400,7 +400,7 @@ GROUP BY g0;
 -- trino: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CAST(round(to_unixtime(with_timezone("calls"."startedAt", 'UTC')) * 1000000) AS BIGINT) AS s, CAST(round(to_unixtime(with_timezone("calls"."endedAt", 'UTC')) * 1000000) AS BIGINT) AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR NOT CAST("calls"."endedReason" AS VARCHAR) IS NULL THEN 1 ELSE 0 END AS is_over
+  SELECT CAST(round(to_unixtime(with_timezone("calls"."startedAt", 'UTC')) * 1000000) AS BIGINT) AS s, CAST(round(to_unixtime(with_timezone("calls"."endedAt", 'UTC')) * 1000000) AS BIGINT) AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f

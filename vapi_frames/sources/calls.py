@@ -114,9 +114,9 @@ class CallsSource:
         return self._now or datetime.now(UTC)
 
     def prepare(self) -> None:
-        """Convert JSON files and look for ids that stand twice now, and not only when the first question comes."""
+        """Convert JSON files, and look for ids that must not stand twice, now and not when the first question comes."""
         reading = self._read()
-        if not reading.is_nothing:
+        if self._duplicates != "keep" and not reading.is_nothing:
             with self._relation(Query(table="call").count(), reading):
                 pass  # whatever is wrong with the records has been found
 
