@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 import vapi_frames as vf
+from tests.conftest import need
 from tests.engines import CALLS, NOW, called_off, load_postgres, postgres_server
 from tests.questions import ALL, CALL, QUESTIONS
 from tests.reference import answer
@@ -35,6 +38,12 @@ def connection(address):
     with psycopg.connect(address) as connection:
         yield connection
         connection.rollback()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def client():
+    """Skip what needs psycopg where there is none."""
+    need(find_spec("psycopg"), "psycopg is not installed")
 
 
 def state(connection):
