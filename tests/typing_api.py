@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import vapi_frames as vf
     from vapi_frames import vq
     from vapi_frames.contract import AnalyticsQueryDTO
-    from vapi_frames.frames import Meta
     from vapi_frames.lint import Finding, Plan
+    from vapi_frames.meta import Meta
     from vapi_frames.vocabulary import CallColumn, SubscriptionColumn
 
     calls = vq.call()

@@ -10,7 +10,7 @@ from vapi_frames.errors import ProvenanceError, QueryError
 
 if TYPE_CHECKING:
     from vapi_frames.entry import Vq
-    from vapi_frames.frames import Meta
+    from vapi_frames.meta import Meta
     from vapi_frames.query import Query
     from vapi_frames.vocabulary import CallColumn, SubscriptionColumn
 
@@ -51,7 +51,7 @@ class VapiAccessor:
     @property
     def meta(self) -> Meta:
         """What the frame knows of itself: source, body, range, zone, units, when it was asked."""
-        from vapi_frames.frames import read_meta
+        from vapi_frames.meta import read_meta
 
         return read_meta(self._frame)
 

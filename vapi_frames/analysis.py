@@ -10,7 +10,7 @@ import pandas as pd
 
 from vapi_frames import timegrid
 from vapi_frames.errors import ProvenanceError, UnknownWordError, suggest
-from vapi_frames.frames import ATTRIBUTE, Meta, read_meta, sums
+from vapi_frames.meta import ATTRIBUTE, Meta, read_meta, sums
 
 if TYPE_CHECKING:
     from vapi_frames.query import Query

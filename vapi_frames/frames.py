@@ -1,28 +1,25 @@
-"""From an answer to a typed DataFrame, and what the frame knows of itself.
-
-What a frame knows travels in ``df.attrs["vapi"]`` as one JSON string, because pandas copies attrs deeply at every
-step: its size depends on the query, never on the data, and a key or a raw reply never goes there.
-"""
+"""From an answer to a typed DataFrame."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from vapi_frames import timegrid
-from vapi_frames.errors import ProvenanceError, QueryError, ResponseError
+from vapi_frames.errors import QueryError, ResponseError
+from vapi_frames.keys import Level, combine, index_of
+from vapi_frames.meta import ATTRIBUTE, Meta, sums
 from vapi_frames.query import Query
-from vapi_frames.timerange import Relative, iso
-from vapi_frames.timerange import last as _last
+from vapi_frames.timerange import Relative
 from vapi_frames.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.wire import Aggregation
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pyarrow as pa
 
     from vapi_frames.answer import Answer
@@ -30,127 +27,10 @@ if TYPE_CHECKING:
     from vapi_frames.query import DtypeBackend
     from vapi_frames.vocabulary import Step, Table
 
-__all__ = ["ATTRIBUTE", "Meta", "build", "read_meta", "sorted_table", "to_frame"]
+__all__ = ["build", "check_options", "sorted_table", "to_frame"]
 
-ATTRIBUTE = "vapi"
-_VERSION = 1
 _PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
 _IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """What a result frame knows of itself.
-
-    Attributes:
-        source: Who answered: ``api``, ``calls``, ``warehouse``, ``reply``.
-        body: The question as it went on the wire, one element of ``queries``.
-        start: Begin of the answered range, in UTC; ``None`` where unknown.
-        end: Its end, exclusive.
-        now: When it was asked.
-        units: Column → unit, for every measure; ``""`` where it has none.
-        levels: The names of the index levels.
-        rows: How many rows the frame was made with.
-        sums: The sum of each measure then, in the order of *units*.
-        title: The name that the question was given, ``None`` for an automatic one.
-        last: The relative range as asked, e.g. ``("30d", False)``.
-        notes: What a reader should know, e.g. how dates were read.
-    """
-
-    source: str
-    body: dict[str, Any]
-    start: datetime | None
-    end: datetime | None
-    now: datetime | None
-    units: dict[str, str]
-    levels: tuple[str, ...]
-    rows: int
-    sums: tuple[float, ...]
-    title: str | None = None
-    last: tuple[str, bool] | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def step(self) -> str | None:
-        """The step of the buckets."""
-        step: str | None = self.body.get("timeRange", {}).get("step")
-        return step
-
-    @property
-    def zone(self) -> str:
-        """The zone of the calendar."""
-        zone: str = self.body.get("timeRange", {}).get("timezone", "UTC")
-        return zone
-
-    @property
-    def query(self) -> Query[Any]:
-        """The question, ready to be asked again; a relative range is relative again."""
-        query = Query.from_body({"queries": [self.body]})
-        asked = tuple(
-            # An alias longer than the contract allows was shortened on the wire only.
-            one if one.name == name else Aggregation(one.operation, one.column, name)
-            for one, name in zip(query.asked, self.units, strict=True)
-        )
-        span = query.time_range if self.last is None else _last(*self.last)
-        return replace(query, asked=asked, time_range=span, title=self.title)
-
-    def to_json(self) -> str:
-        """Return it as the text that travels in ``attrs``."""
-        parts = {
-            "v": _VERSION,
-            "source": self.source,
-            "body": self.body,
-            "range": [side and iso(side) for side in (self.start, self.end)],
-            "now": self.now and iso(self.now),
-            "units": self.units,
-            "levels": self.levels,
-            "rows": self.rows,
-            "sums": self.sums,
-            "title": self.title,
-            "last": self.last,
-            "notes": self.notes,
-        }
-        kept = {name: value for name, value in parts.items() if value not in (None, (), [None, None])}
-        return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Meta:
-        """Read it back."""
-        parts = json.loads(text)
-        start, end = (side and datetime.fromisoformat(side) for side in parts.get("range", (None, None)))
-        now = parts.get("now")
-        return cls(
-            source=parts["source"],
-            body=parts["body"],
-            start=start,
-            end=end,
-            now=now and datetime.fromisoformat(now),
-            units=parts["units"],
-            levels=tuple(parts.get("levels", ())),
-            rows=parts["rows"],
-            sums=tuple(parts["sums"]),
-            title=parts.get("title"),
-            last=tuple(parts["last"]) if "last" in parts else None,
-            notes=tuple(parts.get("notes", ())),
-        )
-
-
-def read_meta(frame: pd.DataFrame) -> Meta:
-    """Return what *frame* knows of itself.
-
-    Raises:
-        ProvenanceError: It knows nothing.
-    """
-    text = frame.attrs.get(ATTRIBUTE)
-    if not isinstance(text, str):
-        raise ProvenanceError(
-            "the frame does not know which question it answers: it was not fetched with this package, or "
-            "a step such as concat, merge or pivot dropped df.attrs"
-        )
-    try:
-        return Meta.from_json(text)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise ProvenanceError(f"df.attrs[{ATTRIBUTE!r}] is damaged: {error!r}") from error
 
 
 def check_options(dtype_backend: object, categorical: object) -> None:
@@ -223,24 +103,12 @@ def _nullable_types() -> None:
 _nullable_types()
 
 
-def sums(frame: pd.DataFrame, names: list[str]) -> tuple[float, ...]:
-    """Return the sum of each of the columns *names*: the fingerprint of their values."""
-    return tuple(float(frame[name].sum()) for name in names)
-
-
 def _ordered(table: pa.Table, levels: list[str]) -> tuple[list[tuple[Any, np.ndarray]], np.ndarray | None]:
     """Return per level its sorted values and codes (-1 is missing), in row order, and that order if it is another."""
     if not levels:
         return [], None
     keys = [_factorise(table.column(name)) for name in levels]
-    ranks = [np.where(codes < 0, len(values), codes) for values, codes in keys]  # missing sorts last
-    combined, size = ranks[0], len(keys[0][0]) + 1
-    for rank, (values, _) in zip(ranks[1:], keys[1:], strict=True):
-        if size * (len(values) + 1) >= 2**62:  # re-rank what has been combined so far, before it overflows
-            uniques, combined = np.unique(combined, return_inverse=True)
-            size = len(uniques)
-        combined = combined * (len(values) + 1) + rank
-        size *= len(values) + 1
+    combined = combine([codes for _, codes in keys], [len(values) for values, _ in keys])
     order = None
     if (combined[1:] <= combined[:-1]).any():
         order = np.argsort(combined, kind="stable")
@@ -277,13 +145,7 @@ def _index(
     values: list[Any] = [_level(name, key[0], zone, dtype_backend) for name, key in zip(levels, keys, strict=True)]
     if categorical:
         values = [v if isinstance(v, pd.DatetimeIndex) else pd.CategoricalIndex(v, name=v.name) for v in values]
-    if len(levels) == 1:
-        level, codes = values[0], keys[0][1]
-        missing = np.nan if level.dtype == object else pd.NA  # None would mean: do not fill
-        index: pd.Index = level.take(codes, fill_value=missing) if (codes < 0).any() else level.take(codes)
-        return index
-    positions: Any = [codes for _, codes in keys]
-    return pd.MultiIndex(levels=values, codes=positions, names=levels, verify_integrity=False)
+    return index_of([Level(name, value, key[1]) for name, value, key in zip(levels, values, keys, strict=True)])
 
 
 def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 from vapi_frames import timegrid
 from vapi_frames.analysis import check_levels, column_of, partial, units, wide
 from vapi_frames.errors import MissingExtraError, QueryError
-from vapi_frames.frames import Meta, read_meta
+from vapi_frames.meta import Meta, read_meta
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

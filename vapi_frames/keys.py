@@ -1,0 +1,88 @@
+"""An index as sorted values and whole numbers, on which verbs count, compare and put together quickly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Codes = npt.NDArray[np.int64]
+
+__all__ = ["Level", "combine", "index_of", "levels_of"]
+
+
+class Level(NamedTuple):
+    """One level of an index.
+
+    Attributes:
+        name: Its name.
+        uniques: Its distinct values, ascending, without the missing one; more than the rows have, perhaps.
+        codes: For each row the place of its value, -1 for missing.
+    """
+
+    name: str
+    uniques: pd.Index
+    codes: Codes
+
+
+def levels_of(index: pd.Index) -> list[Level]:
+    """Return the named levels of *index*."""
+    if isinstance(index, pd.MultiIndex):
+        places = [i for i, name in enumerate(index.names) if name is not None]
+        pairs = [(index.names[i], index.levels[i], np.asarray(index.codes[i], dtype=np.int64)) for i in places]
+    elif index.name is not None:
+        codes, values = index.factorize()
+        pairs = [(index.name, values, codes.astype(np.int64))]
+    else:
+        return []
+    return [_sorted(str(name), values, codes) for name, values, codes in pairs]
+
+
+def _sorted(name: str, values: pd.Index, codes: Codes) -> Level:
+    is_missing = np.asarray(values.isna())
+    if values.is_monotonic_increasing and not is_missing.any():
+        return Level(name, values, codes)
+    order = np.asarray(values.argsort())
+    order = order[~is_missing[order]]
+    position = np.full(len(values) + 1, -1, np.int64)
+    position[order] = np.arange(len(order))
+    return Level(name, values.take(order), position[codes])
+
+
+def combine(codes: Sequence[Codes], sizes: Sequence[int]) -> Codes:
+    """Return one number a row, in the order of all *codes* together; missing sorts last.
+
+    Args:
+        codes: Per level, for each row its place, -1 for missing.
+        sizes: Per level, how many places there are.
+    """
+    combined, size = np.where(codes[0] < 0, sizes[0], codes[0]), sizes[0] + 1
+    for more, many in zip(codes[1:], sizes[1:], strict=True):
+        if size * (many + 1) >= 2**62:  # re-rank what has been combined so far, before it overflows
+            uniques, combined = np.unique(combined, return_inverse=True)
+            size = len(uniques)
+        combined = combined * (many + 1) + np.where(more < 0, many, more)
+        size *= many + 1
+    return combined
+
+
+def index_of(levels: Sequence[Level]) -> pd.Index:
+    """Return the index that *levels* make: a plain one of one level, a MultiIndex of several."""
+    if len(levels) == 1:
+        name, values, codes = levels[0]
+        if (codes < 0).any():
+            missing: Any = np.nan if values.dtype == object else pd.NA  # None would mean: do not fill
+            return values.take(codes, fill_value=missing).rename(name)
+        return values.take(codes).rename(name)
+    return pd.MultiIndex(
+        levels=[level.uniques.rename(level.name) for level in levels],
+        codes=[level.codes for level in levels],
+        names=[level.name for level in levels],
+        verify_integrity=False,
+    )

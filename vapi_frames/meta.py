@@ -1,0 +1,256 @@
+"""What a result frame knows of itself.
+
+It travels in ``df.attrs["vapi"]`` as one JSON string, because pandas copies attrs deeply at every step: its size
+depends on the question, never on the data, and a key or a raw reply never goes there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from vapi_frames.errors import ProvenanceError
+from vapi_frames.query import Query
+from vapi_frames.timerange import iso
+from vapi_frames.timerange import last as _last
+from vapi_frames.vocabulary import COLUMNS, GROUP_COLUMNS
+from vapi_frames.wire import Aggregation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pandas as pd
+
+__all__ = ["ATTRIBUTE", "Derived", "Meta", "read_meta", "restamp", "sums"]
+
+ATTRIBUTE = "vapi"
+_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What is known of a column that a verb added.
+
+    Attributes:
+        unit: Its unit, ``""`` where it has none.
+        rule: How it re-aggregates: ``sum``; ``ratio``, from its parts again; ``none``; ``mark`` says something of the
+            row, and is no measure.
+        parts: For a ratio, the columns above and below the line.
+        scale: For a ratio, what it is multiplied by.
+        sum: The sum of its values when it was made.
+    """
+
+    unit: str
+    rule: Literal["sum", "ratio", "none", "mark"]
+    parts: tuple[str, ...] = ()
+    scale: float = 1.0
+    sum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a result frame knows of itself.
+
+    Attributes:
+        source: Who answered: ``api``, ``calls``, ``warehouse``, ``reply``.
+        body: The question as it went on the wire, one element of ``queries``, without its filters.
+        start: Begin of the answered range, in UTC; ``None`` where unknown.
+        end: Its end, exclusive.
+        now: When it was asked.
+        units: Column → unit, for every measure that was asked for; ``""`` where it has none.
+        levels: The names of the index levels.
+        rows: How many rows the frame was made with.
+        sums: The sum of each measure then, in the order of *units*.
+        derived: Column → what is known of it, for those that verbs added.
+        made: Level that a verb made → the group that it was made from, e.g. ``outcome`` → ``endedReason``.
+        filters: What the calls were chosen by: group column or ``variable.<key>``, and its values.
+        before: In a comparison, the range of the other period.
+        chosen: Whether rows had been chosen when a verb made the frame, so that a row that is absent says nothing.
+        title: The name that the question was given, ``None`` for an automatic one.
+        last: The relative range as asked, e.g. ``("30d", False)``.
+        notes: What a reader should know, e.g. how dates were read.
+    """
+
+    source: str
+    body: dict[str, Any]
+    start: datetime | None
+    end: datetime | None
+    now: datetime | None
+    units: dict[str, str]
+    levels: tuple[str, ...]
+    rows: int
+    sums: tuple[float, ...]
+    derived: dict[str, Derived] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
+    filters: tuple[tuple[str, tuple[str | None, ...]], ...] = ()
+    before: tuple[datetime, datetime] | None = None
+    chosen: bool = False
+    title: str | None = None
+    last: tuple[str, bool] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> str | None:
+        """The step of the buckets."""
+        step: str | None = self.body.get("timeRange", {}).get("step")
+        return step
+
+    @property
+    def zone(self) -> str:
+        """The zone of the calendar."""
+        zone: str = self.body.get("timeRange", {}).get("timezone", "UTC")
+        return zone
+
+    @property
+    def asked(self) -> tuple[Aggregation, ...]:
+        """The measures, under the names that they have on the frame."""
+        operations: list[dict[str, Any]] = self.body["operations"]
+        return tuple(
+            # An alias longer than the contract allows was shortened on the wire only; a default name is none.
+            one if (one := Aggregation(each["operation"], each["column"])).name == name else replace(one, alias=name)
+            for each, name in zip(operations, self.units, strict=True)
+        )
+
+    @property
+    def query(self) -> Query[Any]:
+        """The question, ready to be asked again; a relative range is relative again."""
+        query = Query.from_body({"queries": [self.body]})
+        span = query.time_range if self.last is None else _last(*self.last)
+        return replace(query, asked=self.asked, time_range=span, title=self.title)
+
+    def roots(self) -> dict[str, tuple[str, str]]:
+        """Return level → the ``group`` column or ``variable`` key that the question has for it."""
+        groups: list[str] = self.body.get("groupBy", [])
+        found = {name: ("group", name) for name in groups}
+        taken = {"date", *GROUP_COLUMNS, *COLUMNS, *self.units}
+        for each in self.body.get("groupByVariableValue", []):
+            key = each["key"]
+            found[f"variable.{key}" if key in taken else key] = ("variable", key)
+        return {**found, **{level: found[origin] for level, origin in self.made.items() if origin in found}}
+
+    def narrowed(self, columns: Iterable[str], levels: Iterable[str], *, step: str | None) -> Meta:
+        """Return it for a frame with fewer measures or groups, or another step; ``None`` has none."""
+        columns, levels = set(columns), tuple(levels)
+        kept = {root for level, root in self.roots().items() if level in levels}
+        body = dict(self.body)
+        for word, kind, text in (("groupBy", "group", str), ("groupByVariableValue", "variable", _key)):
+            if body.pop(word, None):
+                values = [one for one in self.body[word] if (kind, text(one)) in kept]
+                body |= {word: values} if values else {}
+        span = {word: value for word, value in self.body.get("timeRange", {}).items() if word != "step"}
+        if step is not None:
+            span = {"step": step, **span}
+        body.pop("timeRange", None)
+        pairs = [
+            (operation, name, unit, total)
+            for operation, (name, unit), total in zip(
+                self.body["operations"], self.units.items(), self.sums, strict=True
+            )
+            if name in columns
+        ]
+        body |= {"timeRange": span} if span else {}
+        body["operations"] = [operation for operation, *_ in pairs]
+        return replace(
+            self,
+            body=body,
+            units={name: unit for _, name, unit, _ in pairs},
+            sums=tuple(total for *_, total in pairs),
+            levels=levels,
+            made={level: origin for level, origin in self.made.items() if level in levels},
+            derived={name: one for name, one in self.derived.items() if name in columns},
+        )
+
+    def to_json(self) -> str:
+        """Return it as the text that travels in ``attrs``."""
+        parts = {
+            "v": _VERSION,
+            "source": self.source,
+            "body": self.body,
+            "range": [side and iso(side) for side in (self.start, self.end)],
+            "now": self.now and iso(self.now),
+            "units": self.units,
+            "levels": self.levels,
+            "rows": self.rows,
+            "sums": self.sums,
+            "derived": {
+                name: [one.unit, one.rule, one.parts, one.scale, one.sum] for name, one in self.derived.items()
+            },
+            "made": self.made,
+            "filters": self.filters,
+            "before": self.before and [iso(side) for side in self.before],
+            "chosen": self.chosen or None,
+            "title": self.title,
+            "last": self.last,
+            "notes": self.notes,
+        }
+        kept = {name: value for name, value in parts.items() if value not in (None, (), {}, [None, None])}
+        return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Meta:
+        """Read it back."""
+        parts = json.loads(text)
+        start, end = (side and datetime.fromisoformat(side) for side in parts.get("range", (None, None)))
+        now, before = parts.get("now"), parts.get("before")
+        return cls(
+            source=parts["source"],
+            body=parts["body"],
+            start=start,
+            end=end,
+            now=now and datetime.fromisoformat(now),
+            units=parts.get("units", {}),
+            levels=tuple(parts.get("levels", ())),
+            rows=parts["rows"],
+            sums=tuple(parts.get("sums", ())),
+            derived={
+                name: Derived(unit, rule, tuple(of), scale, total)
+                for name, (unit, rule, of, scale, total) in parts.get("derived", {}).items()
+            },
+            made=parts.get("made", {}),
+            filters=tuple((word, tuple(values)) for word, values in parts.get("filters", ())),
+            before=before and (datetime.fromisoformat(before[0]), datetime.fromisoformat(before[1])),
+            chosen=parts.get("chosen", False),
+            title=parts.get("title"),
+            last=tuple(parts["last"]) if "last" in parts else None,
+            notes=tuple(parts.get("notes", ())),
+        )
+
+
+def _key(variable: Mapping[str, str]) -> str:
+    return variable["key"]
+
+
+def read_meta(frame: pd.DataFrame) -> Meta:
+    """Return what *frame* knows of itself.
+
+    Raises:
+        ProvenanceError: It knows nothing.
+    """
+    text = frame.attrs.get(ATTRIBUTE)
+    if not isinstance(text, str):
+        raise ProvenanceError(
+            "the frame does not know which question it answers: it was not fetched with this package, or "
+            "a step such as concat, merge or pivot dropped df.attrs"
+        )
+    try:
+        return Meta.from_json(text)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ProvenanceError(f"df.attrs[{ATTRIBUTE!r}] is damaged: {error!r}") from error
+
+
+def sums(frame: pd.DataFrame, names: Iterable[str]) -> tuple[float, ...]:
+    """Return the sum of each of the columns *names*: the fingerprint of their values."""
+    return tuple(float(frame[name].sum()) for name in names)
+
+
+def restamp(frame: pd.DataFrame, meta: Meta) -> pd.DataFrame:
+    """Give *frame*, which a verb has just made, its knowledge: *meta* with the rows and sums that it has now."""
+    measured = [name for name, one in meta.derived.items() if one.rule != "mark"]
+    derived = dict(meta.derived)
+    for name, total in zip(measured, sums(frame, measured), strict=True):
+        derived[name] = replace(derived[name], sum=total)
+    meta = replace(meta, rows=len(frame), sums=sums(frame, meta.units), derived=derived)
+    frame.attrs = {**frame.attrs, ATTRIBUTE: meta.to_json()}
+    return frame
