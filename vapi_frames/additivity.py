@@ -31,13 +31,13 @@ class Recipe(NamedTuple):
         name: The column.
         rule: ``weighted`` is an average, from its sum or its values, and the count.
         total: For an average, the column of its sum, where there is one.
-        count: For an average, the column of its count.
+        counts: For an average, the column of its count.
     """
 
     name: str
     rule: Literal["sum", "min", "max", "weighted"]
     total: str | None = None
-    count: str | None = None
+    counts: str | None = None
 
 
 def recipe(one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, over_groups: bool) -> Recipe:
@@ -50,7 +50,7 @@ def recipe(one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, 
         >>> from vapi_frames.wire import Aggregation
         >>> avg, count = Aggregation("avg", "duration"), Aggregation("count", "duration")
         >>> recipe(avg, [avg, count], over_time=True, over_groups=False)
-        Recipe(name='avgDuration', rule='weighted', total=None, count='countDuration')
+        Recipe(name='avgDuration', rule='weighted', total=None, counts='countDuration')
     """
     rules = {one.measure.over_time} if over_time else set()
     rules |= {one.measure.over_groups} if over_groups else set()
@@ -87,9 +87,9 @@ def aggregate(
         Name → *size* values: int64 where the finer ones were. A value is missing where all its parts are.
     """
     made: dict[str, Numbers] = {}
-    for name, rule, total, count in recipes:
+    for name, rule, total, counts in recipes:
         if rule == "weighted":
-            weights = columns[count or ""].astype(np.float64)
+            weights = columns[counts or ""].astype(np.float64)
             parts = columns[total].astype(np.float64) if total is not None else columns[name] * weights
             made[name] = _average(parts, weights, codes, size)
         elif rule == "sum":

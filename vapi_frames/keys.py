@@ -34,14 +34,15 @@ class Level(NamedTuple):
 def levels_of(index: pd.Index) -> list[Level]:
     """Return the named levels of *index*."""
     if isinstance(index, pd.MultiIndex):
-        places = [i for i, name in enumerate(index.names) if name is not None]
-        pairs = [(index.names[i], index.levels[i], np.asarray(index.codes[i], dtype=np.int64)) for i in places]
-    elif index.name is not None:
-        codes, values = index.factorize()
-        pairs = [(index.name, values, codes.astype(np.int64))]
-    else:
+        return [
+            _sorted(str(name), index.levels[i], np.asarray(index.codes[i], dtype=np.int64))
+            for i, name in enumerate(index.names)
+            if name is not None
+        ]
+    if index.name is None:
         return []
-    return [_sorted(str(name), values, codes) for name, values, codes in pairs]
+    codes, values = index.factorize()
+    return [_sorted(str(index.name), pd.Index(values), codes.astype(np.int64))]
 
 
 def _sorted(name: str, values: pd.Index, codes: Codes) -> Level:
@@ -80,9 +81,11 @@ def index_of(levels: Sequence[Level]) -> pd.Index:
             missing: Any = np.nan if values.dtype == object else pd.NA  # None would mean: do not fill
             return values.take(codes, fill_value=missing).rename(name)
         return values.take(codes).rename(name)
+    uniques: Any = [level.uniques.rename(level.name) for level in levels]
+    codes: Any = [level.codes for level in levels]
     return pd.MultiIndex(
-        levels=[level.uniques.rename(level.name) for level in levels],
-        codes=[level.codes for level in levels],
+        levels=uniques,
+        codes=codes,
         names=[level.name for level in levels],
         verify_integrity=False,
     )
