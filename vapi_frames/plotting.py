@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames import timegrid
-from vapi_frames.analysis import check_levels, column_of, partial, units, wide
+from vapi_frames.analysis import partial, units, wide
+from vapi_frames.analysis.trust import check_levels, column_of
 from vapi_frames.errors import MissingExtraError, QueryError
 from vapi_frames.meta import Meta, read_meta
 
