@@ -13,6 +13,7 @@ FLOORS = {
     "vocabulary": 0,
     "contract": 1,
     "timegrid": 1,
+    "outcomes": 1,
     "dates": 1.5,  # the mezzanine: what the rooms of floor 2 share, and stands on the calendar
     "timerange": 1.5,
     "wire": 1.8,
