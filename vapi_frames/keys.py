@@ -81,14 +81,10 @@ def index_of(levels: Sequence[Level]) -> pd.Index:
             missing: Any = np.nan if values.dtype == object else pd.NA  # None would mean: do not fill
             return values.take(codes, fill_value=missing).rename(name)
         return values.take(codes).rename(name)
-    values: Any = [level.uniques.rename(level.name) for level in levels]
+    parts: Any = [level.uniques.rename(level.name) for level in levels]
     places: Any = [level.codes for level in levels]
-    return pd.MultiIndex(
-        levels=values,
-        codes=places,
-        names=[level.name for level in levels],
-        verify_integrity=False,
-    )
+    names = [level.name for level in levels]
+    return pd.MultiIndex(levels=parts, codes=places, names=names, verify_integrity=False)
 
 
 def distinct(levels: Sequence[Level]) -> tuple[list[Level], Codes]:

@@ -53,7 +53,9 @@ def seconds_of(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
     found = micros // 1_000_000
     odd = np.flatnonzero((micros % 1_000_000 != 0) | (floors(found, step, tz) != found))
     # A bucket may bear a name that lies outside of it, where the clock was turned.
-    bad = next((i for i in odd if micros[i] % 1_000_000 or not timegrid.is_bucket(int(found[i]), step, tz)), None)
+    bad = next(
+        (i for i in odd.tolist() if micros[i] % 1_000_000 or not timegrid.is_bucket(int(found[i]), step, tz)), None
+    )
     if bad is not None:
         article = "an" if step == "hour" else "a"
         raise ProvenanceError(
@@ -68,7 +70,8 @@ def _dates(frame: pd.DataFrame) -> pd.Index:
     if "date" in frame.index.names:
         return frame.index.get_level_values("date")
     if "date" in frame.columns:
-        return pd.Index(frame["date"])
+        dates: pd.Index = pd.Index(frame["date"])
+        return dates
     raise ProvenanceError("the frame has no level or column 'date', so no row belongs to a bucket")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vapi_frames.analysis.buckets import partial, seconds_of, shares
 from vapi_frames.analysis.gaps import asked_buckets, fill_rules
-from vapi_frames.analysis.ratios import added, unit_of
+from vapi_frames.analysis.ratios import added
 from vapi_frames.analysis.trust import Opened, column_of, opened
 from vapi_frames.errors import FrameWarning, QueryError, warn
 from vapi_frames.keys import distinct
@@ -68,7 +68,7 @@ def change(
         before[out] = np.nan
         delta = now - before
         new |= {f"{name}Delta": delta, f"{name}Percent": percent(delta, before)}
-        known |= {f"{name}Delta": Derived(unit_of(held.meta, name), "none"), f"{name}Percent": Derived("%", "none")}
+        known |= {f"{name}Delta": Derived(held.meta.all_units()[name], "none"), f"{name}Percent": Derived("%", "none")}
     if out.any():
         warn(f"{int(out.sum())} rows of or after a partial bucket have no change", FrameWarning)
     return added(held, new, known)

@@ -14,7 +14,7 @@ from vapi_frames import outcomes
 from vapi_frames.additivity import aggregate
 from vapi_frames.analysis.rollup import instead, plan, regroup
 from vapi_frames.analysis.trust import Opened, check_levels, column_of, opened
-from vapi_frames.errors import FrameWarning, ProvenanceError, QueryError, UnknownWordError, require, warn
+from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
 from vapi_frames.keys import Level, distinct, index_of
 from vapi_frames.meta import ATTRIBUTE, read_meta, restamp
 from vapi_frames.vocabulary import SPOKEN_GROUPS
@@ -138,7 +138,7 @@ def outcome(frame: pd.DataFrame, level: str = "outcome") -> pd.DataFrame:
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
         >>> df.vapi.outcome("fault")["countId"].to_dict()["none"]
-        13155
+        12641
     """
     require(level, outcomes.LEVELS, "level", also=outcomes.SPOKEN_LEVELS)
     held = opened(frame)
@@ -216,7 +216,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     result = frame.iloc[np.argsort(places)]
     result.index = index_of(levels)
     meta = replace(held.meta, made={**held.meta.made, name: of}, chosen=not held.is_whole)
-    return restamp(result, meta.narrowed(frame.columns, [one.name for one in levels], step=meta.step))
+    return restamp(result, meta)
 
 
 def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
@@ -235,7 +235,8 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     check_levels(frame, meta)
     values = frame[name]
     named = [origin for level, origin in meta.made.items() if level in frame.index.names and level != origin]
-    if spare := [level for level in named if level in frame.index.names]:
+    spare: list[Any] = [level for level in named if level in frame.index.names]
+    if spare:
         values = values.droplevel(spare)  # an id beside its name
     groups = [level for level in values.index.names if level not in (None, "date")]
     if "date" not in values.index.names:

@@ -13,7 +13,7 @@ from vapi_frames.analysis.rollup import divided, instead, plan, regroup
 from vapi_frames.analysis.trust import Opened, column_of, number_array, numbers, opened
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.keys import combine
-from vapi_frames.meta import Derived, Meta, restamp
+from vapi_frames.meta import Derived, restamp
 from vapi_frames.vocabulary import SPOKEN_GROUPS
 
 if TYPE_CHECKING:
@@ -40,16 +40,7 @@ def added(held: Opened, columns: dict[str, npt.NDArray[Any]], known: dict[str, D
     new = {name: number_array(values, held.backend) for name, values in columns.items()}
     result = result.assign(**new)
     result.attrs = dict(held.frame.attrs)
-    meta = held.meta
-    kept = {name: one for name, one in meta.derived.items() if name in result.columns}
-    # Columns that are gone keep no place in what the frame knows.
-    meta = replace(meta, derived=kept | known, chosen=not held.is_whole)
-    return restamp(result, meta.narrowed(result.columns, meta.levels, step=meta.step))
-
-
-def unit_of(meta: Meta, name: str) -> str:
-    """Return the unit of a column."""
-    return meta.units[name] if name in meta.units else meta.derived[name].unit
+    return restamp(result, replace(held.meta, derived=held.meta.derived | known, chosen=not held.is_whole))
 
 
 def check_additive(held: Opened, name: str, what: str) -> None:
@@ -101,8 +92,8 @@ def _ratio(
 ) -> pd.DataFrame:
     for part in (above, below):
         check_additive(held, part, "a ratio")
-    over = unit_of(held.meta, below)
-    under = unit_of(held.meta, above)
+    over = held.meta.all_units()[below]
+    under = held.meta.all_units()[above]
     if unit is None:
         unit = "" if over == under else f"{under}/{_ONE.get(over, over)}"
     columns = held.numbers([above, below])
@@ -128,8 +119,8 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
     is_used = any(one.column == "minutesUsed" for one in held.meta.asked)
     below = column_of(frame, "minutesUsed" if is_used else "duration", operation="sum")
-    unit = unit_of(held.meta, below)
-    under = unit_of(held.meta, above)
+    unit = held.meta.all_units()[below]
+    under = held.meta.all_units()[above]
     return _ratio(held, above, below, f"{above}PerMinute", unit=f"{under}/min", scale=_MINUTE.get(unit, 1.0))
 
 
@@ -264,7 +255,9 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     """
     held = opened(frame)
     cost = column_of(frame, "cost", operation="sum")
-    there = {one.column: one.name for one in held.meta.asked if one.operation == "sum" and one.name in frame.columns}
+    there: dict[str, str] = {
+        one.column: one.name for one in held.meta.asked if one.operation == "sum" and one.name in frame.columns
+    }
     wanted = [f"costBreakdown.{part}" for part in PARTS]
     speech = next((one for one in ("costBreakdown.stt", "costBreakdown.transcriber") if one in there), None)
     missing = [one for one in (*wanted, speech or "costBreakdown.stt") if one not in there]
@@ -279,4 +272,4 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     # What is left of adding four decimals in binary is not a residual.
     values[np.abs(values) < 5e-9 * np.maximum(1.0, np.abs(explained))] = 0.0
     name = f"{cost}Residual"
-    return added(held, {name: values}, {name: Derived(unit_of(held.meta, cost), "sum")})
+    return added(held, {name: values}, {name: Derived(held.meta.all_units()[cost], "sum")})

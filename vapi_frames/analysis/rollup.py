@@ -239,7 +239,7 @@ def regroup(
     result = pd.DataFrame(arrays, index=index)
     result.attrs = dict(held.frame.attrs)
     meta = replace(held.meta, made={**held.meta.made, **(made or {})}, chosen=not held.is_whole)
-    return restamp(result, meta.narrowed(arrays, [level.name for level in levels], step=step))
+    return restamp(result, meta.stepped(step))
 
 
 def divided(above: npt.NDArray[Any], below: npt.NDArray[Any], scale: float = 1.0) -> npt.NDArray[np.float64]:

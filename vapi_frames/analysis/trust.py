@@ -33,11 +33,7 @@ def units(frame: pd.DataFrame) -> dict[str, str]:
     """
     meta = read_meta(frame)
     check_values(frame, meta)
-    return {name: unit for name, unit in _units(meta).items() if name in frame.columns}
-
-
-def _units(meta: Meta) -> dict[str, str]:
-    return meta.units | {name: one.unit for name, one in meta.derived.items() if one.rule != "mark"}
+    return {name: unit for name, unit in meta.all_units().items() if name in frame.columns}
 
 
 def query(frame: pd.DataFrame) -> Query[Any]:
@@ -67,7 +63,7 @@ class Opened:
     @property
     def measures(self) -> list[str]:
         """The columns that are measures, or were made of them."""
-        known = _units(self.meta)
+        known = self.meta.all_units()
         return [name for name in self.frame.columns if name in known]
 
     @property
@@ -203,7 +199,7 @@ def column_of(frame: pd.DataFrame, column: str | None, *, operation: str | None 
     """
     meta = read_meta(frame)
     names = [name for name in frame.columns if isinstance(name, str)]
-    measures = [name for name in _units(meta) if name in names]
+    measures = [name for name in meta.all_units() if name in names]
     if not measures:
         raise ProvenanceError(
             f"none of the measures ({', '.join(meta.units)}) is a column any more: they were renamed, or spread by "
