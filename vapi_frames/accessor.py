@@ -283,6 +283,22 @@ class VapiAccessor:
             raise QueryError(f"refresh takes whom to ask, e.g. vf.local(calls), not {type(vq).__name__}")
         return next(iter(vq.fetch(meta.query).values()))
 
+    def check_units(self, calls: pd.DataFrame | Vq) -> float:
+        """Return how many times the durations of the frame are those of call records; far from 1, warn.
+
+        Args:
+            calls: The call records of the range, as a frame, or whom to ask for them, e.g. ``vf.local("calls/")``.
+
+        Returns:
+            About 1 where both are minutes, about 60 where the frame has seconds; NaN where there is nothing to compare.
+        """
+        from vapi_frames.analysis.unitcheck import factor
+
+        meta = self.meta
+        asked = meta.query.between(meta.start, meta.end)
+        vq = calls if hasattr(calls, "fetch") else frame(calls)._local()  # noqa: SLF001 - its own kind
+        return factor(self._frame, next(iter(vq.fetch(asked).values())))
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the frame as Parquet with all that it knows; `vapi_frames.load` reads it back."""
         from vapi_frames import analysis

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
-from vapi_frames import lint, timegrid, timerange, wire
+from vapi_frames import comparison, lint, timegrid, timerange, wire
 from vapi_frames.errors import MissingExtraError, QueryError, require
 from vapi_frames.vocabulary import (
     COLUMNS,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from vapi_frames.comparison import Align, Comparison
     from vapi_frames.contract import AnalyticsQueryDTO
     from vapi_frames.lint import Finding, Plan
     from vapi_frames.timerange import Instants, TimeRange
@@ -56,6 +57,12 @@ class Asker(Protocol):
         self, *queries: Query[Any], dtype_backend: DtypeBackend | None = None, categorical: bool = False
     ) -> dict[str, pd.DataFrame]:
         """Answer the queries as frames, by name."""
+        ...
+
+    def compare(
+        self, comparison: Comparison, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False
+    ) -> pd.DataFrame:
+        """Answer both periods of a comparison as one frame."""
         ...
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
@@ -227,6 +234,17 @@ class Query(Generic[C]):
         """Name the query: the key of its frame where several are fetched; at most 40 characters."""
         wire.check_text(name, "name", NAME_LIMIT)
         return replace(self, title=name)
+
+    def compare(self, to: str = "previous", *, align: Align = "ordinal") -> Comparison:
+        """Set the answer against that of another period, which is asked in the same request; ``.fetch()`` it.
+
+        Args:
+            to: ``"previous"``, the period before of the same length (months where the range is whole months, days where
+                it is days), or how much earlier, as in `last`: ``"7d"``, ``"52w"``, ``"1y"``.
+            align: Which buckets face each other: the first, the second, ... of both (``"ordinal"``), the same days of
+                the week (``"weekday"``), or the same dates (``"calendar"``).
+        """
+        return comparison.compare(self, to, align)
 
     # --- what it asks for ---------------------------------------------------------------------------------------
 
