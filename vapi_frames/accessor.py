@@ -247,13 +247,15 @@ class VapiAccessor:
 
         return analysis.wide(self._frame, column)
 
-    def plot(self, column: str | None = None, **options: Any) -> Any:
+    def plot(self, column: str | Sequence[str] | None = None, **options: Any) -> Any:
         """Draw the chart that fits the frame's shape, through pandas' plotting backend.
 
-        With a step: a line per group, a partial bucket dashed. Without: a bar per group. The axes say unit and zone.
+        With a step: a line per group, a partial bucket dashed. Without: a bar per group. One row: its figures. The axes
+        say unit and zone. Of many groups the largest are drawn, and the rest as one where it adds up.
 
         Args:
-            column: The measure, by its own name or the API's column; the first one by default.
+            column: The measure, by its own name or the API's column, or several of one unit; by default the first, and
+                without groups all of its unit.
             options: Passed on to ``DataFrame.plot``, e.g. ``figsize``, ``ax``, ``title``, ``color``.
 
         Returns:
@@ -283,7 +285,7 @@ class VapiAccessor:
             raise QueryError(f"refresh takes whom to ask, e.g. vf.local(calls), not {type(vq).__name__}")
         return next(iter(vq.fetch(meta.query).values()))
 
-    def check_units(self, calls: pd.DataFrame | Vq) -> float:
+    def check_units(self, calls: Any) -> float:
         """Return how many times the durations of the frame are those of call records; far from 1, warn.
 
         Args:
@@ -296,7 +298,7 @@ class VapiAccessor:
 
         meta = self.meta
         asked = meta.query.between(meta.start, meta.end)
-        vq = calls if hasattr(calls, "fetch") else frame(calls)._local()  # noqa: SLF001 - its own kind
+        vq: Any = calls if hasattr(calls, "fetch") else frame(calls)._local()  # noqa: SLF001 - its own kind
         return factor(self._frame, next(iter(vq.fetch(asked).values())))
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -49,14 +49,10 @@ class Comparison:
 
     Examples:
         >>> import vapi_frames as vf
-        >>> question = vf.demo().call().sum("cost").step("month").during("2026-10")
-        >>> question.compare("previous").fetch().round(2).T
-        date                    2026-10-01 00:00:00+00:00
-        sumCost                                   2142.22
-        sumCostBefore                             1945.38
-        sumCostDelta                               196.84
-        sumCostPercent                              10.12
-        dateBefore              2026-09-01 00:00:00+00:00
+        >>> question = vf.demo().call().sum("cost").step("week").between("2026-10-12", "2026-10-19")
+        >>> df = question.compare("previous").fetch()
+        >>> df["sumCostPercent"].round(2).tolist()
+        [-0.55]
     """
 
     query: Query[Any]
