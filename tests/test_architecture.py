@@ -18,6 +18,7 @@ FLOORS = {
     "timerange": 1.5,
     "wire": 1.8,
     "lint": 1.8,
+    "asker": 1.8,
     "comparison": 1.9,
     "query": 2,
     "additivity": 2.2,

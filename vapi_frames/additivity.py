@@ -63,8 +63,8 @@ def recipe(one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, 
         there = {other.operation: other.name for other in beside if other.column == one.column}
         if "count" not in there:
             raise NonAdditiveError(
-                f"{what} is made again only from the counts of the same column, which are not here: a mean of means "
-                "is another number"
+                f"{what} is made again only from the counts of the same column, which are not here (.with_counts() "
+                "adds them): a mean of means is another number"
             )
         return Recipe(one.name, "weighted", there.get("sum"), there["count"])
     (rule,) = rules
