@@ -145,11 +145,13 @@ class Meta:
     def narrowed(self, columns: Iterable[str], levels: Iterable[str]) -> Meta:
         """Return it for a frame that has only these *columns* and *levels* of those it had."""
         columns, levels = set(columns), tuple(levels)
-        kept = {root for level, root in self.roots().items() if level in levels}
-        body = dict(self.body)
-        for word, kind in (("groupBy", "group"), ("groupByVariableValue", "variable")):
-            values = [one for one in body.pop(word, ()) if (kind, one["key"] if kind == "variable" else one) in kept]
-            body |= {word: values} if values else {}
+        roots = self.roots()
+        kept = dict.fromkeys(roots[level] for level in levels if level in roots)
+        body = {word: value for word, value in self.body.items() if word not in ("groupBy", "groupByVariableValue")}
+        if groups := [name for kind, name in kept if kind == "group"]:
+            body["groupBy"] = groups
+        if variables := [{"key": name} for kind, name in kept if kind == "variable"]:
+            body["groupByVariableValue"] = variables
         asked = [name for name in self.units if name in columns] or list(self.units)  # a question asks for something
         operations = dict(zip(self.units, self.body["operations"], strict=True))
         return replace(
