@@ -216,7 +216,7 @@ def success_rate(frame: pd.DataFrame, *, of: str = "evaluated", success: Iterabl
     split = opened(added(opened(only), {name: parts[name] for name in names[1:]}, known))
     kept = [one for one in split.levels if one.name != SUCCESS]
     better = instead(split, kept, split.meta.step)
-    recipes = plan(split, over_time=False, over_groups=True, better=better)
+    recipes = plan(split, split.measures, over_time=False, over_groups=True, better=better)
     rolled = opened(regroup(split, kept, recipes, step=split.meta.step))
     below, name = (names[2], "successPerEvaluated") if of == "evaluated" else (counted, "successPerCall")
     return _ratio(rolled, names[1], below, name, unit="")

@@ -81,7 +81,7 @@ def rollup(frame: pd.DataFrame, step: str | None = None, by: str | Sequence[str]
     over_groups = len(groups) < len(held.levels) - len(dates)
     wanted = step if dates else held.meta.step
     better = instead(held, groups, wanted)
-    recipes = plan(held, over_time=over_time, over_groups=over_groups, better=better)
+    recipes = plan(held, held.measures, over_time=over_time, over_groups=over_groups, better=better)
     if over_time and step is not None:
         try:
             dates = [_coarser(dates[0], held, step)]
@@ -182,21 +182,16 @@ def instead(held: Opened, levels: Iterable[Level], step: str | None) -> Query[An
     return meta.query
 
 
-def plan(held: Opened, *, over_time: bool, over_groups: bool, better: Query[Any]) -> list[Recipe]:
-    """Return how the columns of *held* are made again; what has no recipe is a ratio, which comes from its parts.
+def plan(held: Opened, names: Iterable[str], *, over_time: bool, over_groups: bool, better: Query[Any]) -> list[Recipe]:
+    """Return how the measures *names* are made again; what has no recipe is a ratio, which comes from its parts.
 
     Raises:
         NonAdditiveError: One cannot be made exactly; *better* is the question to ask instead.
     """
-    if held.others:
-        raise NonAdditiveError(
-            f"nothing says how {held.others[0]!r} adds up: leave it out, df.drop(columns={held.others!r}), and compute "
-            "it after"
-        )
     beside = [one for one in held.meta.asked if one.name in held.measures]
     asked = {one.name: one for one in beside}
     found = []
-    for name in held.measures:
+    for name in names:
         if not (over_time or over_groups):
             found.append(Recipe(name, "sum"))  # of one row each
         elif name in asked:
@@ -234,6 +229,11 @@ def regroup(
         size, index = len(levels[0].codes), index_of(levels)
     else:
         codes, size, index = np.zeros(len(held.frame), np.int64), 1, pd.RangeIndex(1)
+    if held.others:
+        raise NonAdditiveError(
+            f"nothing says how {held.others[0]!r} adds up: leave it out, df.drop(columns={held.others!r}), and compute "
+            "it after"
+        )
     columns = aggregate(recipes, held.numbers(held.measures), codes, size)
     arrays: dict[str, Any] = {}
     for name in held.measures:
