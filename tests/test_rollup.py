@@ -38,7 +38,7 @@ def is_of_the_clock(error, query):
 def coarse_query(query, step, by):
     """Return the question for the coarser rows."""
     groups = tuple(name for name in query.groups if name in by)
-    variables = tuple(name for name in query.variables if name in by or f"variable.{name}" in by)
+    variables = tuple(name for name in query.variables if (f"variable.{name}" if name == "type" else name) in by)
     return replace(query, time_step=None if step == "all" else step, groups=groups, variables=variables)
 
 

@@ -68,7 +68,12 @@ def change(
         new |= {f"{name}Delta": delta, f"{name}Percent": percent(delta, before)}
         known |= {f"{name}Delta": Derived(held.meta.all_units()[name], "none"), f"{name}Percent": Derived("%", "none")}
     if out.any():
-        warn(f"{int(out.sum())} rows of or after a partial bucket have no change", FrameWarning)
+        some = (
+            "one row of or after a partial bucket has"
+            if out.sum() == 1
+            else f"{out.sum():,} rows of or after a partial bucket have"
+        )
+        warn(f"{some} no change", FrameWarning)
     return added(held, new, known)
 
 

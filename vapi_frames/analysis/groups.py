@@ -164,7 +164,12 @@ def outcome(frame: pd.DataFrame, level: str = "outcome") -> pd.DataFrame:
 
 def _say_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
     listed = ", ".join(map(repr, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
-    said = f"{len(unknown)} ended reasons are not known and count as 'unknown': {listed}"
+    some = (
+        "an ended reason is not known and counts"
+        if len(unknown) == 1
+        else f"{len(unknown)} ended reasons are not known and count"
+    )
+    said = f"{some} as 'unknown': {listed}"
     meta = read_meta(result)
     restamp(result, replace(meta, notes=(*meta.notes, said)))
     warn(said, FrameWarning)
