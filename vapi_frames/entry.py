@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from vapi_frames import lint, timerange
+from vapi_frames import lint, timerange, wire
 from vapi_frames.errors import QueryError
 from vapi_frames.query import Query
 from vapi_frames.vocabulary import BASE_URL, CallColumn, SubscriptionColumn
@@ -108,7 +108,7 @@ class Vq:
         named: dict[str, Query[Any]] = {}
         for query in queries:
             lint.warn_once(query, now)
-            name: str = query.body(now)["queries"][0]["name"]
+            name: str = wire.compile_query(query, now)["name"]
             if name in named and query.title is not None:
                 raise QueryError(f"two queries are named {name!r}; an answer is known by its name")
             named[name] = query

@@ -118,7 +118,7 @@ class Meta:
         """The question, ready to be asked again; a relative range is relative again."""
         query = Query.from_body({"queries": [self.body]})
         span = query.time_range if self.last is None else _last(*self.last)
-        return replace(query, asked=self.asked, time_range=span, title=self.title)
+        return replace(query, asked=self.asked, time_range=span, title=self.title, filters=self.filters)
 
     def roots(self) -> dict[str, tuple[str, str]]:
         """Return level → the ``group`` column or ``variable`` key that the question has for it."""
