@@ -154,3 +154,98 @@ def test_a_history_is_drawn_as_the_step_function_it_is():
     assert line.get_drawstyle() == "steps-post"
     maximum = vf.demo().subscription().max("concurrency").step("hour").during("2026-11-10")
     assert maximum.fetch().vapi.plot().get_lines()[0].get_drawstyle() == "default"
+
+
+def thirty():
+    """Return cost and mean duration of thirty groups a day."""
+    calls = vf.sample_calls(4_000)
+    calls["endedReason"] = [f"reason-{i % 30:02}" for i in range(len(calls))]
+    query = vf.local(calls).call().sum("cost").avg("duration").by("endedReason")
+    return query, query.step("day").during("2026-10").fetch()
+
+
+def test_thirty_groups_stay_legible():
+    """Seven lines and all others as one, whose sum is theirs; of averages, which do not add up, eight."""
+    query, frame = thirty()
+    axes = frame.vapi.plot("cost")
+    assert len(axes.get_lines()) == 8
+    assert labels(axes)[-1] == "other (23)"
+    drawn = sum(float(pd.Series(line.get_ydata()).sum()) for line in axes.get_lines())
+    assert drawn == pytest.approx(frame["sumCost"].sum())
+    averages = frame.vapi.plot("duration")
+    assert len(averages.get_lines()) == 8
+    assert averages.get_title().endswith(", 8 of 30")
+    bars = query.during("2026-10").fetch().vapi.plot("cost")
+    assert len(bars.patches) == 20
+    assert sum(bar.get_width() for bar in bars.patches) == pytest.approx(frame["sumCost"].sum())
+
+
+def test_measures_of_one_unit_share_an_axis():
+    """Parts of the cost stack; of two units, each is drawn by itself."""
+    query = vf.demo().call().sum("costBreakdown.llm", "costBreakdown.tts").count().step("day").during("2026-10")
+    frame = query.fetch()
+    axes = frame.vapi.plot(kind="area", stacked=True)
+    assert labels(axes) == ["sumCostBreakdownLlm", "sumCostBreakdownTts"]
+    assert (axes.get_ylabel(), axes.get_title()) == ("USD", "sumCostBreakdown per day")
+    with pytest.raises(ValueError, match="in USD, 'countId' in calls.*one by one"):
+        frame.vapi.plot(["costBreakdown.llm", "id"])
+    grouped = query.by("type").fetch()
+    assert grouped.vapi.plot().get_ylabel() == "sumCostBreakdownLlm (USD)"
+    with pytest.raises(ValueError, match="one measure is drawn at a time"):
+        grouped.vapi.plot(["costBreakdown.llm", "costBreakdown.tts"])
+
+
+def test_one_row_is_drawn_as_its_figures():
+    """Each with its name and unit."""
+    axes = ask(lambda q: q.count().during("2026-10")).vapi.plot()
+    said = [text.get_text() for text in axes.texts]
+    assert said == ["2,142", "sumCost", "USD", "1.42", "avgDuration", "min", "13,495", "countId", "calls"]
+
+
+def test_a_comparison_has_the_other_period_dotted():
+    """In the same colour, said in the legend; as bars, side by side."""
+    query = vf.demo().call().sum("cost").between("2026-11-08", "2026-11-15")
+    axes = query.step("day").compare("7d").fetch().vapi.plot()
+    styles = [line.get_linestyle() for line in axes.get_lines() if len(line.get_xdata())]
+    assert styles == ["-", ":"]
+    assert labels(axes) == ["sumCost", "before"]
+    assert len(query.by("type").compare("7d").fetch().vapi.plot().patches) == 6
+
+
+def test_names_stand_for_ids():
+    """A labelled frame is drawn by name, largest on top."""
+    frame = ask(lambda q: q.by("assistantId").during("2026-10")).vapi.label(
+        {"3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10": "Reception"}
+    )
+    axes = frame.vapi.plot("cost")
+    assert "Reception" in [tick.get_text() for tick in axes.get_yticklabels()]
+    assert axes.get_ylabel() == "assistantName"
+
+
+FIRST_TEN = {
+    "figures": lambda d: d["kpis"],
+    "calls a day": lambda d: d["types"],
+    "minutes a day": lambda d: d["duration"],
+    "ended reasons": lambda d: d["endedReasons"],
+    "by assistant": lambda d: d["assistants"],
+    "parts of the cost": lambda d: d["costParts"],
+    "success": lambda d: d["success"].vapi.success_rate(success=["true"])[["successPerEvaluated"]],
+    "by type": lambda d: d["types"].vapi.rollup("all"),
+    "outcomes": lambda d: d["endedReasons"].vapi.outcome(),
+    "calls at once": lambda d: vf.demo().subscription().max("concurrency").step("hour").last("3d").fetch(),
+}
+
+
+@pytest.mark.parametrize("backend", ["matplotlib", "plotly"])
+@pytest.mark.parametrize("chart", FIRST_TEN)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_first_charts_people_draw_are_one_line_on_either_backend(chart, backend):
+    """Each of them, from the dashboard's own frames."""
+    frame = FIRST_TEN[chart](vf.demo().dashboard("30d"))
+    with pd.option_context("plotting.backend", backend):
+        drawn = frame.vapi.plot()
+    if backend == "plotly":
+        assert len(drawn.data) >= 1
+        assert drawn.to_json()
+    else:
+        drawn.figure.canvas.draw()

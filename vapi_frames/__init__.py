@@ -21,6 +21,7 @@ from vapi_frames import accessor as accessor
 if TYPE_CHECKING:
     from vapi_frames import errors
     from vapi_frames.accessor import VapiAccessor, frame
+    from vapi_frames.analysis import load
     from vapi_frames.entry import Vq, connect, demo, local, vq, warehouse
     from vapi_frames.errors import VapiFramesError
     from vapi_frames.frames import to_frame
@@ -37,6 +38,7 @@ __all__ = [
     "demo",
     "errors",
     "frame",
+    "load",
     "local",
     "sample_calls",
     "to_frame",
@@ -52,6 +54,7 @@ _HOMES = {
     "connect": "entry",
     "demo": "entry",
     "frame": "accessor",
+    "load": "analysis",
     "local": "entry",
     "sample_calls": "sample",
     "to_frame": "frames",

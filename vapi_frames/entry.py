@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from vapi_frames import lint, timerange, wire
+from vapi_frames.comparison import Comparison
 from vapi_frames.errors import QueryError
 from vapi_frames.query import Query
-from vapi_frames.vocabulary import BASE_URL, CallColumn, SubscriptionColumn
+from vapi_frames.vocabulary import BASE_URL, CallColumn, Step, SubscriptionColumn, check_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +34,11 @@ class Vq:
         0  2142.22    13495
     """
 
-    def __init__(self, make_source: Callable[[], Source]) -> None:
+    def __init__(self, make_source: Callable[[], Source], *, units: Mapping[str, str] | None = None) -> None:
         # Made when first asked: the sources import what `import vapi_frames` must not.
         self._make_source = make_source
         self._source: Source | None = None
+        self._units = dict(units or {})
 
     @property
     def source(self) -> Source:
@@ -73,12 +75,24 @@ class Vq:
         Raises:
             QueryError: A question is wrong, or two have one name.
         """
+        now = self.now()
+        return self._fetch(queries, now, dtype_backend=dtype_backend, categorical=categorical, advised=queries)
+
+    def _fetch(
+        self,
+        queries: Sequence[Query[Any]],
+        now: datetime,
+        *,
+        dtype_backend: DtypeBackend | None,
+        categorical: bool,
+        advised: Sequence[Query[Any]],
+    ) -> dict[str, pd.DataFrame]:
         from vapi_frames.frames import build, check_options
 
         check_options(dtype_backend, categorical)
-        now, named = self._prepare(queries)
+        named = self._prepare(queries, now, advised)
         answers = self.source.answer(list(named.values()), now)
-        return {
+        frames = {
             name: build(
                 answer,
                 query,
@@ -86,33 +100,94 @@ class Vq:
                 now=now,
                 dtype_backend=dtype_backend,
                 categorical=categorical,
+                units=self._units,
             )
             for (name, query), answer in zip(named.items(), answers, strict=True)
         }
+        asked = {(one.operation, one.column) for query in named.values() for one in query.measures}
+        if asked >= {("sum", "duration"), ("sum", "minutesUsed")}:
+            from vapi_frames.analysis.unitcheck import check_minutes
+
+            check_minutes(frames.values())
+        return frames
+
+    def dashboard(
+        self, last: str = "30d", *, step: Step = "day", tz: str | None = None, complete: bool = False
+    ) -> dict[str, pd.DataFrame]:
+        """Ask the eleven questions of the vendor's own dashboard in one request.
+
+        Args:
+            last: How much before now, as in `Query.last`.
+            step: The step of the frames over time.
+            tz: The zone of the calendar; UTC by default.
+            complete: Only whole buckets of the step.
+
+        Returns:
+            Name → frame, each ready for ``.vapi.plot()``: ``kpis`` (one row: minutes, calls, spend, cost per call,
+            which are the totals of the others); over time ``costParts``, ``duration``, ``averageCost``, ``types``; over
+            the whole range ``endedReasons``, ``assistants``, ``averageDuration``, ``minutes``, ``spend``, ``success``,
+            ``costProviders``.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> dashboard = vf.demo().dashboard("30d")
+            >>> dashboard["kpis"].round(2)
+               sumDuration  countId  sumCost  sumCostPerCall
+            0     16435.01    13042  2002.41            0.15
+        """
+        from vapi_frames.dashboard import kpis, questions
+
+        now = self.now()
+        ranged = self.call() if tz is None else self.call().tz(tz)
+        ranged = ranged.last(last, complete=complete)
+        if complete:  # whole buckets of the step are the range of those without one, too
+            ranged = ranged.between(*ranged.step(step).instants(now))
+        asked = list(questions(ranged, step).values())
+        frames = self._fetch(asked, now, dtype_backend=None, categorical=False, advised=asked)
+        return {"kpis": kpis(frames), **frames}
+
+    def compare(
+        self, comparison: Comparison, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False
+    ) -> pd.DataFrame:
+        """Ask for both periods of *comparison* in one request; see `Comparison.fetch`."""
+        from vapi_frames.analysis.compare import side_by_side
+
+        if not isinstance(comparison, Comparison):
+            raise QueryError(f"compare takes a comparison, vq.call()....compare(...), not {type(comparison).__name__}")
+        now = self.now()
+        both = comparison.queries(now)
+        # What is said of the question need not be said of its other period.
+        lint.warn_once(both[0], now)
+        frames = self._fetch(both, now, dtype_backend=dtype_backend, categorical=categorical, advised=())
+        present, before = frames.values()
+        return side_by_side(present, before, comparison, comparison.periods(now))
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
         """Ask one question, and return the answer as an Arrow table, sorted."""
         from vapi_frames.frames import sorted_table
 
-        now, named = self._prepare([query])
+        now = self.now()
+        named = self._prepare([query], now, [query])
         [answer] = self.source.answer(list(named.values()), now)
         return sorted_table(answer, query)
 
-    def _prepare(self, queries: Sequence[Query[Any]]) -> tuple[datetime, dict[str, Query[Any]]]:
+    def _prepare(
+        self, queries: Sequence[Query[Any]], now: datetime, advised: Sequence[Query[Any]]
+    ) -> dict[str, Query[Any]]:
         if not queries:
             raise QueryError("nothing to fetch: pass at least one query, e.g. vq.call().count()")
         for query in queries:
             if not isinstance(query, Query):
                 raise QueryError(f"fetch takes queries, not {type(query).__name__}; start one with vq.call()")
-        now = self.now()
         named: dict[str, Query[Any]] = {}
         for query in queries:
-            lint.warn_once(query, now)
+            if query in advised:
+                lint.warn_once(query, now)
             name: str = wire.compile_query(query, now)["name"]
             if name in named and query.title is not None:
                 raise QueryError(f"two queries are named {name!r}; an answer is known by its name")
             named[name] = query
-        return now, named
+        return named
 
     if not TYPE_CHECKING:
 
@@ -133,6 +208,7 @@ def connect(
     *,
     base_url: str = BASE_URL,
     timeout: float | tuple[float, float] = (5.0, 60.0),
+    units: Mapping[str, str] | None = None,
 ) -> Vq:
     """Return a `Vq` that asks the Vapi API.
 
@@ -140,15 +216,17 @@ def connect(
         token: The organisation's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
         base_url: Where ``POST /analytics`` is served: https://, or http:// on this machine, which no proxy sees.
         timeout: Seconds to wait for a connection, and between two pieces of a reply; or one number for both.
+        units: In which unit a column comes, where it is not the documented one: ``{"duration": "s"}``.
 
     Raises:
         QueryError: An argument cannot be it, or *base_url* would send the key in the clear.
     """
     from vapi_frames.sources.api import ApiSource, Hidden
 
+    units = check_units(units)
     token = Hidden(token) if isinstance(token, str) else token  # should an argument be wrong, tracebacks hide it
     source = ApiSource(token, base_url=base_url, timeout=timeout)
-    return Vq(lambda: source)
+    return Vq(lambda: source, units=units)
 
 
 def _api() -> Source:

@@ -29,6 +29,7 @@ __all__ = [
     "AuthenticationError",
     "BucketAlignmentError",
     "ConnectionFailedError",
+    "FrameWarning",
     "MissingExtraError",
     "NonAdditiveError",
     "PartialResultError",
@@ -236,6 +237,10 @@ class RateLimitError(StatusError):
 
 class QueryWarning(UserWarning):
     """A question that is allowed but probably not what was meant."""
+
+
+class FrameWarning(UserWarning):
+    """Something about a frame that changes how the result of a verb reads."""
 
 
 class RecordsWarning(UserWarning):

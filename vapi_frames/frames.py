@@ -20,6 +20,7 @@ from vapi_frames.widening import widened
 from vapi_frames.wire import Aggregation, compile_query
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     import pyarrow as pa
@@ -51,8 +52,9 @@ def build(
     now: datetime | None,
     dtype_backend: DtypeBackend | None = None,
     categorical: bool = False,
+    units: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Return *answer* as the settled frame.
+    """Return *answer* as the settled frame; *units* says of a column that it comes in another unit.
 
     Returns:
         Index: ``date`` (``datetime64[us, zone]``), groups, variables, as the query has them; sorted, missing last.
@@ -81,7 +83,7 @@ def build(
         start=answer.start,
         end=answer.end,
         now=now,
-        units={one.name: one.measure.unit for one in query.measures},
+        units={one.name: _unit(one, units or {}) for one in query.measures},
         levels=tuple(levels),
         rows=len(frame),
         sums=sums(frame, names),
@@ -92,6 +94,10 @@ def build(
     )
     frame.attrs[ATTRIBUTE] = meta.to_json()
     return frame
+
+
+def _unit(one: Aggregation, units: Mapping[str, str]) -> str:
+    return one.measure.unit if one.operation == "count" else units.get(one.column, one.measure.unit)
 
 
 _NULLABLE: dict[Any, Any] = {}

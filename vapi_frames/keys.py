@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Codes = npt.NDArray[np.int64]
 
-__all__ = ["Level", "combine", "index_of", "levels_of", "ordered"]
+__all__ = ["Level", "combine", "distinct", "index_of", "levels_of", "ordered"]
 
 
 class Level(NamedTuple):
@@ -44,8 +44,8 @@ def levels_of(index: pd.Index) -> list[Level]:
         ]
     if index.name is None:
         return []
-    codes, values = index.factorize()
-    return [_sorted(str(index.name), pd.Index(values), codes.astype(np.int64))]
+    codes, found = index.factorize()
+    return [_sorted(str(index.name), pd.Index(found), codes.astype(np.int64))]
 
 
 def _sorted(name: str, values: pd.Index, codes: Codes) -> Level:
@@ -84,14 +84,38 @@ def index_of(levels: Sequence[Level]) -> pd.Index:
             missing: Any = np.nan if values.dtype == object else pd.NA  # None would mean: do not fill
             return values.take(codes, fill_value=missing).rename(name)
         return values.take(codes).rename(name)
-    uniques: Any = [level.uniques.rename(level.name) for level in levels]
-    codes: Any = [level.codes for level in levels]
-    return pd.MultiIndex(
-        levels=uniques,
-        codes=codes,
-        names=[level.name for level in levels],
-        verify_integrity=False,
-    )
+    parts: Any = [level.uniques.rename(level.name) for level in levels]
+    places: Any = [level.codes for level in levels]
+    names = [level.name for level in levels]
+    return pd.MultiIndex(levels=parts, codes=places, names=names, verify_integrity=False)
+
+
+def distinct(levels: Sequence[Level]) -> tuple[list[Level], Codes]:
+    """Return the distinct rows that *levels* make, ascending with missing last, and for each row which of them it is.
+
+    Args:
+        levels: At least one.
+    """
+    combined = combine([level.codes for level in levels], [len(level.uniques) for level in levels])
+    places, found = pd.factorize(combined)
+    order = np.argsort(found)
+    position = np.empty(len(found), np.int64)
+    position[order] = np.arange(len(found))
+    places = position[places]
+    first = np.empty(len(found), np.int64)  # a row of each
+    first[places] = np.arange(len(places))
+    return [_trimmed(level.name, level.uniques, level.codes[first]) for level in levels], places
+
+
+def _trimmed(name: str, uniques: pd.Index, codes: Codes) -> Level:
+    """Return a level without the values that no row has."""
+    is_used = np.zeros(len(uniques) + 1, bool)
+    is_used[codes] = True  # of a missing one, the place after the last
+    is_used = is_used[:-1]
+    if is_used.all():
+        return Level(name, uniques, codes)
+    position = np.append(np.cumsum(is_used) - 1, -1)
+    return Level(name, uniques[is_used], position[codes])
 
 
 def ordered(table: pa.Table, levels: Sequence[str]) -> tuple[list[tuple[Any, Codes]], Codes | None]:

@@ -19,7 +19,7 @@ from vapi_frames.vocabulary import COLUMNS, GROUP_COLUMNS
 from vapi_frames.wire import Aggregation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     import pandas as pd
 
@@ -120,6 +120,10 @@ class Meta:
         span = query.time_range if self.last is None else _last(*self.last)
         return replace(query, asked=self.asked, time_range=span, title=self.title, filters=self.filters)
 
+    def all_units(self) -> dict[str, str]:
+        """Return column → unit, also of what verbs made of the measures."""
+        return self.units | {name: one.unit for name, one in self.derived.items() if one.rule != "mark"}
+
     def roots(self) -> dict[str, tuple[str, str]]:
         """Return level → the ``group`` column or ``variable`` key that the question has for it."""
         groups: list[str] = self.body.get("groupBy", [])
@@ -130,33 +134,28 @@ class Meta:
             found[f"variable.{key}" if key in taken else key] = ("variable", key)
         return {**found, **{level: found[origin] for level, origin in self.made.items() if origin in found}}
 
-    def narrowed(self, columns: Iterable[str], levels: Iterable[str], *, step: str | None) -> Meta:
-        """Return it for a frame with fewer measures or groups, or another step; ``None`` has none."""
-        columns, levels = set(columns), tuple(levels)
-        kept = {root for level, root in self.roots().items() if level in levels}
-        body = dict(self.body)
-        for word, kind, text in (("groupBy", "group", str), ("groupByVariableValue", "variable", _key)):
-            if body.pop(word, None):
-                values = [one for one in self.body[word] if (kind, text(one)) in kept]
-                body |= {word: values} if values else {}
+    def stepped(self, step: str | None) -> Meta:
+        """Return it for buckets of another step; ``None`` has none."""
+        body = {word: value for word, value in self.body.items() if word != "timeRange"}
         span = {word: value for word, value in self.body.get("timeRange", {}).items() if word != "step"}
         if step is not None:
             span = {"step": step, **span}
-        body.pop("timeRange", None)
-        pairs = [
-            (operation, name, unit, total)
-            for operation, (name, unit), total in zip(
-                self.body["operations"], self.units.items(), self.sums, strict=True
-            )
-            if name in columns
-        ]
-        body |= {"timeRange": span} if span else {}
-        body["operations"] = [operation for operation, *_ in pairs]
+        return replace(self, body=body | ({"timeRange": span} if span else {}))
+
+    def narrowed(self, columns: Iterable[str], levels: Iterable[str]) -> Meta:
+        """Return it for a frame that has only these *columns* and *levels* of those it had."""
+        columns, levels = set(columns), tuple(levels)
+        kept = {root for level, root in self.roots().items() if level in levels}
+        body = dict(self.body)
+        for word, kind in (("groupBy", "group"), ("groupByVariableValue", "variable")):
+            values = [one for one in body.pop(word, ()) if (kind, one["key"] if kind == "variable" else one) in kept]
+            body |= {word: values} if values else {}
+        asked = [name for name in self.units if name in columns] or list(self.units)  # a question asks for something
+        operations = dict(zip(self.units, self.body["operations"], strict=True))
         return replace(
             self,
-            body=body,
-            units={name: unit for _, name, unit, _ in pairs},
-            sums=tuple(total for *_, total in pairs),
+            body=body | {"operations": [operations[name] for name in asked]},
+            units={name: self.units[name] for name in asked},
             levels=levels,
             made={level: origin for level, origin in self.made.items() if level in levels},
             derived={name: one for name, one in self.derived.items() if name in columns},
@@ -218,10 +217,6 @@ class Meta:
         )
 
 
-def _key(variable: Mapping[str, str]) -> str:
-    return variable["key"]
-
-
 def read_meta(frame: pd.DataFrame) -> Meta:
     """Return what *frame* knows of itself.
 
@@ -241,14 +236,15 @@ def read_meta(frame: pd.DataFrame) -> Meta:
 
 
 def sums(frame: pd.DataFrame, names: Iterable[str]) -> tuple[float, ...]:
-    """Return the sum of each of the columns *names*: the fingerprint of their values."""
-    return tuple(float(frame[name].sum()) for name in names)
+    """Return the sum of each of the columns *names*, 0 for one that is gone: the fingerprint of their values."""
+    return tuple(float(frame[name].sum()) if name in frame.columns else 0.0 for name in names)
 
 
 def restamp(frame: pd.DataFrame, meta: Meta) -> pd.DataFrame:
-    """Give *frame*, which a verb has just made, its knowledge: *meta* with the rows and sums that it has now."""
-    measured = [name for name, one in meta.derived.items() if one.rule != "mark"]
+    """Give *frame*, which a verb has just made, its knowledge: *meta*, for the columns, levels and rows that it has."""
+    meta = meta.narrowed(frame.columns, [str(name) for name in frame.index.names if name is not None])
     derived = dict(meta.derived)
+    measured = [name for name, one in derived.items() if one.rule != "mark"]
     for name, total in zip(measured, sums(frame, measured), strict=True):
         derived[name] = replace(derived[name], sum=total)
     meta = replace(meta, rows=len(frame), sums=sums(frame, meta.units), derived=derived)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
+from vapi_frames import comparison, lint, timegrid, timerange, widening, wire
 from vapi_frames import filters as chosen
-from vapi_frames import lint, timegrid, timerange, widening, wire
 from vapi_frames.errors import MissingExtraError, QueryError, require
 from vapi_frames.vocabulary import (
     COLUMNS,
     GROUP_COLUMNS,
-    KEY_LIMIT,
     NAME_LIMIT,
-    SPOKEN_GROUPS,
     SPOKEN_STEPS,
     STEPS,
     TABLES,
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from vapi_frames.comparison import Align, Comparison
     from vapi_frames.contract import AnalyticsQueryDTO
     from vapi_frames.lint import Finding, Plan
     from vapi_frames.timerange import Instants, TimeRange
@@ -53,6 +52,12 @@ class Asker(Protocol):
         self, *queries: Query[Any], dtype_backend: DtypeBackend | None = None, categorical: bool = False
     ) -> dict[str, pd.DataFrame]:
         """Answer the queries as frames, by name."""
+        ...
+
+    def compare(
+        self, comparison: Comparison, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False
+    ) -> pd.DataFrame:
+        """Answer both periods of a comparison as one frame."""
         ...
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
@@ -141,13 +146,7 @@ class Query(Generic[C]):
 
     def by(self, *columns: GroupColumn) -> Query[C]:
         """Group by *columns*; they become index levels under the API's own names, in this order."""
-        for position, column in enumerate(columns):
-            require(
-                column, GROUP_COLUMNS, "group column", also=SPOKEN_GROUPS,
-                hint="Give several one by one; for a variable of the calls use .by_variable(key).",
-            )  # fmt: skip
-            if column in self.groups or column in columns[:position]:
-                raise QueryError(f"{column!r} is already grouped by; name each group once")
+        wire.check_groups(columns, self.groups)
         return replace(self, groups=self.groups + columns) if columns else self
 
     def by_variable(self, *keys: str) -> Query[C]:
@@ -155,10 +154,7 @@ class Query(Generic[C]):
 
         A key that equals a column or an alias becomes the level ``variable.<key>``.
         """
-        for position, key in enumerate(keys):
-            wire.check_text(key, "variable key", KEY_LIMIT)
-            if key in self.variables or key in keys[:position]:
-                raise QueryError(f"variable {key!r} is already grouped by; name each once")
+        wire.check_keys(keys, self.variables)
         return replace(self, variables=self.variables + keys) if keys else self
 
     def where(self, words: Mapping[str, chosen.Values] | None = None, /, **equals: chosen.Values) -> Query[C]:
@@ -216,6 +212,17 @@ class Query(Generic[C]):
         """Name the query: the key of its frame where several are fetched; at most 40 characters."""
         wire.check_text(name, "name", NAME_LIMIT)
         return replace(self, title=name)
+
+    def compare(self, to: str = "previous", *, align: Align = "ordinal") -> Comparison:
+        """Set the answer against that of another period, which is asked in the same request; ``.fetch()`` it.
+
+        Args:
+            to: ``"previous"``, the period before of the same length (months where the range is whole months, days where
+                it is days), or how much earlier, as in `last`: ``"7d"``, ``"52w"``, ``"1y"``.
+            align: Which buckets face each other: the first, the second, ... of both (``"ordinal"``), the same days of
+                the week (``"weekday"``), or the same dates (``"calendar"``).
+        """
+        return comparison.compare(self, to, align)
 
     # --- what it asks for ---------------------------------------------------------------------------------------
 

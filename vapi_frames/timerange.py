@@ -74,10 +74,10 @@ class Relative:
     def resolve(self, now: datetime, tz: ZoneInfo, step: str | None) -> Instants:
         """Return both sides in UTC; days and longer are counted on the calendar of the zone."""
         if not self.complete:
-            return self._before(now, tz), now
+            return self.before(now, tz), now
         step = step or _STEP_OF[self.unit]
         end = from_seconds(span(floor(seconds(now), step, tz), step, tz).first)
-        start = self._before(end, tz)
+        start = self.before(end, tz)
         first = span(floor(seconds(start), step, tz), step, tz)
         if from_seconds(first.first) < start:
             start = from_seconds(first.last)
@@ -85,7 +85,8 @@ class Relative:
             raise QueryError(f"the last {self} before {iso(now)} hold no whole {step}; ask for a longer span")
         return start, end
 
-    def _before(self, end: datetime, tz: ZoneInfo) -> datetime:
+    def before(self, end: datetime, tz: ZoneInfo) -> datetime:
+        """Return the instant this long before *end*; days and longer are counted on the calendar of the zone."""
         try:
             if self.unit in _CLOCK:
                 return end - self.count * _CLOCK[self.unit]

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from vapi_frames.errors import require
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Table: TypeAlias = Literal["call", "subscription"]
 GroupColumn: TypeAlias = Literal["type", "assistantId", "endedReason", "analysis.successEvaluation", "status"]
@@ -116,6 +121,22 @@ class Measure:
     over_groups: Additivity
 
 
+TIME_UNITS = ("min", "s", "h")
+_TIMES = ("duration", "minutesUsed")
+
+
+def check_units(units: Mapping[str, str] | None) -> dict[str, str]:
+    """Return *units*, column → unit, where a column of minutes comes in another.
+
+    Raises:
+        UnknownWordError: There is no such column, or no such unit.
+    """
+    for column, unit in (units or {}).items():
+        require(column, _TIMES, "column whose unit can be said", also=SPOKEN_COLUMNS)
+        require(unit, TIME_UNITS, "unit", also={"seconds": "s", "sec": "s", "minutes": "min", "hours": "h"})
+    return dict(units or {})
+
+
 def unit_of(column: str) -> str:
     """Return the unit of *column*'s own values.
 
@@ -123,7 +144,7 @@ def unit_of(column: str) -> str:
         >>> unit_of("cost"), unit_of("duration"), unit_of("costBreakdown.ttsCharacters")
         ('USD', 'min', 'characters')
     """
-    if column in ("duration", "minutesUsed"):
+    if column in _TIMES:
         return "min"
     if column == "id":
         return ""

@@ -14,9 +14,11 @@ from vapi_frames.vocabulary import (
     BASE_URL,
     COLUMNS,
     GROUP_COLUMNS,
+    KEY_LIMIT,
     NAME_LIMIT,
     OPERATIONS,
     SPOKEN_COLUMNS,
+    SPOKEN_GROUPS,
     SPOKEN_OPERATIONS,
     Column,
     Measure,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Aggregation",
     "added",
+    "check_groups",
+    "check_keys",
     "check_new",
     "check_text",
     "code",
@@ -163,6 +167,25 @@ def added(
         check_new(one, asked)
         asked = (*asked, one)
     return asked
+
+
+def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
+    """Raise `QueryError` unless all *columns* are group columns, and none of them among *groups* or named twice."""
+    for position, column in enumerate(columns):
+        require(
+            column, GROUP_COLUMNS, "group column", also=SPOKEN_GROUPS,
+            hint="Give several one by one; for a variable of the calls use .by_variable(key).",
+        )  # fmt: skip
+        if column in groups or column in columns[:position]:
+            raise QueryError(f"{column!r} is already grouped by; name each group once")
+
+
+def check_keys(keys: Sequence[str], variables: Sequence[str]) -> None:
+    """Raise `QueryError` unless all *keys* can be a variable's, and none is among *variables* or named twice."""
+    for position, key in enumerate(keys):
+        check_text(key, "variable key", KEY_LIMIT)
+        if key in variables or key in keys[:position]:
+            raise QueryError(f"variable {key!r} is already grouped by; name each once")
 
 
 def with_counts(asked: tuple[Aggregation, ...]) -> tuple[Aggregation, ...]:

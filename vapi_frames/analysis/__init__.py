@@ -1,0 +1,37 @@
+"""The verbs on frames, as plain functions for ``.pipe``; each returns a new object and leaves its frame alone."""
+
+from __future__ import annotations
+
+from vapi_frames.analysis.buckets import drop_partial, elapsed, partial
+from vapi_frames.analysis.change import change
+from vapi_frames.analysis.files import load, save
+from vapi_frames.analysis.gaps import fill_gaps
+from vapi_frames.analysis.groups import label, outcome, top, wide
+from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, share, success_rate
+from vapi_frames.analysis.rollup import rollup
+from vapi_frames.analysis.trust import query, units
+from vapi_frames.analysis.words import describe
+
+__all__ = [
+    "change",
+    "describe",
+    "drop_partial",
+    "elapsed",
+    "fill_gaps",
+    "label",
+    "load",
+    "outcome",
+    "partial",
+    "per_call",
+    "per_minute",
+    "query",
+    "ratio",
+    "reconcile",
+    "rollup",
+    "save",
+    "share",
+    "success_rate",
+    "top",
+    "units",
+    "wide",
+]

@@ -1,0 +1,115 @@
+"""Change from bucket to bucket: against the calendar, never against the row before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vapi_frames.analysis.buckets import partial, seconds_of, shares
+from vapi_frames.analysis.gaps import asked_buckets, fill_rules
+from vapi_frames.analysis.ratios import added
+from vapi_frames.analysis.trust import Opened, column_of, opened
+from vapi_frames.errors import FrameWarning, QueryError, warn
+from vapi_frames.keys import distinct
+from vapi_frames.meta import Derived
+from vapi_frames.timegrid import zone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    import pandas as pd
+
+__all__ = ["change", "percent"]
+
+
+def change(
+    frame: pd.DataFrame, periods: int = 1, *, columns: str | Sequence[str] | None = None, whole: bool = False
+) -> pd.DataFrame:
+    """Return *frame* with each row's change since the bucket *periods* steps earlier on the calendar.
+
+    An earlier bucket without a row takes the measure's fill rule: a sum and a count were 0. A partial bucket is neither
+    compared nor compared with, and that is said.
+
+    Args:
+        frame: A result frame with a step.
+        periods: How many steps of the calendar.
+        columns: The measures; all by default.
+        whole: The rows that were left out, if any, had no calls.
+
+    Returns:
+        The frame with two more float columns a measure: ``sumCostDelta`` in its unit, and ``sumCostPercent`` of the
+        earlier value. Missing where there is no earlier bucket in the range; the percentage also where that was 0.
+
+    Raises:
+        ProvenanceError: Rows were chosen, so that one that is absent says nothing.
+        QueryError: There is no step.
+    """
+    if isinstance(periods, bool) or not isinstance(periods, int | np.integer) or periods < 1:
+        raise QueryError(f"periods must be a whole number of at least 1, not {periods!r}")
+    held = opened(frame)
+    buckets = asked_buckets(held)
+    held.check_whole("change", whole=whole)
+    rules = fill_rules(held)
+    wanted = [columns] if isinstance(columns, str) else columns
+    names = held.measures if wanted is None else [column_of(frame, one) for one in wanted]
+    earlier, has_bucket = _earlier(held, buckets, periods)
+    is_partial = partial(frame).fillna(value=False).to_numpy(dtype=bool)
+    # Whether the earlier bucket was partial does not hang on its having a row.
+    is_open = has_bucket & _is_open(held, buckets, periods)
+    out = is_partial | is_open
+    new: dict[str, npt.NDArray[Any]] = {}
+    known: dict[str, Derived] = {}
+    for name, values in held.numbers(names).items():
+        now = values.astype(np.float64)
+        nothing = 0.0 if rules[name] == "zero" else np.nan
+        before = np.where(earlier >= 0, np.append(now, np.nan)[earlier], np.where(has_bucket, nothing, np.nan))
+        before[out] = np.nan
+        delta = now - before
+        new |= {f"{name}Delta": delta, f"{name}Percent": percent(delta, before)}
+        known |= {f"{name}Delta": Derived(held.meta.all_units()[name], "none"), f"{name}Percent": Derived("%", "none")}
+    if out.any():
+        warn(f"{int(out.sum())} rows of or after a partial bucket have no change", FrameWarning)
+    return added(held, new, known)
+
+
+def percent(delta: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return *delta* in per cent of what was *before*; missing where that was 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(before == 0, np.nan, delta / before * 100)
+
+
+def _dates(held: Opened) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the buckets that the rows have, in seconds, and each row's place among them."""
+    date = next(level for level in held.levels if level.name == "date")
+    return seconds_of(date.uniques, held.meta.step or "", zone(held.meta.zone)), date.codes
+
+
+def _earlier(
+    held: Opened, buckets: npt.NDArray[np.int64], periods: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return each row's earlier row, -1 for none, and whether the range has the earlier bucket."""
+    there, codes = _dates(held)
+    place = np.append(np.searchsorted(buckets, there), -1)[codes]
+    groups = [level for level in held.levels if level.name != "date"]
+    group, many = np.zeros(len(codes), np.int64), 1
+    if groups:
+        seen, group = distinct(groups)
+        many = len(seen[0].codes)
+    key = place * many + group
+    order = np.argsort(key)
+    wanted = key - periods * many
+    at = np.minimum(np.searchsorted(key, wanted, sorter=order), max(len(key) - 1, 0))
+    found = order[at] if len(key) else order
+    has_bucket = place >= periods
+    return np.where(has_bucket & (key[found] == wanted), found, -1), has_bucket
+
+
+def _is_open(held: Opened, buckets: npt.NDArray[np.int64], periods: int) -> npt.NDArray[np.bool_]:
+    """Return for each row whether the bucket *periods* before its own is partial."""
+    meta = held.meta
+    there, codes = _dates(held)
+    place = np.append(np.searchsorted(buckets, there), -1)[codes] - periods
+    whole = shares(buckets, meta, zone(meta.zone)) >= 1
+    return ~np.append(whole, True)[np.where(place < 0, len(buckets), np.minimum(place, len(buckets)))]

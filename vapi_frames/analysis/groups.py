@@ -1,0 +1,254 @@
+"""Groups: the top ones, families of ended reasons, names for ids, groups as columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from vapi_frames import outcomes
+from vapi_frames.additivity import aggregate
+from vapi_frames.analysis.rollup import instead, plan, regroup
+from vapi_frames.analysis.trust import Opened, check_levels, column_of, opened
+from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
+from vapi_frames.keys import Level, distinct, index_of
+from vapi_frames.meta import ATTRIBUTE, read_meta, restamp
+from vapi_frames.vocabulary import SPOKEN_GROUPS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["label", "outcome", "top", "wide"]
+
+_SHOWN = 8  # unknown values that a message lists
+_ID = 8  # characters of an id that keep equal names apart
+
+
+def _level(held: Opened, name: str | None, verb: str) -> Level:
+    """Return the group called *name*; the only one by default."""
+    there = {level.name: level for level in held.levels if level.name != "date"}
+    if name is None:
+        if len(there) != 1:
+            listed = ", ".join(map(repr, there)) or "none"
+            raise QueryError(f"{verb} is of one group; the frame has {listed}: say of=")
+        return next(iter(there.values()))
+    require(name, there, "group of the frame", also=SPOKEN_GROUPS)
+    return there[name]
+
+
+def top(
+    frame: pd.DataFrame, n: int = 10, *, by: str | None = None, of: str | None = None, other: bool = True
+) -> pd.DataFrame:
+    """Return *frame* with the *n* largest values of a group, and all others as one.
+
+    Args:
+        frame: A result frame.
+        n: How many to keep.
+        by: The measure that ranks, over the whole frame; by its own name or the API's column. May be left out where
+            there is only one.
+        of: The group; may be left out where there is only one.
+        other: Whether the rest becomes the value ``other``, each measure by its own rule; else it is left out.
+
+    Returns:
+        The same measures, types and levels. The missing value of a group counts as one of its values.
+
+    Raises:
+        NonAdditiveError: A measure cannot be put together for the others; leave them out, or leave it out.
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise QueryError(f"n must be a whole number of at least 1, not {n!r}")
+    held = opened(frame)
+    level = _level(held, of, "top")
+    ranked = _ranked(held, level, column_of(frame, by))
+    if len(ranked) <= n:
+        return restamp(frame.copy(), replace(held.meta, chosen=not held.is_whole))
+    kept = ranked[:n]
+    is_kept = np.zeros(len(level.uniques) + 1, bool)  # the last one is the missing value, whose code is -1
+    is_kept[kept] = True
+    if not other:
+        rows = frame.loc[is_kept[level.codes]]
+        return restamp(rows.copy(), replace(held.meta, chosen=True))
+    values = level.uniques[is_kept[:-1]]
+    rest = _unused("other", values)
+    uniques, place = _with(values, rest)
+    position = np.full(len(level.uniques) + 1, place, np.int64)
+    position[np.flatnonzero(is_kept[:-1])] = [i for i in range(len(uniques)) if i != place]
+    if is_kept[-1]:
+        position[-1] = -1
+    made = Level(level.name, uniques, position[level.codes])
+    better = instead(held, held.levels, held.meta.step).with_counts()
+    recipes = plan(held, over_time=False, over_groups=True, better=better)
+    return regroup(held, [made if one.name == level.name else one for one in held.levels], recipes, step=held.meta.step)
+
+
+def _ranked(held: Opened, level: Level, name: str) -> npt.NDArray[np.int64]:
+    """Return the places of the level's values, largest first; -1 is the missing one. Equal ones are in their order."""
+    only = Opened(held.frame[[*held.measures]], held.meta, held.levels)
+    over_time = any(one.name == "date" for one in held.levels)
+    better = instead(held, [level], None).with_counts()
+    recipes = [one for one in plan(only, over_time=over_time, over_groups=True, better=better) if one.name == name]
+    if not recipes:
+        raise UnknownWordError(
+            name, "measure to rank by", [one for one in held.measures if one != name], hint="Rank by a sum or a count."
+        )
+    codes = np.where(level.codes < 0, len(level.uniques), level.codes)
+    totals = aggregate(recipes, held.numbers(held.measures), codes, len(level.uniques) + 1)[name].astype(np.float64)
+    seen = np.flatnonzero(np.bincount(codes, minlength=len(totals)))
+    order = seen[np.argsort(-np.nan_to_num(totals[seen], nan=-np.inf), kind="stable")]
+    return np.where(order == len(level.uniques), -1, order)
+
+
+def _unused(word: str, values: pd.Index) -> str:
+    there = set(values)
+    return word if word not in there else next(w for i in range(2, 99) if (w := f"{word} ({i})") not in there)
+
+
+def _with(values: pd.Index, word: str) -> tuple[pd.Index, int]:
+    """Return *values* with *word* at its place, and the place."""
+    if isinstance(values, pd.CategoricalIndex):
+        values = values.add_categories([word])
+        made = values.append(pd.CategoricalIndex([word], dtype=values.dtype)).rename(values.name)
+        return made, len(values)
+    place = int(np.searchsorted(np.asarray(values, dtype=object), word))
+    return values.insert(place, word), place
+
+
+def outcome(frame: pd.DataFrame, level: str = "outcome") -> pd.DataFrame:
+    """Return *frame* with the ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
+
+    A reason that is not known yet maps by its prefix, or to ``unknown``, and is said. A call without a reason, which
+    may still be going on, stays missing.
+
+    Args:
+        frame: A result frame by ``endedReason``.
+        level: ``"outcome"``, ``"fault"``, ``"component"`` or ``"provider"``.
+
+    Returns:
+        The same measures and types; the level stands where ``endedReason`` stood.
+
+    Raises:
+        UnknownWordError: There is no such level, or the frame is not by ended reason.
+        NonAdditiveError: A measure cannot be made again exactly.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
+        >>> df.vapi.outcome("fault")["countId"].to_dict()["none"]
+        12641
+    """
+    require(level, outcomes.LEVELS, "level", also=outcomes.SPOKEN_LEVELS)
+    held = opened(frame)
+    there = {one.name: one for one in held.levels}
+    if "endedReason" not in there:
+        raise UnknownWordError("endedReason", "group of the frame", there, hint='Ask for it: .by("endedReason").')
+    reasons = there["endedReason"]
+    used = np.unique(reasons.codes)
+    words = [str(reasons.uniques[i]) if i in set(used.tolist()) else "" for i in range(len(reasons.uniques))]
+    families = [str(outcomes.classify(word, level)) for word in words]
+    values = sorted(set(families))
+    uniques = pd.Index(values, dtype=_text_type(reasons.uniques), name=level)
+    position = np.array([*(values.index(one) for one in families), -1], np.int64)
+    made = Level(level, uniques, position[reasons.codes])
+    better = instead(held, held.levels, held.meta.step).with_counts()
+    recipes = plan(held, over_time=False, over_groups=True, better=better)
+    levels = [made if one.name == "endedReason" else one for one in held.levels]
+    result = regroup(held, levels, recipes, step=held.meta.step, made={level: "endedReason"})
+    unknown = [word for i, word in enumerate(words) if i in set(used.tolist()) and not outcomes.is_known(word)]
+    if unknown:
+        _say_unknown(result, unknown)
+    return result
+
+
+def _text_type(values: pd.Index) -> Any:
+    return values.categories.dtype if isinstance(values, pd.CategoricalIndex) else values.dtype
+
+
+def _say_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
+    listed = ", ".join(map(repr, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
+    said = f"{len(unknown)} ended reasons are not known and count as 'unknown': {listed}"
+    meta = read_meta(result)
+    restamp(result, replace(meta, notes=(*meta.notes, said)))
+    warn(said, FrameWarning)
+
+
+def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> pd.DataFrame:
+    """Return *frame* with names beside ids, as a level of their own before that of the ids.
+
+    The ids stay: ``droplevel`` of the names gives the frame back. Two ids of one name get names that differ.
+
+    Args:
+        frame: A result frame.
+        names: id → name; an id that it does not have is its own name.
+        of: The group of the ids.
+
+    Returns:
+        The same rows, measures and types, with one more level: ``assistantName`` for ``assistantId``.
+
+    Raises:
+        UnknownWordError: The frame has no such group.
+    """
+    if not isinstance(names, Mapping | pd.Series):
+        raise QueryError(f"names must be a mapping id → name, not {type(names).__name__}")
+    held = opened(frame)
+    ids = _level(held, of, "label")
+    name = f"{of.removesuffix('Id')}Name"
+    if name in (*held.frame.columns, *(one.name for one in held.levels)):
+        raise QueryError(f"the frame has {name!r} already")
+    given = {str(key): str(value) for key, value in names.items() if not pd.isna(value)}
+    texts = [str(one) for one in ids.uniques]
+    found = [given.get(text, text) for text in texts]
+    twice = {word for word, count in Counter(found).items() if count > 1}
+    found = [f"{word} ({text[:_ID]})" if word in twice else word for text, word in zip(texts, found, strict=True)]
+    if len(set(found)) < len(found):  # ids that begin alike, too
+        found = [f"{word} ({text})" for text, word in zip(texts, (given.get(t, t) for t in texts), strict=True)]
+    order = np.argsort(np.array(found, dtype=object), kind="stable")
+    position = np.full(len(found) + 1, -1, np.int64)
+    position[order] = np.arange(len(found))
+    uniques = pd.Index([found[i] for i in order], dtype=_text_type(ids.uniques), name=name)
+    levels = []
+    for one in held.levels:
+        levels += [Level(name, uniques, position[ids.codes]), one] if one.name == of else [one]
+    levels, places = distinct(levels)
+    result = frame.iloc[np.argsort(places)]
+    result.index = index_of(levels)
+    meta = replace(held.meta, made={**held.meta.made, name: of}, chosen=not held.is_whole)
+    return restamp(result, meta)
+
+
+def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
+    """Return one measure with the buckets as rows and the groups as columns.
+
+    Args:
+        frame: A result frame with a step and groups; without a step the first group makes the rows.
+        column: The measure; may be left out where there is only one.
+
+    Returns:
+        A frame indexed by ``date``; its columns are the group's values, or tuples of them as a MultiIndex. A group
+        without a row in a bucket is missing there, never 0.
+    """
+    meta = read_meta(frame)
+    name = column_of(frame, column)
+    check_levels(frame, meta)
+    values = frame[name]
+    named = [origin for level, origin in meta.made.items() if level in frame.index.names and level != origin]
+    spare: list[Any] = [level for level in named if level in frame.index.names]
+    if spare:
+        values = values.droplevel(spare)  # an id beside its name
+    groups = [level for level in values.index.names if level not in (None, "date")]
+    if "date" not in values.index.names:
+        groups = groups[1:]
+    if not groups or len(groups) == values.index.nlevels:
+        result = values.to_frame()
+    else:
+        result = values.unstack(groups)  # noqa: PD010 - pivot loses missing groups
+        # unstack puts a missing group first; in the frame it stands last
+        if result.columns.nlevels == 1:
+            result = result.iloc[:, np.argsort(result.columns.isna(), kind="stable")]
+        if result.index.nlevels == 1:
+            result = result.iloc[np.argsort(result.index.isna(), kind="stable")]
+    result.attrs[ATTRIBUTE] = frame.attrs[ATTRIBUTE]
+    return result

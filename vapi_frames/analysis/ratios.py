@@ -1,0 +1,275 @@
+"""Ratios and shares: of sums, never a mean of ratios, with the denominator in the name and the unit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from vapi_frames.additivity import Recipe, aggregate
+from vapi_frames.analysis.rollup import divided, instead, plan, regroup
+from vapi_frames.analysis.trust import Opened, column_of, number_array, numbers, opened
+from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
+from vapi_frames.keys import combine
+from vapi_frames.meta import Derived, restamp
+from vapi_frames.vocabulary import SPOKEN_GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+__all__ = ["per_call", "per_minute", "ratio", "reconcile", "share", "success_rate"]
+
+_ONE = {"calls": "call", "tokens": "token", "characters": "character"}
+_MINUTE = {"min": 1.0, "s": 60.0, "h": 1 / 60}
+PARTS = ("llm", "tts", "vapi", "transport", "analysisBreakdown.summary")
+SUCCESS = "analysis.successEvaluation"
+_TRUE = ("true", "pass")
+_FALSE = ("false", "fail")
+
+
+def added(held: Opened, columns: dict[str, npt.NDArray[Any]], known: dict[str, Derived]) -> pd.DataFrame:
+    """Return a copy of the frame with new last *columns*, of which *known* says what they are."""
+    for name in columns:
+        if name in held.frame.columns and name not in held.meta.derived:
+            raise QueryError(f"the frame has a column {name!r} already; give the new one another name=, or rename that")
+    result = held.frame.drop(columns=[name for name in columns if name in held.frame.columns])
+    new = {name: number_array(values, held.backend) for name, values in columns.items()}
+    result = result.assign(**new)
+    result.attrs = dict(held.frame.attrs)
+    return restamp(result, replace(held.meta, derived=held.meta.derived | known, chosen=not held.is_whole))
+
+
+def check_additive(held: Opened, name: str, what: str) -> None:
+    """Raise `NonAdditiveError` unless *name* is a sum or a count, which alone may be added up."""
+    asked = {one.name: one for one in held.meta.asked}
+    if name in held.others:
+        raise ProvenanceError(f"nothing says what {name!r} is: it is a column of your own; divide it with pandas")
+    one = asked.get(name)
+    if one is None:
+        if held.meta.derived[name].rule == "sum":
+            return
+        raise NonAdditiveError(f"{what} needs a sum or a count, and {name!r} is neither")
+    if one.measure.over_groups == "sum":
+        return
+    verb = f'.sum("{one.column}")' if one.measure.over_groups != "none" else '.sum("minutesUsed")'
+    raise NonAdditiveError(
+        f"{what} needs a sum or a count, and {name!r} is the {one.operation} of {one.column!r}: ask {verb}"
+    )
+
+
+def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -> pd.DataFrame:
+    """Return *frame* with the ratio of two sums or counts as a new last column.
+
+    A rollup of the result makes the ratio again from its parts.
+
+    Args:
+        frame: A result frame.
+        num: The measure above the line, by its own name or the API's column.
+        den: The measure below it.
+        name: The new column, ``<num>Per<Den>`` by default.
+
+    Returns:
+        The frame with one more float column, whose unit is e.g. ``USD/min``; missing where the denominator is 0.
+
+    Raises:
+        NonAdditiveError: One of them is an average, a least or a greatest value.
+    """
+    held = opened(frame)
+    above, below = column_of(frame, num, operation=_wanted(num)), column_of(frame, den, operation=_wanted(den))
+    return _ratio(held, above, below, name or f"{above}Per{below[0].upper()}{below[1:]}")
+
+
+def _wanted(column: str) -> str | None:
+    return "count" if column == "id" else "sum"
+
+
+def _ratio(
+    held: Opened, above: str, below: str, name: str, *, unit: str | None = None, scale: float = 1.0
+) -> pd.DataFrame:
+    for part in (above, below):
+        check_additive(held, part, "a ratio")
+    over = held.meta.all_units()[below]
+    under = held.meta.all_units()[above]
+    if unit is None:
+        unit = "" if over == under else f"{under}/{_ONE.get(over, over)}"
+    columns = held.numbers([above, below])
+    values = divided(columns[above], columns[below], scale)
+    return added(held, {name: values}, {name: Derived(unit, "ratio", (above, below), scale)})
+
+
+def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
+    """Return *frame* with *column* per minute of call as a new last column, e.g. ``sumCostPerMinute`` in USD/min.
+
+    Args:
+        frame: A result frame that also has the sum of ``duration``, or of ``minutesUsed``.
+        column: A sum or count, by its own name or the API's column; ``cost`` by default.
+
+    Returns:
+        The frame with one more float column; missing where there were no minutes.
+
+    Raises:
+        NonAdditiveError: It is an average, a least or a greatest value.
+        UnknownWordError: A measure is missing; the error says what to ask for.
+    """
+    held = opened(frame)
+    above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
+    is_used = any(one.column == "minutesUsed" for one in held.meta.asked)
+    below = column_of(frame, "minutesUsed" if is_used else "duration", operation="sum")
+    unit = held.meta.all_units()[below]
+    under = held.meta.all_units()[above]
+    return _ratio(held, above, below, f"{above}PerMinute", unit=f"{under}/min", scale=_MINUTE.get(unit, 1.0))
+
+
+def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
+    """Return *frame* with *column* per call as a new last column, e.g. ``sumCostPerCall`` in USD/call.
+
+    Args:
+        frame: A result frame that also has the count of calls.
+        column: A sum or count, by its own name or the API's column; ``cost`` by default.
+
+    Returns:
+        The frame with one more float column; missing where there were no calls.
+
+    Raises:
+        NonAdditiveError: It is an average, a least or a greatest value.
+        UnknownWordError: A measure is missing; the error says what to ask for.
+    """
+    held = opened(frame)
+    above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
+    below = column_of(frame, "id", operation="count")
+    return _ratio(held, above, below, f"{above}PerCall")
+
+
+def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Return *frame* with each row's share of a total as a new last column, e.g. ``sumCostShare``.
+
+    Args:
+        frame: A result frame.
+        column: A sum or count, by its own name or the API's column; may be left out where there is only one measure.
+        within: The levels whose slices each add up to 1, e.g. ``"date"``; the whole frame by default.
+
+    Returns:
+        The frame with one more float column, from 0 to 1; missing where the total is 0.
+
+    Raises:
+        NonAdditiveError: It is an average, a least or a greatest value.
+        UnknownWordError: There is no such level.
+    """
+    held = opened(frame)
+    name = column_of(frame, column, operation=_wanted(column or ""))
+    check_additive(held, name, "a share")
+    codes = _slices(held, within)
+    values = numbers(frame[name]).astype(np.float64)
+    size = int(codes.max(initial=-1)) + 1
+    total = aggregate([Recipe(name, "sum")], {name: values}, codes, size)[name][codes]
+    return added(held, {f"{name}Share": divided(values, total)}, {f"{name}Share": Derived("share", "none")})
+
+
+def _slices(held: Opened, within: str | Sequence[str] | None) -> npt.NDArray[np.int64]:
+    """Return, for each row, the number of its slice."""
+    there = {level.name: level for level in held.levels}
+    names = [] if within is None else [within] if isinstance(within, str) else list(within)
+    for name in names:
+        require(name, there, "level of the frame", also=SPOKEN_GROUPS)
+    if not names:
+        return np.zeros(len(held.frame), np.int64)
+    combined = combine([there[name].codes for name in names], [len(there[name].uniques) for name in names])
+    return pd.factorize(combined)[0].astype(np.int64)
+
+
+def success_rate(frame: pd.DataFrame, *, of: str = "evaluated", success: Iterable[str] | None = None) -> pd.DataFrame:
+    """Return how many calls were evaluated as a success, and their rate, per remaining group and bucket.
+
+    Args:
+        frame: A result frame by ``analysis.successEvaluation`` with a count of calls.
+        of: The denominator: ``"evaluated"`` calls, or all ``"calls"``.
+        success: The values that count as a success, for a rubric other than true and false, or pass and fail.
+
+    Returns:
+        ``countId``, ``countIdSuccess``, ``countIdEvaluated`` (calls), and ``successPerEvaluated`` or
+        ``successPerCall``, from 0 to 1; missing where the denominator is 0. A rollup makes the rate again.
+
+    Raises:
+        UnknownWordError: The group or the count is missing; the error says what to ask for.
+        QueryError: A value is of another rubric, and *success* does not say what it means.
+    """
+    require(of, ("evaluated", "calls"), "denominator")
+    held = opened(frame)
+    there = {level.name: level for level in held.levels}
+    if SUCCESS not in there:
+        raise UnknownWordError(SUCCESS, "group of the frame", there, hint=f'Ask for it: .by("{SUCCESS}").')
+    counted = column_of(frame, "id", operation="count")
+    level = there[SUCCESS]
+    words = [str(value) for value in level.uniques]
+    wins = _wins(words, success)
+    is_said = np.array([*(word.strip() != "" for word in words), False])
+    is_won = np.array([*wins, False])
+    values = numbers(frame[counted])
+    names = (counted, f"{counted}Success", f"{counted}Evaluated")
+    parts = dict(zip(names, (values, values * is_won[level.codes], values * is_said[level.codes]), strict=True))
+    only = frame[[counted]]
+    known = {name: Derived("calls", "sum") for name in names[1:]}
+    split = opened(added(opened(only), {name: parts[name] for name in names[1:]}, known))
+    kept = [one for one in split.levels if one.name != SUCCESS]
+    better = instead(split, kept, split.meta.step)
+    recipes = plan(split, over_time=False, over_groups=True, better=better)
+    rolled = opened(regroup(split, kept, recipes, step=split.meta.step))
+    below, name = (names[2], "successPerEvaluated") if of == "evaluated" else (counted, "successPerCall")
+    return _ratio(rolled, names[1], below, name, unit="")
+
+
+def _wins(words: list[str], success: Iterable[str] | None) -> list[bool]:
+    """Return for each value whether it is a success."""
+    if success is not None:
+        chosen = {success} if isinstance(success, str) else set(success)
+        return [word in chosen for word in words]
+    folded = [word.strip().casefold() for word in words]
+    odd = [word for word, plain in zip(words, folded, strict=True) if plain not in (*_TRUE, *_FALSE, "")]
+    if odd:
+        listed = ", ".join(map(repr, odd[:8]))
+        raise QueryError(
+            f"the evaluations {listed} are neither true and false nor pass and fail: say which of them are a success, "
+            f"e.g. success=[{odd[0]!r}]"
+        )
+    return [plain in _TRUE for plain in folded]
+
+
+def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return *frame* with the cost that its parts do not explain as a new last column ``sumCostResidual``, in USD.
+
+    Args:
+        frame: A result frame with the sums of ``cost`` and of all its parts: ``costBreakdown.llm``, ``.tts``,
+            ``.vapi``, ``.transport``, ``.analysisBreakdown.summary``, and one of ``.stt`` and ``.transcriber``, which
+            are two names of one part.
+
+    Returns:
+        The frame with one more float column: cost minus its parts, a missing part counted as 0; missing where the cost
+        is. It adds up like a sum.
+
+    Raises:
+        UnknownWordError: A sum is missing; the error says what to ask for.
+    """
+    held = opened(frame)
+    cost = column_of(frame, "cost", operation="sum")
+    there: dict[str, str] = {
+        one.column: one.name for one in held.meta.asked if one.operation == "sum" and one.name in frame.columns
+    }
+    wanted = [f"costBreakdown.{part}" for part in PARTS]
+    speech = next((one for one in ("costBreakdown.stt", "costBreakdown.transcriber") if one in there), None)
+    missing = [one for one in (*wanted, speech or "costBreakdown.stt") if one not in there]
+    if missing:
+        listed = ", ".join(f'"{one}"' for one in missing)
+        raise UnknownWordError(
+            missing[0], "column", list(there), hint=f"Ask for all parts of the cost: .sum({listed})."
+        )
+    parts = held.numbers(there[one] for one in (*wanted, speech or ""))
+    explained = np.sum([np.nan_to_num(values) for values in parts.values()], axis=0)
+    values = numbers(frame[cost]).astype(np.float64) - explained
+    # What is left of adding four decimals in binary is not a residual.
+    values[np.abs(values) < 5e-9 * np.maximum(1.0, np.abs(explained))] = 0.0
+    name = f"{cost}Residual"
+    return added(held, {name: values}, {name: Derived(held.meta.all_units()[cost], "sum")})

@@ -1,0 +1,249 @@
+"""To coarser buckets and fewer groups: exactly, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from vapi_frames import timegrid
+from vapi_frames.additivity import Recipe, aggregate, recipe
+from vapi_frames.analysis.buckets import floors, seconds_of
+from vapi_frames.analysis.trust import Opened, number_array, opened
+from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
+from vapi_frames.keys import Level, distinct, index_of
+from vapi_frames.meta import restamp
+from vapi_frames.vocabulary import SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from zoneinfo import ZoneInfo
+
+    import numpy.typing as npt
+
+    from vapi_frames.query import Query
+
+__all__ = ["divided", "instead", "plan", "regroup", "rollup"]
+
+ALL = "all"
+_SPOKEN = SPOKEN_STEPS | {"total": ALL, "range": ALL, "none": ALL, "whole": ALL, "everything": ALL}
+# From each step to the coarser ones whose buckets are made of whole ones of it.
+_CLOCK = ("second", "minute", "hour", "day")
+_CALENDAR = ("week", "month", "quarter", "year", "decade", "century", "millennium")
+NESTS: dict[str, tuple[str, ...]] = {
+    **{step: (*_CLOCK[i + 1 :], *_CALENDAR) for i, step in enumerate(_CLOCK)},
+    "week": (),
+    "month": _CALENDAR[2:],
+    "quarter": _CALENDAR[3:],
+    "year": _CALENDAR[4:],
+    "decade": (),  # a century starts in a year that ends in 1
+    "century": ("millennium",),
+    "millennium": (),
+}
+
+
+def rollup(frame: pd.DataFrame, step: str | None = None, by: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Return *frame* at a coarser step, with fewer groups, or both; each number is exact.
+
+    Sums and counts add, the least and greatest nest, an average comes from its count and its sum or itself, a ratio
+    from its parts. The rows that are there are rolled up.
+
+    Args:
+        frame: A result frame.
+        step: The coarser step, or ``"all"`` for the whole range as one; as it is, by default.
+        by: The groups to keep, by the names of their levels; all of them by default, none for ``[]``.
+
+    Returns:
+        The same measures and types. Index: ``date`` if there still is a step, then the groups in the order of *by*;
+        without both, one row.
+
+    Raises:
+        NonAdditiveError: A measure cannot be made again exactly; the error names the question to ask instead.
+        QueryError: The step is not coarser, or the buckets do not nest.
+        UnknownWordError: There is no such step or group.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost").by("type").step("day").during("2026-10").fetch()
+        >>> df.vapi.rollup(step="month", by=[]).round(2)
+                                   sumCost
+        date
+        2026-10-01 00:00:00+00:00  2142.22
+    """
+    held = opened(frame)
+    step = _checked_step(held, step)
+    groups = _checked_groups(held, by)
+    dates = [level for level in held.levels if level.name == "date"]
+    over_time = step != held.meta.step and bool(dates)
+    over_groups = len(groups) < len(held.levels) - len(dates)
+    wanted = step if dates else held.meta.step
+    better = instead(held, groups, wanted)
+    recipes = plan(held, over_time=over_time, over_groups=over_groups, better=better)
+    if over_time and step is not None:
+        try:
+            dates = [_coarser(dates[0], held, step)]
+        except NonAdditiveError as error:
+            raise NonAdditiveError(f"{error}; ask {better!r}") from None
+    levels = [*([] if over_time and step is None else dates), *groups]
+    return regroup(held, levels, recipes, step=wanted)
+
+
+def _checked_step(held: Opened, step: str | None) -> str | None:
+    """Return the step of the result, ``None`` for the whole range."""
+    here = held.meta.step
+    if step is None:
+        return here
+    require(step, (*STEPS, ALL), "step", also=_SPOKEN)
+    if step == ALL:
+        return None
+    if here is None:
+        raise QueryError(f"the frame has no step to roll up from: ask for one finer than a {step}, or by {step} itself")
+    if "date" not in [level.name for level in held.levels]:
+        raise ProvenanceError("the index has no level 'date' any more: roll up before choosing a date")
+    if step == here:
+        return step
+    if STEPS.index(step) < STEPS.index(here):
+        raise QueryError(f"a {step} is finer than the frame's {here}; ask .step({step!r}) for it")
+    if step not in NESTS[here]:
+        other = ", ".join(NESTS[here]) or "no other step, only 'all'"
+        raise NonAdditiveError(
+            f"a {step} is not made of whole {_plural(here)}, which nest in {other}; "
+            f"ask {instead(held, held.levels, step)!r}"
+        )
+    return step
+
+
+def _plural(step: str) -> str:
+    return {"century": "centuries", "millennium": "millennia"}.get(step, f"{step}s")
+
+
+def _checked_groups(held: Opened, by: str | Sequence[str] | None) -> list[Level]:
+    """Return the levels that are kept, in the order asked."""
+    there = {level.name: level for level in held.levels if level.name != "date"}
+    if by is None:
+        return list(there.values())
+    wanted = [by] if isinstance(by, str) else list(by)
+    for position, name in enumerate(wanted):
+        if name == "date":
+            raise QueryError("the date is no group: it stays, and step='all' drops it")
+        require(name, there, "group of the frame", also=SPOKEN_GROUPS)
+        if name in wanted[:position]:
+            raise QueryError(f"{name!r} stands twice in by")
+    return [there[name] for name in wanted]
+
+
+def _coarser(date: Level, held: Opened, step: str) -> Level:
+    """Return the level of the coarser buckets.
+
+    Raises:
+        NonAdditiveError: A finer bucket lies in two coarser ones, because the clock was turned within it.
+    """
+    fine, tz = held.meta.step or "", timegrid.zone(held.meta.zone)
+    dates = date.uniques
+    instants = seconds_of(dates, fine, tz)
+    coarse = floors(instants, step, tz)
+    if fine in timegrid.FIXED_STEPS and len(instants):
+        _check_nesting(instants, fine, step, tz)
+    labels, places = np.unique(coarse, return_inverse=True)
+    assert isinstance(dates, pd.DatetimeIndex)  # noqa: S101 - seconds_of has looked
+    made = pd.DatetimeIndex((labels * 1_000_000).astype("datetime64[us]"), tz="UTC", name="date").tz_convert(dates.tz)
+    return Level("date", made, np.append(places, -1)[date.codes].astype(np.int64))
+
+
+def _check_nesting(instants: npt.NDArray[np.int64], fine: str, step: str, tz: ZoneInfo) -> None:
+    """Look at the buckets within which the clock was turned; all others lie within one coarser bucket."""
+    there = set(instants.tolist())
+    for change, _ in timegrid.offset_changes(int(instants.min()) - 1, int(instants.max()) + 2 * 3600, tz):
+        for bucket in {timegrid.floor(change - 1, fine, tz), timegrid.floor(change, fine, tz)} & there:
+            span = timegrid.span(bucket, fine, tz)
+            inside = [at for at in (span.first, change - 1, change, span.last - 1) if span.first <= at < span.last]
+            if len({timegrid.floor(at, step, tz) for at in inside}) > 1:
+                at = timegrid.from_seconds(bucket).astimezone(tz).isoformat()
+                raise NonAdditiveError(
+                    f"the {fine} {at} in {tz.key} lies in two {_plural(step)}: the clock was turned within it"
+                )
+
+
+def instead(held: Opened, levels: Iterable[Level], step: str | None) -> Query[Any]:
+    """Return the question that gives the coarser rows directly."""
+    query = held.meta.query
+    roots = held.meta.roots()
+    kept = [roots[level.name] for level in levels if level.name in roots]
+    groups: Any = tuple(name for kind, name in kept if kind == "group")
+    variables = tuple(name for kind, name in kept if kind == "variable")
+    wanted: Any = step
+    return replace(query, groups=groups, variables=variables, time_step=wanted)
+
+
+def plan(held: Opened, *, over_time: bool, over_groups: bool, better: Query[Any]) -> list[Recipe]:
+    """Return how the columns of *held* are made again; what has no recipe is a ratio, which comes from its parts.
+
+    Raises:
+        NonAdditiveError: One cannot be made exactly; *better* is the question to ask instead.
+    """
+    if held.others:
+        raise NonAdditiveError(
+            f"nothing says how {held.others[0]!r} adds up: leave it out, df.drop(columns={held.others!r}), and compute "
+            "it after"
+        )
+    beside = [one for one in held.meta.asked if one.name in held.measures]
+    asked = {one.name: one for one in beside}
+    found = []
+    for name in held.measures:
+        if not (over_time or over_groups):
+            found.append(Recipe(name, "sum"))  # of one row each
+        elif name in asked:
+            try:
+                found.append(recipe(asked[name], beside, over_time=over_time, over_groups=over_groups))
+            except NonAdditiveError as error:
+                raise NonAdditiveError(f"{error}; ask {better!r}") from None
+        else:
+            one = held.meta.derived[name]
+            lost = [part for part in one.parts if part not in held.measures]
+            if one.rule == "none" or lost:
+                why = f"its parts {', '.join(lost)} are no columns any more" if lost else "it holds for these rows only"
+                raise NonAdditiveError(
+                    f"{name!r} does not add up, {why}: leave it out, df.drop(columns={name!r}), and compute it after"
+                )
+            if one.rule == "sum":
+                found.append(Recipe(name, "sum"))
+    return found
+
+
+def regroup(
+    held: Opened, levels: list[Level], recipes: list[Recipe], *, step: str | None, made: dict[str, str] | None = None
+) -> pd.DataFrame:
+    """Return the rows of *held* put together under new *levels*.
+
+    Args:
+        held: The finer rows.
+        levels: For each of them, the coarser row that it belongs to.
+        recipes: How their columns are made again.
+        step: The step of the result.
+        made: Level → the group that it was made from, for new ones.
+    """
+    if levels:
+        levels, codes = distinct(levels)
+        size, index = len(levels[0].codes), index_of(levels)
+    else:
+        codes, size, index = np.zeros(len(held.frame), np.int64), 1, pd.RangeIndex(1)
+    columns = aggregate(recipes, held.numbers(held.measures), codes, size)
+    arrays: dict[str, Any] = {}
+    for name in held.measures:
+        if name not in columns:
+            ratio = held.meta.derived[name]
+            columns[name] = divided(columns[ratio.parts[0]], columns[ratio.parts[1]], ratio.scale)
+        arrays[name] = number_array(columns[name], held.backend)
+    result = pd.DataFrame(arrays, index=index)
+    result.attrs = dict(held.frame.attrs)
+    meta = replace(held.meta, made={**held.meta.made, **(made or {})}, chosen=not held.is_whole)
+    return restamp(result, meta.stepped(step))
+
+
+def divided(above: npt.NDArray[Any], below: npt.NDArray[Any], scale: float = 1.0) -> npt.NDArray[np.float64]:
+    """Return the ratio of two columns, missing where there is nothing to divide by."""
+    over = below.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(over == 0, np.nan, above.astype(np.float64) / over * scale)

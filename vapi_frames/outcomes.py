@@ -1,0 +1,313 @@
+"""Why a call ended, at four levels that fit on a chart.
+
+The contract names 595 values of ``endedReason``, and the set is open: new ones appear without notice. Most are made of
+the same parts (whose fault it was, a provider, what it did), so a short table of rules explains all of the contract's
+values, and new ones that are made alike.
+
+``outcome``, what became of the call:
+
+- ``conversation``: the parties met, and the call ended normally: somebody hung up.
+- ``transferred``: the call was handed on to somebody else.
+- ``no_answer``: the parties did not meet: no answer, busy, a wrong number, a caller who gave up while it rang.
+- ``voicemail``: a voicemail answered.
+- ``timeout``: a limit of the assistant's ended the call: silence, or the longest duration.
+- ``failed_to_start``: something was wrong before the parties could talk.
+- ``failed_mid_call``: something broke while they talked, or while the call was to be transferred.
+- ``cancelled``: called off by your side: by hand, deleted, or by a hook that spoke instead of the assistant.
+- ``unknown``: no rule explains the reason.
+
+``fault``, on whose side the failure is:
+
+- ``none``: nothing failed, which is so for every outcome but the two that begin with ``failed``.
+- ``customer``: the customer was not heard: no microphone, no audio.
+- ``assistant``: your side: the configuration, your own server or model, and whom you transfer calls to.
+- ``account``: your account with Vapi: billing, the plan's limits, the fraud check.
+- ``vapi``: Vapi itself. By its documentation such calls are typically not charged.
+- ``provider``: the provider of a model, a voice or a transcriber.
+- ``provider_or_yours``: an older form of the reason, which does not say. By Vapi's documentation it is yours (a
+  credential, a quota) if the key for the provider was your own; else read it as ``vapi``.
+- ``telephony``: whoever carries the call: Twilio, Vonage, a SIP trunk.
+- ``unknown``: something failed, and the reason does not say by whom; or no rule explains it.
+
+``component``, which part failed: ``llm``, ``tts`` (the voice), ``stt`` (the transcriber), ``video``, ``telephony`` (the
+line, with the transport of web calls and the microphone), ``transfer``, ``assistant`` (its configuration, and the
+server that is asked for it), ``account``, ``platform`` (Vapi's workers and database), ``none`` where nothing failed,
+and ``unknown``.
+
+``provider``, the name as it stands in the reason, such as ``azure-openai`` or ``twilio``: also where nothing failed;
+``none`` where no provider is named, and ``unknown`` where one may be, but cannot be told from the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias, get_args
+
+from vapi_frames.errors import require
+
+Level: TypeAlias = Literal["outcome", "fault", "component", "provider"]
+Outcome: TypeAlias = Literal[
+    "conversation",
+    "transferred",
+    "no_answer",
+    "voicemail",
+    "timeout",
+    "failed_to_start",
+    "failed_mid_call",
+    "cancelled",
+    "unknown",
+]
+Fault: TypeAlias = Literal[
+    "none",
+    "customer",
+    "assistant",
+    "account",
+    "vapi",
+    "provider",
+    "provider_or_yours",
+    "telephony",
+    "unknown",
+]
+Component: TypeAlias = Literal[
+    "none",
+    "llm",
+    "tts",
+    "stt",
+    "video",
+    "telephony",
+    "transfer",
+    "assistant",
+    "account",
+    "platform",
+    "unknown",
+]
+
+LEVELS: tuple[str, ...] = get_args(Level)
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+FAULTS: tuple[str, ...] = get_args(Fault)
+COMPONENTS: tuple[str, ...] = get_args(Component)
+
+# What people type instead, for "did you mean".
+SPOKEN_LEVELS = {
+    "result": "outcome", "reason": "outcome", "blame": "fault", "party": "fault", "whose": "fault",
+    "part": "component", "vendor": "provider", "company": "provider",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What one reason means at each level; the module's text says what the words mean.
+
+    Attributes:
+        outcome: What became of the call.
+        fault: On whose side the failure is.
+        component: Which part failed.
+        provider: The provider's name as it stands in the reason.
+    """
+
+    outcome: Outcome
+    fault: Fault
+    component: Component
+    provider: str
+
+
+# The first rule that matches a whole reason counts. A new reason may go on where an old one ends only if nothing that
+# follows can turn its meaning round: after "customer-ended-call" it may, after "customer-" it may not. Where the
+# component is None, it and the provider are read from the rest.
+_RULES: tuple[tuple[str, Outcome, Fault, Component | None], ...] = (
+    # It went as it should.
+    (r"(assistant|customer)-ended-call(-.+)?", "conversation", "none", "none"),
+    (r"assistant-said-.*end-call.*", "conversation", "none", "none"),
+    (r"vonage-completed|call\.in-progress\.[a-z]+-completed-call", "conversation", "none", "none"),
+    (r"assistant-forwarded-call(-.+)?", "transferred", "none", "none"),
+    # A server that returns a number instead of an assistant asks for the call to be forwarded.
+    (r"assistant-request-returned-forwarding-phone-number", "transferred", "none", "none"),
+    (r"call\.[a-z-]+\.hook-executed-transfer", "transferred", "none", "none"),
+    (r"customer-(busy|did-not-answer)(-.+)?|[a-z]+-reported-customer-misdialed", "no_answer", "none", "none"),
+    (r"call\.ringing\..+-caller-hungup-before-call-connect", "no_answer", "none", "none"),
+    # SIP's words for: no reply, not there, busy, busy everywhere, declined. They say providerfault, and it is not one.
+    (r"call\.[a-z-]+\.error-providerfault-outbound-sip-(408|480|486|600|603)-.+", "no_answer", "none", "none"),
+    (r"voicemail", "voicemail", "none", "none"),
+    (r"silence-timed-out|exceeded-max-duration", "timeout", "none", "none"),
+    (r"manually-cancell?ed|(scheduled-)?call-deleted", "cancelled", "none", "none"),
+    (r"call\.ringing\.hook-executed-say", "cancelled", "none", "none"),
+    # The customer was not heard.
+    (r"customer-did-not-give-microphone-permission", "failed_to_start", "customer", "telephony"),
+    (r"call\.in-progress\.error-assistant-did-not-receive-customer-audio", "failed_mid_call", "customer", "telephony"),
+    # Your side. A hook at the ending may only wait for reasons that begin with assistant-request.
+    (r"assistant-(request|not)-.+", "failed_to_start", "assistant", "assistant"),
+    (r"call-start-error-neither-assistant-nor-server-set", "failed_to_start", "assistant", "assistant"),
+    (r"call\.ending\.hook-executed-say", "failed_to_start", "assistant", "assistant"),
+    (r"call\.start\.error-get-phone-number", "failed_to_start", "assistant", "telephony"),
+    (r"call\.start\.(error-get-(assistant|customer|resources)|assistant-).*",
+     "failed_to_start", "assistant", "assistant"),
+    (r"(call\.in-progress\.error-)?pipeline-(no-available-(llm-)?model|ws-model-.+)",
+     "failed_mid_call", "assistant", "llm"),
+    (r"call\.in-progress\.error-(warm-)?transfer-.+", "failed_mid_call", "assistant", "transfer"),
+    (r"call\.forwarding\.(no-answer|operator-busy|error-.+)", "failed_mid_call", "assistant", "transfer"),
+    # Your account.
+    (r"call\.start\.error-(subscription|enterprise-feature|fraud-check|vapi-number)-.+",
+     "failed_to_start", "account", "account"),
+    # Whoever carries the call.
+    (r"call\.start\.error-get-transport", "failed_to_start", "telephony", "telephony"),
+    (r"call\.(ringing|in-progress)\.error-(sip|telnyx|twilio|vonage)-.+-failed-to-connect(-call)?",
+     "failed_to_start", "telephony", "telephony"),
+    (r"call\.in-progress\.error-(sip|telnyx|twilio|vonage)-.+", "failed_mid_call", "telephony", "telephony"),
+    (r"call\.[a-z-]+\.error-providerfault-outbound-sip-.+", "failed_to_start", "telephony", "telephony"),
+    (r"call\.[a-z-]+\.error-providerfault-transport-never-.+", "failed_to_start", "telephony", "telephony"),
+    (r"call\.[a-z-]+\.error-providerfault-transport-.+", "failed_mid_call", "telephony", "telephony"),
+    (r"(twilio|vonage|telnyx|sip)-(failed-to-connect-call|rejected)", "failed_to_start", "telephony", "telephony"),
+    (r"vonage-disconnected|phone-call-provider-closed-.+", "failed_mid_call", "telephony", "telephony"),
+    (r"phone-call-provider-bypass-enabled-but-no-call-received", "failed_to_start", "telephony", "telephony"),
+    # Vapi.
+    (r"assistant-join-timed-out", "failed_to_start", "vapi", "platform"),
+    (r"worker-shutdown", "failed_mid_call", "vapi", "platform"),
+    (r"call\.[a-z-]+\.error-vapifault-transport-(never-connected|connected-but-call-not-active)",
+     "failed_to_start", "vapi", "telephony"),
+    (r"call\.[a-z-]+\.error-vapifault-(transport|call-started-but-connection-to-transport)-.+",
+     "failed_mid_call", "vapi", "telephony"),
+    (r"call\.[a-z-]+\.error-vapifault-(worker-not-available|chat-pipeline-failed-to-start)",
+     "failed_to_start", "vapi", "platform"),
+    (r"call\.[a-z-]+\.error-vapifault-(worker|chat-pipeline)-.+", "failed_mid_call", "vapi", "platform"),
+    (r"call\.start\.error-vapifault-(database-error|get-.+)", "failed_to_start", "vapi", "platform"),
+    # Whatever a provider is named in.
+    (r"call\.(start|ringing)\.error-vapifault-(?P<rest>.+)", "failed_to_start", "vapi", None),
+    (r"call\.[a-z-]+\.error-vapifault-(?P<rest>.+)", "failed_mid_call", "vapi", None),
+    (r"call\.(start|ringing)\.error-providerfault-(?P<rest>.+)", "failed_to_start", "provider", None),
+    (r"call\.[a-z-]+\.error-providerfault-(?P<rest>.+)", "failed_mid_call", "provider", None),
+    (r"pipeline-error-(?P<rest>.+)", "failed_mid_call", "provider_or_yours", None),
+    # An error of which no more is known than when it came.
+    (r"call\.(start|ringing)\.error-.+", "failed_to_start", "unknown", "unknown"),
+    (r"call\.in-progress\.error-.+", "failed_mid_call", "unknown", "unknown"),
+)  # fmt: skip
+
+# The providers, by the part that a reason of theirs is about if it does not say so, as "cartesia-522-server-error". Who
+# does several things stands under llm: bare status codes are how a failed model is told.
+_PROVIDERS: dict[Component, str] = {
+    "llm": "anthropic anthropic-bedrock anthropic-vertex anyscale azure-openai baseten cerebras custom-llm deep-seek "
+    "deepinfra google groq inflection-ai minimax mistral openai openrouter perplexity-ai runpod together-ai vapi xai",
+    "tts": "azure cartesia custom-voice eleven-labs hume inworld lmnt microsoft neuphonic playht rime-ai sesame "
+    "smallest-ai wellsaid",
+    "stt": "assembly-ai azure-speech custom-transcriber deepgram gladia soniox speechmatics talkscriber",
+    "video": "tavus",
+}
+_USUAL: dict[str, Component] = {name: component for component, names in _PROVIDERS.items() for name in names.split()}
+_PARTS: dict[str | None, Component] = {
+    "llm": "llm",
+    "model": "llm",
+    "transcriber": "stt",
+    "video": "video",
+    "voice": "tts",
+}
+
+# Of these it is certain whose they are, whatever keys were used. A "vapifault" stays one: it is Vapi's own word.
+_OWNERS: dict[str, Fault] = {
+    "custom-llm": "assistant",
+    "custom-transcriber": "assistant",
+    "custom-voice": "assistant",
+    "vapi": "vapi",
+}
+
+# The longest name first, so that azure-openai is not read as azure.
+_KNOWN = re.compile(
+    rf"(?P<provider>{'|'.join(sorted(_USUAL, key=len, reverse=True))})(?:-(?P<part>{'|'.join(filter(None, _PARTS))}))?"
+    r"(?:-.+)?"
+)
+# A provider that the contract does not name yet is what stands before a part or a status code, if all of it can be a
+# name: "pipeline-error-newco-voice-failed" has one, "pipeline-error-invalid-voice-failed" has not.
+_NEW = re.compile(
+    r"(?:(?P<provider>[a-z0-9]+(?:-[a-z0-9]+){0,2}?)-)??(?:returning-)?"
+    rf"(?:[45]\d\d|(?P<part>{'|'.join(filter(None, _PARTS))}))-.+"
+)
+_NOT_NAMES = {
+    "assistant", "audio", "available", "bad", "call", "chat", "connection", "custom", "customer", "database", "error",
+    "failed", "first", "get", "inbound", "invalid", "llm", "message", "missing", "model", "no", "not", "outbound",
+    "pipeline", "request", "returning", "server", "sip", "stream", "stt", "timeout", "transcriber", "transport", "tts",
+    "unauthorized", "unavailable", "unexpected", "unknown", "video", "voice", "worker", "ws",
+}  # fmt: skip
+_CARRIER = re.compile(r"(?:^|[.-])(telnyx|twilio|vonage)-")
+
+_COMPILED: list[tuple[re.Pattern[str], Outcome, Fault, Component | None]] = [
+    (re.compile(pattern), outcome, fault, component) for pattern, outcome, fault, component in _RULES
+]
+_UNKNOWN = Family("unknown", "unknown", "unknown", "unknown")
+
+
+def _read(rest: str) -> tuple[Component, str]:
+    """Return the component and the provider that *rest* of a reason names."""
+    known = _KNOWN.fullmatch(rest)
+    if known:
+        provider = known["provider"]
+        return _PARTS.get(known["part"], _USUAL[provider]), provider
+    new = _NEW.fullmatch(rest)
+    if not new:
+        return "unknown", "unknown"
+    words = (new["provider"] or "").split("-")
+    is_name = all(word and not word.isdigit() and word not in _NOT_NAMES for word in words)
+    return _PARTS.get(new["part"], "unknown"), "-".join(words) if is_name else "unknown"
+
+
+@lru_cache(maxsize=4096)
+def family(reason: str) -> Family:
+    """Return what *reason* means at all levels.
+
+    Examples:
+        >>> family("call.in-progress.error-providerfault-openai-500-server-error")
+        Family(outcome='failed_mid_call', fault='provider', component='llm', provider='openai')
+        >>> family("call.in-progress.twilio-completed-call")
+        Family(outcome='conversation', fault='none', component='none', provider='twilio')
+        >>> family("customer-vanished")
+        Family(outcome='unknown', fault='unknown', component='unknown', provider='unknown')
+    """
+    for pattern, outcome, fault, component in _COMPILED:
+        match = pattern.fullmatch(reason)
+        if not match:
+            continue
+        if component is None:
+            part, provider = _read(match["rest"])
+            return Family(outcome, fault if fault == "vapi" else _OWNERS.get(provider, fault), part, provider)
+        carrier = _CARRIER.search(reason)
+        nobody = "unknown" if component == "unknown" else "none"
+        return Family(outcome, fault, component, carrier[1] if carrier else nobody)
+    return _UNKNOWN
+
+
+def is_known(reason: str) -> bool:
+    """Say whether a rule explains *reason*, so that those without one can be counted.
+
+    A reason that only begins as an error does is explained: its outcome is known, and the rest may be ``unknown``.
+
+    Examples:
+        >>> is_known("pipeline-error-newco-voice-failed"), is_known("no-answer")
+        (True, False)
+    """
+    return family(reason).outcome != "unknown"
+
+
+def classify(reason: str | None, level: str) -> str | None:
+    """Return the word for *reason* at *level*.
+
+    Args:
+        reason: An ``endedReason``. Missing stays missing: a call that still goes on has none.
+        level: One of `LEVELS`.
+
+    Raises:
+        UnknownWordError: *level* is not one of them.
+
+    Examples:
+        >>> classify("customer-did-not-answer", "outcome")
+        'no_answer'
+        >>> classify("call.start.error-subscription-frozen", "fault")
+        'account'
+        >>> classify("pipeline-error-eleven-labs-quota-exceeded", "component")
+        'tts'
+        >>> classify("pipeline-error-azure-openai-401-unauthorized", "provider")
+        'azure-openai'
+    """
+    require(level, LEVELS, "level", also=SPOKEN_LEVELS)
+    if reason is None:
+        return None
+    word: str = getattr(family(reason), level)
+    return word
