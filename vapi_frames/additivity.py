@@ -115,7 +115,8 @@ def _sum(values: Numbers, codes: npt.NDArray[np.int64], size: int) -> Numbers:
         found[np.bincount(codes, minlength=size) == 0] = np.nan
         return found
     there = codes[~is_missing]
-    found = np.bincount(there, weights=values[~is_missing], minlength=size)
+    # Of nothing at all, numpy counts in whole numbers.
+    found = np.bincount(there, weights=values[~is_missing], minlength=size).astype(np.float64)
     found[np.bincount(there, minlength=size) == 0] = np.nan
     return found
 
