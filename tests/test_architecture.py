@@ -21,6 +21,7 @@ FLOORS = {
     "filters": 1.9,
     "widening": 1.93,
     "lint": 1.95,
+    "asker": 1.95,
     "comparison": 1.96,
     "query": 2,
     "answer": 2.2,

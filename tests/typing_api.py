@@ -48,6 +48,27 @@ if TYPE_CHECKING:
     assert_type(face.meta, Meta)
     assert_type(face.units, dict[str, str])
     assert_type(face.wide("cost"), pd.DataFrame)
+    assert_type(face.rollup("all", by=[]), pd.DataFrame)
+    assert_type(face.fill_gaps(mark=True, concurrency="carry", whole=True), pd.DataFrame)
+    assert_type(face.drop_partial(), pd.DataFrame)
+    assert_type(face.top(3, by="cost", of="type", other=False), pd.DataFrame)
+    assert_type(face.share("cost", within="date"), pd.DataFrame)
+    assert_type(face.ratio("cost", "duration", name="rate"), pd.DataFrame)
+    assert_type(face.per_minute(), pd.DataFrame)
+    assert_type(face.per_call("duration"), pd.DataFrame)
+    assert_type(face.success_rate(of="calls", success=["7", "8"]), pd.DataFrame)
+    assert_type(face.change(7, columns="cost"), pd.DataFrame)
+    assert_type(face.outcome("fault"), pd.DataFrame)
+    assert_type(face.label({"id": "name"}), pd.DataFrame)
+    assert_type(face.reconcile(), pd.DataFrame)
+    assert_type(face.check_units(df), float)
+    assert_type(face.describe(), str)
+    assert_type(vf.load("spend.parquet"), pd.DataFrame)
+    assert_type(vf.analysis.rollup(df, "week"), pd.DataFrame)
+    assert_type(df.pipe(vf.analysis.share, "cost"), pd.DataFrame)
+    assert_type(q.compare("7d", align="weekday"), vf.Comparison)
+    assert_type(q.compare().fetch(dtype_backend="pyarrow"), pd.DataFrame)
+    assert_type(vq.dashboard("4w", step="week", complete=True), dict[str, pd.DataFrame])
     assert_type(face.refresh(vq), pd.DataFrame)
     assert_type(face.call(), vf.Query[CallColumn])
 
@@ -56,6 +77,9 @@ if TYPE_CHECKING:
     calls.max("concurrency")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vq.subscription().sum("cost")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.step("daily")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    face.outcome("blame")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    face.rollup("weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    q.compare(align="days")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vf.local("calls", duplicates="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.by("assistant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.groupby("type")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from vapi_frames import accessor as accessor
 
 if TYPE_CHECKING:
-    from vapi_frames import errors
+    from vapi_frames import analysis, errors
     from vapi_frames.accessor import VapiAccessor, frame
     from vapi_frames.analysis import load
+    from vapi_frames.comparison import Comparison
     from vapi_frames.entry import Vq, connect, demo, local, vq, warehouse
     from vapi_frames.errors import VapiFramesError
     from vapi_frames.frames import to_frame
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Comparison",
     "Query",
     "VapiAccessor",
     "VapiFramesError",
     "Vq",
+    "analysis",
     "connect",
     "demo",
     "errors",
@@ -47,6 +50,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Comparison": "comparison",
     "Query": "query",
     "VapiAccessor": "accessor",
     "VapiFramesError": "errors",
@@ -65,6 +69,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Everything but the accessor is imported when it is first used: importing the package costs what pandas costs.
+    if name == "analysis":
+        return importlib.import_module("vapi_frames.analysis")
     if name in _HOMES:
         return getattr(importlib.import_module(f"vapi_frames.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'vapi_frames' has no attribute {name!r}")

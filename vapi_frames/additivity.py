@@ -63,8 +63,8 @@ def recipe(one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, 
         there = {other.operation: other.name for other in beside if other.column == one.column}
         if "count" not in there:
             raise NonAdditiveError(
-                f"{what} is made again only from the counts of the same column, which are not here: a mean of means "
-                "is another number"
+                f"{what} is made again only from the counts of the same column, which are not here (.with_counts() "
+                "adds them): a mean of means is another number"
             )
         return Recipe(one.name, "weighted", there.get("sum"), there["count"])
     (rule,) = rules
@@ -110,20 +110,21 @@ def _sum(values: Numbers, codes: npt.NDArray[np.int64], size: int) -> Numbers:
         np.add.at(whole, codes, values)
         return whole
     is_missing = np.isnan(values)
-    if not is_missing.any():
-        found = np.bincount(codes, weights=values, minlength=size)
-        found[np.bincount(codes, minlength=size) == 0] = np.nan
-        return found
-    there = codes[~is_missing]
-    # Of nothing at all, numpy counts in whole numbers.
-    found = np.bincount(there, weights=values[~is_missing], minlength=size).astype(np.float64)
-    found[np.bincount(there, minlength=size) == 0] = np.nan
+    if is_missing.any():
+        codes, values = codes[~is_missing], values[~is_missing]
+    found = _added(codes, values, size)
+    found[np.bincount(codes, minlength=size) == 0] = np.nan
     return found
+
+
+def _added(codes: npt.NDArray[np.int64], values: Numbers, size: int) -> Numbers:
+    # Of nothing, bincount makes whole numbers, which hold no NaN.
+    return np.bincount(codes, weights=values, minlength=size).astype(np.float64, copy=False)
 
 
 def _average(parts: Numbers, weights: Numbers, codes: npt.NDArray[np.int64], size: int) -> Numbers:
     # A row of no value at all has no average; 0 times nothing is to be nothing.
-    summed = np.bincount(codes, weights=np.where(weights > 0, parts, 0.0), minlength=size)
-    counted = np.bincount(codes, weights=np.nan_to_num(weights), minlength=size)
+    summed = _added(codes, np.where(weights > 0, parts, 0.0), size)
+    counted = _added(codes, np.nan_to_num(weights), size)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(counted > 0, summed / counted, np.nan)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from vapi_frames.query import DtypeBackend, Query
+    from vapi_frames.asker import DtypeBackend
+    from vapi_frames.query import Query
 
 __all__ = ["Align", "Comparison", "Periods", "compare"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from vapi_frames.query import DtypeBackend
+    from vapi_frames.asker import DtypeBackend
     from vapi_frames.sources import Source
 
 __all__ = ["Vq", "connect", "demo", "local", "vq", "warehouse"]

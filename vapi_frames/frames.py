@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vapi_frames.answer import Answer
+    from vapi_frames.asker import DtypeBackend
     from vapi_frames.contract import AnalyticsQueryResult
-    from vapi_frames.query import DtypeBackend
     from vapi_frames.vocabulary import Step, Table
 
 __all__ = ["build", "check_options", "sorted_table", "to_frame"]

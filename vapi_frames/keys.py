@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Codes = npt.NDArray[np.int64]
 
-__all__ = ["Level", "combine", "distinct", "index_of", "levels_of", "ordered"]
+__all__ = ["Level", "combine", "distinct", "index_of", "levels_of", "ordered", "trimmed"]
 
 
 class Level(NamedTuple):
@@ -104,16 +104,17 @@ def distinct(levels: Sequence[Level]) -> tuple[list[Level], Codes]:
     places = position[places]
     first = np.empty(len(found), np.int64)  # a row of each
     first[places] = np.arange(len(places))
-    return [_trimmed(level.name, level.uniques, level.codes[first]) for level in levels], places
+    return [trimmed(Level(level.name, level.uniques, level.codes[first])) for level in levels], places
 
 
-def _trimmed(name: str, uniques: pd.Index, codes: Codes) -> Level:
-    """Return a level without the values that no row has."""
+def trimmed(level: Level) -> Level:
+    """Return *level* without the values that no row has."""
+    name, uniques, codes = level
     is_used = np.zeros(len(uniques) + 1, bool)
     is_used[codes] = True  # of a missing one, the place after the last
     is_used = is_used[:-1]
     if is_used.all():
-        return Level(name, uniques, codes)
+        return level
     position = np.append(np.cumsum(is_used) - 1, -1)
     return Level(name, uniques[is_used], position[codes])
 

@@ -145,11 +145,13 @@ class Meta:
     def narrowed(self, columns: Iterable[str], levels: Iterable[str]) -> Meta:
         """Return it for a frame that has only these *columns* and *levels* of those it had."""
         columns, levels = set(columns), tuple(levels)
-        kept = {root for level, root in self.roots().items() if level in levels}
-        body = dict(self.body)
-        for word, kind in (("groupBy", "group"), ("groupByVariableValue", "variable")):
-            values = [one for one in body.pop(word, ()) if (kind, one["key"] if kind == "variable" else one) in kept]
-            body |= {word: values} if values else {}
+        roots = self.roots()
+        kept = dict.fromkeys(roots[level] for level in levels if level in roots)
+        body = {word: value for word, value in self.body.items() if word not in ("groupBy", "groupByVariableValue")}
+        if groups := [name for kind, name in kept if kind == "group"]:
+            body["groupBy"] = groups
+        if variables := [{"key": name} for kind, name in kept if kind == "variable"]:
+            body["groupByVariableValue"] = variables
         asked = [name for name in self.units if name in columns] or list(self.units)  # a question asks for something
         operations = dict(zip(self.units, self.body["operations"], strict=True))
         return replace(
@@ -172,9 +174,10 @@ class Meta:
             "units": self.units,
             "levels": self.levels,
             "rows": self.rows,
-            "sums": self.sums,
+            "sums": [_short(total) for total in self.sums],
             "derived": {
-                name: [one.unit, one.rule, one.parts, one.scale, one.sum] for name, one in self.derived.items()
+                name: [one.unit, one.rule, _short(one.sum), *([one.parts, one.scale] if one.parts else [])]
+                for name, one in self.derived.items()
             },
             "made": self.made,
             "filters": self.filters,
@@ -184,7 +187,7 @@ class Meta:
             "last": self.last,
             "notes": self.notes,
         }
-        kept = {name: value for name, value in parts.items() if value not in (None, (), {}, [None, None])}
+        kept = {name: value for name, value in parts.items() if value not in (None, (), [], {}, [None, None])}
         return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -204,8 +207,8 @@ class Meta:
             rows=parts["rows"],
             sums=tuple(parts.get("sums", ())),
             derived={
-                name: Derived(unit, rule, tuple(of), scale, total)
-                for name, (unit, rule, of, scale, total) in parts.get("derived", {}).items()
+                name: Derived(unit, rule, tuple(of[0]) if of else (), of[1] if of else 1.0, total)
+                for name, (unit, rule, total, *of) in parts.get("derived", {}).items()
             },
             made=parts.get("made", {}),
             filters=tuple((word, tuple(values)) for word, values in parts.get("filters", ())),
@@ -215,6 +218,11 @@ class Meta:
             last=tuple(parts["last"]) if "last" in parts else None,
             notes=tuple(parts.get("notes", ())),
         )
+
+
+def _short(total: float) -> float:
+    """Return a sum with as many digits as tell one from another."""
+    return float(f"{total:.9g}")
 
 
 def read_meta(frame: pd.DataFrame) -> Meta:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from vapi_frames import comparison, lint, timegrid, timerange, widening, wire
 from vapi_frames import filters as chosen
@@ -30,38 +30,15 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from vapi_frames.asker import Asker, DtypeBackend
     from vapi_frames.comparison import Align, Comparison
     from vapi_frames.contract import AnalyticsQueryDTO
     from vapi_frames.lint import Finding, Plan
     from vapi_frames.timerange import Instants, TimeRange
 
-__all__ = ["Asker", "Query"]
+__all__ = ["Query"]
 
 C = TypeVar("C", bound=str)
-DtypeBackend = Literal["numpy_nullable", "pyarrow"]
-
-
-class Asker(Protocol):
-    """Whom a query asks; what `vapi_frames.connect` and its siblings return."""
-
-    def now(self) -> datetime:
-        """Return the clock by which relative ranges resolve."""
-        ...
-
-    def fetch(
-        self, *queries: Query[Any], dtype_backend: DtypeBackend | None = None, categorical: bool = False
-    ) -> dict[str, pd.DataFrame]:
-        """Answer the queries as frames, by name."""
-        ...
-
-    def compare(
-        self, comparison: Comparison, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False
-    ) -> pd.DataFrame:
-        """Answer both periods of a comparison as one frame."""
-        ...
-
-    def to_arrow(self, query: Query[Any]) -> pa.Table:
-        """Answer one query as an Arrow table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vapi_frames.analysis.buckets import partial, seconds_of, shares
-from vapi_frames.analysis.gaps import asked_buckets, fill_rules
+from vapi_frames.analysis.buckets import shares
+from vapi_frames.analysis.gaps import fill_rules, placed
 from vapi_frames.analysis.ratios import added
 from vapi_frames.analysis.trust import Opened, column_of, opened
-from vapi_frames.errors import FrameWarning, QueryError, warn
+from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, warn
 from vapi_frames.keys import distinct
 from vapi_frames.meta import Derived
 from vapi_frames.timegrid import zone
@@ -49,16 +49,14 @@ def change(
     if isinstance(periods, bool) or not isinstance(periods, int | np.integer) or periods < 1:
         raise QueryError(f"periods must be a whole number of at least 1, not {periods!r}")
     held = opened(frame)
-    buckets = asked_buckets(held)
     held.check_whole("change", whole=whole)
-    rules = fill_rules(held)
-    wanted = [columns] if isinstance(columns, str) else columns
-    names = held.measures if wanted is None else [column_of(frame, one) for one in wanted]
-    earlier, has_bucket = _earlier(held, buckets, periods)
-    is_partial = partial(frame).fillna(value=False).to_numpy(dtype=bool)
+    names = _named(held, columns)
+    rules = fill_rules(held, names)
+    buckets, place = placed(held)
+    earlier, has_bucket = _earlier(held, place, periods)
     # Whether the earlier bucket was partial does not hang on its having a row.
-    is_open = has_bucket & _is_open(held, buckets, periods)
-    out = is_partial | is_open
+    is_whole = shares(buckets, held.meta, zone(held.meta.zone)) >= 1
+    out = ~is_whole[place] | (has_bucket & ~is_whole[np.maximum(place - periods, 0)])
     new: dict[str, npt.NDArray[Any]] = {}
     known: dict[str, Derived] = {}
     for name, values in held.numbers(names).items():
@@ -70,7 +68,12 @@ def change(
         new |= {f"{name}Delta": delta, f"{name}Percent": percent(delta, before)}
         known |= {f"{name}Delta": Derived(held.meta.all_units()[name], "none"), f"{name}Percent": Derived("%", "none")}
     if out.any():
-        warn(f"{int(out.sum())} rows of or after a partial bucket have no change", FrameWarning)
+        some = (
+            "one row of or after a partial bucket has"
+            if out.sum() == 1
+            else f"{out.sum():,} rows of or after a partial bucket have"
+        )
+        warn(f"{some} no change", FrameWarning)
     return added(held, new, known)
 
 
@@ -80,20 +83,25 @@ def percent(delta: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> 
         return np.where(before == 0, np.nan, delta / before * 100)
 
 
-def _dates(held: Opened) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the buckets that the rows have, in seconds, and each row's place among them."""
-    date = next(level for level in held.levels if level.name == "date")
-    return seconds_of(date.uniques, held.meta.step or "", zone(held.meta.zone)), date.codes
+def _named(held: Opened, columns: str | Sequence[str] | None) -> list[str]:
+    """Return the measures that are compared."""
+    if columns is None:
+        return [
+            name for name in held.measures if name not in held.meta.derived or held.meta.derived[name].rule != "none"
+        ]
+    names = [column_of(held.frame, one) for one in ([columns] if isinstance(columns, str) else columns)]
+    for name in names:
+        if name not in held.measures:
+            raise UnknownWordError(name, "measure of the frame", held.measures)
+    return names
 
 
 def _earlier(
-    held: Opened, buckets: npt.NDArray[np.int64], periods: int
+    held: Opened, place: npt.NDArray[np.int64], periods: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return each row's earlier row, -1 for none, and whether the range has the earlier bucket."""
-    there, codes = _dates(held)
-    place = np.append(np.searchsorted(buckets, there), -1)[codes]
     groups = [level for level in held.levels if level.name != "date"]
-    group, many = np.zeros(len(codes), np.int64), 1
+    group, many = np.zeros(len(place), np.int64), 1
     if groups:
         seen, group = distinct(groups)
         many = len(seen[0].codes)
@@ -104,12 +112,3 @@ def _earlier(
     found = order[at] if len(key) else order
     has_bucket = place >= periods
     return np.where(has_bucket & (key[found] == wanted), found, -1), has_bucket
-
-
-def _is_open(held: Opened, buckets: npt.NDArray[np.int64], periods: int) -> npt.NDArray[np.bool_]:
-    """Return for each row whether the bucket *periods* before its own is partial."""
-    meta = held.meta
-    there, codes = _dates(held)
-    place = np.append(np.searchsorted(buckets, there), -1)[codes] - periods
-    whole = shares(buckets, meta, zone(meta.zone)) >= 1
-    return ~np.append(whole, True)[np.where(place < 0, len(buckets), np.minimum(place, len(buckets)))]

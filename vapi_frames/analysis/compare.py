@@ -64,7 +64,7 @@ def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Compar
     groups, group_now, group_then = _groups(now.held, then.held)
     many = len(groups[0].codes) if groups else 1
     key_now, key_then = now.place * many + group_now, slot_of[then.place] * many + group_then
-    keys = np.union1d(key_now, key_then)
+    keys: Codes = np.union1d(key_now, key_then).astype(np.int64)
     slot, group = keys // max(many, 1), keys % max(many, 1)
     at_now, at_then = slot_now[slot], slot_then[slot]
     is_known, was_there = np.append(now.has_begun, False)[at_now], at_then >= 0
@@ -132,7 +132,7 @@ def _groups(now: Opened, then: Opened) -> tuple[list[Level], Codes, Codes]:
         [other] = [level for level in then.levels if level.name == one.name]
         uniques = one.uniques.union(other.uniques)
         if isinstance(one.uniques, pd.CategoricalIndex):
-            texts = one.uniques.categories.union(other.uniques.categories)  # type: ignore[attr-defined]
+            texts = pd.CategoricalIndex(one.uniques).categories.union(pd.CategoricalIndex(other.uniques).categories)
             uniques = pd.CategoricalIndex(texts, categories=texts)
         codes = [np.append(uniques.get_indexer(level.uniques), -1)[level.codes] for level in (one, other)]
         levels.append(Level(one.name, uniques.rename(one.name), np.concatenate(codes).astype(np.int64)))
@@ -151,8 +151,9 @@ def _spread(held: Opened, name: str, at: Codes, keys: Codes, nothing: Floats) ->
 
 
 def _dates(buckets: Codes, like: pd.DataFrame) -> pd.DatetimeIndex:
-    tz: Any = next(level for level in opened(like).levels if level.name == "date").uniques.tz  # type: ignore[attr-defined]
-    return pd.DatetimeIndex((buckets * 1_000_000).astype("datetime64[us]"), tz="UTC").tz_convert(tz)
+    dates = next(level for level in opened(like).levels if level.name == "date").uniques
+    made = pd.DatetimeIndex((buckets * 1_000_000).astype("datetime64[us]"), tz="UTC")
+    return made.tz_convert(pd.DatetimeIndex(dates).tz)
 
 
 def _facing(now: _Side, then: _Side, comparison: Comparison, periods: Periods) -> Codes:

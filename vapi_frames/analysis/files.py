@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from vapi_frames.analysis.trust import Opened
 from vapi_frames.errors import ProvenanceError, QueryError
+from vapi_frames.keys import Level, index_of, levels_of
 from vapi_frames.meta import read_meta
 
 if TYPE_CHECKING:
@@ -70,8 +72,22 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
     except (pa.ArrowException, ValueError) as error:
         raise ProvenanceError(f"{os.fspath(path)} is not a frame that df.vapi.save wrote: {error}") from error
     try:
-        read_meta(frame)
+        meta = read_meta(frame)
     except ProvenanceError as error:
         hint = "for call records use vf.local(...)" if "createdAt" in frame.columns else str(error)
         raise ProvenanceError(f"{os.fspath(path)} was not written by df.vapi.save: {hint}") from None
+    text = {"pyarrow": pd.ArrowDtype(pa.string()), "numpy_nullable": pd.StringDtype()}
+    kind: Any = text.get(Opened(frame, meta, []).backend)
+    if kind is not None and meta.levels and None not in frame.index.names:
+        frame.index = index_of([_retyped(level, kind) for level in levels_of(frame.index)])
     return frame
+
+
+def _retyped(level: Level, kind: Any) -> Level:
+    """Return *level* with the type of text that its measures' backend has: Parquet keeps it for columns only."""
+    name, values, codes = level
+    if isinstance(values, pd.CategoricalIndex):
+        values = pd.CategoricalIndex(pd.Categorical.from_codes(values.codes, values.categories.astype(kind)), name=name)
+    elif not isinstance(values, pd.DatetimeIndex):
+        values = values.astype(kind)
+    return Level(name, values, codes)

@@ -12,13 +12,15 @@ from vapi_frames import timegrid
 from vapi_frames.analysis.buckets import seconds_of
 from vapi_frames.analysis.trust import Opened, number_array, numbers, opened
 from vapi_frames.errors import ProvenanceError, QueryError, require
-from vapi_frames.keys import Level, distinct, index_of
+from vapi_frames.keys import Level, distinct, index_of, trimmed
 from vapi_frames.meta import Derived, restamp
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy.typing as npt
 
-__all__ = ["asked_buckets", "fill_gaps", "fill_rules"]
+__all__ = ["fill_gaps", "fill_rules", "placed"]
 
 MARK = "filled"
 MOST_ROWS = 10_000_000
@@ -59,9 +61,13 @@ def fill_gaps(
         require(concurrency, ("carry",), "fill for concurrency")
     held = opened(frame)
     held.check_whole("fill_gaps", whole=whole)
-    buckets, place = _placed(held)
+    if mark and MARK in held.others:
+        raise QueryError(
+            f"the frame has a column {MARK!r} already: rename it, and the rows that are added can be marked"
+        )
+    buckets, place = placed(held)
     groups = [level for level in held.levels if level.name != "date"]
-    rules = fill_rules(held)
+    rules = fill_rules(held, held.measures)
     if groups:
         seen, group = distinct(groups)
         many = len(seen[0].codes)
@@ -100,29 +106,28 @@ def fill_gaps(
     return restamp(result, replace(held.meta, derived=derived, chosen=False))
 
 
-def fill_rules(held: Opened) -> dict[str, str]:
-    """Return column → what an absent row means: ``zero``, ``missing`` or ``carry``.
+def fill_rules(held: Opened, names: Collection[str]) -> dict[str, str]:
+    """Return for each of the measures *names* what an absent row means: ``zero``, ``missing`` or ``carry``.
 
     Raises:
         ProvenanceError: A column holds only for the rows that there are.
     """
-    rules: dict[str, str] = {one.name: one.measure.fill for one in held.meta.asked if one.name in held.measures}
-    for name in held.measures:
-        if name in rules:
-            continue
-        one = held.meta.derived[name]
-        if one.rule == "none":
-            raise ProvenanceError(f"{name!r} was computed from the rows that there are: fill the gaps first")
+    rules: dict[str, str] = {one.name: one.measure.fill for one in held.meta.asked}
+    for name, one in held.meta.derived.items():
         rules[name] = "zero" if one.rule == "sum" else "missing"
-    return rules
+        if one.rule == "none" and name in names:
+            raise ProvenanceError(f"{name!r} was computed from the rows that there are: fill the gaps first")
+    return {name: rules[name] for name in names}
 
 
-def asked_buckets(held: Opened) -> npt.NDArray[np.int64]:
-    """Return the buckets of the asked range that had begun when the question was asked, in seconds.
+def placed(held: Opened) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the buckets of the asked range that had begun, in seconds, and for each row the place of its own.
+
+    Where the source knows of later ones, the buckets until then are among them.
 
     Raises:
         QueryError: There is no step.
-        ProvenanceError: The dates are no level any more, or the range is unknown.
+        ProvenanceError: A row lies off the grid or out of the range, or the range is unknown.
     """
     meta = held.meta
     if meta.step is None:
@@ -131,42 +136,25 @@ def asked_buckets(held: Opened) -> npt.NDArray[np.int64]:
         raise ProvenanceError("the index has no level 'date' any more, so no row belongs to a bucket")
     if meta.start is None or meta.end is None:
         raise ProvenanceError("the range that was answered is unknown, so nothing says which buckets there are")
-    end = meta.end if meta.now is None else min(meta.end, max(meta.now, meta.start))
-    micro = end.microsecond > 0
     tz = timegrid.zone(meta.zone)
+    date = trimmed(next(level for level in held.levels if level.name == "date"))
+    there = seconds_of(date.uniques, meta.step, tz)
+    if (date.codes < 0).any():
+        raise ProvenanceError("a row has no date, so it belongs to no bucket")
+    end = meta.end if meta.now is None else min(meta.end, max(meta.now, meta.start))
+    if len(there):
+        last = timegrid.from_seconds(timegrid.span(int(there[-1]), meta.step, tz).last)
+        end = max(end, min(meta.end, last))
     about = (meta.end - meta.start).total_seconds() / timegrid.FIXED_STEPS.get(meta.step, timegrid.DAY)
     if about > 2 * MOST_ROWS:
         raise QueryError(
             f"the range holds about {int(about):,} buckets of a {meta.step}; at most {MOST_ROWS:,} are made"
         )
-    found = timegrid.bucket_starts(timegrid.seconds(meta.start), timegrid.seconds(end) + micro, meta.step, tz)
-    return np.array(found, np.int64)
-
-
-def _placed(held: Opened) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the buckets that the result has, and for each row the place of its own.
-
-    Raises:
-        ProvenanceError: A row lies off the grid, or out of the range.
-    """
-    buckets = asked_buckets(held)
-    date = next(level for level in held.levels if level.name == "date")
-    tz = timegrid.zone(held.meta.zone)
-    there = seconds_of(date.uniques, held.meta.step or "", tz)
-    used = np.unique(date.codes)
-    if len(used) and used[0] < 0:
-        raise ProvenanceError("a row has no date, so it belongs to no bucket")
-    after = there[used][there[used] > (buckets[-1] if len(buckets) else -(2**62))]
-    assert held.meta.end is not None  # noqa: S101 - asked_buckets has looked
-    # The source may know of buckets that had not begun.
-    later = [at for at in after.tolist() if at < held.meta.end.timestamp()]
-    buckets = np.append(buckets, np.array(later, np.int64))
+    until = timegrid.seconds(end) + (end.microsecond > 0)
+    buckets = np.array(timegrid.bucket_starts(timegrid.seconds(meta.start), until, meta.step, tz), np.int64)
     place = np.searchsorted(buckets, there)
-    is_there = np.zeros(len(there), bool)
-    inside = place < len(buckets)
-    is_there[inside] = buckets[place[inside]] == there[inside]
-    lost = [i for i in used.tolist() if not is_there[i]]
-    if lost:
+    lost = np.flatnonzero(np.append(buckets, -1)[place] != there)
+    if len(lost):
         raise ProvenanceError(f"{date.uniques[lost[0]].isoformat()} lies out of the range that was asked for")
     return buckets, place[date.codes]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +15,9 @@ import pandas as pd
 from vapi_frames import outcomes
 from vapi_frames.additivity import aggregate
 from vapi_frames.analysis.rollup import instead, plan, regroup
-from vapi_frames.analysis.trust import Opened, check_levels, column_of, opened
+from vapi_frames.analysis.trust import Opened, column_of, opened
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
-from vapi_frames.keys import Level, distinct, index_of
+from vapi_frames.keys import Level, distinct, index_of, trimmed
 from vapi_frames.meta import ATTRIBUTE, read_meta, restamp
 from vapi_frames.vocabulary import SPOKEN_GROUPS
 
@@ -72,25 +74,20 @@ def top(
     if not other:
         rows = frame.loc[is_kept[level.codes]]
         return restamp(rows.copy(), replace(held.meta, chosen=True))
-    values = level.uniques[is_kept[:-1]]
-    rest = _unused("other", values)
-    uniques, place = _with(values, rest)
-    position = np.full(len(level.uniques) + 1, place, np.int64)
-    position[np.flatnonzero(is_kept[:-1])] = [i for i in range(len(uniques)) if i != place]
-    if is_kept[-1]:
-        position[-1] = -1
-    made = Level(level.name, uniques, position[level.codes])
+    # A name and its id are put together as one.
+    roots = held.meta.roots()
+    same = [one.name for one in held.levels if roots.get(one.name, one.name) == roots.get(level.name, level.name)]
+    levels = [_with_other(one, is_kept[level.codes]) if one.name in same else one for one in held.levels]
     better = instead(held, held.levels, held.meta.step).with_counts()
-    recipes = plan(held, over_time=False, over_groups=True, better=better)
-    return regroup(held, [made if one.name == level.name else one for one in held.levels], recipes, step=held.meta.step)
+    recipes = plan(held, held.measures, over_time=False, over_groups=True, better=better)
+    return regroup(held, levels, recipes, step=held.meta.step)
 
 
 def _ranked(held: Opened, level: Level, name: str) -> npt.NDArray[np.int64]:
     """Return the places of the level's values, largest first; -1 is the missing one. Equal ones are in their order."""
-    only = Opened(held.frame[[*held.measures]], held.meta, held.levels)
     over_time = any(one.name == "date" for one in held.levels)
     better = instead(held, [level], None).with_counts()
-    recipes = [one for one in plan(only, over_time=over_time, over_groups=True, better=better) if one.name == name]
+    recipes = plan(held, [name], over_time=over_time, over_groups=True, better=better) if name in held.measures else []
     if not recipes:
         raise UnknownWordError(
             name, "measure to rank by", [one for one in held.measures if one != name], hint="Rank by a sum or a count."
@@ -102,19 +99,21 @@ def _ranked(held: Opened, level: Level, name: str) -> npt.NDArray[np.int64]:
     return np.where(order == len(level.uniques), -1, order)
 
 
-def _unused(word: str, values: pd.Index) -> str:
-    there = set(values)
-    return word if word not in there else next(w for i in range(2, 99) if (w := f"{word} ({i})") not in there)
+def _with_other(level: Level, is_kept: npt.NDArray[np.bool_]) -> Level:
+    """Return *level* with one value in place of those of the rows that are not kept."""
+    name, values, codes = trimmed(Level(level.name, level.uniques, np.where(is_kept, level.codes, -1)))
+    texts = [str(value) for value in values]
+    word = next(word for i in itertools.count(1) if (word := "other" if i == 1 else f"other ({i})") not in texts)
+    place = bisect.bisect(texts, word)
+    codes = np.where(is_kept, codes + (codes >= place), place)
+    return Level(name, _like(level.uniques, [*texts[:place], word, *texts[place:]], name), codes)
 
 
-def _with(values: pd.Index, word: str) -> tuple[pd.Index, int]:
-    """Return *values* with *word* at its place, and the place."""
+def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
+    """Return the ascending *texts* as a level of the type of *values*."""
     if isinstance(values, pd.CategoricalIndex):
-        values = values.add_categories([word])
-        made = values.append(pd.CategoricalIndex([word], dtype=values.dtype)).rename(values.name)
-        return made, len(values)
-    place = int(np.searchsorted(np.asarray(values, dtype=object), word))
-    return values.insert(place, word), place
+        return pd.CategoricalIndex(pd.Index(texts, dtype=values.categories.dtype), name=name)
+    return pd.Index(texts, dtype=values.dtype, name=name)
 
 
 def outcome(frame: pd.DataFrame, level: str = "outcome") -> pd.DataFrame:
@@ -146,30 +145,31 @@ def outcome(frame: pd.DataFrame, level: str = "outcome") -> pd.DataFrame:
     if "endedReason" not in there:
         raise UnknownWordError("endedReason", "group of the frame", there, hint='Ask for it: .by("endedReason").')
     reasons = there["endedReason"]
-    used = np.unique(reasons.codes)
-    words = [str(reasons.uniques[i]) if i in set(used.tolist()) else "" for i in range(len(reasons.uniques))]
+    reasons = trimmed(reasons)
+    words = [str(value) for value in reasons.uniques]
     families = [str(outcomes.classify(word, level)) for word in words]
     values = sorted(set(families))
-    uniques = pd.Index(values, dtype=_text_type(reasons.uniques), name=level)
+    uniques = _like(reasons.uniques, values, level)
     position = np.array([*(values.index(one) for one in families), -1], np.int64)
     made = Level(level, uniques, position[reasons.codes])
     better = instead(held, held.levels, held.meta.step).with_counts()
-    recipes = plan(held, over_time=False, over_groups=True, better=better)
+    recipes = plan(held, held.measures, over_time=False, over_groups=True, better=better)
     levels = [made if one.name == "endedReason" else one for one in held.levels]
     result = regroup(held, levels, recipes, step=held.meta.step, made={level: "endedReason"})
-    unknown = [word for i, word in enumerate(words) if i in set(used.tolist()) and not outcomes.is_known(word)]
+    unknown = [word for word in words if not outcomes.is_known(word)]
     if unknown:
         _say_unknown(result, unknown)
     return result
 
 
-def _text_type(values: pd.Index) -> Any:
-    return values.categories.dtype if isinstance(values, pd.CategoricalIndex) else values.dtype
-
-
 def _say_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
     listed = ", ".join(map(repr, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
-    said = f"{len(unknown)} ended reasons are not known and count as 'unknown': {listed}"
+    some = (
+        "an ended reason is not known and counts"
+        if len(unknown) == 1
+        else f"{len(unknown)} ended reasons are not known and count"
+    )
+    said = f"{some} as 'unknown': {listed}"
     meta = read_meta(result)
     restamp(result, replace(meta, notes=(*meta.notes, said)))
     warn(said, FrameWarning)
@@ -208,7 +208,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     order = np.argsort(np.array(found, dtype=object), kind="stable")
     position = np.full(len(found) + 1, -1, np.int64)
     position[order] = np.arange(len(found))
-    uniques = pd.Index([found[i] for i in order], dtype=_text_type(ids.uniques), name=name)
+    uniques = _like(ids.uniques, [found[i] for i in order], name)
     levels = []
     for one in held.levels:
         levels += [Level(name, uniques, position[ids.codes]), one] if one.name == of else [one]
@@ -228,14 +228,13 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
 
     Returns:
         A frame indexed by ``date``; its columns are the group's values, or tuples of them as a MultiIndex. A group
-        without a row in a bucket is missing there, never 0.
+        without a row in a bucket is missing there, never 0. Where ids have names beside them, the names are taken.
     """
-    meta = read_meta(frame)
     name = column_of(frame, column)
-    check_levels(frame, meta)
+    held = opened(frame)
     values = frame[name]
-    named = [origin for level, origin in meta.made.items() if level in frame.index.names and level != origin]
-    spare: list[Any] = [level for level in named if level in frame.index.names]
+    there = [level.name for level in held.levels]
+    spare: list[Any] = [origin for level, origin in held.meta.made.items() if level in there and origin in there]
     if spare:
         values = values.droplevel(spare)  # an id beside its name
     groups = [level for level in values.index.names if level not in (None, "date")]

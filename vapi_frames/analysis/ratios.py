@@ -14,7 +14,7 @@ from vapi_frames.analysis.trust import Opened, column_of, number_array, numbers,
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.keys import combine
 from vapi_frames.meta import Derived, restamp
-from vapi_frames.vocabulary import SPOKEN_GROUPS
+from vapi_frames.vocabulary import SPOKEN_GROUPS, STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,9 +33,10 @@ _FALSE = ("false", "fail")
 
 def added(held: Opened, columns: dict[str, npt.NDArray[Any]], known: dict[str, Derived]) -> pd.DataFrame:
     """Return a copy of the frame with new last *columns*, of which *known* says what they are."""
+    taken = {*held.meta.units, *held.others, *held.marks, *held.frame.index.names}
     for name in columns:
-        if name in held.frame.columns and name not in held.meta.derived:
-            raise QueryError(f"the frame has a column {name!r} already; give the new one another name=, or rename that")
+        if name in taken:
+            raise QueryError(f"the frame has a column or level {name!r} already: give the new one another name")
     result = held.frame.drop(columns=[name for name in columns if name in held.frame.columns])
     new = {name: number_array(values, held.backend) for name, values in columns.items()}
     result = result.assign(**new)
@@ -174,7 +175,7 @@ def _slices(held: Opened, within: str | Sequence[str] | None) -> npt.NDArray[np.
     there = {level.name: level for level in held.levels}
     names = [] if within is None else [within] if isinstance(within, str) else list(within)
     for name in names:
-        require(name, there, "level of the frame", also=SPOKEN_GROUPS)
+        require(name, there, "level of the frame", also=SPOKEN_GROUPS | dict.fromkeys(("time", *STEPS), "date"))
     if not names:
         return np.zeros(len(held.frame), np.int64)
     combined = combine([there[name].codes for name in names], [len(there[name].uniques) for name in names])
@@ -216,7 +217,7 @@ def success_rate(frame: pd.DataFrame, *, of: str = "evaluated", success: Iterabl
     split = opened(added(opened(only), {name: parts[name] for name in names[1:]}, known))
     kept = [one for one in split.levels if one.name != SUCCESS]
     better = instead(split, kept, split.meta.step)
-    recipes = plan(split, over_time=False, over_groups=True, better=better)
+    recipes = plan(split, split.measures, over_time=False, over_groups=True, better=better)
     rolled = opened(regroup(split, kept, recipes, step=split.meta.step))
     below, name = (names[2], "successPerEvaluated") if of == "evaluated" else (counted, "successPerCall")
     return _ratio(rolled, names[1], below, name, unit="")

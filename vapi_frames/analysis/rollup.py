@@ -13,12 +13,12 @@ from vapi_frames.additivity import Recipe, aggregate, recipe
 from vapi_frames.analysis.buckets import floors, seconds_of
 from vapi_frames.analysis.trust import Opened, number_array, opened
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
-from vapi_frames.keys import Level, distinct, index_of
+from vapi_frames.keys import Level, distinct, index_of, trimmed
 from vapi_frames.meta import restamp
 from vapi_frames.vocabulary import SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from zoneinfo import ZoneInfo
 
     import numpy.typing as npt
@@ -73,14 +73,15 @@ def rollup(frame: pd.DataFrame, step: str | None = None, by: str | Sequence[str]
         2026-10-01 00:00:00+00:00  2142.22
     """
     held = opened(frame)
+    is_all = step == ALL
     step = _checked_step(held, step)
     groups = _checked_groups(held, by)
     dates = [level for level in held.levels if level.name == "date"]
-    over_time = step != held.meta.step and bool(dates)
+    over_time = bool(dates) and (is_all or step != held.meta.step)
     over_groups = len(groups) < len(held.levels) - len(dates)
     wanted = step if dates else held.meta.step
     better = instead(held, groups, wanted)
-    recipes = plan(held, over_time=over_time, over_groups=over_groups, better=better)
+    recipes = plan(held, held.measures, over_time=over_time, over_groups=over_groups, better=better)
     if over_time and step is not None:
         try:
             dates = [_coarser(dates[0], held, step)]
@@ -141,57 +142,56 @@ def _coarser(date: Level, held: Opened, step: str) -> Level:
         NonAdditiveError: A finer bucket lies in two coarser ones, because the clock was turned within it.
     """
     fine, tz = held.meta.step or "", timegrid.zone(held.meta.zone)
+    date = trimmed(date)
     dates = date.uniques
     instants = seconds_of(dates, fine, tz)
     coarse = floors(instants, step, tz)
     if fine in timegrid.FIXED_STEPS and len(instants):
-        _check_nesting(instants, fine, step, tz)
+        for place, label in _turned(instants, fine, step, tz):
+            coarse[place] = label
     labels, places = np.unique(coarse, return_inverse=True)
     assert isinstance(dates, pd.DatetimeIndex)  # noqa: S101 - seconds_of has looked
     made = pd.DatetimeIndex((labels * 1_000_000).astype("datetime64[us]"), tz="UTC", name="date").tz_convert(dates.tz)
     return Level("date", made, np.append(places, -1)[date.codes].astype(np.int64))
 
 
-def _check_nesting(instants: npt.NDArray[np.int64], fine: str, step: str, tz: ZoneInfo) -> None:
-    """Look at the buckets within which the clock was turned; all others lie within one coarser bucket."""
-    there = set(instants.tolist())
+def _turned(instants: npt.NDArray[np.int64], fine: str, step: str, tz: ZoneInfo) -> Iterator[tuple[int, int]]:
+    """Yield the place and the coarser bucket of each bucket that the clock was turned in or before.
+
+    It may bear a name that lies outside of it. All others lie in the coarser bucket that their name lies in.
+    """
+    there = {at: place for place, at in enumerate(instants.tolist())}
     for change, _ in timegrid.offset_changes(int(instants.min()) - 1, int(instants.max()) + 2 * 3600, tz):
-        for bucket in {timegrid.floor(change - 1, fine, tz), timegrid.floor(change, fine, tz)} & there:
+        for bucket in {timegrid.floor(change - 1, fine, tz), timegrid.floor(change, fine, tz)} & there.keys():
             span = timegrid.span(bucket, fine, tz)
             inside = [at for at in (span.first, change - 1, change, span.last - 1) if span.first <= at < span.last]
-            if len({timegrid.floor(at, step, tz) for at in inside}) > 1:
+            label, *others = {timegrid.floor(at, step, tz) for at in inside}
+            if others:
                 at = timegrid.from_seconds(bucket).astimezone(tz).isoformat()
                 raise NonAdditiveError(
                     f"the {fine} {at} in {tz.key} lies in two {_plural(step)}: the clock was turned within it"
                 )
+            yield there[bucket], label
 
 
 def instead(held: Opened, levels: Iterable[Level], step: str | None) -> Query[Any]:
     """Return the question that gives the coarser rows directly."""
-    query = held.meta.query
-    roots = held.meta.roots()
-    kept = [roots[level.name] for level in levels if level.name in roots]
-    groups: Any = tuple(name for kind, name in kept if kind == "group")
-    variables = tuple(name for kind, name in kept if kind == "variable")
-    wanted: Any = step
-    return replace(query, groups=groups, variables=variables, time_step=wanted)
+    meta = held.meta.narrowed(held.measures, [level.name for level in levels]).stepped(step)
+    if meta.last and meta.last[1]:
+        meta = replace(meta, last=None)  # whole weeks before now are other days than whole days before now
+    return meta.query
 
 
-def plan(held: Opened, *, over_time: bool, over_groups: bool, better: Query[Any]) -> list[Recipe]:
-    """Return how the columns of *held* are made again; what has no recipe is a ratio, which comes from its parts.
+def plan(held: Opened, names: Iterable[str], *, over_time: bool, over_groups: bool, better: Query[Any]) -> list[Recipe]:
+    """Return how the measures *names* are made again; what has no recipe is a ratio, which comes from its parts.
 
     Raises:
         NonAdditiveError: One cannot be made exactly; *better* is the question to ask instead.
     """
-    if held.others:
-        raise NonAdditiveError(
-            f"nothing says how {held.others[0]!r} adds up: leave it out, df.drop(columns={held.others!r}), and compute "
-            "it after"
-        )
     beside = [one for one in held.meta.asked if one.name in held.measures]
     asked = {one.name: one for one in beside}
     found = []
-    for name in held.measures:
+    for name in names:
         if not (over_time or over_groups):
             found.append(Recipe(name, "sum"))  # of one row each
         elif name in asked:
@@ -229,6 +229,11 @@ def regroup(
         size, index = len(levels[0].codes), index_of(levels)
     else:
         codes, size, index = np.zeros(len(held.frame), np.int64), 1, pd.RangeIndex(1)
+    if held.others:
+        raise NonAdditiveError(
+            f"nothing says how {held.others[0]!r} adds up: leave it out, df.drop(columns={held.others!r}), and compute "
+            "it after"
+        )
     columns = aggregate(recipes, held.numbers(held.measures), codes, size)
     arrays: dict[str, Any] = {}
     for name in held.measures:

@@ -11,6 +11,7 @@ import pandas as pd
 from vapi_frames.errors import ProvenanceError, UnknownWordError, suggest
 from vapi_frames.keys import Level, combine, levels_of
 from vapi_frames.meta import Meta, read_meta, sums
+from vapi_frames.vocabulary import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -217,5 +218,6 @@ def column_of(frame: pd.DataFrame, column: str | None, *, operation: str | None 
         return found[0]
     if found:
         raise UnknownWordError(column, "column", found, hint="It has several measures here: name one.")
-    hint = "" if suggest(column, names) else f'Ask for it, e.g. .{operation or "sum"}("{column}").'
+    is_asked = column in COLUMNS or not suggest(column, names)
+    hint = f'Ask for it, e.g. .{operation or "sum"}("{column}").' if is_asked else ""
     raise UnknownWordError(column, "column", names, hint=hint)

@@ -1,0 +1,41 @@
+"""Whom a query asks: the protocol that lets a question be bound to someone who stands on a higher floor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from vapi_frames.comparison import Comparison
+    from vapi_frames.query import Query
+
+__all__ = ["Asker", "DtypeBackend"]
+
+DtypeBackend: TypeAlias = Literal["numpy_nullable", "pyarrow"]
+
+
+class Asker(Protocol):
+    """Whom a query asks; what `vapi_frames.connect` and its siblings return."""
+
+    def now(self) -> datetime:
+        """Return the clock by which relative ranges resolve."""
+        ...
+
+    def fetch(
+        self, *queries: Query[Any], dtype_backend: DtypeBackend | None = None, categorical: bool = False
+    ) -> dict[str, pd.DataFrame]:
+        """Answer the queries as frames, by name."""
+        ...
+
+    def compare(
+        self, comparison: Comparison, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False
+    ) -> pd.DataFrame:
+        """Answer both periods of a comparison as one frame."""
+        ...
+
+    def to_arrow(self, query: Query[Any]) -> pa.Table:
+        """Answer one query as an Arrow table."""
