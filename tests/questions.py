@@ -37,6 +37,11 @@ def _questions():
         yield f"by {name}", CALL.count().sum("cost").by(name).step("month").tz("America/New_York").between(*ALL)
     yield "by two", CALL.count().by("type", "status").between(*ALL)
     yield "by all", CALL.count().by(*GROUP_COLUMNS).by_variable("plan", "Plan").between(*ALL)
+    chosen = money.avg("duration").where(type=["a", "", None]).where({"variable.plan": ["Ünï ☎", None]})
+    yield "chosen by groups that are none of its own", chosen.between(*ALL)
+    yield "chosen by some of its own", chosen.by("type", "status").step("year").tz("Asia/Kathmandu").between(*ALL)
+    yield "chosen by what is missing", CALL.count().sum("cost").where(status=None).between(*ALL)
+    yield "none to choose", CALL.count().sum("cost").where(type="none of them").between(*ALL)
     yield "nothing there", CALL.count().sum("cost").avg("duration").between("2020-01-01", "2020-02-01")
     yield "no group there", CALL.count().by("type").step("day").between("2020-01-01", "2020-02-01")
     yield "microseconds", CALL.count().between("2026-11-20T12:00:00.000001Z", "2026-11-20T12:29:59.999999Z")
@@ -63,3 +68,7 @@ def _questions():
 
 QUESTIONS = dict(_questions())
 VARIABLES = [HOSTILE[at : at + 6] for at in range(0, len(HOSTILE), 6)]  # all of them, a few in each question
+FILTERS = [  # every hostile text as the value of a group, and as the key and the value of a variable
+    ("type", list(HOSTILE)),
+    *((f"variable.{key}", [HOSTILE[-at], "a", ""]) for at, key in enumerate(HOSTILE)),
+]

@@ -135,7 +135,12 @@ class Asked:
     def __init__(self, query, measures):
         self.measures = measures
         self.time_step, self.zone, self.levels = query.time_step, query.zone, query.levels
-        self.groups, self.variables = query.groups, query.variables
+        self.groups, self.variables, self.filters = query.groups, query.variables, query.filters
+
+
+def place(word):
+    """Return where a call has what a filter's *word* stands for."""
+    return f"variableValues.{word.removeprefix('variable.')}" if word.startswith("variable.") else word
 
 
 def counted(calls, query, start, end):
@@ -144,6 +149,8 @@ def counted(calls, query, start, end):
     for call in calls:
         at: datetime = call["createdAt"]
         if not start <= at < end:
+            continue
+        if not all(call.get(place(word)) in values for word, values in query.filters):
             continue
         key = [trunc(at, query.time_step, query.zone)] if query.time_step else []
         key += [call.get(name) for name in query.groups]

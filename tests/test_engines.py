@@ -8,7 +8,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.engines import CALLS, HOSTILE, LOAD, NOW, load_flat, run_clickhouse
-from tests.questions import ALL, CALL, QUESTIONS, VARIABLES
+from tests.questions import ALL, CALL, FILTERS, QUESTIONS, VARIABLES
 from tests.reference import answer
 from tests.test_agreement import check
 
@@ -41,6 +41,16 @@ def test_hostile_words_come_back_unchanged(asked, keys):
     check(frames[keys[-1][:40]], query, answer(CALLS, query, NOW))
     query = CALL.count().by_variable(*keys[3:]).between(*ALL)
     check(first(asked, query), query, answer(CALLS, query, NOW))
+
+
+def test_hostile_words_choose_the_calls_that_have_them(asked):
+    """Calls are chosen by any text, letter by letter, whatever it looks like to the engine."""
+    query = CALL.count().by("type").where(dict(FILTERS[:1])).between(*ALL)
+    check(first(asked, query), query, answer(CALLS, query, NOW))
+    for at in range(1, len(FILTERS), 8):  # a text for each of them would take Spark long
+        for one in (FILTERS[at : at + 1], FILTERS[at : at + 3]):
+            query = CALL.count().sum("cost").where(dict(one)).between(*ALL)
+            check(first(asked, query), query, answer(CALLS, query, NOW))
 
 
 SETTINGS = {
@@ -98,6 +108,7 @@ def set_to(engine, text):
 def test_settings_of_the_session_change_no_answer(engine, asked):
     """People set what they like in their sessions; an answer is the same, and so are the settings afterwards."""
     names = ["hour in Australia/Lord_Howe", "by type", "history", "concurrency in Pacific/Apia", "sum of the whole"]
+    names += ["chosen by some of its own", "chosen by what is missing"]
     queries = [QUESTIONS[one] for one in names] + [CALL.count().by_variable("\\", "it's", "${x}").between(*ALL)]
     for text in SETTINGS[engine[0]]:
         with set_to(engine, text):
@@ -176,10 +187,12 @@ def test_every_type_of_text_and_time_is_read(engine):
             ("status", type_),
             ("id", "Int" if kind != "clickhouse" else "Int32"),
         ]
-        frame = first(
-            made(engine, "kinds", columns, [time, value, "1"]), CALL.count().by("status").during("2026-03-08")
-        )
+        vq = made(engine, "kinds", columns, [time, value, "1"])
+        frame = first(vq, CALL.count().by("status").during("2026-03-08"))
         assert frame.index.tolist() == [text], type_
+        for values, count in (([text, "another"], 1), (text.swapcase() if text.isalpha() else "x", 0), (None, 0)):
+            query = CALL.count().where(status=values).during("2026-03-08")
+            assert first(vq, query)["countId"].tolist() == [count], type_
     for type_, value in TIMES[kind]:
         columns = [(f"{quote}{name}{quote}", type_) for name in ("createdAt", "startedAt", "endedAt")]
         vq = made(

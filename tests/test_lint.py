@@ -28,6 +28,7 @@ CASES = {
     "VF104": lambda: vq.subscription().history("concurrency").max("concurrency"),
     "VF105": lambda: vq.subscription().max("concurrency").by("assistantId"),
     "VF106": lambda: vq.call().count().by("type").by_variable("type"),
+    "VF107": lambda: vq.subscription().max("concurrency").where(assistantId="a"),
     "VF201": lambda: vq.call().count().between("2026-10-01T09:00", "2026-11-01"),
     "VF202": lambda: vq.call().count().between("2026-10-01", "2026-10-31"),
     "VF203": lambda: vq.call().count().between("2026-12-01", "2026-12-05"),

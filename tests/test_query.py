@@ -65,6 +65,7 @@ VERBS = {
     "agg": lambda q: q.agg(spend=("cost", "sum")),
     "by": lambda q: q.by("type"),
     "by_variable": lambda q: q.by_variable("plan"),
+    "where": lambda q: q.where({"variable.plan": ["pro", None]}, type="webCall"),
     "step": lambda q: q.step("day"),
     "between": lambda q: q.between("2026-10-01", "2026-11-01"),
     "during": lambda q: q.during("2026Q3"),
@@ -286,8 +287,8 @@ def test_an_unknown_verb_names_the_right_one():
         vq.call().variable("plan")
     with pytest.raises(AttributeError, match=r"\.fetch\(\) it first"):
         vq.call().count().plot()
-    with pytest.raises(AttributeError, match="no filters"):
-        vq.call().where(type="webCall")
+    with pytest.raises(AttributeError, match=r"\.where\(\)"):
+        vq.call().filter(type="webCall")
     with pytest.raises(AttributeError, match="sum, avg, count"):
         vq.call().median("duration")
     with pytest.raises(AttributeError, match=r"vq\.call\(\)\.sum"):

@@ -31,6 +31,7 @@ SNAPSHOTS = Path(__file__).parent / "data" / "rendered.sql"
 RENDERED = {
     "calls a day in New York": CALL.count().step("day").tz("America/New_York").between("2026-10-28", "2026-11-05"),
     "what parts cost, by plan": CALL.sum("costBreakdown.llm").avg("duration").by_variable("plan").during("2026-10"),
+    "chosen calls": CALL.count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").during("2026-10"),
     "the history of calls at once": SUBSCRIPTION.history("concurrency").during("2026-11-01"),
 }
 
@@ -98,7 +99,7 @@ def snapshot():
 
 
 def test_typical_statements_are_as_they_were_read():
-    """Three questions in the words of each engine: a change of the text is a change that somebody has read."""
+    """Four questions in the words of each engine: a change of the text is a change that somebody has read."""
     assert snapshot() == SNAPSHOTS.read_text(encoding="utf-8")
 
 

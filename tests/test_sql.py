@@ -34,6 +34,11 @@ QUESTIONS = {
     "decades": call.count().step("decade").between("2015-01-01", "2026-01-01"),
     "the transcriber, by a variable": call.sum("costBreakdown.transcriber").by_variable("plan").during("2026-10"),
     "a variable and a group by minute": call.count().by("type").by_variable("plan").step("minute").last("2h"),
+    "calls of an assistant that went wrong or were not judged, by plan": call.count()
+    .sum("cost")
+    .by_variable("plan")
+    .where({"analysis.successEvaluation": ["false", "it's", None], "variable.campaign": "autumn"}, assistantId="a")
+    .during("2026-10"),
     "minutes used": subscription.sum("minutesUsed").step("day").during("2026-W44"),
     "calls at once": subscription.max("concurrency").during("2026-10"),
     "calls at once by hour in New York": subscription.max("concurrency").step("hour").tz(NEW_YORK).during("2026-11-01"),

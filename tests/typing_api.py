@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     q = q.between("2026-10-01", None).during("2026-10").since("2026-10-01").tz("UTC").named("x").with_counts()
     assert_type(q, vf.Query[CallColumn])
     assert_type(q.agg(spend=("cost", "sum")), vf.Query[CallColumn])
+    assert_type(
+        q.where({"variable.plan": ["pro", None]}, assistantId="a", status={"ended", "queued"}), vf.Query[CallColumn]
+    )
+    assert_type(q.where(type=("webCall", None), endedReason=None, assistantId=True), vf.Query[CallColumn])
     assert_type(q.body(), dict[str, Any])
     assert_type(q.dto(), AnalyticsQueryDTO)
     assert_type(q.lint(), list[Finding])

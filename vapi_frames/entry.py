@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from vapi_frames import lint, timerange
+from vapi_frames import lint, timerange, wire
 from vapi_frames.comparison import Comparison
 from vapi_frames.errors import QueryError
 from vapi_frames.query import Query
@@ -183,7 +183,7 @@ class Vq:
         for query in queries:
             if query in advised:
                 lint.warn_once(query, now)
-            name: str = query.body(now)["queries"][0]["name"]
+            name: str = wire.compile_query(query, now)["name"]
             if name in named and query.title is not None:
                 raise QueryError(f"two queries are named {name!r}; an answer is known by its name")
             named[name] = query

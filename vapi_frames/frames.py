@@ -10,12 +10,14 @@ import pandas as pd
 
 from vapi_frames import timegrid
 from vapi_frames.errors import QueryError, ResponseError
-from vapi_frames.keys import Level, combine, index_of
+from vapi_frames.keys import Level, index_of, ordered
 from vapi_frames.meta import ATTRIBUTE, Meta, sums
+from vapi_frames.narrowing import narrowed
 from vapi_frames.query import Query
 from vapi_frames.timerange import Relative
 from vapi_frames.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBSCRIPTION_COLUMNS
-from vapi_frames.wire import Aggregation
+from vapi_frames.widening import widened
+from vapi_frames.wire import Aggregation, compile_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +65,7 @@ def build(
     """
     names = [one.name for one in query.measures]
     levels = [name for name in answer.table.column_names if name not in names]
-    keys, order = _ordered(answer.table, levels)
+    keys, order = ordered(answer.table, levels)
     measures = answer.table.select(names)
     if order is not None:
         measures = measures.take(order)
@@ -77,7 +79,7 @@ def build(
     relative = query.time_range if isinstance(query.time_range, Relative) else None
     meta = Meta(
         source=source,
-        body=query.body(now)["queries"][0],
+        body=compile_query(query, now),
         start=answer.start,
         end=answer.end,
         now=now,
@@ -85,6 +87,7 @@ def build(
         levels=tuple(levels),
         rows=len(frame),
         sums=sums(frame, names),
+        filters=query.filters,
         title=query.title,
         last=(str(relative), relative.complete) if relative else None,
         notes=answer.notes,
@@ -107,38 +110,6 @@ def _nullable_types() -> None:
 
 
 _nullable_types()
-
-
-def _ordered(table: pa.Table, levels: list[str]) -> tuple[list[tuple[Any, np.ndarray]], np.ndarray | None]:
-    """Return per level its sorted values and codes (-1 is missing), in row order, and that order if it is another."""
-    if not levels:
-        return [], None
-    keys = [_factorise(table.column(name)) for name in levels]
-    combined = combine([codes for _, codes in keys], [len(values) for values, _ in keys])
-    order = None
-    if (combined[1:] <= combined[:-1]).any():
-        order = np.argsort(combined, kind="stable")
-        combined = combined[order]
-        keys = [(values, codes[order]) for values, codes in keys]
-        twice = np.flatnonzero(combined[1:] == combined[:-1])
-        if len(twice):
-            row = [f"{name} {table.column(name)[int(order[twice[0]])].as_py()!s}" for name in levels]
-            raise ResponseError(f"two rows stand for the same group: {', '.join(row)}")
-    return keys, order
-
-
-def _factorise(column: pa.ChunkedArray) -> tuple[Any, np.ndarray]:
-    """Return the sorted distinct values of *column*, as an Arrow array, and each row's position among them."""
-    import pyarrow.compute as pc
-
-    encoded = column.combine_chunks().dictionary_encode()
-    values = encoded.dictionary
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    ascending = pc.call_function("array_sort_indices", [values]).to_numpy()
-    position = np.empty(len(values) + 1, np.int64)
-    position[ascending] = np.arange(len(values))
-    position[-1] = -1  # where a missing value's code points
-    return values.take(ascending), position[codes]
 
 
 def _index(
@@ -174,7 +145,7 @@ def sorted_table(answer: Answer, query: Query[Any]) -> pa.Table:
         ResponseError: A row stands twice.
     """
     names = {one.name for one in query.measures}
-    _, order = _ordered(answer.table, [name for name in answer.table.column_names if name not in names])
+    _, order = ordered(answer.table, [name for name in answer.table.column_names if name not in names])
     return answer.table if order is None else answer.table.take(order)
 
 
@@ -183,8 +154,9 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
 
     Args:
         reply: Bytes or text, what ``json.loads`` makes of it, or the official SDK's result objects.
-        query: The question. With it and a single answer, names need not match. Without it, ``date``, the five group
-            columns and the API's default measure names are recognised.
+        query: The question. With it and a single answer, names need not match. Of a question with filters, the reply
+            is that to its body. Without it, ``date``, the five group columns and the API's default measure names are
+            recognised.
 
     Raises:
         ResponseError: The reply breaks the contract, or holds something that only the question explains.
@@ -212,7 +184,8 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         return build(answer, query, source="reply", now=None)
     now = query.asker.now() if isinstance(query.time_range, Relative) and query.asker else None
     [place] = match_replies(replies, [query.body(now)["queries"][0]["name"]])
-    answer = read_reply(replies[place], query, now, place=place)
+    wide = widened(query)
+    answer = narrowed(read_reply(replies[place], wide, now, place=place), query, wide)
     return build(answer, query, source="reply", now=now)
 
 

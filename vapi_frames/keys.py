@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from vapi_frames.errors import ResponseError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+    import pyarrow as pa
 
     Codes = npt.NDArray[np.int64]
 
-__all__ = ["Level", "combine", "distinct", "index_of", "levels_of", "trimmed"]
+__all__ = ["Level", "combine", "distinct", "index_of", "levels_of", "ordered", "trimmed"]
 
 
 class Level(NamedTuple):
@@ -114,3 +117,39 @@ def trimmed(level: Level) -> Level:
         return level
     position = np.append(np.cumsum(is_used) - 1, -1)
     return Level(name, uniques[is_used], position[codes])
+
+
+def ordered(table: pa.Table, levels: Sequence[str]) -> tuple[list[tuple[Any, Codes]], Codes | None]:
+    """Return per level its sorted values and codes (-1 is missing), in row order, and that order if it is another.
+
+    Raises:
+        ResponseError: Two rows have the same keys.
+    """
+    if not levels:
+        return [], None
+    keys = [_factorise(table.column(name)) for name in levels]
+    combined = combine([codes for _, codes in keys], [len(values) for values, _ in keys])
+    order = None
+    if (combined[1:] <= combined[:-1]).any():
+        order = np.argsort(combined, kind="stable")
+        combined = combined[order]
+        keys = [(values, codes[order]) for values, codes in keys]
+        twice = np.flatnonzero(combined[1:] == combined[:-1])
+        if len(twice):
+            row = [f"{name} {table.column(name)[int(order[twice[0]])].as_py()!s}" for name in levels]
+            raise ResponseError(f"two rows stand for the same group: {', '.join(row)}")
+    return keys, order
+
+
+def _factorise(column: pa.ChunkedArray) -> tuple[Any, Codes]:
+    """Return the sorted distinct values of *column*, as an Arrow array, and each row's position among them."""
+    import pyarrow.compute as pc
+
+    encoded = column.combine_chunks().dictionary_encode()
+    values = encoded.dictionary
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    ascending = pc.call_function("array_sort_indices", [values]).to_numpy()
+    position = np.empty(len(values) + 1, np.int64)
+    position[ascending] = np.arange(len(values))
+    position[-1] = -1  # where a missing value's code points
+    return values.take(ascending), position[codes]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from vapi_frames import timegrid
-from vapi_frames.errors import QueryError, QueryWarning, warn
+from vapi_frames import timegrid, widening
+from vapi_frames.errors import NonAdditiveError, QueryError, QueryWarning, warn
 from vapi_frames.timerange import Absolute, effective, iso
 from vapi_frames.vocabulary import SUBSCRIPTION_COLUMNS
 
@@ -67,6 +67,7 @@ class Plan:
         levels: The index levels of the frame.
         columns: Its columns, with units.
         findings: What lint says.
+        filters: What the calls are chosen by, and how whoever is asked does so; empty without filters.
     """
 
     code: str
@@ -77,6 +78,7 @@ class Plan:
     levels: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
+    filters: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [self.code]
@@ -88,6 +90,7 @@ class Plan:
             lines.append(f"buckets  {self.buckets:,}")
         lines.append(f"index    {', '.join(self.levels) or 'one row'}")
         lines.append(f"columns  {', '.join(f'{name} ({unit})' if unit else name for name, unit in self.columns)}")
+        lines.extend(f"{word:8} {said}" for word, said in zip(("filters", "answered"), self.filters, strict=False))
         lines.extend(f"{one.level:8} {one}" for one in self.findings)
         return "\n".join(lines)
 
@@ -127,6 +130,7 @@ def plan(query: Query[Any], now: datetime | None) -> Plan:
         levels=query.levels,
         columns=tuple((one.name, one.measure.unit) for one in query.measures),
         findings=found,
+        filters=widening.said(query) if query.filters else (),
     )
 
 
@@ -160,8 +164,9 @@ def _about_measures(query: Query[Any]) -> Iterator[Finding]:
             yield _warning("VF103", f"{one.column!r} belongs to table {home}: start from vq.{home}()")
         if one.operation == "history" and len(query.measures) > 1:
             yield _warning("VF104", f"{what} stands beside other measures: a history has rows of its own; ask it alone")
-    if query.table == "subscription" and (query.groups or query.variables):
-        names = ", ".join(query.groups + query.variables)
+    words = (*query.groups, *query.variables, *(word for word, _ in query.filters))
+    if query.table == "subscription" and words:
+        names = ", ".join(dict.fromkeys(words))
         yield _warning("VF105", f"{names}: the groups belong to table call; the subscription is one for all calls")
 
 
@@ -172,6 +177,10 @@ def _about_words(query: Query[Any]) -> Iterator[Finding]:
             f"{query.timezone} is a zone with summer time by its IANA name, and a fixed offset to PostgreSQL, which "
             f"the API appears to use; write {_ABBREVIATIONS[query.timezone]!r}",
         )
+    try:
+        query = widening.widened(query)
+    except NonAdditiveError as error:
+        yield _warning("VF107", str(error))
     taken = {"date", *query.groups, *(one.wire for one in query.measures)}
     for key in query.variables:
         if key in taken:

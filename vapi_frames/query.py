@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from vapi_frames import comparison, lint, timegrid, timerange, wire
+from vapi_frames import comparison, lint, timegrid, timerange, widening, wire
+from vapi_frames import filters as chosen
 from vapi_frames.errors import MissingExtraError, QueryError, require
 from vapi_frames.vocabulary import (
     COLUMNS,
     GROUP_COLUMNS,
-    KEY_LIMIT,
     NAME_LIMIT,
-    OPERATIONS,
-    SPOKEN_COLUMNS,
-    SPOKEN_GROUPS,
-    SPOKEN_OPERATIONS,
     SPOKEN_STEPS,
     STEPS,
     TABLES,
-    Column,
     GroupColumn,
     Operation,
     Step,
@@ -29,6 +23,7 @@ from vapi_frames.vocabulary import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from zoneinfo import ZoneInfo
 
     import pandas as pd
@@ -71,6 +66,7 @@ class Query(Generic[C]):
     timezone: str | None = None
     title: str | None = None
     counted: bool = False
+    filters: tuple[chosen.Filter, ...] = ()
     asker: Asker | None = None
 
     def __post_init__(self) -> None:
@@ -112,12 +108,8 @@ class Query(Generic[C]):
         """
         query = self
         for alias, pair in named.items():
-            if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004
-                raise QueryError(f'{alias}={pair!r} is not a pair (column, operation); e.g. {alias}=("cost", "sum")')
-            column, word = pair
-            operation = "avg" if word == "mean" else word
-            require(operation, OPERATIONS, "operation", also=SPOKEN_OPERATIONS)
-            query = query._measure(cast("Operation", operation), (column,), alias)
+            column, operation = wire.read_pair(alias, pair)
+            query = query._measure(operation, (column,), alias)
         return query
 
     def with_counts(self) -> Query[C]:
@@ -125,31 +117,13 @@ class Query(Generic[C]):
         return replace(self, counted=True)
 
     def _measure(self, operation: Operation, columns: tuple[C, ...], alias: str | None) -> Query[C]:
-        if not columns:
-            raise QueryError(f'{operation}() needs a column, e.g. {operation}("cost"); columns: {", ".join(COLUMNS)}')
-        if alias is not None:
-            if len(columns) > 1:
-                raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; give each its own verb")
-            wire.check_text(alias, "alias", None)
-        added: list[wire.Aggregation] = []
-        for column in columns:
-            require(column, COLUMNS, "column", also=SPOKEN_COLUMNS)
-            one = wire.Aggregation(operation, cast("Column", column), alias)
-            wire.check_new(one, (*self.asked, *added))
-            added.append(one)
-        return replace(self, asked=(*self.asked, *added))
+        return replace(self, asked=wire.added(self.asked, operation, columns, alias))
 
     # --- groups -------------------------------------------------------------------------------------------------
 
     def by(self, *columns: GroupColumn) -> Query[C]:
         """Group by *columns*; they become index levels under the API's own names, in this order."""
-        for position, column in enumerate(columns):
-            require(
-                column, GROUP_COLUMNS, "group column", also=SPOKEN_GROUPS,
-                hint="Give several one by one; for a variable of the calls use .by_variable(key).",
-            )  # fmt: skip
-            if column in self.groups or column in columns[:position]:
-                raise QueryError(f"{column!r} is already grouped by; name each group once")
+        wire.check_groups(columns, self.groups)
         return replace(self, groups=self.groups + columns) if columns else self
 
     def by_variable(self, *keys: str) -> Query[C]:
@@ -157,11 +131,21 @@ class Query(Generic[C]):
 
         A key that equals a column or an alias becomes the level ``variable.<key>``.
         """
-        for position, key in enumerate(keys):
-            wire.check_text(key, "variable key", KEY_LIMIT)
-            if key in self.variables or key in keys[:position]:
-                raise QueryError(f"variable {key!r} is already grouped by; name each once")
+        wire.check_keys(keys, self.variables)
         return replace(self, variables=self.variables + keys) if keys else self
+
+    def where(self, words: Mapping[str, chosen.Values] | None = None, /, **equals: chosen.Values) -> Query[C]:
+        """Ask only about the calls whose groups or variables have the values given; filters add up.
+
+        Call records are filtered where they lie. The API has no filters: it is asked by the filtered words as well,
+        and its rows are chosen and rolled up.
+
+        Args:
+            words: Group column or ``variable.<key>`` → a value: text, a bool, a whole number, ``None`` for the calls
+                without one, or a list of these.
+            equals: The same, where the word is a name.
+        """
+        return replace(self, filters=chosen.added(self.filters, words, equals))
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -178,13 +162,7 @@ class Query(Generic[C]):
                 `tz`. ``None`` leaves the contract's default: 7 days ago.
             end: The same, exclusive; ``None`` leaves the contract's default: now.
         """
-        low = None if start is None else timerange.moment(start, "start")
-        high = None if end is None else timerange.moment(end, "end")
-        if low is None and high is None:
-            raise QueryError("between(None, None) asks for no range; leave the verb out for the last seven days")
-        if type(low) is type(high) and _order(low) >= _order(high):
-            raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")
-        return replace(self, time_range=timerange.Absolute(low, high))
+        return replace(self, time_range=timerange.between(start, end))
 
     def during(self, period: object) -> Query[C]:
         """Ask for a calendar period: ``"2026"``, ``"2026Q4"``, ``"2026-10"``, ``"2026-W41"`` or ``"2026-10-05"``."""
@@ -228,16 +206,7 @@ class Query(Generic[C]):
     @property
     def measures(self) -> tuple[wire.Aggregation, ...]:
         """The measures, in the order of the frame's columns."""
-        if not self.counted:
-            return self.asked
-        counts = {a.column for a in self.asked if a.operation == "count"}
-        found: list[wire.Aggregation] = []
-        for one in self.asked:
-            found.append(one)
-            if one.operation == "avg" and one.column not in counts:
-                counts.add(one.column)
-                found.append(wire.Aggregation("count", one.column))
-        return tuple(found)
+        return wire.with_counts(self.asked) if self.counted else self.asked
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -283,13 +252,20 @@ class Query(Generic[C]):
     def body(self, now: datetime | None = None) -> dict[str, Any]:
         """Return exactly what goes on the wire, ``{"queries": [...]}``; no network.
 
+        A question with filters goes out without them, by the filtered words as well.
+
         Args:
             now: What a relative range is relative to; the clock of the source by default.
 
         Raises:
             QueryError: There is nothing asked, or the range is empty.
+            NonAdditiveError: The API cannot answer it, for it has no filters.
         """
-        return {"queries": [wire.compile_query(self, now)]}
+        if not self.filters:
+            return {"queries": [wire.compile_query(self, now)]}
+        now = self._clock(now)
+        name = wire.compile_query(self, now)["name"]
+        return {"queries": [wire.compile_query(replace(widening.widened(self), title=name), now)]}
 
     def dto(self, now: datetime | None = None) -> AnalyticsQueryDTO:
         """Return the body as a validated model."""
@@ -382,7 +358,7 @@ class Query(Generic[C]):
     def _key(self) -> tuple[Any, ...]:
         return (
             self.table, self.measures, self.groups, self.variables,
-            self.time_step, self.time_range, self.timezone, self.title,
+            self.time_step, self.time_range, self.timezone, self.title, self.filters,
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -405,9 +381,5 @@ class Query(Generic[C]):
 
 
 def _restore(table: Table, asked: tuple[wire.Aggregation, ...], *rest: Any) -> Query[Any]:
-    names = ("groups", "variables", "time_step", "time_range", "timezone", "title", "counted")
+    names = ("groups", "variables", "time_step", "time_range", "timezone", "title", "filters", "counted")
     return Query(table=table, asked=asked, **dict(zip(names, rest, strict=True)))
-
-
-def _order(value: timerange.Moment | None) -> datetime:
-    return datetime.fromisoformat(value) if isinstance(value, str) else cast("datetime", value)

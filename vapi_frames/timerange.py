@@ -23,6 +23,7 @@ __all__ = [
     "Moment",
     "Relative",
     "TimeRange",
+    "between",
     "clock",
     "during",
     "effective",
@@ -195,6 +196,26 @@ def _from_text(text: str, what: str) -> date:
         raise QueryError(
             f"{what} {shown(text)} is not an ISO 8601 date; e.g. '2026-10-01' or '2026-10-01T09:30'.{hint}"
         ) from None
+
+
+def between(start: object, end: object) -> Absolute:
+    """Read a half-open range, of which one side may be ``None``.
+
+    Examples:
+        >>> between("2026-10-01", None)
+        Absolute(start='2026-10-01', end=None)
+    """
+    low = None if start is None else moment(start, "start")
+    high = None if end is None else moment(end, "end")
+    if low is None and high is None:
+        raise QueryError("between(None, None) asks for no range; leave the verb out for the last seven days")
+    if type(low) is type(high) and _order(low) >= _order(high):
+        raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")
+    return Absolute(low, high)
+
+
+def _order(value: Moment | None) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else cast("datetime", value)
 
 
 def last(text: object, complete: object) -> Relative:

@@ -6,14 +6,20 @@ import hashlib
 import json
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from vapi_frames.errors import QueryError, shown, suggest
+from vapi_frames.errors import QueryError, require, shown, suggest
 from vapi_frames.timerange import Absolute, iso
 from vapi_frames.vocabulary import (
     BASE_URL,
+    COLUMNS,
     GROUP_COLUMNS,
+    KEY_LIMIT,
     NAME_LIMIT,
+    OPERATIONS,
+    SPOKEN_COLUMNS,
+    SPOKEN_GROUPS,
+    SPOKEN_OPERATIONS,
     Column,
     Measure,
     Operation,
@@ -22,14 +28,29 @@ from vapi_frames.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from vapi_frames.contract import AnalyticsQuery
+    from vapi_frames.filters import Filter
     from vapi_frames.query import Query
     from vapi_frames.timerange import Moment
 
-__all__ = ["Aggregation", "check_new", "check_text", "code", "compile_query", "curl", "hint", "read_query"]
+__all__ = [
+    "Aggregation",
+    "added",
+    "check_groups",
+    "check_keys",
+    "check_new",
+    "check_text",
+    "code",
+    "compile_query",
+    "curl",
+    "hint",
+    "read_pair",
+    "read_query",
+    "with_counts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,7 @@ _SPOKEN = {
     "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
     "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
     "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
+    "filter": "where", "filters": "where", "filter_by": "where", "query": "where", "isin": "where",
 }  # fmt: skip
 
 
@@ -92,8 +114,6 @@ def hint(name: str, kind: type) -> str:
         return ""
     if name in _OF_FRAMES:
         return f"; .fetch() it first: the frame has .{name}"
-    if name in ("where", "filter", "query"):
-        return "; the API has no filters: group by the column, .by(...), and choose rows of the frame"
     if name in ("median", "quantile", "std", "var", "nunique"):
         return "; the contract has sum, avg, count, min, max and history"
     verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
@@ -121,8 +141,67 @@ def check_new(one: Aggregation, asked: tuple[Aggregation, ...]) -> None:
         raise QueryError(f"alias {one.name!r} is the name of an index level; choose another")
 
 
+def read_pair(alias: str, pair: Any) -> tuple[Any, Operation]:
+    """Return the column and the operation of a *pair* that is to be called *alias*; ``mean`` is the average."""
+    if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004
+        raise QueryError(f'{alias}={pair!r} is not a pair (column, operation); e.g. {alias}=("cost", "sum")')
+    column, word = pair
+    operation = "avg" if word == "mean" else word
+    require(operation, OPERATIONS, "operation", also=SPOKEN_OPERATIONS)
+    return column, cast("Operation", operation)
+
+
+def added(
+    asked: tuple[Aggregation, ...], operation: Operation, columns: Sequence[str], alias: str | None
+) -> tuple[Aggregation, ...]:
+    """Return *asked* with *operation* of each of *columns*; an *alias* names one."""
+    if not columns:
+        raise QueryError(f'{operation}() needs a column, e.g. {operation}("cost"); columns: {", ".join(COLUMNS)}')
+    if alias is not None:
+        if len(columns) > 1:
+            raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; give each its own verb")
+        check_text(alias, "alias", None)
+    for column in columns:
+        require(column, COLUMNS, "column", also=SPOKEN_COLUMNS)
+        one = Aggregation(operation, cast("Column", column), alias)
+        check_new(one, asked)
+        asked = (*asked, one)
+    return asked
+
+
+def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
+    """Raise `QueryError` unless all *columns* are group columns, and none of them among *groups* or named twice."""
+    for position, column in enumerate(columns):
+        require(
+            column, GROUP_COLUMNS, "group column", also=SPOKEN_GROUPS,
+            hint="Give several one by one; for a variable of the calls use .by_variable(key).",
+        )  # fmt: skip
+        if column in groups or column in columns[:position]:
+            raise QueryError(f"{column!r} is already grouped by; name each group once")
+
+
+def check_keys(keys: Sequence[str], variables: Sequence[str]) -> None:
+    """Raise `QueryError` unless all *keys* can be a variable's, and none is among *variables* or named twice."""
+    for position, key in enumerate(keys):
+        check_text(key, "variable key", KEY_LIMIT)
+        if key in variables or key in keys[:position]:
+            raise QueryError(f"variable {key!r} is already grouped by; name each once")
+
+
+def with_counts(asked: tuple[Aggregation, ...]) -> tuple[Aggregation, ...]:
+    """Return *asked* with, beside each average, the count of the same column, where it is not asked for."""
+    counts = {one.column for one in asked if one.operation == "count"}
+    found: list[Aggregation] = []
+    for one in asked:
+        found.append(one)
+        if one.operation == "avg" and one.column not in counts:
+            counts.add(one.column)
+            found.append(Aggregation("count", one.column))
+    return tuple(found)
+
+
 def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:
-    """Return *query* as one element of the body's ``queries``."""
+    """Return *query* as one element of the body's ``queries``; of its filters, for which there is no room, the name."""
     if not query.asked:
         raise QueryError('nothing is asked for: add a measure, e.g. .count() or .sum("cost")')
     _check_names(query)
@@ -144,7 +223,7 @@ def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:
         {"operation": one.operation, "column": one.column, "alias": one.wire} for one in query.measures
     ]
     if query.title is None:
-        parts["name"] = _automatic_name(parts)
+        parts["name"] = _automatic_name(parts, query.filters)
     return parts
 
 
@@ -156,9 +235,10 @@ def _check_names(query: Query[Any]) -> None:
             raise QueryError(f"two of the answer's columns would be named {twice!r}; give one another alias")
 
 
-def _automatic_name(parts: dict[str, Any]) -> str:
-    """Name a query by what it asks and a hash of its body, so that equal questions have equal names."""
-    hashed = hashlib.sha256(json.dumps({**parts, "name": ""}, separators=(",", ":")).encode()).hexdigest()[:8]
+def _automatic_name(parts: dict[str, Any], filters: tuple[Filter, ...]) -> str:
+    """Name a query by what it asks and a hash of it, so that equal questions, and no others, have equal names."""
+    hashable = {**parts, "name": "", **({"filters": filters} if filters else {})}
+    hashed = hashlib.sha256(json.dumps(hashable, separators=(",", ":")).encode()).hexdigest()[:8]
     words = [one["alias"] for one in parts["operations"][:2]] + parts.get("groupBy", [])
     head = "-".join([*words, parts.get("timeRange", {}).get("step", "")]).strip("-")
     return f"{head[: NAME_LIMIT - 9]}-{hashed}"
@@ -213,6 +293,8 @@ def _verbs(query: Query[Any]) -> Iterator[str]:
         yield f".by({', '.join(map(_text, query.groups))})"
     if query.variables:
         yield f".by_variable({', '.join(map(_text, query.variables))})"
+    if query.filters:
+        yield f".where({_filters(query.filters)})"
     if query.time_step:
         yield f".step({_text(query.time_step)})"
     span = query.time_range
@@ -225,6 +307,19 @@ def _verbs(query: Query[Any]) -> Iterator[str]:
         yield f".tz({_text(query.timezone)})"
     if query.title is not None:
         yield f".named({_text(query.title)})"
+
+
+def _filters(filters: tuple[Filter, ...]) -> str:
+    """Write *filters* as arguments: those whose word is no name of Python's in a dict."""
+    named, others = [], []
+    for word, values in filters:
+        texts = ["None" if value is None else _text(value) for value in values]
+        text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+        if word.isidentifier():
+            named.append(f"{word}={text}")
+        else:
+            others.append(f"{_text(word)}: {text}")
+    return ", ".join([*([f"{{{', '.join(others)}}}"] if others else []), *named])
 
 
 def _moment(value: Moment | None) -> str:

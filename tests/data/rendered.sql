@@ -26,6 +26,16 @@ SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
 FROM in_range
 GROUP BY g0;
 
+-- spark: chosen calls
+-- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(`calls`.`id` AS STRING) AS v0
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IN ('pro', CAST(X'69742773' AS STRING)) OR CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IS NULL)
+)
+SELECT COUNT(v0) AS m0, COUNT(*) AS n
+FROM in_range;
+
 -- spark: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
@@ -77,6 +87,16 @@ WITH in_range AS (
 SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
 FROM in_range
 GROUP BY g0;
+
+-- databricks: chosen calls
+-- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(`calls`.`id` AS STRING) AS v0
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IN ('pro', CAST(X'69742773' AS STRING)) OR CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IS NULL)
+)
+SELECT COUNT(v0) AS m0, COUNT(*) AS n
+FROM in_range;
 
 -- databricks: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
@@ -134,6 +154,17 @@ SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
 FROM in_range
 GROUP BY g0;
 
+-- postgres: chosen calls
+-- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST("calls"."id" AS TEXT) COLLATE "C" AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ) AND CAST("calls"."type" AS TEXT) COLLATE "C" IN ('webCall') AND (CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" IN ('pro', convert_from(decode('69742773', 'hex'), 'UTF8')) OR CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" IS NULL)
+  OFFSET 0
+)
+SELECT COUNT(v0) AS m0, COUNT(*) AS n
+FROM in_range;
+
 -- postgres: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
@@ -189,6 +220,16 @@ SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
 FROM in_range
 GROUP BY g0;
 
+-- clickhouse: chosen calls
+-- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST("calls"."id" AS Nullable(String)) AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC') AND CAST("calls"."type" AS Nullable(String)) IN ('webCall') AND (CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) IN ('pro', unhex('69742773')) OR CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) IS NULL)
+)
+SELECT COUNT(v0) AS m0, COUNT(*) AS n
+FROM in_range;
+
 -- clickhouse: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
@@ -240,6 +281,16 @@ WITH in_range AS (
 SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
 FROM in_range
 GROUP BY g0;
+
+-- duckdb: chosen calls
+-- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST("calls"."id" AS VARCHAR) COLLATE C AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ) AND CAST("calls"."type" AS VARCHAR) COLLATE C IN ('webCall') AND (CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C IN ('pro', decode(unhex('69742773'))) OR CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C IS NULL)
+)
+SELECT COUNT(v0) AS m0, COUNT(*) AS n
+FROM in_range;
 
 -- duckdb: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
@@ -293,6 +344,16 @@ SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
 FROM in_range
 GROUP BY g0;
 
+-- bigquery: chosen calls
+-- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST(`calls`.`id` AS STRING) AS v0
+  FROM `calls` AS `calls`
+  WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1790812800000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) IN ('pro', CAST(FROM_HEX('69742773') AS STRING)) OR CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) IS NULL)
+)
+SELECT COUNT(v0) AS m0, COUNT(*) AS n
+FROM in_range;
+
 -- bigquery: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
@@ -345,6 +406,16 @@ SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
 FROM in_range
 GROUP BY g0;
 
+-- snowflake: chosen calls
+-- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST("calls"."id" AS VARCHAR) AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1790812800000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793491200000000, 6) AND CAST("calls"."type" AS VARCHAR) IN ('webCall') AND (CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) IN ('pro', HEX_DECODE_STRING('69742773')) OR CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) IS NULL)
+)
+SELECT COUNT(v0) AS m0, COUNT(*) AS n
+FROM in_range;
+
 -- snowflake: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
@@ -396,6 +467,16 @@ WITH in_range AS (
 SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
 FROM in_range
 GROUP BY g0;
+
+-- trino: chosen calls
+-- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT CAST("calls"."id" AS VARCHAR) AS v0
+  FROM "calls" AS "calls"
+  WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND CAST("calls"."type" AS VARCHAR) IN ('webCall') AND (CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) IN ('pro', from_utf8(from_hex('69742773'))) OR CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) IS NULL)
+)
+SELECT COUNT(v0) AS m0, COUNT(*) AS n
+FROM in_range;
 
 -- trino: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")

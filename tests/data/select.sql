@@ -160,6 +160,17 @@ SELECT g0, g1, g2, count(v0) AS m0
 FROM in_buckets
 GROUP BY g0, g1, g2;
 
+-- calls of an assistant that went wrong or were not judged, by plan
+-- vq.call().count().sum("cost").by_variable("plan").where({"analysis.successEvaluation": ["false", "it's", None], "variable.campaign": "autumn"}, assistantId="a").between("2026-10-01", "2026-11-01")
+WITH in_range AS (
+  SELECT "variableValues.plan" AS g0, "id" AS v0, CASE WHEN (isfinite("cost") OR isinf("cost")) THEN "cost" END AS v1
+  FROM calls
+  WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00' AND ("analysis.successEvaluation" IN ('false', 'it''s') OR "analysis.successEvaluation" IS NULL) AND "assistantId" IN ('a') AND "variableValues.campaign" IN ('autumn')
+)
+SELECT g0, count(v0) AS m0, sum(v1) AS m1
+FROM in_range
+GROUP BY g0;
+
 -- minutes used
 -- vq.subscription().sum("minutesUsed").step("day").between("2026-10-26", "2026-11-02")
 WITH in_range AS (

@@ -36,12 +36,15 @@ from vapi_frames.errors import (
     StatusError,
     VapiFramesError,
 )
+from vapi_frames.narrowing import narrowed
 from vapi_frames.vocabulary import BASE_URL
+from vapi_frames.widening import widened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from vapi_frames.answer import Answer
+    from vapi_frames.contract import AnalyticsQueryResult
     from vapi_frames.query import Query
 
 __all__ = ["ApiSource"]
@@ -167,13 +170,15 @@ class ApiSource:
         return datetime.now(UTC)
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
-        """Answer *queries* by one POST."""
+        """Answer *queries* by one POST; of one with filters, the wider question is asked, and its rows are chosen.
+
+        Raises:
+            NonAdditiveError: A question with filters cannot be answered that way; nothing is sent.
+        """
         wanted = [query.body(now)["queries"][0] for query in queries]
         replies = parse_replies(self._post(json.dumps({"queries": wanted}).encode()))
         places = match_replies(replies, [one["name"] for one in wanted])
-        return [
-            read_reply(replies[place], query, now, place=place) for place, query in zip(places, queries, strict=True)
-        ]
+        return [_read(replies[place], query, now, place) for place, query in zip(places, queries, strict=True)]
 
     def _session(self) -> requests.Session:
         # A forked process must not share its parent's connection: each could read the other's reply.
@@ -339,6 +344,11 @@ def _until(date: str, now: datetime) -> float:
     except (ValueError, OverflowError, IndexError, TypeError):
         return nan
     return (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+
+
+def _read(reply: AnalyticsQueryResult, query: Query[Any], now: datetime, place: int) -> Answer:
+    wide = widened(query)
+    return narrowed(read_reply(reply, wide, now, place=place), query, wide)
 
 
 def _said(body: str) -> str:

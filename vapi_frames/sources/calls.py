@@ -353,7 +353,8 @@ def _warn_empty(query: Query[Any], span: _Span, start: datetime, end: datetime) 
         else "there are none at all"
     )
     met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
-    warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
+    which = "that the filters let pass " if query.filters else ""
+    warn(f"no call {which}was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
 
 
 def _readable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

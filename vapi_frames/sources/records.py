@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from vapi_frames.errors import RecordsError, suggest
+from vapi_frames.filters import parted
 from vapi_frames.sources.sql import Columns, Interval, literal
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
@@ -125,16 +126,21 @@ def _word_heads(word: str, *, kind: str = "column") -> list[Head]:
 
 def record_columns(query: Query[Any]) -> list[str]:
     """Return the record columns that *query* uses, ``createdAt`` first."""
-    used = ["createdAt", *query.groups]
+    used = ["createdAt", *query.groups, *parted(query.filters)[0]]
     for one in query.measures:
         used += _USED.get(one.column, (one.column,))
     return list(dict.fromkeys(used))
 
 
+def _keys(query: Query[Any]) -> Iterable[str]:
+    """Return the keys of the variables that *query* groups or filters by."""
+    return dict.fromkeys((*query.variables, *parted(query.filters)[1]))
+
+
 def roots(query: Query[Any], names: Iterable[str], *, also: Sequence[str] = ()) -> list[str]:
     """Return which of the records' columns, called *names*, may hold something that *query* uses, or *also*."""
     places = [head for word in (*record_columns(query), *also) for head in _word_heads(word)]
-    places += [head for key in query.variables for head in _word_heads(key, kind="variable")]
+    places += [head for key in _keys(query) for head in _word_heads(key, kind="variable")]
     wanted = {name for name, _ in places}
     return [name for name in names if name in wanted]
 
@@ -191,8 +197,8 @@ def columns_for(
     return Columns(
         created=created,
         epoch=records.words.seconds(created),
-        groups={name: records.text(name) for name in query.groups},
-        variables={key: records.text(key, kind="variable") for key in query.variables},
+        groups={name: records.text(name) for name in (*query.groups, *parted(query.filters)[0])},
+        variables={key: records.text(key, kind="variable") for key in _keys(query)},
         values=values,
         interval=interval,
     )

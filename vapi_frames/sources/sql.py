@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames import timegrid
 from vapi_frames.errors import QueryError
+from vapi_frames.filters import variable_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -74,8 +75,8 @@ class Columns:
     Attributes:
         created: The call's creation, in a type that compares with *instant*.
         epoch: The whole seconds since 1970 of it, whatever the session's zone.
-        groups: Group column → text expression.
-        variables: Variable key → text expression.
+        groups: Group column → text expression, also of those that are only filtered by.
+        variables: Variable key → text expression, likewise.
         values: Measured column → numeric expression (``id``: any).
         interval: From when until when it was active; only where that is asked for.
         instant: Writes an aware UTC datetime as a literal.
@@ -98,8 +99,9 @@ def check_answerable(query: Query[Any]) -> None:
                 f'{one.operation}("{one.column}") has no known meaning on table {query.table}, so call records cannot '
                 "answer it; the API may"
             )
-    if query.table == "subscription" and (query.groups or query.variables):
-        names = ", ".join(query.groups + query.variables)
+    words = (*query.groups, *query.variables, *(word for word, _ in query.filters))
+    if query.table == "subscription" and words:
+        names = ", ".join(dict.fromkeys(words))
         cure = '; for minutes by group ask vq.call().sum("duration")'
         raise QueryError(
             f"the subscription is one for all calls, so call records cannot split it by {names}; the API may{cure}"
@@ -134,7 +136,8 @@ def select(
     low, high = (start, end) if within is None else (max(start, within[0]), min(end, within[1]))
     # Never wider than the edges below: what came since the look is left to the next one.
     ranged = f"{columns.created} >= {columns.instant(low)} AND {columns.created} < {columns.instant(high)}"
-    steps = [stage("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {ranged}")]
+    conditions = " AND ".join([ranged, *_chosen(query, columns)])
+    steps = [stage("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {conditions}")]
     levels = [*(["g0"] if query.time_step else []), *groups]
     if query.time_step:
         span = max(timegrid.seconds(low), 0), max(timegrid.seconds(high), timegrid.seconds(low), 0) + 1
@@ -153,6 +156,18 @@ def select(
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
     source = "in_buckets" if query.time_step else "in_range"
     return f"WITH {', '.join(steps)}\nSELECT {', '.join(outer)}\nFROM {source}{grouped}"
+
+
+def _chosen(query: Query[Any], columns: Columns) -> Iterator[str]:
+    """Yield the conditions that the query's filters are."""
+    for word, values in query.filters:
+        key = variable_of(word)
+        expression = columns.groups[word] if key is None else columns.variables[key]
+        texts = [literal(value) for value in values if value is not None]
+        ways = [f"{expression} IN ({', '.join(texts)})"] if texts else []
+        if None in values:
+            ways.append(f"{expression} IS NULL")
+        yield ways[0] if len(ways) == 1 else f"({' OR '.join(ways)})"
 
 
 def stage(name: str, *lines: str) -> str:

@@ -111,7 +111,8 @@ class WarehouseSource:
             held = within or self._spanned(table, columns)
             said = f"they are from {iso(held[0])} to {iso(held[1])}" if held else "there are none at all"
             met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
-            warn(f"no call was {met} in [{iso(start)}, {iso(end)}): {said}", RecordsWarning)
+            which = "that the filters let pass " if query.filters else ""
+            warn(f"no call {which}was {met} in [{iso(start)}, {iso(end)}): {said}", RecordsWarning)
         return answer
 
     def _columns(self, query: Query[Any], table: Table) -> Columns:
