@@ -11,7 +11,7 @@ import pandas as pd
 
 from vapi_frames import timegrid
 from vapi_frames.analysis.trust import opened
-from vapi_frames.errors import ProvenanceError
+from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.meta import Meta, read_meta, restamp
 from vapi_frames.timerange import iso
 
@@ -150,6 +150,8 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
     """
     held = opened(frame)
     meta = held.meta
+    if meta.step is None and "date" in frame.index.names:
+        raise QueryError("the frame has no step: its dates are those of changes, not of buckets")
     flags = partial(frame)
     if meta.start is None or meta.end is None or meta.now is None or flags.isna().any():
         raise ProvenanceError("the range that was answered is unknown, so no bucket is known to be whole")
