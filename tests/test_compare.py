@@ -303,7 +303,9 @@ def test_random_comparisons_are_what_two_oracles_say(data):
             wanted = (
                 {}
                 if pd.isna(at)
-                else rows.get((at.to_pydatetime(), *groups), {"sumCost": 0.0, "countId": 0, "avgCost": None})
+                else rows.get(
+                    (at.to_pydatetime().astimezone(UTC), *groups), {"sumCost": 0.0, "countId": 0, "avgCost": None}
+                )
             )
             if not pd.isna(at):
                 seen.add((at.to_pydatetime().astimezone(UTC), *groups))

@@ -109,6 +109,21 @@ def test_6_a_day_is_a_day_of_the_zone(october):
     assert [at.hour for at in filled.index] == [0] * 4
 
 
+def test_7_a_period_is_compared_with_another(october):
+    """The other period is named, lies before, and its numbers are its own; neither is filled with the other's."""
+    calls = vf.sample_calls()
+    df = vf.demo().call().sum("cost").between("2026-10-12", "2026-10-19").compare("previous").fetch()
+    at = calls["createdAt"].dt.tz_convert("UTC")
+    for column, start in (("sumCost", "2026-10-12"), ("sumCostBefore", "2026-10-05")):
+        first = pd.Timestamp(start, tz="UTC")
+        spent = calls.loc[(at >= first) & (at < first + pd.Timedelta("7D")), "cost"].sum()
+        assert np.isclose(df[column].item(), spent)
+    assert [side.isoformat() for side in df.vapi.meta.before] == [
+        "2026-10-05T00:00:00+00:00",
+        "2026-10-12T00:00:00+00:00",
+    ]
+
+
 def test_8_names_stand_beside_ids():
     """Names come from the user; two assistants of one name stay two, and the ids stay."""
     frame = call().sum("cost").by("assistantId").fetch()
@@ -150,3 +165,21 @@ def test_9_gaps_are_filled_by_the_measures_own_rule():
     by_hand = frame.vapi.fill_gaps().fillna({"maxConcurrency": 2})
     with pytest.raises(ProvenanceError, match="fillna"):
         _ = by_hand.vapi.units
+
+
+def test_10_a_filter_is_not_sent_but_answered(october):
+    """The API gets no filter, which it would not know; what a filter asks for is what comes."""
+    question = call().count().sum("cost").where(type="webCall", endedReason=["voicemail", "customer-ended-call"])
+    wanted = [
+        one
+        for one in october
+        if one["type"] == "webCall" and one["endedReason"] in ("voicemail", "customer-ended-call")
+    ]
+    assert question.fetch()["countId"].item() == len(wanted)
+    assert np.isclose(question.fetch()["sumCost"].item(), sum(one["cost"] for one in wanted))
+    [body] = question.body()["queries"]
+    assert set(body) == {"table", "name", "groupBy", "timeRange", "operations"}
+    with pytest.raises(AttributeError, match=r"did you mean \.where\(\)"):
+        call().count().filter(type="webCall")
+    with pytest.raises(ValueError, match="choose call records before asking"):
+        call().count().where(cost=1)

@@ -286,3 +286,13 @@ def test_each_verb_is_a_function_for_pipe():
         assert callable(getattr(frame.vapi, name))
         assert name in analysis.__all__
     same(frame.pipe(analysis.rollup, step="month", by="type"), frame.vapi.rollup("month", "type"))
+
+
+def test_headers_can_say_the_units():
+    """A table to be read; what has no unit keeps its name, and verbs say that the names are others."""
+    df = vf.demo().call().sum("cost", "duration").count().by("type").during("2026-10").fetch().vapi.per_minute()
+    read = df.vapi.with_units()
+    assert list(read.columns) == ["sumCost (USD)", "sumDuration (min)", "countId (calls)", "sumCostPerMinute (USD/min)"]
+    assert df.columns[0] == "sumCost"
+    with pytest.raises(AttributeError, match="renamed"):
+        read.vapi.share()

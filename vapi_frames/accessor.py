@@ -96,6 +96,12 @@ class VapiAccessor:
 
         return analysis.describe(self._frame)
 
+    def with_units(self) -> pd.DataFrame:
+        """Return the frame with the unit of each measure in its header, ``sumCost (USD)``: a table to be read."""
+        from vapi_frames import analysis
+
+        return analysis.with_units(self._frame)
+
     # --- verbs ----------------------------------------------------------------------------------------------------
 
     def rollup(self, step: Step | Literal["all"] | None = None, by: str | Sequence[str] | None = None) -> pd.DataFrame:

@@ -53,7 +53,7 @@ class Comparison:
         >>> question = vf.demo().call().sum("cost").step("week").between("2026-10-12", "2026-10-19")
         >>> df = question.compare("previous").fetch()
         >>> df["sumCostPercent"].round(2).tolist()
-        [-0.55]
+        [6.51]
     """
 
     query: Query[Any]

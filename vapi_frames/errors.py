@@ -99,7 +99,7 @@ class UnknownWordError(QueryError):
         elif hint or len(words) <= _LISTED:
             message += "."
         if len(words) <= _LISTED:
-            message += f" Valid: {', '.join(words)}."
+            message += f" Valid: {', '.join(words) or 'none'}."
         if hint:
             message += f" {hint}"
         super().__init__(message)

@@ -10,7 +10,7 @@ from vapi_frames.analysis.groups import label, outcome, top, wide
 from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, share, success_rate
 from vapi_frames.analysis.rollup import rollup
 from vapi_frames.analysis.trust import query, units
-from vapi_frames.analysis.words import describe
+from vapi_frames.analysis.words import describe, with_units
 
 __all__ = [
     "change",
@@ -34,4 +34,5 @@ __all__ = [
     "top",
     "units",
     "wide",
+    "with_units",
 ]

@@ -155,7 +155,7 @@ def placed(held: Opened) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     place = np.searchsorted(buckets, there)
     lost = np.flatnonzero(np.append(buckets, -1)[place] != there)
     if len(lost):
-        raise ProvenanceError(f"{date.uniques[lost[0]].isoformat()} lies out of the range that was asked for")
+        raise ProvenanceError(f"{date.uniques[lost[0]]} lies out of the range that was asked for")
     return buckets, place[date.codes]
 
 

@@ -15,7 +15,7 @@ from vapi_frames.analysis.trust import Opened, number_array, opened
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
 from vapi_frames.keys import Level, distinct, index_of, trimmed
 from vapi_frames.meta import restamp
-from vapi_frames.vocabulary import SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
+from vapi_frames.vocabulary import GROUP_COLUMNS, SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -129,7 +129,8 @@ def _checked_groups(held: Opened, by: str | Sequence[str] | None) -> list[Level]
     for position, name in enumerate(wanted):
         if name == "date":
             raise QueryError("the date is no group: it stays, and step='all' drops it")
-        require(name, there, "group of the frame", also=SPOKEN_GROUPS)
+        hint = f"Ask for it: .by({name!r})." if name in GROUP_COLUMNS else ""
+        require(name, there, "group of the frame", also=SPOKEN_GROUPS, hint=hint)
         if name in wanted[:position]:
             raise QueryError(f"{name!r} stands twice in by")
     return [there[name] for name in wanted]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vapi_frames.analysis.buckets import partial
-from vapi_frames.analysis.trust import check_values
+from vapi_frames.analysis.trust import check_values, units
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.meta import Meta, read_meta
 from vapi_frames.timegrid import zone
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["describe"]
+__all__ = ["describe", "with_units"]
 
 
 def describe(frame: pd.DataFrame) -> str:
@@ -41,6 +41,18 @@ def describe(frame: pd.DataFrame) -> str:
     said.append(f"Answered {source.get(meta.source, 'by a reply')}.")
     said += [f"Note: {note}." for note in meta.notes]
     return " ".join(part for part in said if part)
+
+
+def with_units(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return *frame* with the unit of each measure in its header, ``sumCost (USD)``: a table to be read.
+
+    Verbs take the frame from before, whose columns have the names that they know.
+
+    Raises:
+        ProvenanceError: The values of a measure were changed, so that its unit may be another.
+    """
+    known = units(frame)
+    return frame.rename(columns={name: f"{name} ({unit})" for name, unit in known.items() if unit})
 
 
 def _measures(frame: pd.DataFrame, meta: Meta) -> str:
