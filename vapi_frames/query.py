@@ -144,6 +144,15 @@ class Query(Generic[C]):
             words: Group column or ``variable.<key>`` → a value: text, a bool, a whole number, ``None`` for the calls
                 without one, or a list of these.
             equals: The same, where the word is a name.
+
+        Raises:
+            QueryError: A value cannot be a group's, or a word stands twice.
+            UnknownWordError: Calls cannot be chosen by a word.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
+            vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
         """
         return replace(self, filters=chosen.added(self.filters, words, equals))
 
