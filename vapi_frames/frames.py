@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from vapi_frames import timegrid
 from vapi_frames.errors import QueryError, ResponseError
-from vapi_frames.keys import Level, combine, index_of
+from vapi_frames.keys import Level, combine, index_of, instants_in
 from vapi_frames.meta import ATTRIBUTE, Meta, sums
 from vapi_frames.query import Query
 from vapi_frames.timerange import Relative
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "check_options", "sorted_table", "to_frame"]
 
-_PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
 _IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
@@ -150,10 +148,7 @@ def _index(
 
 def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None) -> Any:
     if name == "date":
-        instants = values.to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
-        tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else timegrid.zone(zone)
-        return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
+        return instants_in(zone, values.to_numpy(zero_copy_only=False))
     if dtype_backend == "pyarrow":
         return pd.Index(pd.arrays.ArrowExtensionArray(values), name=name)
     if dtype_backend == "numpy_nullable":

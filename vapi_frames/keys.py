@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from vapi_frames import timegrid
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 
     Codes = npt.NDArray[np.int64]
 
-__all__ = ["Level", "combine", "distinct", "index_of", "levels_of", "trimmed"]
+__all__ = ["Level", "combine", "distinct", "index_of", "instants_in", "levels_of", "trimmed"]
+
+
+_PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
+_IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
 class Level(NamedTuple):
@@ -29,6 +35,14 @@ class Level(NamedTuple):
     name: str
     uniques: pd.Index
     codes: Codes
+
+
+def instants_in(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd.DatetimeIndex:
+    """Return *micros*, in microseconds since 1970, as the values of a level in *zone*."""
+    instants = micros.astype("datetime64[us]")
+    # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
+    tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else timegrid.zone(zone)
+    return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
 
 
 def levels_of(index: pd.Index) -> list[Level]:
