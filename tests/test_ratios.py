@@ -121,7 +121,8 @@ class TestWhatIsNoSum:
             (lambda f: f.vapi.reconcile(), UnknownWordError, r'\.sum\("cost"\)'),
             (lambda f: f.vapi.success_rate(), UnknownWordError, r'\.by\("analysis.successEvaluation"\)'),
             (lambda f: f.vapi.success_rate(of="call"), UnknownWordError, "did you mean 'calls'"),
-            (lambda f: f.vapi.ratio("countId", "countId", name="countId"), QueryError, "already"),
+            (lambda f: f.vapi.ratio("countId", "countId", name="countId"), QueryError, "a part of the ratio"),
+            (lambda f: f.vapi.ratio("countId", "countId", name="avgCost"), QueryError, "already"),
             (lambda f: f.vapi.ratio("countId", "countId", name="date"), QueryError, "already"),
         ],
     )

@@ -245,6 +245,16 @@ class TestWords:
         assert turned.vapi.query.groups == ("status", "type")
 
 
+def test_a_bucket_of_long_ago_is_in_its_zone():
+    """A millennium begins in 1001 or 2001, before the lists of time zones do."""
+    query = vf.local([{"id": "1", "createdAt": "1985-12-31T12:00Z"}], now="2026-11-20T00:00Z").call().count()
+    query = query.tz("America/New_York").between("1985-01-01", "1986-01-01")
+    for step in ("century", "millennium"):
+        rolled = query.step("year").fetch().vapi.rollup(step=step)
+        same(rolled, query.step(step).fetch())
+        same(rolled.vapi.fill_gaps(), rolled)
+
+
 def test_a_missing_group_is_a_group():
     """Nothing is dropped: the calls without an assistant count, before and after."""
     frame = vf.demo().call().count().by("assistantId", "type").during("2026-10").fetch()

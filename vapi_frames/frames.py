@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import pandas as pd
 
-from vapi_frames import timegrid
 from vapi_frames.errors import QueryError, ResponseError
-from vapi_frames.keys import Level, index_of, ordered
+from vapi_frames.keys import Level, index_of, instants_in, ordered
 from vapi_frames.meta import ATTRIBUTE, Meta, sums
 from vapi_frames.narrowing import narrowed
 from vapi_frames.query import Query
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    import numpy as np
     import pyarrow as pa
 
     from vapi_frames.answer import Answer
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "check_options", "sorted_table", "to_frame"]
 
-_PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
 _IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
@@ -127,10 +125,7 @@ def _index(
 
 def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None) -> Any:
     if name == "date":
-        instants = values.to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
-        tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else timegrid.zone(zone)
-        return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
+        return instants_in(zone, values.to_numpy(zero_copy_only=False))
     if dtype_backend == "pyarrow":
         return pd.Index(pd.arrays.ArrowExtensionArray(values), name=name)
     if dtype_backend == "numpy_nullable":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from vapi_frames import timegrid
 from vapi_frames.errors import ResponseError
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
     Codes = npt.NDArray[np.int64]
 
-__all__ = ["Level", "combine", "distinct", "index_of", "levels_of", "ordered", "trimmed"]
+__all__ = ["Level", "combine", "distinct", "index_of", "instants_in", "levels_of", "ordered", "trimmed"]
+
+
+_PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
+_IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
 class Level(NamedTuple):
@@ -32,6 +37,14 @@ class Level(NamedTuple):
     name: str
     uniques: pd.Index
     codes: Codes
+
+
+def instants_in(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd.DatetimeIndex:
+    """Return *micros*, in microseconds since 1970, as the values of a level in *zone*."""
+    instants = micros.astype("datetime64[us]")
+    # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
+    tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else timegrid.zone(zone)
+    return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
 
 
 def levels_of(index: pd.Index) -> list[Level]:

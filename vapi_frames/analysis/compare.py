@@ -15,7 +15,7 @@ from vapi_frames.analysis.change import percent
 from vapi_frames.analysis.trust import Opened, number_array, numbers, opened
 from vapi_frames.comparison import ADDED
 from vapi_frames.errors import FrameWarning, warn
-from vapi_frames.keys import Level, distinct, index_of
+from vapi_frames.keys import Level, distinct, index_of, instants_in
 from vapi_frames.meta import Derived, restamp
 
 if TYPE_CHECKING:
@@ -88,8 +88,10 @@ def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Compar
     levels = [Level(one.name, one.uniques, one.codes[group]) for one in groups]
     frame = pd.DataFrame({name: number_array(values, now.held.backend) for name, values in columns.items()})
     if query.time_step:
-        levels = [Level("date", _dates(now.buckets, present), at_now), *levels]
-        frame["dateBefore"] = _dates(then.buckets, present).take(at_then, fill_value=cast("Any", pd.NaT))
+        levels = [Level("date", instants_in(query.zone.key, now.buckets * 1_000_000), at_now), *levels]
+        frame["dateBefore"] = instants_in(query.zone.key, then.buckets * 1_000_000).take(
+            at_then, fill_value=cast("Any", pd.NaT)
+        )
         known["dateBefore"] = Derived("", "mark")
     if levels:
         frame.index = index_of(levels)
@@ -148,12 +150,6 @@ def _spread(held: Opened, name: str, at: Codes, keys: Codes, nothing: Floats) ->
     found = nothing.copy()
     found[np.searchsorted(keys, at)] = numbers(held.frame[name]).astype(np.float64)
     return found
-
-
-def _dates(buckets: Codes, like: pd.DataFrame) -> pd.DatetimeIndex:
-    dates = next(level for level in opened(like).levels if level.name == "date").uniques
-    made = pd.DatetimeIndex((buckets * 1_000_000).astype("datetime64[us]"), tz="UTC")
-    return made.tz_convert(pd.DatetimeIndex(dates).tz)
 
 
 def _facing(now: _Side, then: _Side, comparison: Comparison, periods: Periods) -> Codes:

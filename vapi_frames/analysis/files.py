@@ -78,14 +78,16 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
         raise ProvenanceError(f"{os.fspath(path)} was not written by df.vapi.save: {hint}") from None
     text = {"pyarrow": pd.ArrowDtype(pa.string()), "numpy_nullable": pd.StringDtype()}
     kind: Any = text.get(Opened(frame, meta, []).backend)
-    if kind is not None and meta.levels and None not in frame.index.names:
+    if meta.levels and None not in frame.index.names:
         frame.index = index_of([_retyped(level, kind) for level in levels_of(frame.index)])
     return frame
 
 
 def _retyped(level: Level, kind: Any) -> Level:
-    """Return *level* with the type of text that its measures' backend has: Parquet keeps it for columns only."""
+    """Return *level* with the type of text *kind*, which Parquet keeps for columns only; ``None`` leaves it."""
     name, values, codes = level
+    if kind is None:
+        return level
     if isinstance(values, pd.CategoricalIndex):
         values = pd.CategoricalIndex(pd.Categorical.from_codes(values.codes, values.categories.astype(kind)), name=name)
     elif not isinstance(values, pd.DatetimeIndex):

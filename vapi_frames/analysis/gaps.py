@@ -12,7 +12,7 @@ from vapi_frames import timegrid
 from vapi_frames.analysis.buckets import seconds_of
 from vapi_frames.analysis.trust import Opened, number_array, numbers, opened
 from vapi_frames.errors import ProvenanceError, QueryError, require
-from vapi_frames.keys import Level, distinct, index_of, trimmed
+from vapi_frames.keys import Level, distinct, index_of, instants_in, trimmed
 from vapi_frames.meta import Derived, restamp
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ def fill_gaps(
     at = place * many + group
     is_filled = np.ones(total, bool)
     is_filled[at] = False
-    dates = next(level for level in held.levels if level.name == "date").uniques
-    assert isinstance(dates, pd.DatetimeIndex)  # noqa: S101 - its buckets have been looked at
-    uniques = pd.DatetimeIndex((buckets * 1_000_000).astype("datetime64[us]"), tz="UTC").tz_convert(dates.tz)
+    uniques = instants_in(held.meta.zone, buckets * 1_000_000)
     levels = {"date": Level("date", uniques, np.repeat(np.arange(len(buckets)), many))}
     levels |= {level.name: Level(level.name, level.uniques, np.tile(level.codes, len(buckets))) for level in seen}
     index = index_of([levels[level.name] for level in held.levels])

@@ -93,6 +93,8 @@ def _ratio(
 ) -> pd.DataFrame:
     for part in (above, below):
         check_additive(held, part, "a ratio")
+    if name in (above, below):
+        raise QueryError(f"{name!r} is a part of the ratio: give it another name")
     over = held.meta.all_units()[below]
     under = held.meta.all_units()[above]
     if unit is None:

@@ -13,7 +13,7 @@ from vapi_frames.additivity import Recipe, aggregate, recipe
 from vapi_frames.analysis.buckets import floors, seconds_of
 from vapi_frames.analysis.trust import Opened, number_array, opened
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
-from vapi_frames.keys import Level, distinct, index_of, trimmed
+from vapi_frames.keys import Level, distinct, index_of, instants_in, trimmed
 from vapi_frames.meta import restamp
 from vapi_frames.vocabulary import GROUP_COLUMNS, SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
 
@@ -144,15 +144,13 @@ def _coarser(date: Level, held: Opened, step: str) -> Level:
     """
     fine, tz = held.meta.step or "", timegrid.zone(held.meta.zone)
     date = trimmed(date)
-    dates = date.uniques
-    instants = seconds_of(dates, fine, tz)
+    instants = seconds_of(date.uniques, fine, tz)
     coarse = floors(instants, step, tz)
     if fine in timegrid.FIXED_STEPS and len(instants):
         for place, label in _turned(instants, fine, step, tz):
             coarse[place] = label
     labels, places = np.unique(coarse, return_inverse=True)
-    assert isinstance(dates, pd.DatetimeIndex)  # noqa: S101 - seconds_of has looked
-    made = pd.DatetimeIndex((labels * 1_000_000).astype("datetime64[us]"), tz="UTC", name="date").tz_convert(dates.tz)
+    made = instants_in(held.meta.zone, labels * 1_000_000)
     return Level("date", made, np.append(places, -1)[date.codes].astype(np.int64))
 
 
