@@ -17,6 +17,7 @@ import pytest
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from urllib3.exceptions import HTTPError
 
 import vapi_frames as vf
 from tests import servers
@@ -31,7 +32,10 @@ from vapi_frames.errors import (
     StatusError,
     VapiFramesError,
 )
-from vapi_frames.sources.api import ApiSource, retry_after
+from vapi_frames.sources.api import ApiSource
+from vapi_frames.sources.connection import Connection
+from vapi_frames.sources.fanout import Fanout
+from vapi_frames.sources.waits import retry_after
 
 KEY = "sk-test-0001"
 SOON = 5.0  # seconds; far more than any test needs, far less than a forgotten timeout takes
@@ -57,7 +61,8 @@ class Waits(list):
 def ask(server, *, key=KEY, **options):
     """Return a vq that asks *server*, a `Server` or an address, and waits for nothing."""
     options.setdefault("sleep", Waits())
-    source = ApiSource(key, base_url=server if isinstance(server, str) else server.url, **options)
+    connection = Connection(key, base_url=server if isinstance(server, str) else server.url, **options)
+    source = Fanout(ApiSource(connection))
     return Vq(lambda: source)
 
 
@@ -362,7 +367,7 @@ def test_a_reply_that_always_breaks_off_is_a_failed_connection(behaviour):
     assert error.attempts == 3
     assert "in 3 attempts: " in str(error)
     assert not str(error).endswith(": ")
-    assert isinstance(error.__cause__, OSError), "the cause is kept"
+    assert isinstance(error.__cause__, OSError | HTTPError), "the cause is kept"
 
 
 def test_nobody_there_is_a_failed_connection():
@@ -767,7 +772,7 @@ def test_what_is_no_token_is_refused(token):
 def test_what_is_no_number_of_attempts_is_refused(attempts):
     """Attempts are a whole number of at least one."""
     with pytest.raises(QueryError, match="attempts"):
-        ApiSource(KEY, attempts=attempts)
+        Connection(KEY, attempts=attempts)
 
 
 # --- what the environment may and may not change ---------------------------------------------------------------------

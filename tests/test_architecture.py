@@ -25,6 +25,7 @@ FLOORS = {
     "comparison": 1.96,
     "query": 2,
     "answer": 2.2,
+    "reply": 2.3,
     "meta": 2.5,
     "keys": 2.5,
     "narrowing": 2.7,
@@ -43,7 +44,13 @@ FLOORS = {
     "sources.tables": 3.7,
     "sources.drivers": 3.8,
     "sources.files": 3.8,
+    "sources.key": 3.3,
+    "sources.waits": 3.3,
+    "sources.pieces": 3.5,
+    "sources.connection": 3.9,
+    "sources.workers": 3.95,
     "sources.api": 4,
+    "sources.fanout": 4,
     "sources.calls": 4,
     "sources.warehouse": 4,
     "sample": 4,
@@ -63,6 +70,7 @@ FLOORS = {
     "plotting.axes": 4.7,
     "plotting": 4.8,
     "dashboard": 4.6,
+    "asking": 4.9,
     "entry": 5,
     "accessor": 6,
     "server.openapi": 7,
@@ -96,6 +104,7 @@ HEAVY = {
 OWNERS = {
     "contract": {"pydantic", "pydantic_core"},
     "answer": {"pyarrow"},
+    "reply": {"pyarrow"},
     "additivity": {"numpy"},
     "keys": {"pandas", "numpy"},
     "narrowing": {"numpy", "pyarrow"},
@@ -114,7 +123,9 @@ OWNERS = {
     "plotting.axes": {"pandas"},
     "accessor": {"pandas"},
     "sample": {"pandas", "numpy"},
-    "sources.api": {"requests"},
+    "sources.connection": {"requests"},
+    "sources.key": {"requests"},
+    "sources.fanout": {"pyarrow"},
     "sources.engine": {"pyarrow"},
     "sources.calls": {"pyarrow"},
     "server.replies": {"numpy", "pyarrow"},
@@ -205,7 +216,7 @@ def test_no_module_outgrows_its_room(name):
 def test_floors_zero_to_two_read_no_clock_and_do_no_io():
     """Questions and calendars are values."""
     for name, tree in TREES.items():
-        if FLOORS[name] > 2.2:
+        if FLOORS[name] > 2.3:
             continue
         called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         assert not called & {"open", "datetime.now", "datetime.utcnow", "time.time", "date.today", "datetime.today"}, (

@@ -25,6 +25,8 @@ from tests.servers import Server, answering, echoing, failing, reply
 from vapi_frames.entry import Vq
 from vapi_frames.errors import AuthenticationError, QueryError, ResponseError, StatusError
 from vapi_frames.sources.api import ApiSource
+from vapi_frames.sources.connection import Connection
+from vapi_frames.sources.fanout import Fanout
 
 KEY = "sk-planted-4f1d9c"  # a global, never a local: the locals of a test's own frame are walked, too
 ECHOED = f"you sent Bearer {KEY}, twice: {KEY}"
@@ -60,7 +62,8 @@ def nothing_printed(capfd):
 def ask(server, *, key=KEY, **options):
     """Return a vq that asks *server*, a `Server` or an address, and waits for nothing."""
     options = {"sleep": lambda _: None, "attempts": 2, "timeout": 5, **options}
-    source = ApiSource(key, base_url=server if isinstance(server, str) else server.url, **options)
+    connection = Connection(key, base_url=server if isinstance(server, str) else server.url, **options)
+    source = Fanout(ApiSource(connection))
     return Vq(lambda: source)
 
 
@@ -198,7 +201,7 @@ def test_a_query_is_pickled_without_whom_it_asks():
 def test_what_holds_a_key_is_not_pickled(copied):
     """Pickling or copying a vq or its source is an error that says what to do instead."""
     vq = vf.connect(KEY)
-    for one in (vq, vq.source, vf.vq, vq.source._key):
+    for one in (vq, vq.source.asked.wire, vf.vq, vq.source.asked.wire._key):
         error = caught(lambda one=one: copied(one), TypeError)
         assert "not pickled" in str(error)
         assert_clean(*texts(error))

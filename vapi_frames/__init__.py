@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from vapi_frames import analysis, errors
     from vapi_frames.accessor import VapiAccessor, frame
     from vapi_frames.analysis import load
+    from vapi_frames.asking import Vq
     from vapi_frames.comparison import Comparison
-    from vapi_frames.entry import Vq, connect, demo, local, vq, warehouse
+    from vapi_frames.entry import connect, demo, local, vq, warehouse
     from vapi_frames.errors import VapiFramesError
     from vapi_frames.frames import to_frame
     from vapi_frames.query import Query
@@ -54,7 +55,7 @@ _HOMES = {
     "Query": "query",
     "VapiAccessor": "accessor",
     "VapiFramesError": "errors",
-    "Vq": "entry",
+    "Vq": "asking",
     "connect": "entry",
     "demo": "entry",
     "frame": "accessor",

@@ -1,34 +1,22 @@
-"""What a source gives back: an Arrow table in the contract's types, and the range it covers.
-
-A reply's rows are read column by column; no object is made per row. Numbers may come as JSON numbers or as text,
-``count`` usually as text; whatever the query says, not what the data look like, decides names and types.
-"""
+"""What a source gives back: an Arrow table in the contract's types, and the range it covers."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
-
-from vapi_frames import timegrid
-from vapi_frames.dates import read_dates
-from vapi_frames.errors import ResponseError, ResponseWarning, shown, warn
-from vapi_frames.timerange import Instants, effective
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from datetime import datetime
 
-    from vapi_frames.contract import AnalyticsQueryResult
     from vapi_frames.query import Query
     from vapi_frames.wire import Aggregation
 
-__all__ = ["Answer", "empty_answer", "match_replies", "read_reply", "schema"]
+__all__ = ["Answer", "Reading", "column_type", "empty_answer", "schema"]
+
+Reading = Literal["instant", "wall"]
+"""What the dates of a reply are: the instant of the bucket's start, or the wall clock of the zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +28,16 @@ class Answer:
         start: Begin of the range it covers, in UTC; ``None`` where unknown.
         end: Its end, exclusive.
         notes: What a reader should know, e.g. how the dates were read.
+        reading: How the dates were read, ``None`` where either reading gives the same.
+        assumed: Whether the other reading fits, too.
     """
 
     table: pa.Table
     start: datetime | None
     end: datetime | None
     notes: tuple[str, ...] = field(default=())
+    reading: Reading | None = None
+    assumed: bool = False
 
 
 def schema(query: Query[Any], *, dated: bool | None = None) -> pa.Schema:
@@ -54,10 +46,11 @@ def schema(query: Query[Any], *, dated: bool | None = None) -> pa.Schema:
     names = [name for name in query.levels if not (name == "date" and query.is_dated)]
     levels = [pa.field(name, pa.string()) for name in names]
     date = [pa.field("date", pa.timestamp("us", tz=query.zone.key))] if dated else []
-    return pa.schema(date + levels + [pa.field(one.name, _type(one)) for one in query.measures])
+    return pa.schema(date + levels + [pa.field(one.name, column_type(one)) for one in query.measures])
 
 
-def _type(one: Aggregation) -> pa.DataType:
+def column_type(one: Aggregation) -> pa.DataType:
+    """Return the type of a measure: counts are whole numbers."""
     return pa.int64() if one.operation == "count" else pa.float64()
 
 
@@ -65,254 +58,6 @@ def empty_answer(query: Query[Any], start: datetime | None, end: datetime | None
     """Return the answer of a source that has nothing: no row, or the one row of a query without step and group."""
     table = schema(query).empty_table()
     if not query.levels:
-        nothing = [pa.array([0 if one.operation == "count" else None], _type(one)) for one in query.measures]
+        nothing = [pa.array([0 if one.operation == "count" else None], column_type(one)) for one in query.measures]
         table = pa.table(nothing, schema=schema(query))
     return Answer(table, start, end)
-
-
-def match_replies(replies: Sequence[AnalyticsQueryResult], names: Sequence[str]) -> list[int]:
-    """Return, for each of *names*, the position of its answer; a single question takes a single answer as it is.
-
-    Raises:
-        ResponseError: An answer is missing.
-    """
-    if len(names) == len(replies) == 1:
-        return [0]
-    found = []
-    for place, name in enumerate(names):
-        if place < len(replies) and replies[place].name == name:
-            found.append(place)
-            continue
-        places = [at for at, reply in enumerate(replies) if reply.name == name]
-        if len(places) != 1:
-            came = ", ".join(repr(reply.name) for reply in replies) or "none"
-            raise ResponseError(f"the reply has {len(places)} answers named {name!r}; it has {came}")
-        found.append(places[0])
-    return found
-
-
-def read_reply(
-    reply: AnalyticsQueryResult,
-    query: Query[Any],
-    now: datetime | None,
-    *,
-    place: int = 0,
-    dated: bool | None = None,
-) -> Answer:
-    """Read one answer of a reply.
-
-    Args:
-        reply: The answer as it came.
-        query: The question, which decides names, types and how dates are read.
-        now: When it was asked; resolves what neither the echo nor the question says about the range.
-        place: Its place in the reply, for errors.
-        dated: Whether rows have a ``date``; by default, whether the query says so.
-
-    Raises:
-        ResponseError: A row lacks a key, or holds a value that its type refuses.
-        BucketAlignmentError: The dates fit no reading.
-    """
-    root = f"$[{place}].result"
-    dated = query.is_dated if dated is None else dated
-    start, end = _range(reply, query, now, f"$[{place}].timeRange")
-    rows = reply.result
-    if not rows:
-        return empty_answer(query, start, end)
-    if not query.levels and not dated and len(rows) != 1:
-        raise ResponseError(f"{len(rows)} rows came for a query without step and group, which has one", path=root)
-    keys = _keys(rows, query, dated, root)
-    names = schema(query, dated=dated)
-    columns = {
-        name: _texts(_column(rows, keys[name], root, optional=True), root)
-        for name in names.names[: -len(query.measures)]
-    }
-    notes: tuple[str, ...] = ()
-    if dated:
-        groups = [columns[name].to_pylist() for name in columns if name != "date"]
-        columns["date"], notes = _dates(_column(rows, "date", root), query, (start, end), groups, root)
-    for one in query.measures:
-        columns[one.name] = _numbers(_column(rows, one.wire, root), one, root)
-    return Answer(pa.table(columns, schema=names), start, end, notes)
-
-
-def _range(reply: AnalyticsQueryResult, query: Query[Any], now: datetime | None, path: str) -> Instants:
-    """Return the range that was answered: the echoed one, else the asked one."""
-    start, end = _asked(query, now)
-    echoed = []
-    for name, side in (("start", reply.time_range.start), ("end", reply.time_range.end)):
-        try:
-            moment = datetime.fromisoformat(side) if side else None
-            if moment is not None and not 1 < moment.year <= timegrid.LAST_YEAR:
-                raise ValueError  # noqa: TRY301 - handled alike
-        except ValueError:
-            said = f"{shown(side)} is not an ISO 8601 date of the years 2 to {timegrid.LAST_YEAR}"
-            raise ResponseError(said, path=f"{path}.{name}") from None
-        echoed.append(moment if moment is None or moment.tzinfo else timegrid.wall_instant(moment, query.zone))
-    return echoed[0] or start, echoed[1] or end
-
-
-def _asked(query: Query[Any], now: datetime | None) -> Instants:
-    if now is not None:
-        return effective(query.instants(now), now)
-    return (None, None) if query.time_range is None else query.instants(None)
-
-
-def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[str, str]:
-    """Return frame name → key in the rows, and report keys that the question does not explain.
-
-    The row key of a variable is not documented: its own key is expected, or ``variable.<key>`` where its own is taken
-    by something else, and any single key that is nothing else is taken for it.
-    """
-    _check_rows(rows, root)
-    fixed = {"date"} if dated else set()
-    fixed |= {*query.groups, *(one.wire for one in query.measures)}
-    levels = query.levels[len(query.levels) - len(query.variables) :]
-    variables = dict(zip(levels, query.variables, strict=True))
-    keys = {name: name for name in (*fixed, *query.groups)}
-    own = {level: f"variable.{key}" if key in fixed else key for level, key in variables.items()}
-    expected = fixed | set(own.values())
-    present = set().union(*rows)
-    if odd := [key for key in present if not isinstance(key, str)]:
-        raise ResponseError(f"a row has the key {shown(odd[0])}, which is no text", path=root)
-    unknown = present - expected
-    for level, key in own.items():
-        if key not in present:
-            if len(unknown) != 1:
-                said = f"; unknown keys: {', '.join(sorted(unknown))}" if unknown else ""
-                named = variables[level]
-                raise ResponseError(f"no key of the rows can be the variable {named!r}{said}", path=f"{root}[0]")
-            key = unknown.pop()  # noqa: PLW2901 - what the row calls it instead
-        keys[level] = key
-    if unknown:
-        warn(f"rows have keys that were not asked for, left out: {', '.join(sorted(unknown))}", ResponseWarning)
-    return keys
-
-
-def _check_rows(rows: list[Any], root: str) -> None:
-    if set(map(type, rows)) != {dict}:
-        position = next(i for i, row in enumerate(rows) if type(row) is not dict)
-        raise ResponseError(f"a row must be an object, not {shown(rows[position])}", path=f"{root}[{position}]")
-
-
-def _column(rows: list[dict[str, Any]], key: str, root: str, *, optional: bool = False) -> list[Any]:
-    if optional:
-        return [row.get(key) for row in rows]
-    try:
-        return list(map(itemgetter(key), rows))
-    except KeyError:
-        position = next(i for i, row in enumerate(rows) if key not in row)
-        has = ", ".join(rows[position])
-        raise ResponseError(f"the row has no {key!r}; it has {has}", path=f"{root}[{position}]") from None
-
-
-def _texts(values: list[Any], root: str) -> pa.Array:
-    """Return group values as text, missing kept as missing; other JSON values as their JSON text."""
-    try:
-        if not set(map(type, values)) <= {str, type(None)}:
-            values = [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values]
-        return pa.array(values, pa.string())
-    except (UnicodeEncodeError, RecursionError, ValueError) as error:
-        raise ResponseError(f"a group's value cannot be held as text: {error}", path=root) from None
-
-
-def _dates(
-    texts: list[Any], query: Query[Any], span: Instants, groups: list[list[Any]], root: str
-) -> tuple[pa.Array, tuple[str, ...]]:
-    def is_unique(buckets: dict[str, int]) -> bool:
-        return len(set(zip(map(buckets.__getitem__, texts), *groups, strict=True))) == len(texts)
-
-    def path(text: object) -> str:
-        return f"{root}[{texts.index(text)}].date"
-
-    if set(map(type, texts)) != {str}:
-        value = next(v for v in texts if type(v) is not str)
-        raise ResponseError(f"{shown(value)} is not an ISO 8601 date", path=path(value))
-    start, end = (None if side is None else side.timestamp() for side in span)
-    distinct = dict.fromkeys(texts)
-    reading = read_dates(distinct, query.time_step, query.zone, start, end, unique=is_unique, path=path)
-    notes: tuple[str, ...] = ()
-    if reading.assumed:
-        notes = ("date: taken for the instant of the bucket's start (assumed)",)
-        warn(
-            f"the reply's dates could be instants or wall clock in {query.zone.key}; they are taken for instants. "
-            "A range that begins or ends on a bucket of a day or longer can tell them apart.",
-            ResponseWarning,
-        )
-    # The instants of a history may lie between two seconds.
-    parts = {} if query.time_step else {text: datetime.fromisoformat(text).microsecond for text in distinct}
-    micros = pa.array([reading.buckets[text] * 1_000_000 + parts.get(text, 0) for text in texts], pa.int64())
-    return micros.cast(pa.timestamp("us", tz=query.zone.key)), notes
-
-
-def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
-    """Return *values*, JSON numbers or text of numbers, in the measure's type."""
-    type_ = _type(one)
-    kinds = set(map(type, values))
-    numbers = None
-    try:
-        # Arrow itself would cut 42.9 to 42 and read "0x10", so a count is taken as it is only where it is plain.
-        if kinds <= {int, type(None)} or (type_ != pa.int64() and kinds <= {int, float, type(None)}):
-            numbers = pa.array(values, type_)
-        elif kinds <= {str, type(None)} and (type_ != pa.int64() or all(v is None or v.isdecimal() for v in values)):
-            numbers = pa.array(values, pa.string()).cast(type_)
-    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
-        pass  # one value does not fit as it is: the careful way either reads it or names it
-    if numbers is None:
-        numbers = pa.array([_number(v, one, f"{root}[{i}]") for i, v in enumerate(values)], type_)
-    if type_ == pa.int64():
-        return numbers.fill_null(0)
-    is_finite = pc.call_function("is_finite", [numbers]).to_pylist()
-    if False in is_finite:
-        position = is_finite.index(False)
-        raise ResponseError(f"{shown(values[position])} is not a finite number", path=f"{root}[{position}].{one.wire}")
-    return numbers
-
-
-def _number(value: Any, one: Aggregation, path: str) -> float | int | None:
-    if value is None:
-        return None
-    try:
-        if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
-            raise ValueError  # noqa: TRY301 - Python reads both as numbers, JSON does not
-        number = float(value)
-        if one.operation != "count":
-            return number
-        whole = int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdecimal() else int(number)
-        if whole == number and abs(whole) < 2**63:
-            return whole
-    except (TypeError, ValueError, OverflowError):
-        pass
-    what = "a whole number" if one.operation == "count" else "a number"
-    raise ResponseError(f"{shown(value)} is not {what}", path=f"{path}.{one.wire}")
-
-
-def plain(reply: Any) -> Any:
-    """Return a reply as ``json.loads`` would make it, from the official SDK's result objects too.
-
-    Any object with ``name``, ``result`` and ``time_range`` or ``timeRange`` counts as one answer.
-    """
-    if isinstance(reply, str | bytes | bytearray | memoryview):
-        return reply
-    if isinstance(reply, list | tuple):
-        return [_plain_answer(one) for one in reply]
-    return [_plain_answer(reply)]
-
-
-def _plain_answer(one: Any) -> Any:
-    if isinstance(one, Mapping):
-        return dict(one)
-    if not (hasattr(one, "name") and hasattr(one, "result")):
-        return one
-    span = getattr(one, "time_range", None) or getattr(one, "timeRange", None) or {}
-    words = ("step", "start", "end", "timezone")
-    found = {word: span.get(word) if isinstance(span, Mapping) else getattr(span, word, None) for word in words}
-    echoed = {word: v.isoformat() if isinstance(v, datetime) else v for word, v in found.items() if v is not None}
-    rows = [row if isinstance(row, dict) else _plain_row(row) for row in one.result or []]
-    return {"name": one.name, "timeRange": echoed, "result": rows}
-
-
-def _plain_row(row: Any) -> Any:
-    if isinstance(row, Mapping):
-        return dict(row)
-    dump = getattr(row, "model_dump", None) or getattr(row, "dict", None)
-    return dump() if dump else row

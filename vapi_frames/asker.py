@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     import pandas as pd
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from vapi_frames.comparison import Comparison
     from vapi_frames.query import Query
 
-__all__ = ["Asker", "DtypeBackend"]
+__all__ = ["Asker", "DtypeBackend", "ProgressOption"]
 
 DtypeBackend: TypeAlias = Literal["numpy_nullable", "pyarrow"]
+ProgressOption: TypeAlias = "bool | Callable[[Any], object] | None"
+"""How a long fetch is shown; a function is called with a `vapi_frames.Progress`."""
 
 
 class Asker(Protocol):
@@ -26,13 +29,22 @@ class Asker(Protocol):
         ...
 
     def fetch(
-        self, *queries: Query[Any], dtype_backend: DtypeBackend | None = None, categorical: bool = False
+        self,
+        *queries: Query[Any],
+        dtype_backend: DtypeBackend | None = None,
+        categorical: bool = False,
+        progress: ProgressOption = None,
     ) -> dict[str, pd.DataFrame]:
         """Answer the queries as frames, by name."""
         ...
 
     def compare(
-        self, comparison: Comparison, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False
+        self,
+        comparison: Comparison,
+        *,
+        dtype_backend: DtypeBackend | None = None,
+        categorical: bool = False,
+        progress: ProgressOption = None,
     ) -> pd.DataFrame:
         """Answer both periods of a comparison as one frame."""
         ...

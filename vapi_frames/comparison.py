@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from vapi_frames.asker import DtypeBackend
+    from vapi_frames.asker import DtypeBackend, ProgressOption
     from vapi_frames.query import Query
 
 __all__ = ["Align", "Comparison", "Periods", "compare"]
@@ -124,12 +124,19 @@ class Comparison:
         at = self.query._now(now)  # noqa: SLF001
         return {"queries": [one.body(at)["queries"][0] for one in self.queries(at)]}
 
-    def fetch(self, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False) -> pd.DataFrame:
+    def fetch(
+        self,
+        *,
+        dtype_backend: DtypeBackend | None = None,
+        categorical: bool = False,
+        progress: ProgressOption = None,
+    ) -> pd.DataFrame:
         """Ask for both periods at once, and return them side by side.
 
         Args:
             dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
             categorical: Group levels as categories of the values seen.
+            progress: As in `Query.fetch`.
 
         Returns:
             One row per group and bucket that either period has, on the index of the asked one. For each measure
@@ -144,7 +151,7 @@ class Comparison:
             ResponseError: The answer breaks the contract.
         """
         asker = self.query._bound()  # noqa: SLF001
-        return asker.compare(self, dtype_backend=dtype_backend, categorical=categorical)
+        return asker.compare(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
 
     def __repr__(self) -> str:
         align = "" if self.align == "ordinal" else f', align="{self.align}"'

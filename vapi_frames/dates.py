@@ -38,12 +38,13 @@ class Reading(NamedTuple):
 
     Attributes:
         buckets: Text → bucket, in seconds since 1970, rounded down where there is no step.
-        how: ``instant`` of the bucket's start, or ``wall`` clock of the zone, whatever suffix it carries.
+        how: ``instant`` of the bucket's start, or ``wall`` clock of the zone, whatever suffix it carries; ``None``
+            where both are the same.
         assumed: Both readings fit the reply and the instant was taken.
     """
 
     buckets: dict[str, int]
-    how: Literal["instant", "wall"]
+    how: Literal["instant", "wall"] | None
     assumed: bool
 
 
@@ -86,6 +87,7 @@ def read_dates(
     *,
     unique: Callable[[dict[str, int]], bool] | None = None,
     path: Callable[[str], str] = lambda _: "$",
+    only: Literal["instant", "wall"] | None = None,
 ) -> Reading:
     """Say which buckets the *texts* of one reply name: the one reading under which all lie on the grid and in range.
 
@@ -97,6 +99,7 @@ def read_dates(
         end: End of the range in seconds, ``None`` where unknown.
         unique: Says whether a reading leaves every (date, group) row unique; asked only where two readings fit.
         path: Text → its place in the reply, for errors.
+        only: The one reading that is possible, where something else has told.
 
     Raises:
         ResponseError: A text is no date.
@@ -124,7 +127,9 @@ def read_dates(
         else:
             misfits.append((len(buckets), outside[0] if outside else list(parsed)[len(buckets)]))
     if len(fits) == 2 and fits["instant"] == fits["wall"]:  # noqa: PLR2004
-        del fits["wall"]
+        return Reading(fits["instant"], None, assumed=False)
+    if only is not None:
+        fits = {how: buckets for how, buckets in fits.items() if how == only}
     if len(fits) == 2 and step is None:  # noqa: PLR2004
         low, high = (float("-inf") if start is None else start // 1), (float("inf") if end is None else end)
         fits = {how: b for how, b in fits.items() if all(low <= at < high for at in b.values())} or fits

@@ -151,16 +151,20 @@ class PartialResultError(VapiFramesError, RuntimeError):
     """Only a part of the answer arrived.
 
     Attributes:
-        frame: The part that did.
-        missing: The ranges that did not, as (start, end) pairs.
-        rest: A query for them.
+        frame: The part that did, of the first question that is not whole; ``None`` where nothing of it did.
+        frames: Name → frame, of all that did, where several questions were asked.
+        missing: The ranges that did not arrive, as (start, end) pairs in UTC.
+        rest: For each of them, the question for it: ``vq.fetch(*error.rest)``.
     """
 
-    def __init__(self, message: str, *, frame: Any, missing: Sequence[Any], rest: Any) -> None:
+    def __init__(
+        self, message: str, *, frames: Mapping[str, Any], frame: Any, missing: Sequence[Any], rest: Sequence[Any]
+    ) -> None:
         super().__init__(message)
         self.frame = frame
+        self.frames = dict(frames)
         self.missing = tuple(missing)
-        self.rest = rest
+        self.rest = tuple(rest)
 
 
 class MissingExtraError(VapiFramesError, ImportError):
@@ -188,11 +192,13 @@ class ConnectionFailedError(SourceError):
 
     Attributes:
         attempts: How often it was tried.
+        timed_out: Whether there was a connection, and the reply did not come in time.
     """
 
-    def __init__(self, message: str, *, attempts: int) -> None:
+    def __init__(self, message: str, *, attempts: int, timed_out: bool = False) -> None:
         super().__init__(message)
         self.attempts = attempts
+        self.timed_out = timed_out
 
 
 class StatusError(SourceError):

@@ -34,7 +34,7 @@ __all__ = ["build", "check_options", "sorted_table", "to_frame"]
 _IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
-def check_options(dtype_backend: object, categorical: object) -> None:
+def check_options(dtype_backend: object = None, categorical: object = False) -> None:
     """Raise `QueryError` unless these are options that a frame can be made with."""
     if not isinstance(categorical, bool):
         raise QueryError(f"categorical must be True or False, not {categorical!r}")
@@ -163,8 +163,8 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         date
         2026-10-01 00:00:00+00:00       42
     """
-    from vapi_frames.answer import match_replies, plain, read_reply
     from vapi_frames.contract import parse_replies
+    from vapi_frames.reply import match_replies, plain, read_reply
 
     if query is not None and not isinstance(query, Query):
         raise QueryError(f"query must be a Query, not {type(query).__name__}")

@@ -30,11 +30,6 @@ _ABBREVIATIONS = {
 }
 MANY_BUCKETS = 1_000_000
 FEW_BUCKETS = 10_000  # up to which they are counted one by one
-_SECONDS = {
-    "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "month": 2_629_746,
-    "quarter": 7_889_238, "year": 31_556_952, "decade": 315_569_520, "century": 3_155_695_200,
-    "millennium": 31_556_952_000,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,7 @@ def _range(query: Query[Any], now: datetime | None) -> tuple[datetime | None, da
 def count_buckets(query: Query[Any], start: datetime, end: datetime) -> int:
     """Return how many buckets of the step [start, end) touches; above ten thousand, about how many."""
     step = query.time_step or "day"
-    about = int((end - start).total_seconds() / _SECONDS[step])
+    about = int((end - start).total_seconds() / timegrid.LENGTHS[step])
     if about > FEW_BUCKETS:
         return about
     until = timegrid.seconds(end - timedelta(microseconds=1)) + 1
@@ -213,7 +208,7 @@ def _about_range(
     step = query.time_step
     if step is None or start is None:
         return
-    many = 0 if end is None else int((end - start).total_seconds() / _SECONDS[step])
+    many = 0 if end is None else int((end - start).total_seconds() / timegrid.LENGTHS[step])
     if many > MANY_BUCKETS:
         yield _warning("VF204", f"the range holds about {many:,} buckets of a {step}; take a coarser step or less")
         return

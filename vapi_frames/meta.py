@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["ATTRIBUTE", "Derived", "Meta", "read_meta", "restamp", "sums"]
+__all__ = ["ATTRIBUTE", "Derived", "Meta", "marked", "read_meta", "restamp", "sums"]
 
 ATTRIBUTE = "vapi"
 _VERSION = 2
@@ -67,7 +67,7 @@ class Meta:
         made: Level that a verb made → the group that it was made from, e.g. ``outcome`` → ``endedReason``.
         filters: What the calls were chosen by: group column or ``variable.<key>``, and its values.
         before: In a comparison, the range of the other period.
-        chosen: Whether rows had been chosen when a verb made the frame, so that a row that is absent says nothing.
+        chosen: Whether some rows are not there, chosen before a verb or never arrived: one that is absent says nothing.
         title: The name that the question was given, ``None`` for an automatic one.
         last: The relative range as asked, e.g. ``("30d", False)``.
         notes: What a reader should know, e.g. how dates were read.
@@ -257,4 +257,11 @@ def restamp(frame: pd.DataFrame, meta: Meta) -> pd.DataFrame:
         derived[name] = replace(derived[name], sum=total)
     meta = replace(meta, rows=len(frame), sums=sums(frame, meta.units), derived=derived)
     frame.attrs = {**frame.attrs, ATTRIBUTE: meta.to_json()}
+    return frame
+
+
+def marked(frame: pd.DataFrame, note: str) -> pd.DataFrame:
+    """Let *frame* know that some of its rows never arrived, and say so."""
+    meta = read_meta(frame)
+    frame.attrs[ATTRIBUTE] = replace(meta, chosen=True, notes=(*meta.notes, note)).to_json()
     return frame

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from vapi_frames.asker import Asker, DtypeBackend
+    from vapi_frames.asker import Asker, DtypeBackend, ProgressOption
     from vapi_frames.comparison import Align, Comparison
     from vapi_frames.contract import AnalyticsQueryDTO
     from vapi_frames.lint import Finding, Plan
@@ -323,12 +323,20 @@ class Query(Generic[C]):
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    def fetch(self, *, dtype_backend: DtypeBackend | None = None, categorical: bool = False) -> pd.DataFrame:
+    def fetch(
+        self,
+        *,
+        dtype_backend: DtypeBackend | None = None,
+        categorical: bool = False,
+        progress: ProgressOption = None,
+    ) -> pd.DataFrame:
         """Ask, and return the answer as a typed frame.
 
         Args:
             dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
             categorical: Group levels as categories of the values seen.
+            progress: ``None`` shows one line, or a notebook's bar, once several requests take more than two seconds;
+                ``True`` does at once, ``False`` never; a function is called with a `vapi_frames.Progress`.
 
         Returns:
             One row per group and bucket that the source has, sorted. Index: ``date`` (``datetime64[us, zone]``) with
@@ -339,8 +347,9 @@ class Query(Generic[C]):
             QueryError: The question is wrong.
             SourceError: Nobody answered.
             ResponseError: The answer breaks the contract.
+            PartialResultError: A part of it did not arrive.
         """
-        frames = self._bound().fetch(self, dtype_backend=dtype_backend, categorical=categorical)
+        frames = self._bound().fetch(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
         return next(iter(frames.values()))
 
     def to_arrow(self) -> pa.Table:

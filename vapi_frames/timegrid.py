@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "LENGTHS",
     "Span",
     "bucket_starts",
+    "edge_after",
+    "edge_before",
     "elapsed_share",
     "floor",
     "from_seconds",
@@ -45,6 +48,12 @@ __all__ = [
 
 FIXED_STEPS = {"second": 1, "minute": 60, "hour": 3600}
 DAY = 86_400
+LENGTHS = {
+    "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "month": 2_629_746,
+    "quarter": 7_889_238, "year": 31_556_952, "decade": 315_569_520, "century": 3_155_695_200,
+    "millennium": 31_556_952_000,
+}  # fmt: skip
+"""About how many seconds a bucket has."""
 LAST_YEAR = 9000  # a bucket may reach a millennium further, and datetime ends with the year 9999
 _LISTED = 2100  # zones list their changes one by one until 2037, and give a rule for all later years
 _MONTHS = {"month": 1, "quarter": 3}
@@ -295,6 +304,35 @@ def span(bucket: int, step: str, tz: ZoneInfo) -> Span:
     if last - 1 + _offset(last - 1, tz) >= after:  # the clock did not run back behind this edge
         last = after - wall_offsets(after, tz)[0]
     return Span(local - wall_offsets(local, tz)[0], last)
+
+
+def edge_before(instant: int, step: str, tz: ZoneInfo) -> int:
+    """Return the last instant until *instant* at which one bucket ends and the next begins, and none is cut.
+
+    Where the clock runs back over midnight two buckets interleave, and the beginning of the later one cuts the other.
+
+    Examples:
+        >>> at = seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
+        >>> from_seconds(edge_before(at, "day", zone("America/New_York"))).isoformat()
+        '2026-03-08T05:00:00+00:00'
+    """
+    edge = span(floor(instant, step, tz), step, tz).first
+    while not _is_edge(edge, step, tz):
+        edge = span(floor(edge - 1, step, tz), step, tz).first
+    return edge
+
+
+def edge_after(instant: int, step: str, tz: ZoneInfo) -> int:
+    """Return the first instant from *instant* on at which one bucket ends and the next begins, and none is cut."""
+    edge = instant
+    while not _is_edge(edge, step, tz):
+        edge = span(floor(edge, step, tz), step, tz).last
+    return edge
+
+
+def _is_edge(instant: int, step: str, tz: ZoneInfo) -> bool:
+    before, after = (span(floor(at, step, tz), step, tz) for at in (instant - 1, instant))
+    return before.last <= instant <= after.first
 
 
 def overlap(bucket: Span, start: float | None, end: float | None) -> float:

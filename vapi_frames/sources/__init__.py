@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vapi_frames.errors import SourceError
+from vapi_frames.timerange import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,35 @@ if TYPE_CHECKING:
     from vapi_frames.answer import Answer
     from vapi_frames.query import Query
 
-__all__ = ["Source", "Stop", "check_wanted", "stopped_by"]
+__all__ = ["IncompleteError", "Source", "Stop", "check_wanted", "said", "stopped_by"]
+
+_SAID = 3  # ranges that a message or a note lists one by one
+
+
+def said(ranges: Sequence[tuple[datetime, datetime]]) -> str:
+    """Return *ranges* in words, not too many."""
+    some = ", ".join(f"{iso(start)} until {iso(end)}" for start, end in ranges[:_SAID])
+    return some + (f" and {len(ranges) - _SAID} more" if len(ranges) > _SAID else "")
+
+
+class IncompleteError(SourceError):
+    """Some of what was asked did not arrive; whoever makes frames says it as `PartialResultError`.
+
+    Attributes:
+        answers: What did arrive, in the order of the questions; ``None`` where nothing did.
+        missing: For each question the ranges that did not, as (start, end) pairs in UTC.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        answers: Sequence[Answer | None],
+        missing: Sequence[Sequence[tuple[datetime, datetime]]],
+    ) -> None:
+        super().__init__(message)
+        self.answers = list(answers)
+        self.missing = [list(ranges) for ranges in missing]
 
 
 class Source(Protocol):
