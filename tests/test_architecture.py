@@ -24,6 +24,7 @@ FLOORS = {
     "asker": 1.95,
     "comparison": 1.96,
     "query": 2,
+    "parse": 2.1,  # between the question and its answer: floors 2 and below do no I/O
     "answer": 2.2,
     "meta": 2.5,
     "keys": 2.5,
