@@ -70,6 +70,8 @@ FLOORS = {
     "server.app": 7.2,
     "server": 7.4,
     "server.listen": 7.4,
+    "exports": 7.5,
+    "commands": 7.8,
     "cli": 8,
     "__init__": 8,
 }

@@ -90,10 +90,10 @@ def questions(text: str) -> list[Query[Any]]:
         >>> questions('{"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]}')
         [vq.call().count().named("n")]
     """
-    from vapi_frames.contract import parse_request, read_json
-
     if not isinstance(text, str) or not text.lstrip().startswith(("{", "[")):
         return [parse(text)]
+    from vapi_frames.contract import parse_request, read_json
+
     body = read_json(text)
     if isinstance(body, list):
         body = {"queries": body}
