@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.engines import HOSTILE
+from tests.make_pages import PAGES
 from tests.servers import SAFETY, Server, answering, failing, silent
 from vapi_frames.cli import main
 from vapi_frames.commands import add_query
@@ -191,7 +192,7 @@ def test_text_is_utf_8_whatever_the_locale(tmp_path):
     query = 'vq.call().count().by("type").named("☎").during("2026-10")'
     code, out, err = run(query, "--source", path, "--verbose", env=environment)
     assert (code, out) == (0, "type,countId\nÜnï ☎,1\n")
-    assert err.splitlines()[-1] == "vapi-frames: wrote 1 rows to stdout"
+    assert err.splitlines()[-1] == "vapi-frames: wrote 1 row to stdout"
 
 
 # --- where the question comes from --------------------------------------------------------------------------------
@@ -334,7 +335,7 @@ def test_the_api_is_asked_with_the_key_of_the_environment(tmp_path):
     assert asked.json() == parse(COUNT).body()
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert err.splitlines() == [
-        f"vapi-frames: asking the API at {server.url}: {COUNT}", "vapi-frames: wrote 1 rows to stdout",
+        f"vapi-frames: asking the API at {server.url}: {COUNT}", "vapi-frames: wrote 1 row to stdout",
     ]  # fmt: skip
     path = tmp_path / "spend.csv"
     path.write_text("before", encoding="utf-8")
@@ -395,7 +396,7 @@ def test_all_of_several_files_are_replaced_or_none(ask, tmp_path, monkeypatch):
     path = tmp_path / "one.json"
     path.write_text("before", encoding="utf-8")
     frames = {"one": pd.DataFrame({"n": [1.0]}), "two": pd.DataFrame({"n": [np.inf]})}
-    monkeypatch.setattr(Vq, "fetch", lambda *_: frames)
+    monkeypatch.setattr(Vq, "fetch", lambda *_, **__: frames)
     code, _, [line] = ask(body("one", "two"), "--source", "demo", "--out", tmp_path / "{name}.json")
     assert code == 1
     assert "infinite" in line
@@ -498,7 +499,7 @@ def test_warnings_of_others_are_one_line_each(ask, monkeypatch):
     """So are those of the libraries beneath; afterwards, warnings are shown as before."""
     show = warnings.showwarning
 
-    def fetch(*_):
+    def fetch(*_, **__):
         warnings.warn("old\n API", FutureWarning, stacklevel=1)
         return {"n": pd.DataFrame({"n": [1]})}
 
@@ -531,6 +532,14 @@ def test_a_full_disk_behind_stdout_is_a_failure():
     assert done.stderr.decode().splitlines() == ["vapi-frames: [Errno 28] No space left on device"]
 
 
+def test_a_question_is_shown_as_it_can_be_asked_again(ask):
+    """What stderr shows of a question is its code, with every blank of its names."""
+    query = 'vq.call().count().named("two  blanks\\n")'
+    code, _, lines = ask(query, "--source", "demo", "--verbose")
+    assert code == 0
+    assert parse(lines[0].split(": ", 2)[2]) == parse(query)
+
+
 def test_ctrl_c_ends_with_130(tmp_path):
     """It interrupts also while the API is silent; no traceback, no file."""
     with Server(silent) as server:
@@ -547,6 +556,26 @@ def test_ctrl_c_ends_with_130(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_ctrl_c_is_none_of_the_engines_errors(ask, monkeypatch):
+    """DuckDB makes a RuntimeError of it, which is 130 all the same; another RuntimeError is what it is."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def fetch(*_, is_interrupted=True, **__):
+        try:
+            if is_interrupted:
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr(Vq, "fetch", fetch)
+    assert ask(COUNT, "--source", "demo") == (130, "", [])
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setattr(Vq, "fetch", lambda *_, **__: fetch(is_interrupted=False))
+    with pytest.raises(RuntimeError, match="Query interrupted"):
+        main(["query", COUNT, "--source", "demo"])
+
+
 def test_the_help_has_examples_that_are_questions(capsys):
     """Each example of --help is read by the command's own parser, and its question by ours."""
     with pytest.raises(SystemExit):
@@ -560,3 +589,24 @@ def test_the_help_has_examples_that_are_questions(capsys):
     add_query(parser.add_subparsers())
     asked = [parser.parse_args(shlex.split(line.split(" < ")[0])).question for line in lines]
     assert [question for question in asked if question[0] not in "@-" and parse(question)] == asked[:2]
+
+
+def test_the_page_shows_what_the_commands_print(tmp_path):
+    """Each command on the page, run by a shell in order, prints what stands below it; sums differ in their last digits."""
+    text = (PAGES / "shell.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```console\n(.+?)^```$", text, re.MULTILINE | re.DOTALL)
+    commands = re.findall(r"^\$ (.+\n(?:> .*\n)*)((?:(?![$]).*\n)*)", "".join(blocks), re.MULTILINE)
+    assert len(commands) == 6
+    for command, shown in commands:
+        code = re.sub("^> ", "", command, flags=re.MULTILINE)
+        script = f'vapi-frames() {{ {shlex.quote(sys.executable)} -m vapi_frames.cli "$@"; }}\n{code}'
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        rounded = [re.sub(r"\d+\.\d{5,}", lambda found: f"{float(found[0]):.6f}", one) for one in (done.stdout, shown)]
+        assert rounded[0] == rounded[1]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,20 +97,22 @@ def add_query(commands: Any) -> None:
 
 def query(options: argparse.Namespace) -> int:
     """Ask, and write the answer; return the exit code."""
-    with _one_line_each():
+    with _one_line_each(), _ctrl_c() as interrupts:
         try:
             return _run(options)
-        except (QueryError, NonAdditiveError) as error:
+        except Exception as error:
+            if interrupts:  # of which an engine may have made an error of its own
+                return INTERRUPTED
+            if not isinstance(error, VapiFramesError | OSError):
+                raise
             complain(error)
-            return WRONG
-        except (VapiFramesError, OSError) as error:
-            complain(error)
-            return FAILED
+            return WRONG if isinstance(error, QueryError | NonAdditiveError) else FAILED
 
 
 def complain(said: object, *, kind: str = "") -> None:
     """Say something on stderr, in one line."""
-    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(str(said).split()))
+    text = " ".join(line.strip() for line in str(said).splitlines())
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     print(f"vapi-frames: {kind}{line}", file=sys.stderr)  # noqa: T201 - this is a command
 
 
@@ -133,7 +137,7 @@ def _run(options: argparse.Namespace) -> int:
         _print(csv_text(frames[0]))
     if options.verbose:
         for frame, place in zip(frames, paths or [Path("stdout")], strict=True):
-            complain(f"wrote {len(frame):,} rows to {place}")
+            complain(f"wrote {len(frame):,} row{'s' * (len(frame) != 1)} to {place}")
     return 0
 
 
@@ -180,7 +184,7 @@ def _name(one: Query[Any]) -> str:
 
 def _source(options: argparse.Namespace) -> Vq:
     """Return whom to ask; an option that another source would need is refused."""
-    import vapi_frames as vf
+    from vapi_frames.entry import connect, demo, local
 
     sources: list[str] = options.source or ["api"]
     kind = sources[0] if sources[0] in ("api", "demo") else "records"
@@ -197,8 +201,8 @@ def _source(options: argparse.Namespace) -> Vq:
                 raise QueryError(f"--{name.replace('_', '-')} is for {whom}, and --source is {' '.join(sources)}")
     arguments: dict[str, Any] = {name: value for name, value in given.get(kind, {}).items() if value is not None}
     if kind == "demo":
-        return vf.demo()
-    return vf.connect(**arguments) if kind == "api" else vf.local(sources, **arguments)
+        return demo()
+    return connect(**arguments) if kind == "api" else local(sources, **arguments)
 
 
 def _print(text: str) -> None:
@@ -253,3 +257,23 @@ def _one_line_each() -> Iterator[None]:
             yield
     finally:
         HEARER.reset(heard)
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt on Ctrl-C, and remember that it came."""
+    came: list[int] = []
+
+    def stop(number: int, _: object) -> NoReturn:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield came  # a background job that leaves it alone, or a program that has its own way
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
