@@ -24,6 +24,7 @@ FLOORS = {
     "asker": 1.95,
     "comparison": 1.96,
     "query": 2,
+    "parse": 2.1,  # between the question and its answer: floors 2 and below do no I/O
     "answer": 2.2,
     "reply": 2.3,
     "meta": 2.5,
@@ -78,6 +79,8 @@ FLOORS = {
     "server.app": 7.2,
     "server": 7.4,
     "server.listen": 7.4,
+    "exports": 7.5,
+    "commands": 7.8,
     "cli": 8,
     "__init__": 8,
 }

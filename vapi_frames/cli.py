@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vapi_frames.commands import INTERRUPTED, Parser, add_query, complain, query
 from vapi_frames.errors import HEARER, VapiFramesError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0, or 1 with the reason on stderr."""
+    """Run the command line; return the exit code: 0, or another with the reason on stderr."""
     from vapi_frames import __version__
 
-    parser = argparse.ArgumentParser(prog="vapi-frames", description=sys.modules["vapi_frames"].__doc__)
+    parser = Parser(prog="vapi-frames", description=sys.modules["vapi_frames"].__doc__)
     parser.add_argument("--version", action="version", version=f"vapi-frames {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="ask a sample organisation a question, and draw the answer")
     demo.add_argument("--png", default="vapi-frames-demo.png", help="the chart's file (default: %(default)s)")
+    add_query(commands)
     serve = commands.add_parser("serve", help="answer POST /analytics from call records")
     serve.add_argument("calls", nargs="*", help="files, folders or globs of call records")
     serve.add_argument("--demo", action="store_true", help="answer from the sample organisation instead")
@@ -45,10 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve.add_argument("--workers", default=8, type=int, help="requests answered at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "query":
+            return query(options)
         return _demo(Path(options.png)) if options.command == "demo" else _serve(options)
     except (VapiFramesError, OSError) as error:
-        print(f"vapi-frames: {error}", file=sys.stderr)  # noqa: T201 - this is a command
+        complain(error)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _demo(png: Path) -> int:

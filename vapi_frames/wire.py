@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vapi_frames.timerange import Moment
 
 __all__ = [
+    "SPOKEN_VERBS",
     "Aggregation",
     "added",
     "check_groups",
@@ -100,7 +101,7 @@ _OF_FRAMES = {
     "sort_values",
     "to_csv",
 }
-_SPOKEN = {
+SPOKEN_VERBS = {
     "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
     "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
     "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
@@ -117,7 +118,7 @@ def hint(name: str, kind: type) -> str:
     if name in ("median", "quantile", "std", "var", "nunique"):
         return "; the contract has sum, avg, count, min, max and history"
     verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
-    near = suggest(name, verbs, also=_SPOKEN)
+    near = suggest(name, verbs, also=SPOKEN_VERBS)
     return f"; did you mean .{near[0]}()?" if near else ""
 
 
