@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vapi_frames.contract import parse_replies
+from vapi_frames.errors import ResponseWarning, warn
 from vapi_frames.reply import match_replies, read_rows
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class ApiSource:
         body = json.dumps({"queries": wanted}).encode()
         replies = parse_replies(self.wire.post("/analytics", body, attempts=attempts, divisible=divisible))
         places = match_replies(replies, [one["name"] for one in wanted])
+        if len(replies) > len(wanted):
+            others = ", ".join(repr(one.name) for place, one in enumerate(replies) if place not in places)
+            warn(f"the reply has answers that nobody asked for, left out: {others}", ResponseWarning)
         return [
             read_rows(replies[place], query, now, place=place) for place, query in zip(places, queries, strict=True)
         ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from vapi_frames.answer import Answer
-from vapi_frames.errors import HEARER, ResponseWarning, VapiFramesError, warn
+from vapi_frames.errors import HEARER, QueryError, ResponseWarning, VapiFramesError, warn
 from vapi_frames.narrowing import narrowed
 from vapi_frames.reply import joined, reading_of
 from vapi_frames.sources import IncompleteError, progress, said
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from vapi_frames.reply import Rows
 
 __all__ = ["Fanout"]
+
+_MOST = 64  # requests at once; a server would take more for an attack
 
 
 class Asked(Protocol):
@@ -93,6 +95,8 @@ class Fanout:
         buckets: int = BUCKETS,
         questions: int = QUESTIONS,
     ) -> None:
+        if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MOST:
+            raise QueryError(f"workers must be a whole number from 1 to {_MOST}, not {workers!r}")
         self.asked = asked
         self.kind = asked.kind
         self._workers = workers
