@@ -6,15 +6,17 @@ import gzip
 import json
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trustme
 
 from tests import servers
 from tests.servers import Server, answering, failing, reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ANSWER = "the answer"
 PATIENCE = 0.2  # seconds between two pieces of a reply, in all cases

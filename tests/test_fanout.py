@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -70,7 +72,7 @@ def test_pieces_make_up_the_range_and_cut_no_bucket(step, zone, at, many, bucket
     piece = whole(0, query, NOW)
     for parts in (list(cut(piece, buckets)), halves(piece) or [piece]):
         assert (parts[0].start, parts[-1].end) == (start, end)
-        assert all(one.end == other.start for one, other in zip(parts, parts[1:], strict=False))
+        assert all(one.end == other.start for one, other in itertools.pairwise(parts))
         assert all(one.query.instants(NOW) == (one.start, one.end) for one in parts)
         from vapi_frames import timegrid as grid
 
@@ -119,6 +121,7 @@ def test_lots_hold_as_many_questions_and_buckets_as_may_be():
 
 @given(st.data())
 @laws(60)
+@pytest.mark.filterwarnings("ignore:.*taken for instants:vapi_frames.errors.ResponseWarning")
 def test_an_answer_does_not_depend_on_how_it_was_split(data):
     """Index, order, types and values are those of the answer in one piece, and what the calls themselves say."""
     zone, step = data.draw(st.sampled_from(HARD)), data.draw(st.sampled_from(("hour", "day", "week", "month")))
@@ -136,7 +139,8 @@ def test_an_answer_does_not_depend_on_how_it_was_split(data):
     )  # fmt: skip
     [many] = split.fetch(query).values()
     same(one, many)
-    assert vf.frame(one).meta == vf.frame(many).meta
+    # More ranges tell more: what had to be assumed of one reply may be certain of several.
+    assert replace(vf.frame(one).meta, notes=()) == replace(vf.frame(many).meta, notes=())
     found = calls.rows(int(start.timestamp()), int(end.timestamp()), step, zone, grouped=bool(groups))
     assert len(many) == len(found)
     assert many["countId"].sum() == sum(count for count, _ in found.values())
@@ -189,7 +193,7 @@ def test_several_long_questions_share_requests_and_get_their_names_back():
     )
     assert len(wire.bodies) == 1
     assert len({one["name"] for one in wire.bodies[0]}) == len(wire.bodies[0]) == 9
-    assert list(frames)[0] == "mine"
+    assert next(iter(frames)) == "mine"
     assert list(frames)[2] == "all"
     assert vf.frame(frames["mine"]).meta.body["name"] == "mine"
     assert frames["mine"].index.names == ["date", "assistantId"]
