@@ -27,6 +27,7 @@ FLOORS = {
     "parse": 2.1,  # between the question and its answer: floors 2 and below do no I/O
     "answer": 2.2,
     "reply": 2.3,
+    "gathering": 2.4,
     "meta": 2.5,
     "keys": 2.5,
     "narrowing": 2.7,
@@ -107,6 +108,7 @@ HEAVY = {
 OWNERS = {
     "contract": {"pydantic", "pydantic_core"},
     "answer": {"pyarrow"},
+    "gathering": {"pyarrow"},
     "reply": {"pyarrow"},
     "additivity": {"numpy"},
     "keys": {"pandas", "numpy"},
