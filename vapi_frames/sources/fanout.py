@@ -168,12 +168,14 @@ class Fanout:
         if store is None:
             return _Question(piece, [], list(cut(piece, self._buckets)))
         query, closed = piece.query, min(piece.end, now - store.settle)
-        if not is_divisible(query):
+        if query.time_step is None:
             span = query.time_range
             if not isinstance(span, Absolute) or None in (span.start, span.end) or closed < piece.end:
                 return _Question(piece, [], [piece])
             held = store.find(query, *_seconds(piece))
             return _Question(piece, held, [] if held else [replace(piece, is_kept=True)])
+        if not is_divisible(query):  # what came of one range says nothing of a part of it
+            return _Question(piece, [], [piece])
         step = query.time_step or ""
         low, high = edge_after(_seconds(piece)[0], step, query.zone), edge_before(seconds(closed), step, query.zone)
         if low >= high:
