@@ -830,6 +830,14 @@ def test_info_says_what_is_held(store, tmp_path):
     assert cache.info(tmp_path / "nowhere").equals(empty)
 
 
+def test_info_builds_a_measure_that_was_asked_for_twice(store):
+    """The same measure under two names is in the code under two names."""
+    question = vf.vq.call().sum("cost").count().sum("cost", alias="spend")
+    store.keep(question, segment(question, *hours(0, 12)))
+    (code,) = cache.info()["question"]
+    assert [one.column for one in eval(code, {"vq": vf.vq}).measures] == ["cost", "id", "cost"]
+
+
 def test_info_leaves_out_what_another_version_kept(store, monkeypatch):
     """What this version does not find it does not list."""
     store.keep(HOURLY, segment(HOURLY, *hours(0, 12)))
