@@ -202,7 +202,9 @@ def test_edges_reach_over_the_whole_calendar():
 
 
 @given(
-    st.sampled_from(["America/New_York", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe", "UTC", "Asia/Tehran"]),
+    st.sampled_from(
+        ["America/New_York", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe", "UTC", "Asia/Tehran"]
+    ),
     st.sampled_from(["minute", "hour", "day", "week", "month"]),
     st.integers(0, 2_000_000_000),
     st.integers(-100_000, 100_000),

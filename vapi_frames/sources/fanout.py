@@ -17,7 +17,7 @@ from vapi_frames.errors import HEARER, QueryError, ResponseWarning, VapiFramesEr
 from vapi_frames.gathering import Gathered
 from vapi_frames.narrowing import narrowed
 from vapi_frames.sources import IncompleteError, progress, said
-from vapi_frames.sources.pieces import BUCKETS, QUESTIONS, Piece, Segment, batches, cut, is_divisible, whole
+from vapi_frames.sources.pieces import QUESTIONS, Piece, Segment, batches, cut, is_divisible, whole
 from vapi_frames.sources.workers import Work
 from vapi_frames.timegrid import edge_after, edge_before, from_seconds, seconds
 from vapi_frames.timerange import Absolute, iso
@@ -83,7 +83,7 @@ class Fanout:
         workers: How many requests are under way at once.
         store: Makes the place where closed buckets are kept, when there is one; for each answer anew, since it
             depends on the key of that moment.
-        buckets: How many buckets a piece has at most.
+        buckets: About how many buckets a piece has at most; a month of hours by default, and never less than a day.
         questions: How many pieces a request has at most.
     """
 
@@ -93,7 +93,7 @@ class Fanout:
         *,
         workers: int = 4,
         store: Callable[[], Store] | None = None,
-        buckets: int = BUCKETS,
+        buckets: int | None = None,
         questions: int = QUESTIONS,
     ) -> None:
         if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MOST:
@@ -177,7 +177,8 @@ class Fanout:
         query, closed = piece.query, min(piece.end, now - store.settle)
         if query.time_step is None:
             span = query.time_range
-            if not isinstance(span, Absolute) or None in (span.start, span.end) or closed < piece.end:
+            is_whole = isinstance(span, Absolute) and None not in (span.start, span.end) and closed >= piece.end
+            if not is_whole or piece.start.microsecond or piece.end.microsecond:  # of which the key knows nothing
                 return _Question(piece, [], [piece])
             held = store.find(query, *_seconds(piece))
             return _Question(piece, held, [] if held else [replace(piece, is_kept=True)])
