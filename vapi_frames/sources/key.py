@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import requests
 
-__all__ = ["Hidden", "Key", "can_be_key", "key_from_environment"]
+__all__ = ["Hidden", "Key", "can_be_key", "key_from_environment", "scrubbed"]
 
 KEY_VARIABLES = ("VAPI_API_KEY", "VAPI_TOKEN")
 _STAND_IN = 8  # a key shorter than this is no real one, and its letters may be in any reply
@@ -68,6 +68,15 @@ def can_be_key(text: object) -> bool:
     """Say whether *text* can be a key."""
     # What a header cannot carry is found here: http.client would say so with the key in its error.
     return isinstance(text, str) and bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def scrubbed(text: str, *keys: Key) -> str:
+    """Return *text* without *keys* and without those of the environment; it is said by ``***`` where one was."""
+    values = (os.environ.get(name, "").strip() for name in KEY_VARIABLES)
+    for key in (*keys, *map(Key, values)):
+        if key.is_in(text.encode("utf-8", "replace")):
+            text = key.scrub(text)
+    return text
 
 
 def key_from_environment() -> Key:
