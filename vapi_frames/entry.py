@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vapi_frames import timerange
 from vapi_frames.asking import Vq
-from vapi_frames.errors import QueryError
+from vapi_frames.errors import QueryError, shown
 from vapi_frames.vocabulary import BASE_URL, check_units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from os import PathLike
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     import pyarrow as pa
 
     from vapi_frames.sources import Source
     from vapi_frames.sources.api import Wire
+    from vapi_frames.sources.cache import Store
 
 __all__ = ["Vq", "connect", "demo", "local", "record", "replay", "vq", "warehouse"]
 
@@ -30,6 +31,9 @@ def connect(
     *,
     base_url: str = BASE_URL,
     timeout: float | tuple[float, float] = (5.0, 60.0),
+    cache: str | PathLike[str] | None = None,
+    settle: str = "1h",
+    cache_limit: int = 2**30,
     workers: int = 4,
     units: Mapping[str, str] | None = None,
 ) -> Vq:
@@ -38,7 +42,12 @@ def connect(
     Args:
         token: The organisation's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
         base_url: Where ``POST /analytics`` is served: https://, or http:// on this machine, which no proxy sees.
-        timeout: Seconds to wait for a connection, and between two pieces of a reply; or one number for both.
+        timeout: Seconds to wait for a connection, and between two pieces of a reply; or one number for both. A reply
+            as a whole may take ten times as long.
+        cache: A folder in which answers about buckets that are over are kept, so that they are asked for once; see
+            `vapi_frames.cache`. By default nothing is kept.
+        settle: How long after its end a bucket may still change, and is asked for again: ``"1h"``, ``"3d"``.
+        cache_limit: How many bytes the folder may hold; what was not used for longest goes first.
         workers: How many requests are under way at once, where a question takes several.
         units: In which unit a column comes, where it is not the documented one: ``{"duration": "s"}``.
 
@@ -50,7 +59,8 @@ def connect(
 
     units = check_units(units)
     token = Hidden(token) if isinstance(token, str) else token  # should an argument be wrong, tracebacks hide it
-    source = _asking(Connection(token, base_url=base_url, timeout=timeout), workers=workers)
+    connection = Connection(token, base_url=base_url, timeout=timeout)
+    source = _asking(connection, workers=workers, store=_store(connection, cache, settle, cache_limit))
     return Vq(lambda: source, units=units)
 
 
@@ -59,6 +69,21 @@ def _asking(wire: Wire, **options: Any) -> Source:
     from vapi_frames.sources.fanout import Fanout
 
     return Fanout(ApiSource(wire), **options)
+
+
+def _store(wire: Wire, folder: object, settle: str, limit: int) -> Callable[[], Store] | None:
+    """Return what opens the folder, for whoever has the key at that moment."""
+    lasting = timerange.duration(settle, "settle")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
+        raise QueryError(f"cache_limit must be a whole number of bytes, not {limit!r}")
+    if folder is None:
+        return None
+    if not isinstance(folder, str | PathLike) or not str(folder):
+        raise QueryError(f"cache must be a folder, not {shown(folder)}")
+    from vapi_frames.sources.cache import Store
+
+    place = Path(folder)
+    return lambda: Store(place, scope=wire.scope(), settle=lasting, limit=limit)
 
 
 def _api() -> Source:
@@ -245,7 +270,7 @@ timeRange.end: asked '2026-10-01T00:00:00Z', recorded '2026-11-01T00:00:00Z'. As
 
 
 def _folder(folder: object, verb: str) -> Path:
-    path = os.fspath(folder) if isinstance(folder, str | os.PathLike) else None
+    path = os.fspath(folder) if isinstance(folder, str | PathLike) else None
     if not isinstance(path, str) or not path:
         said = "an empty text" if path == "" else type(folder).__name__
         raise QueryError(f'{verb} takes a folder, e.g. vf.{verb}("recordings"), not {said}')

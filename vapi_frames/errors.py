@@ -267,7 +267,7 @@ class RecordsWarning(UserWarning):
 
 
 class ResponseWarning(UserWarning):
-    """A reply that holds more than the contract names, or leaves something open."""
+    """A reply that holds more than the contract names, or leaves something open; an answer that cannot be kept."""
 
 
 _SHOWN = 80  # characters of a value that a message repeats

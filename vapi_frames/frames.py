@@ -164,7 +164,8 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         2026-10-01 00:00:00+00:00       42
     """
     from vapi_frames.contract import parse_replies
-    from vapi_frames.reply import match_replies, plain, read_reply
+    from vapi_frames.gathering import read_reply
+    from vapi_frames.reply import match_replies, plain
 
     if query is not None and not isinstance(query, Query):
         raise QueryError(f"query must be a Query, not {type(query).__name__}")

@@ -55,12 +55,12 @@ class Segment:
     """Rows of whole buckets of one question, as they were answered.
 
     Attributes:
-        start: Where its first bucket begins, in seconds since 1970.
-        end: Where its last bucket ends; exclusive.
-        table: The index levels, then the measures, as an answer has them.
+        start: Where its first bucket begins, in seconds since 1970; without a step, where the range begins.
+        end: Where its last bucket ends, exclusive.
+        table: The rows, in `vapi_frames.answer.schema` of the question.
         reading: How the server's dates were read, ``None`` where either reading gives the same.
-        assumed: Whether the other reading fits, too.
-        asked: When it was answered, in UTC.
+        assumed: Whether both fitted, and the instant was taken.
+        asked: When it was asked, in UTC; of several that were put together, the oldest.
     """
 
     start: int
