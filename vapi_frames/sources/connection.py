@@ -32,7 +32,7 @@ from vapi_frames.errors import (
     VapiFramesError,
 )
 from vapi_frames.sources import progress
-from vapi_frames.sources.key import Hidden, Key, can_be_key, key_from_environment, scrubbed
+from vapi_frames.sources.key import Hidden, Key, can_be_key, key_from_environment, scrubber
 from vapi_frames.sources.waits import backoff, limiter, pause, retry_after
 from vapi_frames.vocabulary import BASE_URL
 
@@ -132,9 +132,9 @@ class Connection:
         """
         return f"{self._url} {(self._key or key_from_environment()).organisation()}"
 
-    def scrub(self, text: str) -> str:
-        """Return *text* without the key, for what is kept where others read it."""
-        return scrubbed(text, *([self._key] if self._key else []))
+    def scrubber(self) -> Callable[[str], str]:
+        """Return what takes the key out of a text that is kept where others read it."""
+        return scrubber(*([self._key] if self._key else []))
 
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
         """Post JSON, and return the reply's.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["differences", "miss"]
 
+_RANGE = {"timeRange.start", "timeRange.end"}
+
 
 def miss(
     folder: Path, asked: Sequence[Mapping[str, Any]], recordings: Iterable[Recording], now: datetime
@@ -41,7 +43,7 @@ def miss(
         f"the nearest, {near.path.name}, answers {_code(near.question)}. {said}",
         f"Ask it of vf.record({str(folder)!r}) first",
     ]
-    if near.asked != now and {"timeRange.start", "timeRange.end"} & found.keys():
+    if near.asked != now and _RANGE & found.keys():
         parts.append(
             f"That one was recorded as of {iso(near.asked)}, and relative ranges resolve as of the newest recording, "
             f"{iso(now)}: record them in one go, or with the same now="
@@ -78,10 +80,11 @@ def _operation(one: Mapping[str, Any]) -> str:
     return f"{operation}({column})" + ("" if alias == default_name(operation, column) else f" as {alias}")
 
 
-def _likeness(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how much two questions have in common; more is nearer, first of what is the same, then of what is not."""
+def _likeness(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> tuple[float, int]:
+    """Return the share of words that two questions have in common: of what is asked, and then of the range."""
     here, there = _atoms(asked), _atoms(recorded)
-    return len(here & there), -len(here ^ there)
+    ranged = {one for one in here | there if one[0] in _RANGE}
+    return len((here & there) - ranged) / len((here | there) - ranged), len(here & there & ranged)
 
 
 def _atoms(question: Mapping[str, Any]) -> set[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vapi_frames.contract import parse_request
 from vapi_frames.errors import QueryError, ReplayMissError, shown
+from vapi_frames.reply import match_replies
 from vapi_frames.timerange import clock, iso
 from vapi_frames.vocabulary import check_units
 
@@ -33,7 +34,7 @@ class Recording:
 
     Attributes:
         question: One element of ``queries``, as it was sent.
-        reply: One element of the reply. Its numbers are text of the very digits that came.
+        reply: One element of the reply, with all digits of its numbers.
         asked: As of when, in UTC.
         units: In which unit a column comes, where that was said.
         path: The file that it was read from.
@@ -46,10 +47,14 @@ class Recording:
     path: Path = Path()
 
 
-class _Number(str):
-    """The digits of a number, which no type of Python's would keep all."""
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A number as it was written, where Python would write it otherwise: ``1.50``, ``1E2``, or too many digits."""
 
-    __slots__ = ()
+    text: str
+
+
+_DIGITS_OF_INT = 4_000  # beyond which Python does not read
 
 
 def _loads(content: str | bytes) -> Any:
@@ -59,22 +64,33 @@ def _loads(content: str | bytes) -> Any:
         ValueError: It is none.
         RecursionError: It is too deep.
     """
-    return json.loads(content, parse_int=_Number, parse_float=_Number, parse_constant=_refuse)
+    return json.loads(content, parse_int=_int, parse_float=_float, parse_constant=_refuse)
+
+
+def _int(text: str) -> int | _Number:
+    return int(text) if len(text) < _DIGITS_OF_INT and text != "-0" else _Number(text)
+
+
+def _float(text: str) -> float | _Number:
+    return number if repr(number := float(text)) == text else _Number(text)
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number of JSON")
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
 def flat(value: Any) -> str:
     """Return *value* as JSON on one line; numbers that were read here keep their digits."""
-    if isinstance(value, _Number):
-        return str(value)
+    try:
+        return _ENCODER.encode(value)
+    except TypeError:  # somewhere in it is a number as it was written
+        pass
     if isinstance(value, dict):
         return f"{{{', '.join([f'{flat(key)}: {flat(one)}' for key, one in value.items()])}}}"
-    if isinstance(value, list):
-        return f"[{', '.join([flat(one) for one in value])}]"
-    return json.dumps(value, ensure_ascii=False)
+    return f"[{', '.join([flat(one) for one in value])}]" if isinstance(value, list) else str(value.text)
 
 
 # --- which question it is ---------------------------------------------------------------------------------------------
@@ -115,15 +131,12 @@ def replies_to(content: bytes, names: Sequence[str]) -> list[dict[str, Any]] | N
     """
     try:
         found = _loads(content)
-    except (ValueError, RecursionError):
+        found = [found] if isinstance(found, dict) else found
+        if not isinstance(found, list) or not all(map(_is_reply, found)):
+            return None
+        return [found[place] for place in match_replies([one["name"] for one in found], names)]
+    except (ValueError, RecursionError):  # of ours, the answer to a question is missing
         return None
-    found = [found] if isinstance(found, dict) else found
-    if not isinstance(found, list) or not all(map(_is_reply, found)):
-        return None
-    if len(found) == len(names) == 1:
-        return found
-    came = {one["name"]: one for one in found}
-    return [came[name] for name in names] if len(came) == len(found) and came.keys() >= set(names) else None
 
 
 def _is_reply(one: Any) -> bool:
@@ -205,7 +218,7 @@ def read(path: Path) -> Recording:
         raise ReplayMissError(f"{path} is not whole JSON ({error}): record its question again, or remove it") from None
     if not isinstance(found, dict) or not {"format", "asked", "query", "reply"} <= found.keys():
         raise ReplayMissError(f"{path} is no recording; keep recordings in a folder of their own")
-    if found["format"] != str(_FORMAT):
+    if found["format"] != _FORMAT:
         said = f"{path} has the format {shown(found['format'])}, and this version of vapi-frames reads {_FORMAT}"
         raise ReplayMissError(f"{said}: record its question again")
     try:

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from vapi_frames.contract import parse_request
+from vapi_frames.errors import HEARER
 from vapi_frames.query import Query
 from vapi_frames.writing import write_replies
 
@@ -34,8 +35,13 @@ class Served:
         """Return the body of the reply; the errors are those of the source."""
         asked = parse_request(body).queries
         queries = [Query.from_body(one.model_dump(by_alias=True, exclude_none=True)) for one in asked]
-        with self._turn:
-            answers = self._source.answer(queries, self._now)
+        # What a source warns of is not said of a reply: it is shown as ever, at the line that asks.
+        token = HEARER.set(None)
+        try:
+            with self._turn:
+                answers = self._source.answer(queries, self._now)
+        finally:
+            HEARER.reset(token)
         return write_replies(answers, asked, queries, self._now)
 
     def scope(self) -> str:

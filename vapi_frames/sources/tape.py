@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vapi_frames.errors import ReplayMissError, ResponseWarning, SourceError, warn
-from vapi_frames.sources.key import scrubbed
+from vapi_frames.sources.key import scrubber
 from vapi_frames.sources.misses import miss
 from vapi_frames.sources.pieces import is_divisible
 from vapi_frames.sources.recording import Recording, flat, identity, read_all, replies_to, unranged, write
@@ -73,7 +73,7 @@ class Recorder:
         return content
 
     def _keep(self, question: dict[str, Any], reply: dict[str, Any]) -> None:
-        scrub = Scrub(self.scrub)
+        scrub = Scrub(self.scrubber())
         recording = Recording(scrub(question), scrub(reply), self._now, self._units)
         try:
             target = write(self.folder, recording)
@@ -89,10 +89,10 @@ class Recorder:
         """Return whom the wire asks on whose behalf."""
         return self.wire.scope()
 
-    def scrub(self, text: str) -> str:
-        """Return *text* without the key of the wire."""
-        known: Callable[[str], str] = getattr(self.wire, "scrub", scrubbed)
-        return known(text)
+    def scrubber(self) -> Callable[[str], str]:
+        """Return what takes the keys that the wire knows out of a text."""
+        make: Callable[[], Callable[[str], str]] = getattr(self.wire, "scrubber", scrubber)
+        return make()
 
     def __repr__(self) -> str:
         return f"{self.wire!r}, recorded in {self.folder}"
@@ -163,7 +163,7 @@ class Player:
 
 def _clean(question: Mapping[str, Any]) -> dict[str, Any]:
     """Return *question* as its recording has it."""
-    clean: dict[str, Any] = Scrub(scrubbed)(dict(question))
+    clean: dict[str, Any] = Scrub(scrubber())(dict(question))
     return clean
 
 
