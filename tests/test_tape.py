@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import vapi_frames as vf
+from tests import test_secrets
 from tests.endpoint import KEY, running
-from tests.servers import Server, answering, failing, reply
+from tests.servers import Server, answering, echoing, failing, reply
 from tests.shapes import laws, same
 from tests.test_agreement import NOW, as_frame, call_lists, questions
 from tests.wires import Calls, Wire, over
@@ -216,6 +217,14 @@ def test_a_cache_does_not_keep_answers_from_the_recording(tmp_path):
     assert vf.replay(tmp_path / "tape").call().count().step("day").between(*OCTOBER).fetch().equals(frame)
 
 
+def test_a_long_range_of_who_answers_in_this_process_is_one_file(tmp_path):
+    """There is no server whose limits would ask for pieces, and one file is easier to read."""
+    vq = vf.record(tmp_path, vf.demo())
+    frame = vq.call().count().step("hour").between("2026-10-01", "2026-11-15").fetch()
+    assert len(names(tmp_path)) == 1
+    equal(vf.replay(tmp_path).call().count().step("hour").between("2026-10-01", "2026-11-15").fetch(), frame)
+
+
 def test_who_answers_may_be_in_this_process_and_fail(tmp_path):
     """Errors of the source are its own, and leave no recording; so are its warnings."""
     vq = vf.record(tmp_path, vf.local([{"id": "1", "createdAt": "2026-10-01T00:00Z"}], now="2026-10-02T00:00Z"))
@@ -392,6 +401,18 @@ def test_no_secret_is_in_any_byte(tmp_path, monkeypatch):
     with pytest.warns(ResponseWarning, match="nobody|not asked for|does not name"):
         played = vf.replay(tmp_path).call().max("cost").by_variable("plan").fetch()
     assert played["maxCost"].sort_values().tolist() == frame["maxCost"].sort_values().tolist()
+
+
+@pytest.mark.parametrize("status", [201, 400])
+def test_a_server_that_repeats_the_key_leaves_no_recording(tmp_path, status):
+    """The error is as clean as without a recorder, and so is all that can be reached from it."""
+    with Server(echoing(status)) as server:
+        vq = vf.record(tmp_path, vf.connect(test_secrets.KEY, base_url=server.url))
+        with pytest.raises((ResponseError, StatusError)) as caught:
+            vq.call().count().fetch()
+    test_secrets.assert_error_clean(caught.value)
+    test_secrets.assert_clean(repr(vq), repr(vars(vq.source.asked.wire)))
+    assert names(tmp_path) == []
 
 
 def test_what_only_looks_like_a_secret_stays():
@@ -588,15 +609,38 @@ def test_a_miss_among_recorded_questions_names_itself(taped):
 def test_recordings_of_two_days_say_whose_moment_counts(tmp_path):
     """A relative range of an older recording is another range by the newest one's clock, and the error says so."""
     wire = Wire(Calls())
-    for day, query in enumerate((vf.vq.call().count(), vf.vq.call().sum("cost"))):
+    for day, query in enumerate((vf.vq.call().sum("cost"), vf.vq.call().count())):
         recording(wire, tmp_path, now=MOMENT + timedelta(days=day)).fetch(query.last("7d"))
     player = vf.replay(tmp_path)
-    assert len(player.fetch(vf.vq.call().sum("cost").last("7d"))) == 1
+    assert len(player.fetch(vf.vq.call().count().last("7d"))) == 1
     said = (
         "recorded as of 2026-11-16T10:30:00Z, and relative ranges resolve as of the newest recording, 2026-11-17T10:30"
     )
-    assert said in str(missed(player.call().count().last("7d")))
-    assert "as of" not in str(missed(player.call().sum("cost").last("9d")))
+    assert said in str(missed(player.call().sum("cost").last("7d")))
+    assert "as of" not in str(missed(player.call().count().last("9d")))
+
+
+def test_of_two_recordings_of_a_question_the_newest_answers(tmp_path):
+    """A copy of an old file, whatever it is called, does not come before the new one."""
+    folder = tmp_path / "tape"
+    old = recording(Wire(Calls()), folder, now=MOMENT - timedelta(days=1))
+    old.call().count().during("2026-10").fetch()
+    [path] = folder.iterdir()
+    path.rename(folder / "zz-old.json")
+    frame = recording(Wire(Calls(every=500)), folder).call().count().during("2026-10").fetch()
+    assert len(names(folder)) == 2
+    equal(vf.replay(folder).call().count().during("2026-10").fetch(), frame)
+
+
+def test_a_range_that_was_written_otherwise_is_no_piece(tmp_path):
+    """What somebody wrote by hand is asked as it is, or not at all; the miss is that of the whole question."""
+    vq = recording(Wire(Calls()), tmp_path)
+    for start, end in (("2026-10-01", "2026-10-05"), ("2026-10-05", "2026-10-10")):
+        vq.call().count().step("day").between(start, end).fetch()
+    for path in tmp_path.iterdir():
+        path.write_text(path.read_text().replace("-05T00:00:00Z", "-05T02:00:00+02:00"))
+    error = missed(vf.replay(tmp_path).call().count().step("day").between("2026-10-01", "2026-10-10"))
+    assert 'between("2026-10-01T00:00:00Z", "2026-10-10T00:00:00Z"); the nearest' in str(error)
 
 
 def test_a_frame_of_a_recording_is_refreshed_by_whom_it_is_told(taped):

@@ -11,7 +11,7 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from vapi_frames.errors import HEARER, ConnectionFailedError, ReplayMissError, StatusError, VapiFramesError
+from vapi_frames.errors import HEARER, ConnectionFailedError, StatusError, VapiFramesError
 from vapi_frames.sources import Stop, check_wanted, progress
 from vapi_frames.sources.connection import is_too_much
 from vapi_frames.sources.pieces import halves
@@ -150,6 +150,4 @@ def _is_lasting(error: VapiFramesError) -> bool:
     """Say whether other requests would end as this one has."""
     if isinstance(error, ConnectionFailedError):
         return not error.timed_out
-    if isinstance(error, ReplayMissError):  # the answer will not be whole, whatever else is recorded
-        return True
     return isinstance(error, StatusError) and error.status < _SERVER
