@@ -38,11 +38,11 @@ def at(text):
 
 
 def table(question, start, end, *, width=1):
-    """Return the rows of each whole bucket in [start, end): up to three times *width*, and none in some."""
+    """Return the rows of each whole bucket in [start, end): up to four times *width*, and none in some."""
     labels = [start]
     if question.time_step is not None:
         labels = timegrid.bucket_starts(start, end, question.time_step, question.zone)
-    rows = [(label, n) for label in labels for n in range((label * 2_654_435_761 >> 12) % 4 * width)]
+    rows = [(label, n) for label in labels for n in range((label * 2_654_435_761 >> 13) % 5 * width)]
     columns = []
     for field in schema(question):
         if field.name == "date":
@@ -98,11 +98,11 @@ def wrong(question, start, end, found):
 
 def damage(folder, dice):
     """Cut a file, or change a byte of it, in place, as a disk that fails may."""
-    paths = sorted(folder.glob("*/*.parquet"))
-    if not paths:
-        return
-    path = dice.choice(paths)
     try:
+        paths = sorted(folder.glob("*/*.parquet"))
+        if not paths:
+            return
+        path = dice.choice(paths)
         size = path.stat().st_size
         with path.open("r+b") as file:
             place = dice.randrange(size)
@@ -114,7 +114,7 @@ def damage(folder, dice):
                 file.seek(place)
                 file.write(bytes([before[0] ^ 1 << dice.randrange(8)]))
     except FileNotFoundError:
-        pass
+        pass  # another process deleted it
 
 
 def work(folder, seconds, seed, *, gently=False):

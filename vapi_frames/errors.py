@@ -158,11 +158,17 @@ class PartialResultError(VapiFramesError, RuntimeError):
     """
 
     def __init__(
-        self, message: str, *, frames: Mapping[str, Any], frame: Any, missing: Sequence[Any], rest: Sequence[Any]
+        self,
+        message: str,
+        *,
+        frame: Any,
+        missing: Sequence[Any],
+        rest: Sequence[Any],
+        frames: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.frame = frame
-        self.frames = dict(frames)
+        self.frames = dict(frames or {})
         self.missing = tuple(missing)
         self.rest = tuple(rest)
 

@@ -200,7 +200,8 @@ class Connection:
             failed.__cause__ = error
             is_passing = isinstance(error, _PASSING) and not isinstance(reason, ssl.SSLCertVerificationError)
             return failed, backoff(attempt) if is_passing else None
-        self._idle.append((os.getpid(), session))
+        with self._lock:
+            self._idle.append((os.getpid(), session))
         if 200 <= reply.status_code < 300:  # noqa: PLR2004
             return _checked(reply, content, url, key), None
         status = reply.status_code

@@ -167,12 +167,19 @@ class Fanout:
                 question = asked[piece.of]
                 question.add(piece, rows)
                 if store is not None and piece.is_kept and rows.is_sound:
-                    store.keep(question.query, _segment(piece, rows, now, question.known()))
+                    segment = _segment(piece, rows, now, question.known())
+                    if segment.assumed:  # another piece may yet tell
+                        question.unsure.append((piece, rows))
+                    else:
+                        store.keep(question.query, segment)
 
         work = Work(ask, self._workers)
         progress.expect(sum(len(one.pieces) for one in asked))
         work.run(batches((piece for one in asked for piece in one.pieces), self._questions))
         if store is not None:
+            for question in asked:
+                for piece, rows in question.unsure:
+                    store.keep(question.query, _segment(piece, rows, now, question.reading()))
             store.trim()
         for message in work.heard:
             warn(message, ResponseWarning)
@@ -217,6 +224,7 @@ class _Question:
         self.held = held
         self.pieces = pieces
         self.arrived: list[tuple[datetime, datetime]] = []
+        self.unsure: list[tuple[Piece, Rows]] = []
         self._rows = Gathered(self.query)
         self._lock = threading.Lock()
 
@@ -230,9 +238,13 @@ class _Question:
         """Return how the dates of what is held had to be read."""
         return next((one.reading for one in self.held if one.reading and not one.assumed), None)
 
+    def reading(self) -> Reading | None:
+        """Return how the dates of what arrived have to be read."""
+        return self._rows.reading()
+
     def is_contrary(self) -> bool:
         """Say whether the dates of what is held and of what arrived are read differently."""
-        found, known = self._rows.reading(), self.known()
+        found, known = self.reading(), self.known()
         assumed = any(one.assumed for one in self.held)
         return found is not None and ((known is not None and found != known) or (assumed and found == "wall"))
 

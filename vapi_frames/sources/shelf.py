@@ -7,7 +7,10 @@ import hashlib
 import json
 import os
 import re
+from collections import deque
 from contextlib import suppress
+from dataclasses import replace
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,22 +102,25 @@ class Shelf:
             paths = [path for path in self._paths() if path.name == segments.name_of(start, end)]
             return [segment for path in paths if (segment := self._read(path))]
         heads = self._agreeing(self._heads())
-        left = {path: head for path, head in heads.items() if head.start < end and head.end > start}
+        waiting = deque(sorted(heads.items(), key=lambda one: one[1].start))
+        reached: list[tuple[int, float, Path]] = []
         found: list[Segment] = []
         at = start
-        while at < end and left:
+        while at < end:
+            while waiting and waiting[0][1].start <= at:
+                path, head = waiting.popleft()
+                heappush(reached, (-head.end, -head.asked.timestamp(), path))
+            if not reached:  # nothing holds this instant
+                at = waiting[0][1].start if waiting else end
+                continue
             # Two processes may have kept stretches that overlap. Of those that hold an instant the one that reaches
             # furthest is read, so that few are.
-            path, head = max(left.items(), key=lambda one: (one[1].start <= at, one[1].end, one[1].asked))
-            if head.start > at:  # nothing holds this instant
-                at = min(other.start for other in left.values())
-                continue
-            del left[path]
-            segment = self._read(path)
+            _, _, path = heappop(reached)
+            head = heads[path]
+            segment = self._read(path) if head.end > at else None
             if segment is not None and head.fits(segment):
                 found.append(segments.cut(segment, self._question, at, min(end, head.end)))
                 at = head.end
-                left = {other: one for other, one in left.items() if one.end > at}
         return found
 
     def _heads(self) -> dict[Path, Head]:
@@ -273,9 +279,14 @@ def question_of(text: str) -> tuple[Query[Any], str]:
     parts = json.loads(text)
     if (parts["format"], parts["answers"]) != (_FORMAT, _ANSWERS):
         raise ValueError("it was kept by another version")
+    asked: list[Aggregation] = []
+    for operation, column in parts["measures"]:
+        one = Aggregation(operation, column)
+        # The same measure may have been asked for under several names.
+        asked.append(one if one not in asked else replace(one, alias=f"{one.name}{len(asked) + 1}"))
     question: Query[Any] = Query(
         table=parts["table"],
-        asked=tuple(Aggregation(operation, column) for operation, column in parts["measures"]),
+        asked=tuple(asked),
         groups=tuple(parts["groups"]),
         variables=tuple(parts["variables"]),
         filters=tuple((word, tuple(values)) for word, values in parts["filters"]),
