@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vapi_frames.analysis import load
     from vapi_frames.asking import Vq
     from vapi_frames.comparison import Comparison
-    from vapi_frames.entry import connect, demo, local, vq, warehouse
+    from vapi_frames.entry import connect, demo, local, record, replay, vq, warehouse
     from vapi_frames.errors import VapiFramesError
     from vapi_frames.frames import to_frame
     from vapi_frames.query import Query
@@ -48,6 +48,8 @@ __all__ = [
     "frame",
     "load",
     "local",
+    "record",
+    "replay",
     "sample_calls",
     "to_frame",
     "vq",
@@ -67,6 +69,8 @@ _HOMES = {
     "frame": "accessor",
     "load": "analysis",
     "local": "entry",
+    "record": "entry",
+    "replay": "entry",
     "sample_calls": "sample",
     "to_frame": "frames",
     "vq": "entry",

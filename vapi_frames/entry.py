@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from vapi_frames.sources.api import Wire
     from vapi_frames.sources.cache import Store
 
-__all__ = ["Vq", "connect", "demo", "local", "vq", "warehouse"]
+__all__ = ["Vq", "connect", "demo", "local", "record", "replay", "vq", "warehouse"]
 
 
 def connect(
@@ -186,3 +187,91 @@ def demo() -> Vq:
 
     source = CallsSource(sample_calls(), now=datetime(2026, 11, 16, tzinfo=UTC))
     return Vq(lambda: source)
+
+
+def record(folder: str | PathLike[str], source: Vq | None = None, *, now: datetime | str | None = None) -> Vq:
+    """Return a `Vq` that asks *source*, and keeps each question with its reply as a JSON file, for `replay`.
+
+    A file holds what was asked and what came: ids of assistants and values of variables, too. Nothing of headers is
+    kept; the key, bearer tokens and JSON Web Tokens are replaced by ``***``. Look before you share it.
+
+    Args:
+        folder: Where the files go, one for each question; a question that is asked again replaces its own.
+        source: Who answers: the API by default. What it holds in a cache is asked anew. One that is not the API is
+            asked as the API is: without filters, by the filtered words as well.
+        now: Its clock, which stands still, so that all relative ranges are of one moment; by default that of *source*
+            as it is now. With the same moment, the same questions replace the same files.
+
+    Raises:
+        QueryError: An argument cannot be it.
+        OSError: There can be no such folder.
+
+    Examples:
+        >>> import tempfile, vapi_frames as vf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     frame = vf.record(folder, vf.demo()).call().sum("cost").last("30d").fetch()
+        ...     vf.replay(folder).call().sum("cost").last("30d").fetch().equals(frame)
+        True
+    """
+    from vapi_frames.sources.api import ApiSource
+    from vapi_frames.sources.fanout import Fanout
+    from vapi_frames.sources.served import Served
+    from vapi_frames.sources.tape import Recorder
+
+    place = _folder(folder, "record")
+    if not isinstance(source, Vq | None):  # not repeated: it may be the key
+        kind = type(source).__name__
+        raise QueryError(f"record takes whom to ask, e.g. vf.record(folder, vf.connect(...)), not {kind}")
+    vq = connect() if source is None else source
+    asked, units = vq.source, vq._units  # noqa: SLF001 - its own kind
+    clock = vq.now() if now is None else timerange.clock(now)
+    if place.exists() and not place.is_dir():
+        raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
+    place.mkdir(parents=True, exist_ok=True)
+    if isinstance(asked, Fanout) and isinstance(asked.asked, ApiSource):
+        recorder = Recorder(asked.asked.wire, place, clock, units=units)
+        fanout = asked.asking(ApiSource(recorder, kind=asked.kind, now=clock))
+    else:
+        recorder = Recorder(Served(asked, clock), place, clock, units=units)
+        # Who answers in this process has no rate to keep to: a question is one file, however long its range.
+        fanout = Fanout(ApiSource(recorder, kind=asked.kind, now=clock), workers=1, divide=lambda piece: [piece])
+    return Vq(lambda: fanout, units=units)
+
+
+def replay(folder: str | PathLike[str]) -> Vq:
+    """Return a `Vq` that answers from what `record` kept in *folder*, without a network.
+
+    Its clock is that of the newest recording, so that a relative range is the range that was recorded. The name of a
+    question does not matter, nor into how many requests a long range was divided. The folder is read once.
+
+    Raises:
+        ReplayMissError: There is no recording, or a file that is none. When asked: a question was not recorded; the
+            error names the nearest recording, and what differs.
+
+    Examples:
+        >>> import tempfile, vapi_frames as vf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = vf.record(folder, vf.demo()).call().count().during("2026-10").fetch()
+        ...     vf.replay(folder).call().count().during("2026-09").fetch()
+        Traceback (most recent call last):
+        ...
+        vapi_frames.errors.ReplayMissError: no recording in ... answers vq.call().count().between(...); the nearest, \
+countId-2026-10-01-....json, answers vq.call().count().between(...). \
+timeRange.start: asked '2026-09-01T00:00:00Z', recorded '2026-10-01T00:00:00Z'; \
+timeRange.end: asked '2026-10-01T00:00:00Z', recorded '2026-11-01T00:00:00Z'. Ask it of vf.record(...) first
+    """
+    from vapi_frames.sources.api import ApiSource
+    from vapi_frames.sources.fanout import Fanout
+    from vapi_frames.sources.tape import Player
+
+    player = Player(_folder(folder, "replay"))
+    source = Fanout(ApiSource(player, kind="replay", now=player.now), divide=player.divide)
+    return Vq(lambda: source, units=player.units)
+
+
+def _folder(folder: object, verb: str) -> Path:
+    path = os.fspath(folder) if isinstance(folder, str | PathLike) else None
+    if not isinstance(path, str) or not path:
+        said = "an empty text" if path == "" else type(folder).__name__
+        raise QueryError(f'{verb} takes a folder, e.g. vf.{verb}("recordings"), not {said}')
+    return Path(path)

@@ -186,7 +186,20 @@ class MissingExtraError(VapiFramesError, ImportError):
 
 
 class ReplayMissError(VapiFramesError, LookupError):
-    """No recording answers this question."""
+    """No recording answers this question.
+
+    Attributes:
+        nearest: The file of the nearest recording; ``None`` where there is none.
+        differences: What differs from it: word of the question → as asked and as recorded, ``None`` for a word that
+            is not said.
+    """
+
+    def __init__(
+        self, message: str, *, nearest: str | None = None, differences: Mapping[str, tuple[Any, Any]] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+        self.differences = dict(differences or {})
 
 
 class SourceError(VapiFramesError, RuntimeError):

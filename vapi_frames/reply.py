@@ -57,23 +57,27 @@ class Rows:
     is_sound: bool = True
 
 
-def match_replies(replies: Sequence[AnalyticsQueryResult], names: Sequence[str]) -> list[int]:
+def match_replies(came: Sequence[str], names: Sequence[str]) -> list[int]:
     """Return, for each of *names*, the position of its answer; a single question takes a single answer as it is.
+
+    Args:
+        came: The names of the answers.
+        names: Those of the questions.
 
     Raises:
         ResponseError: An answer is missing.
     """
-    if len(names) == len(replies) == 1:
+    if len(names) == len(came) == 1:
         return [0]
     found = []
     for place, name in enumerate(names):
-        if place < len(replies) and replies[place].name == name:
+        if place < len(came) and came[place] == name:
             found.append(place)
             continue
-        places = [at for at, reply in enumerate(replies) if reply.name == name]
+        places = [at for at, other in enumerate(came) if other == name]
         if len(places) != 1:
-            came = ", ".join(repr(reply.name) for reply in replies) or "none"
-            raise ResponseError(f"the reply has {len(places)} answers named {name!r}; it has {came}")
+            others = ", ".join(map(repr, came)) or "none"
+            raise ResponseError(f"the reply has {len(places)} answers named {name!r}; it has {others}")
         found.append(places[0])
     return found
 

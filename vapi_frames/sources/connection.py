@@ -32,7 +32,7 @@ from vapi_frames.errors import (
     VapiFramesError,
 )
 from vapi_frames.sources import progress
-from vapi_frames.sources.key import Hidden, Key, can_be_key, key_from_environment
+from vapi_frames.sources.key import Hidden, Key, can_be_key, key_from_environment, scrubber
 from vapi_frames.sources.waits import backoff, limiter, pause, retry_after
 from vapi_frames.vocabulary import BASE_URL
 
@@ -131,6 +131,10 @@ class Connection:
             AuthenticationError: There is no key.
         """
         return f"{self._url} {(self._key or key_from_environment()).organisation()}"
+
+    def scrubber(self) -> Callable[[str], str]:
+        """Return what takes the key out of a text that is kept where others read it."""
+        return scrubber(*([self._key] if self._key else []))
 
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
         """Post JSON, and return the reply's.

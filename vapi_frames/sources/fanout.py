@@ -7,13 +7,15 @@ what arrived is kept.
 from __future__ import annotations
 
 import threading
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from vapi_frames.answer import Answer
-from vapi_frames.errors import HEARER, QueryError, ResponseWarning, VapiFramesError, warn
+from vapi_frames.errors import HEARER, QueryError, ReplayMissError, ResponseWarning, VapiFramesError, warn
 from vapi_frames.gathering import Gathered
 from vapi_frames.narrowing import narrowed
 from vapi_frames.sources import IncompleteError, progress, said
@@ -25,7 +27,7 @@ from vapi_frames.widening import widened
 from vapi_frames.wire import compile_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from vapi_frames.answer import Reading
@@ -85,6 +87,7 @@ class Fanout:
             depends on the key of that moment.
         buckets: About how many buckets a piece has at most; a month of hours by default, and never less than a day.
         questions: How many pieces a request has at most.
+        divide: Says in which pieces a question is asked, where something else decides than the number of buckets.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Fanout:
         store: Callable[[], Store] | None = None,
         buckets: int | None = None,
         questions: int = QUESTIONS,
+        divide: Callable[[Piece], Iterable[Piece]] | None = None,
     ) -> None:
         if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MOST:
             raise QueryError(f"workers must be a whole number from 1 to {_MOST}, not {workers!r}")
@@ -102,8 +106,15 @@ class Fanout:
         self.kind = asked.kind
         self._workers = workers
         self._store = store
-        self._buckets = buckets
+        self._divide = divide or partial(cut, buckets=buckets)
         self._questions = questions
+
+    def asking(self, asked: Asked) -> Fanout:
+        """Return one that asks *asked* by the same pieces, and holds nothing."""
+        other = copy(self)
+        other.asked, other.kind = asked, asked.kind
+        other._store = None  # noqa: SLF001 - its own kind
+        return other
 
     def now(self) -> datetime:
         """Return the clock of whom it asks."""
@@ -114,6 +125,7 @@ class Fanout:
 
         Raises:
             NonAdditiveError: A question with filters cannot be answered that way; nothing is sent.
+            ReplayMissError: Who is asked has recordings, and none of something.
             IncompleteError: Some of it did not arrive.
             SourceError: Nothing arrived.
         """
@@ -136,6 +148,9 @@ class Fanout:
         whole_ = [answer for answer in answers if answer is not None]
         if not any(missing):
             return whole_
+        for error in failed:
+            if isinstance(error, ReplayMissError):  # nothing is lost: what is recorded can be read again
+                raise error
         if not whole_ or not isinstance(failed[0], VapiFramesError | KeyboardInterrupt):
             raise failed[0]
         raise IncompleteError(_message(missing, failed[0]), answers=answers, missing=missing) from failed[0]
@@ -173,7 +188,7 @@ class Fanout:
     def _planned(self, piece: Piece, now: datetime, store: Store | None) -> _Question:
         """Say what of a question is held, and in which pieces the rest is asked for."""
         if store is None:
-            return _Question(piece, [], list(cut(piece, self._buckets)))
+            return _Question(piece, [], list(self._divide(piece)))
         query, closed = piece.query, min(piece.end, now - store.settle)
         if query.time_step is None:
             span = query.time_range
@@ -187,7 +202,7 @@ class Fanout:
         step = query.time_step or ""
         low, high = edge_after(_seconds(piece)[0], step, query.zone), edge_before(seconds(closed), step, query.zone)
         if low >= high:
-            return _Question(piece, [], list(cut(piece, self._buckets)))
+            return _Question(piece, [], list(self._divide(piece)))
         held = store.find(query, low, high)
         gaps = [piece.between(piece.start, from_seconds(low))]
         at = low
@@ -195,7 +210,7 @@ class Fanout:
             gaps.append(piece.between(from_seconds(at), from_seconds(start), is_kept=True))
             at = end
         gaps.append(piece.between(from_seconds(high), piece.end))
-        return _Question(piece, held, [part for gap in gaps if gap.start < gap.end for part in cut(gap, self._buckets)])
+        return _Question(piece, held, [part for gap in gaps if gap.start < gap.end for part in self._divide(gap)])
 
     def __repr__(self) -> str:
         return repr(self.asked)
