@@ -19,7 +19,11 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.endpoint import KEY, running
 from tests.reference import answer
+from vapi_frames.asking import Vq
 from vapi_frames.query import Query
+from vapi_frames.sources.api import ApiSource
+from vapi_frames.sources.connection import Connection
+from vapi_frames.sources.fanout import Fanout
 from vapi_frames.timerange import Absolute
 from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS
 
@@ -236,10 +240,11 @@ def endpoint():
 
 @contextmanager
 def serving():
-    """Yield a `Switch`, and a Vq that asks the endpoint that serves it."""
+    """Yield a `Switch`, and a Vq that asks the endpoint that serves it, and has the same clock."""
     switch = Switch()
     with running(switch) as served:
-        yield switch, vf.connect(KEY, base_url=served.url)
+        source = Fanout(ApiSource(Connection(KEY, base_url=served.url), now=NOW), buckets=10**9)
+        yield switch, Vq(lambda: source)
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")

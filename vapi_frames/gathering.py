@@ -103,10 +103,12 @@ class Gathered:
         Raises:
             BucketAlignmentError: One reply has to be read otherwise than another.
         """
-        decided = self._decided | ({known} if known else set())
+        decided: set[Reading] = self._decided | ({known} if known else set())
         if len(decided) == 2:  # noqa: PLR2004
             raise BucketAlignmentError("the dates of some replies are instants, and of others the wall clock")
-        return next(iter(decided), None)
+        for one in decided:
+            return one
+        return None
 
     def answer(self, known: Reading | None = None) -> Answer:
         """Return the answer that has come; the argument and the error are those of `reading`."""

@@ -196,7 +196,9 @@ class Connection:
             reason = _innermost(_without_frames(error))
             words = re.sub(r"^.*?(object at 0x\w+>|port=\d+\)):\s*", "", str(reason)) or type(reason).__name__
             said = f"no reply from {url} in {_times(attempt)}: {words}"
-            failed = ConnectionFailedError(said, attempts=attempt, timed_out=isinstance(reason, ReadTimeoutError))
+            failed = ConnectionFailedError(
+                said, attempts=attempt, timed_out=isinstance(reason, ReadTimeoutError | requests.ReadTimeout)
+            )
             failed.__cause__ = error
             is_passing = isinstance(error, _PASSING) and not isinstance(reason, ssl.SSLCertVerificationError)
             return failed, backoff(attempt) if is_passing else None
@@ -240,7 +242,7 @@ class Connection:
             if len(content) > self._largest:
                 raise _TooLargeError(f"the reply has more than {self._largest:,} bytes: ask for less at once")
             if time.monotonic() > until:
-                raise ReadTimeoutError(None, None, f"Read timed out: the reply has not ended after {_WHOLE} timeouts")  # type: ignore[arg-type]
+                raise requests.ReadTimeout(f"Read timed out: the reply has not ended after {_WHOLE} timeouts")
         return bytes(content)
 
     def __repr__(self) -> str:

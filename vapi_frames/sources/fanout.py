@@ -85,7 +85,7 @@ class Fanout:
         workers: How many requests are under way at once.
         store: Makes the place where closed buckets are kept, when there is one; for each answer anew, since it
             depends on the key of that moment.
-        buckets: About how many buckets a piece has at most; a month of hours by default, and never less than a day.
+        buckets: About how many buckets a piece has at most; 750 by default, and never less than a month.
         questions: How many pieces a request has at most.
         divide: Says in which pieces a question is asked, where something else decides than the number of buckets.
     """

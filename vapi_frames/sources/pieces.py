@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vapi_frames.timegrid import DAY, LENGTHS, edge_after, edge_before, from_seconds, seconds
+from vapi_frames.timegrid import LENGTHS, edge_after, edge_before, from_seconds, seconds
 from vapi_frames.timerange import Absolute, effective
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["QUESTIONS", "Piece", "Segment", "batches", "cut", "halves", "is_divi
 QUESTIONS = 50
 """How many questions a body has at most; the vendor's own dashboard sends eleven."""
 _BUCKETS = 750  # a piece: a month of hours, two years of days
-_AT_LEAST = DAY  # but never less: of fine steps most buckets are empty
+_FINEST = 3600  # of finer steps a month, too: most buckets are empty, and there are no more rows than calls
 _TOGETHER = 13  # full pieces that a body asks for: about ten thousand buckets for each group
 
 
@@ -117,7 +117,7 @@ def cut(piece: Piece, buckets: int | None = None) -> Iterator[Piece]:
 def _width(step: str | None, buckets: int | None = None) -> int:
     """Return how many seconds a piece has at most."""
     length = LENGTHS[step or "day"]
-    return max(_AT_LEAST, _BUCKETS * length) if buckets is None else buckets * length
+    return _BUCKETS * max(_FINEST, length) if buckets is None else buckets * length
 
 
 def halves(piece: Piece) -> list[Piece]:

@@ -18,7 +18,7 @@ from vapi_frames.sources.pieces import is_divisible
 from vapi_frames.sources.recording import Recording, flat, identity, read_all, replies_to, unranged, write
 from vapi_frames.sources.scrub import Scrub
 from vapi_frames.timegrid import edge_before, from_seconds, seconds
-from vapi_frames.timerange import iso
+from vapi_frames.timerange import effective, iso
 from vapi_frames.wire import compile_query
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Player:
         self._found = {identity(one.question): one for one in found}
         self._parts: dict[str, list[tuple[datetime, datetime]]] = {}
         for one in self._found.values():
-            if part := _range(one.question):
+            if part := _range(one.question, one.asked):
                 self._parts.setdefault(identity(unranged(one.question)), []).append(part)
 
     def divide(self, piece: Piece) -> Iterable[Piece]:
@@ -167,13 +167,15 @@ def _clean(question: Mapping[str, Any]) -> dict[str, Any]:
     return clean
 
 
-def _range(question: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
-    """Return the range of a question that says both of its sides, as a part of a longer one does."""
+def _range(question: Mapping[str, Any], asked: datetime) -> tuple[datetime, datetime] | None:
+    """Return the range of a question by steps; a side that it leaves open is what the contract says."""
     span = question.get("timeRange", {})
-    if not {"step", "start", "end"} <= span.keys():
+    if "step" not in span:
         return None
-    start, end = (datetime.fromisoformat(span[side]) for side in ("start", "end"))
-    return (start, end) if [iso(start), iso(end)] == [span["start"], span["end"]] else None
+    start, end = (datetime.fromisoformat(span[side]) if side in span else None for side in ("start", "end"))
+    if [one and iso(one) for one in (start, end)] != [span.get("start"), span.get("end")]:
+        return None
+    return effective((start, end), asked)
 
 
 def _tiles(parts: Iterable[tuple[datetime, datetime]], piece: Piece) -> list[tuple[datetime, datetime]]:
