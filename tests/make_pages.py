@@ -1,4 +1,5 @@
-"""Write what is generated under notebooks/: the page of measures, the demo's chart, and the tour's outputs.
+"""Write what is generated under notebooks/: the page of measures, the table of bad days, the demo's chart, and the
+tour's outputs.
 
 Run it from the root of the repository after a change that they show:
 
@@ -62,6 +63,15 @@ def measures_page() -> str:
     return "\n".join(parts)
 
 
+def wire_page() -> str:
+    """Return the text of wire.md, with the table of bad days as they are tested."""
+    from tests.bad_days import table
+
+    before, _, rest = (PAGES / "wire.md").read_text(encoding="utf-8").partition("<!-- cases -->\n")
+    _, _, after = rest.partition("<!-- end of cases -->\n")
+    return f"{before}<!-- cases -->\n{table()}\n<!-- end of cases -->\n{after}"
+
+
 def _table(measures: list[Measure]) -> str:
     rows = ["| operation | name | unit | no row | over time | over groups |", "| --- " * 6 + "|"]
     rows += [
@@ -104,6 +114,7 @@ def _main() -> None:
     from vapi_frames import cli
 
     (PAGES / "measures.md").write_text(measures_page(), encoding="utf-8")
+    (PAGES / "wire.md").write_text(wire_page(), encoding="utf-8")
     with contextlib.redirect_stdout(io.StringIO()):
         cli.main(["demo", "--png", str(PAGES / "spend.png")])
     nbformat.write(run_tour(), TOUR)

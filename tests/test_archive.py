@@ -720,13 +720,15 @@ def test_what_a_progress_raises_ends_the_run(tmp_path):
     assert {len(some) for some in ids(tmp_path).values()} == {10}
 
 
-@pytest.mark.parametrize("make", [vf.demo, lambda: vf.local([])])
+@pytest.mark.parametrize(
+    "make", [lambda _: vf.demo(), lambda _: vf.local([]), lambda folder: vf.record(folder, vf.demo())]
+)
 def test_only_the_api_has_calls_and_names(make, tmp_path):
-    """Other sources say what to use instead."""
+    """Other sources, and recordings, say what to use instead."""
     with pytest.raises(QueryError, match=r"only the API has calls to archive, and this vq asks .* can be asked where"):
-        make().archive(tmp_path)
+        make(tmp_path).archive(tmp_path)
     with pytest.raises(QueryError, match=r"only the API has names of assistants.*\.label\(\.\.\.\) names of your own"):
-        make().assistants()
+        make(tmp_path).assistants()
 
 
 # --- the names of assistants --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import vapi_frames as vf
-from tests.make_pages import PAGES, TOUR, measures_page, run_tour
+from tests.make_pages import PAGES, TOUR, measures_page, run_tour, wire_page
 from vapi_frames import cli, errors, lint
 
 ROOT = PAGES.parent
@@ -74,6 +74,11 @@ def test_errors_page_names_every_error_and_warning():
 def test_measures_page_is_generated():
     """The committed page of measures is what tests/make_pages.py writes."""
     assert (PAGES / "measures.md").read_text(encoding="utf-8") == measures_page()
+
+
+def test_bad_days_are_as_they_are_tested():
+    """The table of bad days is what tests/make_pages.py writes."""
+    assert (PAGES / "wire.md").read_text(encoding="utf-8") == wire_page()
 
 
 def test_reference_names_every_public_name():

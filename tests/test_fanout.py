@@ -83,7 +83,7 @@ def test_pieces_make_up_the_range_and_cut_no_bucket(step, zone, at, many, bucket
             for one in parts
         ]
         assert len(set().union(*held)) == sum(map(len, held))
-        assert max(map(len, held)) <= 2 * buckets + 2 or parts == halves(piece)
+        assert max(map(len, held)) <= 2 * buckets + 2 or parts == (halves(piece) or [piece])
 
 
 def test_a_piece_of_one_bucket_is_not_halved():
@@ -113,7 +113,9 @@ def test_lots_hold_as_many_questions_and_buckets_as_may_be():
     assert [len(lot) for lot in batches(days, 1000)] == [len(days)]
     hours = list(cut(whole(0, vf.vq.call().count().step("hour").last("2y"), NOW)))
     assert len(hours) == 24
-    assert len(list(batches(hours))) == 2
+    assert [len(lot) for lot in batches(hours)] == [13, 11]
+    seconds = list(cut(whole(0, vf.vq.call().count().step("second").last("90d"), NOW)))
+    assert [len(lot) for lot in batches(seconds)] == [13] * 6 + [12]
 
 
 # --- the answer does not depend on the pieces ------------------------------------------------------------------------
@@ -208,15 +210,18 @@ def test_a_year_of_days_in_pieces_of_one_is_few_requests():
     assert len(frame) == 365
 
 
-def test_a_range_that_was_not_asked_for_is_frozen_when_it_is_cut():
-    """Seven days by the minute, the contract's default, go out in pieces with a begin and an end."""
-    wire = Wire(Calls(), now=NOW)
-    frame = over(wire).call().count().step("minute").fetch()
-    found = sorted(spans([one for body in wire.bodies for one in body]))
-    assert found[0][0] == "2026-11-09T10:30:00Z"
-    assert found[-1][1] == "2026-11-16T10:30:00Z"
+def test_a_side_that_was_not_asked_for_is_left_to_the_server():
+    """Seven days by the second, the contract's default, go out in pieces; the first has no begin, the last no end."""
+    wire = Wire(Calls(every=9_973), now=NOW)
+    frame = over(wire).call().count().step("second").fetch()
+    found = [one["timeRange"] for body in wire.bodies for one in body]
+    assert [(one.get("start"), one.get("end")) for one in found[:1] + found[-1:]] == [
+        (None, "2026-11-10T10:30:00Z"),
+        ("2026-11-15T10:30:00Z", None),
+    ]
+    assert len(found) == 7
     assert frame["countId"].sum() == len(
-        list(Calls().within(int((NOW - timedelta(days=7)).timestamp()), int(NOW.timestamp())))
+        list(Calls(every=9_973).within(int((NOW - timedelta(days=7)).timestamp()), int(NOW.timestamp())))
     )
 
 

@@ -63,7 +63,8 @@ def test_the_error_tree():
         errors.ConnectionFailedError("x", attempts=3),
         errors.StatusError("x", status=500, request_id="r", body="b"),
         errors.RateLimitError("x", status=429, retry_after=2.5),
-        errors.PartialResultError("x", frame=1, missing=[(1, 2)], rest=None),
+        errors.PartialResultError("x", frame=1, missing=[(1, 2)], rest=[3], frames={"q": 1}),
+        errors.ReplayMissError("x", nearest="f", differences={"groupBy": (["type"], None)}),
     ],
 )
 def test_errors_survive_pickling(error):

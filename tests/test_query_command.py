@@ -28,11 +28,13 @@ import vapi_frames as vf
 from tests.engines import HOSTILE
 from tests.make_pages import PAGES
 from tests.servers import SAFETY, Server, answering, failing, silent
+from tests.wires import Calls, counting
 from vapi_frames.cli import main
 from vapi_frames.commands import add_query
 from vapi_frames.entry import Vq
 from vapi_frames.errors import PartialResultError
 from vapi_frames.exports import csv_text, json_text
+from vapi_frames.meta import marked
 from vapi_frames.parse import parse
 
 KEY = "query-command-test-key-0001"
@@ -434,10 +436,11 @@ LINES = [
 @pytest.fixture
 def broken(monkeypatch):
     """Let only a part of every answer arrive; return it."""
-    part = next(iter(vf.demo().fetch(parse(COUNT).named("two")).values()))
+    part = marked(next(iter(vf.demo().fetch(parse(COUNT).named("two")).values())), "did not arrive: a day")
 
     def fetch(*_, **__):
-        raise PartialResultError("1 of 2 pieces\n arrived", frame=part, missing=MISSING, rest=(parse(COUNT),))
+        said = "1 of 2 pieces\n arrived"
+        raise PartialResultError(said, frame=part, frames={"two": part}, missing=MISSING, rest=(parse(COUNT),))
 
     monkeypatch.setattr(Vq, "fetch", fetch)
     return part
@@ -481,6 +484,40 @@ def test_a_part_that_cannot_be_written_is_still_a_part(ask, tmp_path, monkeypatc
     assert code == 3
     assert lines[-1].startswith("vapi-frames: the part that arrived is lost: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_saves_the_second_run_its_request(tmp_path):
+    """``--cache`` keeps what is over; the second run writes the same without asking."""
+    environment = {**os.environ, "VAPI_API_KEY": KEY}
+    question = 'vq.call().count().step("day").between("2025-10-01", "2025-10-08")'
+    with Server(counting(Calls(), datetime(2026, 1, 1, tzinfo=UTC))) as server:
+        asked = (question, "--base-url", server.url, "--cache", tmp_path / "cache")
+        first, second = (run(*asked, env=environment) for _ in range(2))
+        assert len(server.requests) == 1
+    assert first == second
+    assert first[0] == 0
+    assert len(first[1].splitlines()) == 8
+
+
+def test_a_minute_that_the_server_fails_at_leaves_a_part(tmp_path):
+    """For real: the command ends with 3, names the minute, and the file's neighbour has all others."""
+
+    def faults(request):
+        queries = request.json()["queries"]
+        spans = [(one["timeRange"]["start"], one["timeRange"]["end"]) for one in queries]
+        bad = any(start <= "2025-10-01T03:07:00Z" < end for start, end in spans)
+        return failing(413) if bad or len(queries) > 1 else None
+
+    question = 'vq.call().count().step("minute").between("2025-09-30T12:00", "2025-10-02T12:00")'
+    environment = {**os.environ, "VAPI_API_KEY": KEY}
+    path = tmp_path / "n.csv"
+    with Server(counting(Calls(every=60), datetime(2026, 1, 1, tzinfo=UTC), faults=faults)) as server:
+        code, out, err = run(question, "--base-url", server.url, "--out", path, env=environment)
+    assert (code, out) == (3, "")
+    assert "missing: [2025-10-01T03:07:00Z, 2025-10-01T03:08:00Z)" in err
+    assert [one.name for one in tmp_path.iterdir()] == ["n.partial.csv"]
+    assert len((tmp_path / "n.partial.csv").read_text().splitlines()) == 2 * 1440
+    assert KEY not in err
 
 
 # --- in a shell ---------------------------------------------------------------------------------------------------

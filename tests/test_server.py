@@ -24,9 +24,9 @@ from vapi_frames.contract import AnalyticsQuery, AnalyticsQueryDTO, parse_reques
 from vapi_frames.errors import QueryError, QueryWarning, RecordsError
 from vapi_frames.query import Query
 from vapi_frames.server import create_app
-from vapi_frames.server.replies import write_reply
 from vapi_frames.sources import Stop, stopped_by
 from vapi_frames.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS, TABLES
+from vapi_frames.writing import write_reply
 
 CALLS = [
     {"id": "1", "type": "webCall", "createdAt": "2026-03-08T06:59:59Z", "cost": 0.1, "assistantId": "a"},

@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import TZPATH, ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapi_frames import timegrid
@@ -199,3 +199,28 @@ def test_edges_reach_over_the_whole_calendar():
     assert starts == {"decade": 2020, "century": 2001, "millennium": 2001}
     assert timegrid.from_seconds(timegrid.floor(now, "week", tz)) == datetime(2026, 9, 28, tzinfo=UTC)
     assert timedelta(seconds=timegrid.span(at("2024-01-01"), "year", tz).last - at("2024-01-01")).days == 366
+
+
+@given(
+    st.sampled_from(
+        ["America/New_York", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe", "UTC", "Asia/Tehran"]
+    ),
+    st.sampled_from(["minute", "hour", "day", "week", "month"]),
+    st.integers(0, 2_000_000_000),
+    st.integers(-100_000, 100_000),
+)
+@settings(max_examples=300, deadline=None)
+def test_edges_cut_no_bucket(name, step, around, off):
+    """At an edge the buckets before and after have nothing in common, also where the clock runs back over midnight."""
+    tz = timegrid.zone(name)
+    changes = timegrid.offset_changes(around - 20_000_000, around + 20_000_000, tz) or [(around, 0)]
+    at = changes[0][0] + off
+    before, after = timegrid.edge_before(at, step, tz), timegrid.edge_after(at, step, tz)
+    assert before <= at <= after
+    far = 3 * timegrid.LENGTHS[step]
+    for edge in (before, after):
+        left = timegrid.bucket_starts(edge - far, edge, step, tz)
+        right = timegrid.bucket_starts(edge, edge + far, step, tz)
+        assert max(left) < min(right)
+    inside = timegrid.bucket_starts(before, after, step, tz)
+    assert len(inside) <= 2, "an edge is the nearest"

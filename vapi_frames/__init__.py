@@ -24,34 +24,42 @@ if TYPE_CHECKING:
     from vapi_frames.analysis import load
     from vapi_frames.asking import Vq
     from vapi_frames.comparison import Comparison
-    from vapi_frames.entry import connect, demo, local, vq, warehouse
+    from vapi_frames.entry import connect, demo, local, record, replay, vq, warehouse
     from vapi_frames.errors import VapiFramesError
     from vapi_frames.frames import to_frame
     from vapi_frames.query import Query
     from vapi_frames.sample import sample_calls
+    from vapi_frames.sources import cache
+    from vapi_frames.sources.progress import Progress
 
 __version__ = "0.1.0"
 __all__ = [
     "Comparison",
+    "Progress",
     "Query",
     "VapiAccessor",
     "VapiFramesError",
     "Vq",
     "analysis",
+    "cache",
     "connect",
     "demo",
     "errors",
     "frame",
     "load",
     "local",
+    "record",
+    "replay",
     "sample_calls",
     "to_frame",
     "vq",
     "warehouse",
 ]
 
+_MODULES = {"analysis": "analysis", "cache": "sources.cache"}
 _HOMES = {
     "Comparison": "comparison",
+    "Progress": "sources.progress",
     "Query": "query",
     "VapiAccessor": "accessor",
     "VapiFramesError": "errors",
@@ -61,6 +69,8 @@ _HOMES = {
     "frame": "accessor",
     "load": "analysis",
     "local": "entry",
+    "record": "entry",
+    "replay": "entry",
     "sample_calls": "sample",
     "to_frame": "frames",
     "vq": "entry",
@@ -70,8 +80,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Everything but the accessor is imported when it is first used: importing the package costs what pandas costs.
-    if name == "analysis":
-        return importlib.import_module("vapi_frames.analysis")
+    if name in _MODULES:
+        return importlib.import_module(f"vapi_frames.{_MODULES[name]}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"vapi_frames.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'vapi_frames' has no attribute {name!r}")

@@ -280,9 +280,10 @@ class VapiAccessor:
         meta = self.meta
         if vq is None:
             if meta.source != "api":
+                example = "vf.replay(folder)" if meta.source == "replay" else "vf.local(calls)"
                 raise QueryError(
                     f"the frame was not answered by the API but from {meta.source!r}: say whom to ask, "
-                    "e.g. df.vapi.refresh(vf.local(calls))"
+                    f"e.g. df.vapi.refresh({example})"
                 )
             from vapi_frames.entry import vq as api
 

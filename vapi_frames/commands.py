@@ -98,6 +98,7 @@ def add_query(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--base-url", metavar="URL", help="where the API is served, if not at Vapi")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="to wait for the API (default: 60)")
+    parser.add_argument("--cache", metavar="DIR", help="keep answers of the API about buckets that are over in DIR")
     parser.add_argument(
         "--duplicates", choices=("keep", "first", "raise"),
         help="what becomes of a record's id that stands twice (default: keep)",
@@ -249,7 +250,7 @@ def _source(options: argparse.Namespace) -> Vq:
     if len(sources) > 1 and {"api", "demo"} & set(sources):
         raise QueryError("--source is api, demo, or files of call records: one of the three")
     given = {
-        "api": {"base_url": options.base_url, "timeout": options.timeout},
+        "api": {"base_url": options.base_url, "timeout": options.timeout, "cache": options.cache},
         "records": {"duplicates": options.duplicates, "on_error": options.on_error, "now": options.now},
     }
     for other, values in given.items():
@@ -290,13 +291,16 @@ def _keep_part(error: PartialResultError, paths: Sequence[Path], out: str | None
         complain("the part that arrived is not printed; --out keeps it in a file")
         return
     try:
-        whole = paths[0]
-        if len(paths) > 1:  # the frame knows which question it answers
-            meta = read_meta(error.frame)
-            whole = check_path(named_path(out, meta.title or meta.body["name"]))
-        part = whole.with_name(f"{whole.stem}.partial{whole.suffix}")
-        write([(error.frame, part)])
-        complain(f"the part that arrived is in {part}")
+        parts = []
+        for frame in error.frames.values():
+            path = paths[0]
+            if len(paths) > 1:  # the frame knows which question it answers
+                meta = read_meta(frame)
+                path = check_path(named_path(out, meta.title or meta.body["name"]))
+            is_whole = not read_meta(frame).chosen
+            parts.append((frame, path if is_whole else path.with_name(f"{path.stem}.partial{path.suffix}")))
+        write(parts)
+        complain(f"the part that arrived is in {', '.join(str(path) for _, path in parts)}")
     except (VapiFramesError, OSError) as failure:
         complain(failure, kind="the part that arrived is lost: ")
 

@@ -158,11 +158,17 @@ class PartialResultError(VapiFramesError, RuntimeError):
     """
 
     def __init__(
-        self, message: str, *, frames: Mapping[str, Any], frame: Any, missing: Sequence[Any], rest: Sequence[Any]
+        self,
+        message: str,
+        *,
+        frame: Any,
+        missing: Sequence[Any],
+        rest: Sequence[Any],
+        frames: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.frame = frame
-        self.frames = dict(frames)
+        self.frames = dict(frames or {})
         self.missing = tuple(missing)
         self.rest = tuple(rest)
 
@@ -180,7 +186,20 @@ class MissingExtraError(VapiFramesError, ImportError):
 
 
 class ReplayMissError(VapiFramesError, LookupError):
-    """No recording answers this question."""
+    """No recording answers this question.
+
+    Attributes:
+        nearest: The file of the nearest recording; ``None`` where there is none.
+        differences: What differs from it: word of the question → as asked and as recorded, ``None`` for a word that
+            is not said.
+    """
+
+    def __init__(
+        self, message: str, *, nearest: str | None = None, differences: Mapping[str, tuple[Any, Any]] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+        self.differences = dict(differences or {})
 
 
 class SourceError(VapiFramesError, RuntimeError):
@@ -254,7 +273,7 @@ class RecordsWarning(UserWarning):
 
 
 class ResponseWarning(UserWarning):
-    """A reply that holds more than the contract names, or leaves something open."""
+    """A reply that holds more than the contract names, or leaves something open; an answer that cannot be kept."""
 
 
 _SHOWN = 80  # characters of a value that a message repeats

@@ -164,7 +164,8 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         2026-10-01 00:00:00+00:00       42
     """
     from vapi_frames.contract import parse_replies
-    from vapi_frames.reply import match_replies, plain, read_reply
+    from vapi_frames.gathering import read_reply
+    from vapi_frames.reply import match_replies, plain
 
     if query is not None and not isinstance(query, Query):
         raise QueryError(f"query must be a Query, not {type(query).__name__}")
@@ -178,7 +179,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         answer = read_reply(replies[0], query, None, dated=dated or query.time_step is not None)
         return build(answer, query, source="reply", now=None)
     now = query.asker.now() if isinstance(query.time_range, Relative) and query.asker else None
-    [place] = match_replies(replies, [query.body(now)["queries"][0]["name"]])
+    [place] = match_replies([one.name for one in replies], [query.body(now)["queries"][0]["name"]])
     wide = widened(query)
     answer = narrowed(read_reply(replies[place], wide, now, place=place), query, wide)
     return build(answer, query, source="reply", now=now)

@@ -54,7 +54,7 @@ class Meta:
     """What a result frame knows of itself.
 
     Attributes:
-        source: Who answered: ``api``, ``calls``, ``warehouse``, ``reply``.
+        source: Who answered: ``api``, ``calls``, ``warehouse``, ``replay``, ``reply``.
         body: The question as it went on the wire, one element of ``queries``, without its filters.
         start: Begin of the answered range, in UTC; ``None`` where unknown.
         end: Its end, exclusive.

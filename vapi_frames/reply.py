@@ -1,7 +1,7 @@
 """What a server replied, read column by column; no object is made per row.
 
 Numbers may come as JSON numbers or as text, ``count`` usually as text; whatever the query says, not what the data look
-like, decides names and types. What the dates mean is said by all replies to one question together.
+like, decides names and types. What the dates mean, all replies to one question say together: `vapi_frames.gathering`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vapi_frames import dates, timegrid
-from vapi_frames.answer import Answer, Reading, column_type, empty_answer, schema
-from vapi_frames.errors import BucketAlignmentError, ResponseError, ResponseWarning, shown, warn
+from vapi_frames import timegrid
+from vapi_frames.answer import column_type, empty_answer, schema
+from vapi_frames.errors import ResponseError, ResponseWarning, shown, warn
 from vapi_frames.lint import count_buckets
 from vapi_frames.timerange import Instants, effective, iso
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vapi_frames.query import Query
     from vapi_frames.wire import Aggregation
 
-__all__ = ["LIMITS", "Rows", "joined", "match_replies", "plain", "read_reply", "read_rows", "reading_of"]
+__all__ = ["LIMITS", "Rows", "match_replies", "plain", "read_rows"]
 
 LIMITS = (100, 1_000, 5_000, 10_000, 50_000, 100_000)
 """Row counts at which servers cut: a reply of exactly so many may not be whole."""
@@ -57,49 +57,29 @@ class Rows:
     is_sound: bool = True
 
 
-def match_replies(replies: Sequence[AnalyticsQueryResult], names: Sequence[str]) -> list[int]:
+def match_replies(came: Sequence[str], names: Sequence[str]) -> list[int]:
     """Return, for each of *names*, the position of its answer; a single question takes a single answer as it is.
+
+    Args:
+        came: The names of the answers.
+        names: Those of the questions.
 
     Raises:
         ResponseError: An answer is missing.
     """
-    if len(names) == len(replies) == 1:
+    if len(names) == len(came) == 1:
         return [0]
     found = []
     for place, name in enumerate(names):
-        if place < len(replies) and replies[place].name == name:
+        if place < len(came) and came[place] == name:
             found.append(place)
             continue
-        places = [at for at, reply in enumerate(replies) if reply.name == name]
+        places = [at for at, other in enumerate(came) if other == name]
         if len(places) != 1:
-            came = ", ".join(repr(reply.name) for reply in replies) or "none"
-            raise ResponseError(f"the reply has {len(places)} answers named {name!r}; it has {came}")
+            others = ", ".join(map(repr, came)) or "none"
+            raise ResponseError(f"the reply has {len(places)} answers named {name!r}; it has {others}")
         found.append(places[0])
     return found
-
-
-def read_reply(
-    reply: AnalyticsQueryResult,
-    query: Query[Any],
-    now: datetime | None,
-    *,
-    place: int = 0,
-    dated: bool | None = None,
-) -> Answer:
-    """Read one answer of a reply.
-
-    Args:
-        reply: The answer as it came.
-        query: The question, which decides names, types and how dates are read.
-        now: When it was asked; resolves what neither the echo nor the question says about the range.
-        place: Its place in the reply, for errors.
-        dated: Whether rows have a ``date``; by default, whether the query says so.
-
-    Raises:
-        ResponseError: A row lacks a key, or holds a value that its type refuses.
-        BucketAlignmentError: The dates fit no reading.
-    """
-    return joined([read_rows(reply, query, now, place=place, dated=dated)], query)
 
 
 def read_rows(
@@ -110,7 +90,18 @@ def read_rows(
     place: int = 0,
     dated: bool | None = None,
 ) -> Rows:
-    """Read one answer of a reply, but for the meaning of its dates; see `read_reply`."""
+    """Read one answer of a reply, but for the meaning of its dates.
+
+    Args:
+        reply: The answer as it came.
+        query: The question, which decides names, types and how dates are read.
+        now: When it was asked; resolves what neither the echo nor the question says about the range.
+        place: Its place in the reply, for errors.
+        dated: Whether rows have a ``date``; by default, whether the query says so.
+
+    Raises:
+        ResponseError: A row lacks a key, or holds a value that its type refuses.
+    """
     root = f"$[{place}].result"
     dated = query.is_dated if dated is None else dated
     start, end, as_asked = _range(reply, query, now, f"$[{place}].timeRange")
@@ -144,67 +135,6 @@ def _is_all(rows: int, query: Query[Any], start: datetime | None, end: datetime 
     if query.groups or query.variables or query.time_step is None or start is None or end is None:
         return False
     return count_buckets(query, start, end) == rows
-
-
-def joined(parts: Sequence[Rows], query: Query[Any], *, known: Reading | None = None) -> Answer:
-    """Return the answer to *query* that *parts* of it make, each of another range; all dates are read alike.
-
-    Args:
-        parts: In the order of their ranges.
-        query: The question.
-        known: How other replies to the question had to be read.
-
-    Raises:
-        BucketAlignmentError: The dates fit no reading, or one part those of another.
-    """
-    notes: tuple[str, ...] = ()
-    tables, reading, assumed = [part.table for part in parts], known, False
-    if tables[0].num_columns and tables[0].column_names[0] == "date":
-        read = [_read_dates(part, None) for part in parts]
-        reading = _decided(read, known)
-        assumed = reading is None and any(one.assumed for one in read)
-        if reading == "wall":  # what could be either is what the others are
-            read = [_read_dates(part, "wall") if one.assumed else one for part, one in zip(parts, read, strict=True)]
-        if assumed:
-            reading, notes = "instant", ("date: taken for the instant of the bucket's start (assumed)",)
-            warn(
-                f"the reply's dates could be instants or wall clock in {query.zone.key}; they are taken for instants. "
-                "A range that begins or ends on a bucket of a day or longer can tell them apart.",
-                ResponseWarning,
-            )
-        names = schema(query, dated=True)
-        tables = [_dated(table, one, query, names) for table, one in zip(tables, read, strict=True)]
-    table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
-    return Answer(table, parts[0].start, parts[-1].end, notes, reading, assumed)
-
-
-def reading_of(parts: Sequence[Rows]) -> Reading | None:
-    """Return how the dates of *parts* have to be read, ``None`` where nothing tells.
-
-    Raises:
-        BucketAlignmentError: They fit no reading, or one part those of another.
-    """
-    if not any("date" in part.table.column_names for part in parts):
-        return None
-    return _decided([_read_dates(part, None) for part in parts], None)
-
-
-def _decided(read: Sequence[dates.Reading], known: Reading | None) -> Reading | None:
-    decided = {one.how for one in read if one.how is not None and not one.assumed} | ({known} if known else set())
-    if len(decided) == 2:  # noqa: PLR2004
-        raise BucketAlignmentError("the dates of some replies are instants, and of others the wall clock")
-    return decided.pop() if decided else None
-
-
-def _dated(table: pa.Table, reading: dates.Reading, query: Query[Any], names: pa.Schema) -> pa.Table:
-    """Return *table* with its dates read."""
-    encoded = table.column(0).combine_chunks().dictionary_encode()
-    texts = encoded.dictionary.to_pylist()
-    # The instants of a history may lie between two seconds.
-    parts = {} if query.time_step else {text: datetime.fromisoformat(text).microsecond for text in texts}
-    micros = pa.array([reading.buckets[text] * 1_000_000 + parts.get(text, 0) for text in texts], pa.int64())
-    date = micros.cast(names.field(0).type).take(encoded.indices)
-    return table.set_column(0, names.field(0), date)
 
 
 def _range(
@@ -319,23 +249,6 @@ def _instants(texts: list[Any], root: str) -> pa.Array:
         place = next(i for i, text in enumerate(texts) if type(text) is not str)
         raise ResponseError(f"{shown(texts[place])} is not an ISO 8601 date", path=f"{root}[{place}].date")
     return _texts(texts, root)
-
-
-def _read_dates(part: Rows, only: Reading | None) -> dates.Reading:
-    """Say which buckets the dates of *part* are."""
-    texts = part.table.column(0)
-
-    def is_unique(buckets: dict[str, int]) -> bool:
-        levels = [part.table.column(name).to_pylist() for name in part.query.levels if name != "date"]
-        return len(set(zip(map(buckets.__getitem__, texts.to_pylist()), *levels, strict=True))) == len(texts)
-
-    def path(text: str) -> str:
-        return f"{part.root}[{pc.call_function('index', [texts], pc.IndexOptions(pa.scalar(text))).as_py()}].date"
-
-    start, end = (None if side is None else side.timestamp() for side in (part.start, part.end))
-    distinct = pc.call_function("unique", [texts]).to_pylist()
-    query = part.query
-    return dates.read_dates(distinct, query.time_step, query.zone, start, end, unique=is_unique, path=path, only=only)
 
 
 def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:

@@ -25,6 +25,7 @@ __all__ = [
     "TimeRange",
     "between",
     "clock",
+    "duration",
     "during",
     "effective",
     "iso",
@@ -38,6 +39,7 @@ Moment: TypeAlias = datetime | str
 Unit: TypeAlias = Literal["s", "min", "h", "d", "w", "mo", "y"]
 _STEP_OF = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 _CLOCK = {"s": timedelta(seconds=1), "min": timedelta(minutes=1), "h": timedelta(hours=1)}
+_TIMES = {**_CLOCK, "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _DEFAULT_SPAN = timedelta(days=7)  # the contract: start defaults to 7 days ago, end to now
 _MORE_THAN_MICROSECONDS = re.compile(r"(\.\d{6})(\d+)")
 
@@ -235,6 +237,26 @@ def last(text: object, complete: object) -> Relative:
         count = minutes[1]
         raise QueryError(f"{text!r} may mean minutes or months: write '{count}min' or '{count}mo'; units are {units}")
     raise QueryError(f"cannot read the span {text!r}; write a positive number and a unit, as in {units}")
+
+
+def duration(text: object, what: str) -> timedelta:
+    """Read a span such as ``"1h"`` as so much time; a day is 24 hours.
+
+    Args:
+        text: The span; months and years are no fixed time.
+        what: Its name in an error.
+
+    Examples:
+        >>> duration("90min", "settle")
+        datetime.timedelta(seconds=5400)
+    """
+    try:
+        span = last(text, False)
+    except QueryError:
+        span = None
+    if span is None or span.unit not in _TIMES:
+        raise QueryError(f"{what} must be a span such as '1h', '90min' or '3d', not {shown(text)}")
+    return span.count * _TIMES[span.unit]
 
 
 _PERIOD = re.compile(

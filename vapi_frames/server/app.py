@@ -19,10 +19,10 @@ from vapi_frames.errors import HEARER, MissingExtraError, QueryError, RecordsErr
 from vapi_frames.lint import count_buckets
 from vapi_frames.query import Query
 from vapi_frames.server.openapi import PHRASES, document
-from vapi_frames.server.replies import write_reply
 from vapi_frames.sources import Stop, check_wanted
 from vapi_frames.sources.records import record_columns
 from vapi_frames.timerange import effective
+from vapi_frames.writing import write_replies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -254,12 +254,9 @@ class _Endpoint:
             now = self._source.now()
             _check_buckets(queries, now)
             answers = self._source.answer(queries, now)
-            pieces = [
-                piece for one in zip(answers, asked, queries, strict=True) for piece in (b",", *write_reply(*one, now))
-            ]
+            return write_replies(answers, asked, queries, now)
         except QueryError as error:
             raise _RefusedError([str(error)]) from None
-        return b"".join([b"[", *pieces[1:], b"]"])
 
     def _check_lengths(self, loaded: Any) -> None:
         # Before anything else, because finding all that is wrong with long lists takes long.

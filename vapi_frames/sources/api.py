@@ -75,7 +75,7 @@ class ApiSource:
         wanted = [query.body(now)["queries"][0] for query in queries]
         body = json.dumps({"queries": wanted}).encode()
         replies = parse_replies(self.wire.post("/analytics", body, attempts=attempts, divisible=divisible))
-        places = match_replies(replies, [one["name"] for one in wanted])
+        places = match_replies([one.name for one in replies], [one["name"] for one in wanted])
         if len(replies) > len(wanted):
             others = ", ".join(repr(one.name) for place, one in enumerate(replies) if place not in places)
             warn(f"the reply has answers that nobody asked for, left out: {others}", ResponseWarning)

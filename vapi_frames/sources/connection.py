@@ -32,7 +32,7 @@ from vapi_frames.errors import (
     VapiFramesError,
 )
 from vapi_frames.sources import progress
-from vapi_frames.sources.key import Hidden, Key, can_be_key, key_from_environment
+from vapi_frames.sources.key import Hidden, Key, can_be_key, key_from_environment, scrubber
 from vapi_frames.sources.waits import backoff, limiter, pause, retry_after
 from vapi_frames.vocabulary import BASE_URL
 
@@ -132,6 +132,10 @@ class Connection:
         """
         return f"{self._url} {(self._key or key_from_environment()).organisation()}"
 
+    def scrubber(self) -> Callable[[str], str]:
+        """Return what takes the key out of a text that is kept where others read it."""
+        return scrubber(*([self._key] if self._key else []))
+
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
         """Post JSON, and return the reply's.
 
@@ -196,7 +200,8 @@ class Connection:
             failed.__cause__ = error
             is_passing = isinstance(error, _PASSING) and not isinstance(reason, ssl.SSLCertVerificationError)
             return failed, backoff(attempt) if is_passing else None
-        self._idle.append((os.getpid(), session))
+        with self._lock:
+            self._idle.append((os.getpid(), session))
         if 200 <= reply.status_code < 300:  # noqa: PLR2004
             return _checked(reply, content, url, key), None
         status = reply.status_code

@@ -6,17 +6,20 @@ what arrived is kept.
 
 from __future__ import annotations
 
+import threading
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from vapi_frames.answer import Answer
-from vapi_frames.errors import HEARER, QueryError, ResponseWarning, VapiFramesError, warn
+from vapi_frames.errors import HEARER, QueryError, ReplayMissError, ResponseWarning, VapiFramesError, warn
+from vapi_frames.gathering import Gathered
 from vapi_frames.narrowing import narrowed
-from vapi_frames.reply import joined, reading_of
 from vapi_frames.sources import IncompleteError, progress, said
-from vapi_frames.sources.pieces import BUCKETS, QUESTIONS, Piece, Segment, batches, cut, is_divisible, whole
+from vapi_frames.sources.pieces import QUESTIONS, Piece, Segment, batches, cut, is_divisible, whole
 from vapi_frames.sources.workers import Work
 from vapi_frames.timegrid import edge_after, edge_before, from_seconds, seconds
 from vapi_frames.timerange import Absolute, iso
@@ -24,7 +27,7 @@ from vapi_frames.widening import widened
 from vapi_frames.wire import compile_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from vapi_frames.answer import Reading
@@ -83,8 +86,9 @@ class Fanout:
         workers: How many requests are under way at once.
         store: Makes the place where closed buckets are kept, when there is one; for each answer anew, since it
             depends on the key of that moment.
-        buckets: How many buckets a piece has at most.
+        buckets: About how many buckets a piece has at most; a month of hours by default, and never less than a day.
         questions: How many pieces a request has at most.
+        divide: Says in which pieces a question is asked, where something else decides than the number of buckets.
     """
 
     def __init__(
@@ -93,8 +97,9 @@ class Fanout:
         *,
         workers: int = 4,
         store: Callable[[], Store] | None = None,
-        buckets: int = BUCKETS,
+        buckets: int | None = None,
         questions: int = QUESTIONS,
+        divide: Callable[[Piece], Iterable[Piece]] | None = None,
     ) -> None:
         if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MOST:
             raise QueryError(f"workers must be a whole number from 1 to {_MOST}, not {workers!r}")
@@ -102,8 +107,15 @@ class Fanout:
         self.kind = asked.kind
         self._workers = workers
         self._store = store
-        self._buckets = buckets
+        self._divide = divide or partial(cut, buckets=buckets)
         self._questions = questions
+
+    def asking(self, asked: Asked) -> Fanout:
+        """Return one that asks *asked* by the same pieces, and holds nothing."""
+        other = copy(self)
+        other.asked, other.kind = asked, asked.kind
+        other._store = None  # noqa: SLF001 - its own kind
+        return other
 
     def now(self) -> datetime:
         """Return the clock of whom it asks."""
@@ -120,6 +132,7 @@ class Fanout:
 
         Raises:
             NonAdditiveError: A question with filters cannot be answered that way; nothing is sent.
+            ReplayMissError: Who is asked has recordings, and none of something.
             IncompleteError: Some of it did not arrive.
             SourceError: Nothing arrived.
         """
@@ -142,6 +155,9 @@ class Fanout:
         whole_ = [answer for answer in answers if answer is not None]
         if not any(missing):
             return whole_
+        for error in failed:
+            if isinstance(error, ReplayMissError):  # nothing is lost: what is recorded can be read again
+                raise error
         if not whole_ or not isinstance(failed[0], VapiFramesError | KeyboardInterrupt):
             raise failed[0]
         raise IncompleteError(_message(missing, failed[0]), answers=answers, missing=missing) from failed[0]
@@ -155,14 +171,22 @@ class Fanout:
         def ask(lot: list[Piece], attempts: int | None, divisible: bool) -> None:
             replies = self.asked.ask([one.query for one in lot], now, attempts=attempts, divisible=divisible)
             for piece, rows in zip(lot, replies, strict=True):
-                asked[piece.of].rows.append((piece, rows))
+                question = asked[piece.of]
+                question.add(piece, rows)
                 if store is not None and piece.is_kept and rows.is_sound:
-                    store.keep(asked[piece.of].query, _segment(piece, rows, now, asked[piece.of].known()))
+                    segment = _segment(piece, rows, now, question.known())
+                    if segment.assumed:  # another piece may yet tell
+                        question.unsure.append((piece, rows))
+                    else:
+                        store.keep(question.query, segment)
 
         work = Work(ask, self._workers)
         progress.expect(sum(len(one.pieces) for one in asked))
         work.run(batches((piece for one in asked for piece in one.pieces), self._questions))
         if store is not None:
+            for question in asked:
+                for piece, rows in question.unsure:
+                    store.keep(question.query, _segment(piece, rows, now, question.reading()))
             store.trim()
         for message in work.heard:
             warn(message, ResponseWarning)
@@ -171,18 +195,21 @@ class Fanout:
     def _planned(self, piece: Piece, now: datetime, store: Store | None) -> _Question:
         """Say what of a question is held, and in which pieces the rest is asked for."""
         if store is None:
-            return _Question(piece, [], list(cut(piece, self._buckets)))
+            return _Question(piece, [], list(self._divide(piece)))
         query, closed = piece.query, min(piece.end, now - store.settle)
-        if not is_divisible(query):
+        if query.time_step is None:
             span = query.time_range
-            if not isinstance(span, Absolute) or None in (span.start, span.end) or closed < piece.end:
+            is_whole = isinstance(span, Absolute) and None not in (span.start, span.end) and closed >= piece.end
+            if not is_whole or piece.start.microsecond or piece.end.microsecond:  # of which the key knows nothing
                 return _Question(piece, [], [piece])
             held = store.find(query, *_seconds(piece))
             return _Question(piece, held, [] if held else [replace(piece, is_kept=True)])
+        if not is_divisible(query):  # what came of one range says nothing of a part of it
+            return _Question(piece, [], [piece])
         step = query.time_step or ""
         low, high = edge_after(_seconds(piece)[0], step, query.zone), edge_before(seconds(closed), step, query.zone)
         if low >= high:
-            return _Question(piece, [], list(cut(piece, self._buckets)))
+            return _Question(piece, [], list(self._divide(piece)))
         held = store.find(query, low, high)
         gaps = [piece.between(piece.start, from_seconds(low))]
         at = low
@@ -190,7 +217,7 @@ class Fanout:
             gaps.append(piece.between(from_seconds(at), from_seconds(start), is_kept=True))
             at = end
         gaps.append(piece.between(from_seconds(high), piece.end))
-        return _Question(piece, held, [part for gap in gaps if gap.start < gap.end for part in cut(gap, self._buckets)])
+        return _Question(piece, held, [part for gap in gaps if gap.start < gap.end for part in self._divide(gap)])
 
     def __repr__(self) -> str:
         return repr(self.asked)
@@ -204,56 +231,69 @@ class _Question:
         self.start, self.end = piece.start, piece.end
         self.held = held
         self.pieces = pieces
-        self.rows: list[tuple[Piece, Rows]] = []
+        self.arrived: list[tuple[datetime, datetime]] = []
+        self.unsure: list[tuple[Piece, Rows]] = []
+        self._rows = Gathered(self.query)
+        self._lock = threading.Lock()
 
-    def _parts(self) -> list[tuple[Piece, Rows]]:
-        return sorted(self.rows, key=lambda one: one[0].start)
+    def add(self, piece: Piece, rows: Rows) -> None:
+        """Take what arrived for *piece*."""
+        with self._lock:
+            self._rows.add(rows)
+            self.arrived.append((piece.start, piece.end))
 
     def known(self) -> Reading | None:
         """Return how the dates of what is held had to be read."""
         return next((one.reading for one in self.held if one.reading and not one.assumed), None)
 
+    def reading(self) -> Reading | None:
+        """Return how the dates of what arrived have to be read."""
+        return self._rows.reading()
+
     def is_contrary(self) -> bool:
         """Say whether the dates of what is held and of what arrived are read differently."""
-        parts = [rows for _, rows in self._parts()]
-        if not self.held or not parts:
-            return False
-        found, known = reading_of(parts), self.known()
+        found, known = self.reading(), self.known()
         assumed = any(one.assumed for one in self.held)
         return found is not None and ((known is not None and found != known) or (assumed and found == "wall"))
 
     def answer(self, kind: str) -> Answer | None:
         """Return what there is of the answer."""
-        parts = self._parts()
-        if not parts and not self.held:
-            return None
-        notes = _notes(self.held, kind)
-        start, end, reading, assumed = self.start, self.end, self.known(), any(one.assumed for one in self.held)
-        tables = [one.table for one in self.held]
-        if parts:
-            fresh = joined([rows for _, rows in parts], self.query, known=self.known())
-            notes = (*fresh.notes, *notes)
-            reading, assumed = fresh.reading, fresh.assumed or assumed
-            tables.append(fresh.table)
-            # What the reply says of its range goes before what was asked for.
-            start = fresh.start or start if parts[0][0].start == start else start
-            end = fresh.end or end if parts[-1][0].end == end else end
+        with self._lock:
+            if not self._rows and not self.held:
+                return None
+            start, end, reading, assumed = self.start, self.end, self.known(), any(one.assumed for one in self.held)
+            notes, tables = _notes(self.held, kind), [one.table for one in self.held]
+            if self._rows:
+                fresh = self._rows.answer(self.known())
+                notes, reading, assumed = (*fresh.notes, *notes), fresh.reading, fresh.assumed or assumed
+                tables.append(fresh.table)
+                # What the reply says of its range goes before what was asked for.
+                begins, ends = min(self.arrived)[0], max(end for _, end in self.arrived)
+                start = fresh.start or start if begins == start else start
+                end = fresh.end or end if ends == end else end
         table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
         return Answer(table, start, end, notes, reading, assumed)
 
     def missing(self) -> list[tuple[datetime, datetime]]:
         """Return the ranges that were asked for and did not arrive."""
-        arrived = [(piece.start, piece.end) for piece, _ in self._parts()]
-        found: list[tuple[datetime, datetime]] = []
-        for piece in self.pieces:
-            at = piece.start
-            for start, end in (*(one for one in arrived if one[1] > at and one[0] < piece.end), (piece.end, piece.end)):
-                if at < start:
-                    found = (
-                        [*found[:-1], (found[-1][0], start)] if found and found[-1][1] == at else [*found, (at, start)]
-                    )
-                at = max(at, end)
+        found = []
+        arrived = _joined(self.arrived)
+        for at, until in _joined([(piece.start, piece.end) for piece in self.pieces]):
+            for start, end in (*arrived, (until, until)):
+                if at < min(start, until):
+                    found.append((at, min(start, until)))
+                at = max(at, end)  # noqa: PLW2901 - what is left of the range
         return found
+
+
+def _joined(ranges: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Return *ranges* in order; those that follow each other are one."""
+    found: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(ranges):
+        if found and found[-1][1] == start:
+            start = found.pop()[0]  # noqa: PLW2901 - of what it follows
+        found.append((start, end))
+    return found
 
 
 def _seconds(piece: Piece) -> tuple[int, int]:
@@ -264,7 +304,9 @@ def _seconds(piece: Piece) -> tuple[int, int]:
 def _segment(piece: Piece, rows: Rows, now: datetime, known: Reading | None) -> Segment:
     token = HEARER.set(lambda _: None)  # what there is to say of the dates is said of all pieces together
     try:
-        read = joined([rows], piece.query, known=known)
+        gathered = Gathered(piece.query)
+        gathered.add(rows)
+        read = gathered.answer(known)
     finally:
         HEARER.reset(token)
     return Segment(*_seconds(piece), read.table, read.reading, read.assumed, now)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import requests
 
-__all__ = ["Hidden", "Key", "can_be_key", "key_from_environment"]
+__all__ = ["Hidden", "Key", "can_be_key", "key_from_environment", "scrubber"]
 
 KEY_VARIABLES = ("VAPI_API_KEY", "VAPI_TOKEN")
 _STAND_IN = 8  # a key shorter than this is no real one, and its letters may be in any reply
@@ -44,10 +44,13 @@ class Key(AuthBase):
         request.headers["Authorization"] = Hidden(f"Bearer {self._read()}")
         return request
 
+    def is_stand_in(self) -> bool:
+        """Whether it is too short for a real key."""
+        return len(self._read()) < _STAND_IN
+
     def is_in(self, content: bytes) -> bool:
         """Whether *content* repeats the key."""
-        key = self._read().encode()
-        return len(key) >= _STAND_IN and key in content
+        return not self.is_stand_in() and self._read().encode() in content
 
     def organisation(self) -> str:
         """Return what tells organisations apart, and says nothing of the key."""
@@ -68,6 +71,19 @@ def can_be_key(text: object) -> bool:
     """Say whether *text* can be a key."""
     # What a header cannot carry is found here: http.client would say so with the key in its error.
     return isinstance(text, str) and bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def scrubber(*keys: Key) -> Callable[[str], str]:
+    """Return what takes *keys* and those of the environment out of a text, and leaves ``***`` where one was."""
+    known = [*keys, *(Key(os.environ.get(name, "").strip()) for name in KEY_VARIABLES)]
+    known = [key for key in known if not key.is_stand_in()]
+
+    def scrub(text: str) -> str:
+        for key in known:
+            text = key.scrub(text)
+        return text
+
+    return scrub
 
 
 def key_from_environment() -> Key:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vapi_frames.lint import count_buckets
-from vapi_frames.timegrid import LENGTHS, edge_after, edge_before, from_seconds, seconds
+from vapi_frames.timegrid import DAY, LENGTHS, edge_after, edge_before, from_seconds, seconds
 from vapi_frames.timerange import Absolute, effective
 
 if TYPE_CHECKING:
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 
     from vapi_frames.query import Query
 
-__all__ = ["BUCKETS", "QUESTIONS", "Piece", "Segment", "batches", "cut", "halves", "is_divisible", "whole"]
+__all__ = ["QUESTIONS", "Piece", "Segment", "batches", "cut", "halves", "is_divisible", "whole"]
 
-BUCKETS = 750
-"""How many buckets a piece has at most: a month of hours."""
 QUESTIONS = 50
 """How many questions a body has at most; the vendor's own dashboard sends eleven."""
-_TOGETHER = 10_000  # buckets that a body asks for
+_BUCKETS = 750  # a piece: a month of hours, two years of days
+_AT_LEAST = DAY  # but never less: of fine steps most buckets are empty
+_TOGETHER = 13  # full pieces that a body asks for: about ten thousand buckets for each group
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,20 @@ class Piece:
     is_kept: bool = False
 
     def between(self, start: datetime, end: datetime, *, is_kept: bool | None = None) -> Piece:
-        """Return the piece for another range; it has an automatic name, which tells it from its neighbours."""
-        query = replace(self.query, time_range=Absolute(start, end), title=None)
-        return Piece(self.of, query, start, end, self.is_kept if is_kept is None else is_kept)
+        """Return the piece for another range; it has an automatic name, which tells it from its neighbours.
+
+        A side of the range that the question leaves to the server stays open, unless the piece is to be kept.
+        """
+        is_kept = self.is_kept if is_kept is None else is_kept
+        was = self.query.time_range
+        left, right = (
+            (None, None) if was is None else (was.start, was.end) if isinstance(was, Absolute) else (start, end)
+        )
+        span = Absolute(
+            None if left is None and start == self.start and not is_kept else start,
+            None if right is None and end == self.end and not is_kept else end,
+        )
+        return Piece(self.of, replace(self.query, time_range=span, title=None), start, end, is_kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +65,12 @@ class Segment:
     """Rows of whole buckets of one question, as they were answered.
 
     Attributes:
-        start: Where its first bucket begins, in seconds since 1970.
-        end: Where its last bucket ends; exclusive.
-        table: The index levels, then the measures, as an answer has them.
+        start: Where its first bucket begins, in seconds since 1970; without a step, where the range begins.
+        end: Where its last bucket ends, exclusive.
+        table: The rows, in `vapi_frames.answer.schema` of the question.
         reading: How the server's dates were read, ``None`` where either reading gives the same.
-        assumed: Whether the other reading fits, too.
-        asked: When it was answered, in UTC.
+        assumed: Whether both fitted, and the instant was taken.
+        asked: When it was asked, in UTC; of several that were put together, the oldest.
     """
 
     start: int
@@ -86,13 +96,14 @@ def is_divisible(query: Query[Any]) -> bool:
     )
 
 
-def cut(piece: Piece, buckets: int = BUCKETS) -> Iterator[Piece]:
-    """Yield *piece* in parts of at most about so many buckets; one that is small enough, as it is."""
+def cut(piece: Piece, buckets: int | None = None) -> Iterator[Piece]:
+    """Yield *piece* in parts that are small enough, by default or of about so many *buckets*; a small one as it is."""
     step, zone = piece.query.time_step, piece.query.zone
-    if step is None or not is_divisible(piece.query) or count_buckets(piece.query, piece.start, piece.end) <= buckets:
+    width = _width(step, buckets)
+    if step is None or not is_divisible(piece.query) or seconds(piece.end) - seconds(piece.start) <= width:
         yield piece
         return
-    at, width = piece.start, buckets * LENGTHS[step]
+    at = piece.start
     while True:
         edge = edge_before(seconds(at) + width, step, zone)
         following = edge if edge > seconds(at) else edge_after(seconds(at) + 1, step, zone)
@@ -101,6 +112,12 @@ def cut(piece: Piece, buckets: int = BUCKETS) -> Iterator[Piece]:
         if until >= piece.end:
             return
         at = until
+
+
+def _width(step: str | None, buckets: int | None = None) -> int:
+    """Return how many seconds a piece has at most."""
+    length = LENGTHS[step or "day"]
+    return max(_AT_LEAST, _BUCKETS * length) if buckets is None else buckets * length
 
 
 def halves(piece: Piece) -> list[Piece]:
@@ -119,13 +136,14 @@ def halves(piece: Piece) -> list[Piece]:
 def batches(pieces: Iterable[Piece], questions: int = QUESTIONS) -> Iterator[list[Piece]]:
     """Yield *pieces* in lots, each of which is one request."""
     lot: list[Piece] = []
-    size = 0
+    size = 0.0
     for piece in pieces:
-        many = count_buckets(piece.query, piece.start, piece.end) if piece.query.time_step else 1
-        if lot and (len(lot) == questions or size + many > _TOGETHER):
+        full = (seconds(piece.end) - seconds(piece.start)) / _width(piece.query.time_step)
+        share = min(1.0, full) if piece.query.time_step else 0.0
+        if lot and (len(lot) == questions or size + share > _TOGETHER):
             yield lot
-            lot, size = [], 0
+            lot, size = [], 0.0
         lot.append(piece)
-        size += many
+        size += share
     if lot:
         yield lot

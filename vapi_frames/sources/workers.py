@@ -148,6 +148,6 @@ class Work:
 
 def _is_lasting(error: VapiFramesError) -> bool:
     """Say whether other requests would end as this one has."""
-    if isinstance(error, ConnectionFailedError):
-        return not error.timed_out
-    return isinstance(error, StatusError) and error.status < _SERVER
+    if is_too_much(error):
+        return False
+    return isinstance(error, ConnectionFailedError) or (isinstance(error, StatusError) and error.status < _SERVER)

@@ -1,4 +1,4 @@
-"""An answer as the endpoint writes it: sparse flat rows, counts as text, instants in UTC."""
+"""An answer as a reply of the contract: sparse flat rows, counts as text, instants in UTC."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vapi_frames.timerange import effective
 from vapi_frames.vocabulary import default_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from vapi_frames.answer import Answer
     from vapi_frames.contract import AnalyticsQuery
     from vapi_frames.query import Query
 
-__all__ = ["row_keys", "write_reply"]
+__all__ = ["row_keys", "write_replies", "write_reply"]
 
 _ROWS = 10_000  # rows that are written at once: between two lots, an answer can be called off
 
@@ -45,6 +45,15 @@ def row_keys(asked: AnalyticsQuery, query: Query[Any], *, dated: bool) -> list[s
         twice = next(key for key in keys if keys.count(key) > 1)
         raise QueryError(f"two of a row's keys would be {twice!r}; give an operation another alias")
     return keys
+
+
+def write_replies(
+    answers: Sequence[Answer], asked: Sequence[AnalyticsQuery], queries: Sequence[Query[Any]], now: datetime
+) -> bytes:
+    """Return the body of a reply to several questions; the errors are those of `write_reply`."""
+    written = (write_reply(*one, now) for one in zip(answers, asked, queries, strict=True))
+    pieces = [piece for one in written for piece in (b",", *one)]
+    return b"".join([b"[", *pieces[1:], b"]"])
 
 
 def write_reply(answer: Answer, asked: AnalyticsQuery, query: Query[Any], now: datetime) -> Iterator[bytes]:

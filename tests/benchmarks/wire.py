@@ -1,0 +1,151 @@
+"""Two years by the hour for forty assistants, of a server that takes a tenth of a second for each request: requests and
+seconds of a loop over days, of this package, of its second run, and of one a day later. Run it by hand as
+
+    python -m tests.benchmarks.wire
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import resource
+import tempfile
+import time
+import warnings
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import requests
+
+import vapi_frames as vf
+from tests import servers
+from tests.servers import Server
+from tests.wires import KEY, connected
+
+HOUR = timedelta(hours=1)
+BEGIN = datetime(2024, 11, 1, tzinfo=UTC)
+
+
+def serve(latency, days, assistants, pipe):
+    """Serve the rows of every hour until the other end of *pipe* says stop; each message asks for the count so far."""
+    hours = [
+        b",".join(
+            b'{"date":"%s","assistantId":"assistant-%d","sumCost":%d.%02d,"countId":"%d"}'
+            % (
+                (BEGIN + n * HOUR).strftime("%Y-%m-%dT%H:%M:%S.000Z").encode(),
+                a,
+                (n + a) % 50,
+                (n * a) % 100,
+                n % 9 + 1,
+            )
+            for a in range(assistants)
+        )
+        for n in range((days + 10) * 24)
+    ]
+
+    def behave(request, connection):
+        time.sleep(latency)
+        parts = []
+        for query in request.json()["queries"]:
+            span = query["timeRange"]
+            start, end = (datetime.fromisoformat(span[side]) for side in ("start", "end"))
+            first, last = (start - BEGIN) // HOUR, -((BEGIN - end) // HOUR)
+            parts.append(
+                b'{"name":"%s","timeRange":{"step":"hour","start":"%s","end":"%s","timezone":"UTC"},"result":[%s]}'
+                % (query["name"].encode(), span["start"].encode(), span["end"].encode(), b",".join(hours[first:last]))
+            )
+        return servers.reply(201, b"[" + b",".join(parts) + b"]")(request, connection)
+
+    with Server(behave) as server:
+        pipe.send(server.url)
+        while pipe.recv() != "stop":
+            pipe.send(len(server.requests))
+
+
+@contextlib.contextmanager
+def serving(latency, days, assistants):
+    """Serve in a process of its own; give the address, and what returns the number of requests so far."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(latency, days, assistants, theirs), daemon=True)
+    process.start()
+
+    def count():
+        ours.send("count")
+        return ours.recv()
+
+    try:
+        yield ours.recv(), count
+    finally:
+        process.kill()
+        process.join()
+
+
+def loop(url, body, days):
+    """Ask day by day, and put the days together with plain pandas: what a notebook without this package does."""
+    frames = []
+    [query] = body["queries"]
+    with requests.Session() as session:
+        for day in range(days):
+            start = BEGIN + timedelta(days=day)
+            span = {**query["timeRange"], "start": start.isoformat(), "end": (start + timedelta(days=1)).isoformat()}
+            asked = {"queries": [{**query, "timeRange": span}]}
+            reply = session.post(f"{url}/analytics", json=asked, headers={"Authorization": f"Bearer {KEY}"}, timeout=60)
+            frames.append(pd.DataFrame(reply.json()[0]["result"]))
+    frame = pd.concat(frames)
+    frame["date"] = pd.to_datetime(frame["date"])
+    frame["countId"] = pd.to_numeric(frame["countId"])
+    return frame.set_index(["date", "assistantId"]).sort_index()
+
+
+def measure(latency=0.1, days=730, assistants=40):
+    """Return a row for each way: requests, seconds, ratio to the loop, rows."""
+    rows = []
+    with serving(latency, days, assistants) as (url, count), tempfile.TemporaryDirectory() as folder:
+        now = BEGIN + timedelta(days=days, minutes=30)
+
+        def run(what, ask):
+            before, began = count(), time.monotonic()
+            frame = ask()
+            rows.append(
+                {"what": what, "requests": count() - before, "seconds": time.monotonic() - began, "rows": len(frame)}
+            )
+            return frame
+
+        def ask(days, now, cache=None):
+            vq = connected(url, now=now, timeout=60.0, **({"store": cache} if cache else {}))
+            query = vq.call().sum("cost").count().by("assistantId").step("hour")
+            return query.between(BEGIN, BEGIN + timedelta(days=days)).fetch()
+
+        def store():
+            from vapi_frames.sources.cache import Store
+
+            return Store(folder, scope="benchmark 0")
+
+        query = vf.vq.call().sum("cost").count().by("assistantId").step("hour").between(BEGIN, BEGIN + HOUR)
+        plain = run("cold, a loop over the days", lambda: loop(url, query.body(), days))
+        cold = run("cold, this package", lambda: ask(days, now))
+        run("cold, and kept", lambda: ask(days, now, store))
+        run("warm", lambda: ask(days, now, store))
+        run("warm, and a day more", lambda: ask(days + 1, now + timedelta(days=1), store))
+        assert plain["sumCost"].sum().round(2) == cold["sumCost"].sum().round(2)
+        assert len(plain) == len(cold)
+    table = pd.DataFrame(rows).set_index("what")
+    table.insert(2, "ratio", table["seconds"] / table["seconds"].iloc[0])
+    return table
+
+
+def _main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latency", type=float, default=0.1, help="seconds that the server waits with each reply")
+    parser.add_argument("--days", type=int, default=730)
+    parser.add_argument("--assistants", type=int, default=40)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(measure(**vars(options)).round(4).to_string())  # noqa: T201 - this is a script
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")  # noqa: T201
+
+
+if __name__ == "__main__":
+    _main()
