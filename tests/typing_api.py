@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vapi_frames.contract import AnalyticsQueryDTO
     from vapi_frames.lint import Finding, Plan
     from vapi_frames.meta import Meta
+    from vapi_frames.sources.archive import Archived
     from vapi_frames.vocabulary import CallColumn, SubscriptionColumn
 
     calls = vq.call()
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
     assert_type(q.compare().fetch(dtype_backend="pyarrow"), pd.DataFrame)
     assert_type(vq.dashboard("4w", step="week", complete=True), dict[str, pd.DataFrame])
     assert_type(face.refresh(vq), pd.DataFrame)
+    assert_type(vq.archive("calls", since="2026-10-01", transcripts=True, progress=False), Archived)
+    assert_type(face.label(vq.assistants()), pd.DataFrame)
     assert_type(face.call(), vf.Query[CallColumn])
 
     # What must not pass: each line is an error, and an unused ignore would be one too.

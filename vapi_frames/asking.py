@@ -14,6 +14,7 @@ from vapi_frames.timerange import Absolute
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from os import PathLike
 
     import pandas as pd
     import pyarrow as pa
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from vapi_frames.answer import Answer
     from vapi_frames.asker import DtypeBackend, ProgressOption
     from vapi_frames.sources import Source
+    from vapi_frames.sources.archive import Archived
+    from vapi_frames.sources.connection import Connection
     from vapi_frames.vocabulary import CallColumn, Step, SubscriptionColumn
 
 __all__ = ["Vq"]
@@ -41,6 +44,7 @@ class Vq:
         self._make_source = make_source
         self._source: Source | None = None
         self._units = dict(units or {})
+        self._assistants: dict[str, str] | None = None
 
     @property
     def source(self) -> Source:
@@ -213,6 +217,76 @@ class Vq:
         frames = self._fetch(both, now, (), dtype_backend=dtype_backend, categorical=categorical, progress=progress)
         present, before = frames.values()
         return side_by_side(present, before, comparison, comparison.periods(now))
+
+    def assistants(self) -> pd.Series[str]:
+        """Return the names of the organisation's assistants by id, for ``df.vapi.label``; the API is asked once.
+
+        Of a key that may not list them there are none, with a `ResponseWarning`. An assistant without a name, or one
+        that was deleted, is not among them.
+
+        Raises:
+            QueryError: It is not the API that is asked.
+            SourceError: Nobody answered.
+            ResponseError: The reply is no list of assistants.
+        """
+        import pandas as pd
+
+        from vapi_frames.sources.assistants import assistants
+
+        hint = "give .label(...) names of your own, {id: name}, or those of vf.connect().assistants()"
+        connection = self._connection("names of assistants", hint)
+        if not self._assistants:
+            self._assistants = assistants(connection, now=self.now())
+        index = pd.Index(list(self._assistants), dtype="str", name="assistantId")
+        return pd.Series(list(self._assistants.values()), index=index, dtype="str", name="assistantName")
+
+    def archive(
+        self,
+        folder: str | PathLike[str],
+        *,
+        since: object = None,
+        until: object = None,
+        transcripts: bool = False,
+        recordings: bool = False,
+        progress: ProgressOption = None,
+    ) -> Archived:
+        """Keep call records of the API in *folder*, a Parquet file for each UTC day, for `vapi_frames.local`.
+
+        Asked again, it asks only for the days that were not over, and adds what is new. What is kept are the columns
+        that questions use: no transcript, no message, no number of a phone, unless a variable of yours holds one.
+
+        Args:
+            folder: Where the files are; it is made where there is none.
+            since: A moment of the first day, as in `Query.since`, in UTC; by default the first day that is not done; in
+                a new archive the day 14 days ago.
+            until: The moment before which the last day begins; by default now.
+            transcripts: Keep transcripts and summaries, too.
+            recordings: Keep the addresses of recordings, too.
+            progress: As in `Query.fetch`; the pieces are days.
+
+        Raises:
+            QueryError: It is not the API that is asked, or an argument cannot be it.
+            SourceError: Nobody answered; the days before are kept.
+            ResponseError: A reply is no list of calls; or a call could not be read, after all others were kept.
+            RecordsError: Another run is at it, or a file with the name of a day is not of an archive.
+            OSError: It cannot be written.
+        """
+        from vapi_frames.sources.archive import archive
+        from vapi_frames.sources.progress import showing
+
+        connection = self._connection("calls to archive", "call records can be asked where they are")
+        with showing(progress):
+            return archive(
+                connection, folder, since=since, until=until, now=self.now(), transcripts=transcripts,
+                recordings=recordings,
+            )  # fmt: skip
+
+    def _connection(self, what: str, hint: str) -> Connection:
+        """Return by which connection the API is asked."""
+        found: Connection | None = getattr(self.source, "connection", None)
+        if found is None:
+            raise QueryError(f"only the API has {what}, and this vq asks {self.source!r}: {hint}")
+        return found
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
         """Ask one question, and return the answer as an Arrow table, sorted."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vapi_frames.commands import INTERRUPTED, Parser, add_query, complain, query
+from vapi_frames.commands import INTERRUPTED, Parser, add_archive, add_query, archive, complain, query
 from vapi_frames.errors import HEARER, VapiFramesError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="ask a sample organisation a question, and draw the answer")
     demo.add_argument("--png", default="vapi-frames-demo.png", help="the chart's file (default: %(default)s)")
     add_query(commands)
+    add_archive(commands)
     serve = commands.add_parser("serve", help="answer POST /analytics from call records")
     serve.add_argument("calls", nargs="*", help="files, folders or globs of call records")
     serve.add_argument("--demo", action="store_true", help="answer from the sample organisation instead")
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "query":
             return query(options)
+        if options.command == "archive":
+            return archive(options)
         return _demo(Path(options.png)) if options.command == "demo" else _serve(options)
     except (VapiFramesError, OSError) as error:
         complain(error)

@@ -1,7 +1,7 @@
-"""The command ``vapi-frames query``: one answer for a shell or cron, in a file or on stdout.
+"""The commands that ask for a shell or cron: ``query``, one answer, and ``archive``, the calls of the API as files.
 
-Stdout carries data only. What is wrong is a line on stderr, and the exit code says whose turn it is: 1, whoever was
-asked; 2, the question; 3, somebody to ask for the rest; 130, it was interrupted.
+Stdout carries data, or a line of what was done, and nothing else. What is wrong is a line on stderr, and the exit code
+says whose turn it is: 1, whoever was asked; 2, the question; 3, somebody to ask for the rest; 130, it was interrupted.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from vapi_frames.errors import HEARER, NonAdditiveError, PartialResultError, QueryError, VapiFramesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vapi_frames.entry import Vq
     from vapi_frames.query import Query
 
-__all__ = ["INTERRUPTED", "Parser", "add_query", "complain", "query"]
+__all__ = ["INTERRUPTED", "Parser", "add_archive", "add_query", "archive", "complain", "query"]
 
 FAILED, WRONG, PARTIAL, INTERRUPTED = 1, 2, 3, 130
 
@@ -44,6 +44,21 @@ exit codes:
 
 The key of the API is read from VAPI_API_KEY (or VAPI_TOKEN) only. There is no option for it: arguments show in ps and
 in the history of the shell.
+"""
+
+
+_ARCHIVING = """\
+examples:
+  vapi-frames archive calls/ --since 2026-10-01
+  vapi-frames archive calls/ && vapi-frames query @question.txt --source calls/ --out spend.parquet
+
+exit codes:
+  0  all calls are kept; stdout has one line that says how many are new
+  1  the API, or the writing, failed; the days that were finished are kept
+  2  an argument is wrong; trying again does not help
+  130  it was interrupted by Ctrl-C
+
+The key of the API is read from VAPI_API_KEY (or VAPI_TOKEN) only.
 """
 
 
@@ -96,11 +111,41 @@ def add_query(commands: Any) -> None:
     parser.add_argument("--token", "--key", "--api-key", nargs="?", action=_NoKey, help=argparse.SUPPRESS)
 
 
+def add_archive(commands: Any) -> None:
+    """Add the command to the *commands* of a parser."""
+    parser = commands.add_parser(
+        "archive", help="keep the API's calls in a folder, a Parquet file a day",
+        description="Keep the calls of the API in a folder, a Parquet file for each UTC day.", epilog=_ARCHIVING,
+        allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("folder", help="where the files are; made where there is none")
+    parser.add_argument(
+        "--since", metavar="TIME", help="the first day (default: the first that is not done, in a new archive the one "
+        "14 days ago)",
+    )  # fmt: skip
+    parser.add_argument("--until", metavar="TIME", help="the day after the last (default: up to now)")
+    parser.add_argument("--transcripts", action="store_true", help="keep transcripts and summaries, too")
+    parser.add_argument("--recordings", action="store_true", help="keep the addresses of recordings, too")
+    parser.add_argument("--base-url", metavar="URL", help="where the API is served, if not at Vapi")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="to wait for the API (default: 60)")
+    parser.add_argument("--token", "--key", "--api-key", nargs="?", action=_NoKey, help=argparse.SUPPRESS)
+
+
 def query(options: argparse.Namespace) -> int:
     """Ask, and write the answer; return the exit code."""
+    return _ended(_run, options)
+
+
+def archive(options: argparse.Namespace) -> int:
+    """Keep what is new, and say what was done; return the exit code."""
+    return _ended(_archive, options)
+
+
+def _ended(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Return the exit code of *run*, with a line on stderr for whatever is wrong."""
     with _one_line_each(), _ctrl_c() as interrupts:
         try:
-            return _run(options)
+            return run(options)
         except Exception as error:
             if interrupts:  # of which an engine may have made an error of its own
                 return INTERRUPTED
@@ -139,6 +184,19 @@ def _run(options: argparse.Namespace) -> int:
     if options.verbose:
         for frame, place in zip(frames, paths or [Path("stdout")], strict=True):
             complain(f"wrote {len(frame):,} row{'s' * (len(frame) != 1)} to {place}")
+    return 0
+
+
+def _archive(options: argparse.Namespace) -> int:
+    from vapi_frames.entry import connect
+
+    given = {"base_url": options.base_url, "timeout": options.timeout}
+    vq = connect(**{name: value for name, value in given.items() if value is not None})
+    done = vq.archive(
+        options.folder, since=options.since, until=options.until, transcripts=options.transcripts,
+        recordings=options.recordings,
+    )  # fmt: skip
+    _print(f"{done}\n")
     return 0
 
 

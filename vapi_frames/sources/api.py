@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query import Query
     from vapi_frames.reply import Rows
+    from vapi_frames.sources.connection import Connection
 
 __all__ = ["ApiSource", "Wire"]
 
@@ -48,6 +49,13 @@ class ApiSource:
     def now(self) -> datetime:
         """Return the wall clock, or the one that it was given."""
         return self._now or datetime.now(UTC)
+
+    @property
+    def connection(self) -> Connection | None:
+        """By which the API is asked for more than analytics; a recording has none."""
+        from vapi_frames.sources.connection import Connection
+
+        return self.wire if isinstance(self.wire, Connection) else None
 
     def ask(
         self, queries: Sequence[Query[Any]], now: datetime, *, attempts: int | None = None, divisible: bool = False

@@ -151,9 +151,9 @@ class Connection:
         """
         return self._ask(f"{self._url}{path}", body, {}, attempts or self._attempts, divisible=divisible)
 
-    def get(self, path: str, parameters: Mapping[str, str]) -> bytes:
-        """Get JSON; the errors are those of `post`."""
-        return self._ask(f"{self._url}{path}", None, parameters, self._attempts, divisible=False)
+    def get(self, path: str, parameters: Mapping[str, str], *, divisible: bool = False) -> bytes:
+        """Get JSON; what may be said of the reply, and the errors, are those of `post`."""
+        return self._ask(f"{self._url}{path}", None, parameters, self._attempts, divisible=divisible)
 
     def _ask(
         self, url: str, body: bytes | None, parameters: Mapping[str, str], attempts: int, *, divisible: bool

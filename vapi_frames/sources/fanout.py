@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vapi_frames.answer import Reading
     from vapi_frames.query import Query
     from vapi_frames.reply import Rows
+    from vapi_frames.sources.connection import Connection
 
 __all__ = ["Fanout"]
 
@@ -119,6 +120,12 @@ class Fanout:
     def now(self) -> datetime:
         """Return the clock of whom it asks."""
         return self.asked.now()
+
+    @property
+    def connection(self) -> Connection | None:
+        """By which whom it asks is asked for more than analytics, if there is one."""
+        found: Connection | None = getattr(self.asked, "connection", None)
+        return found
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
         """Answer *queries*; of one with filters, the wider question is asked, and its rows are chosen.

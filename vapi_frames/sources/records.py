@@ -27,6 +27,7 @@ __all__ = [
     "KEPT_VARIABLES",
     "NUMBERS",
     "OPTIONAL",
+    "OVER",
     "TIMES",
     "VARIABLE_ROOTS",
     "Held",
@@ -87,7 +88,8 @@ _USED = {
     "minutesUsed": ("startedAt", "endedAt"),
     "concurrency": ("startedAt", "endedAt", "status", "endedReason"),
 }
-_OVER = ("ended", "not-found", "deletion-failed")  # the statuses of a call that is no longer in progress
+OVER = ("ended", "not-found", "deletion-failed")
+"""The statuses of a call that is no longer in progress."""
 
 
 def paths(word: str) -> tuple[str, ...]:
@@ -286,7 +288,7 @@ class _Records(NamedTuple):
         """Return when a call began and ended, in microseconds, and whether it is over by its status or its reason."""
         started, ended = (self.words.micros(self.time(word)) for word in ("startedAt", "endedAt"))
         said = []
-        for word, condition in (("status", f"IN ({', '.join(map(literal, _OVER))})"), ("endedReason", "<> ''")):
+        for word, condition in (("status", f"IN ({', '.join(map(literal, OVER))})"), ("endedReason", "<> ''")):
             try:
                 said.append(f"{self.text(word)} {condition}")
             except RecordsError:
