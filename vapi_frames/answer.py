@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Reading", "column_type", "empty_answer", "schema"]
 
-Reading = Literal["instant", "wall"]
+Reading: TypeAlias = Literal["instant", "wall"]
 """What the dates of a reply are: the instant of the bucket's start, or the wall clock of the zone."""
 
 

@@ -103,12 +103,10 @@ class Gathered:
         Raises:
             BucketAlignmentError: One reply has to be read otherwise than another.
         """
-        decided: set[Reading] = self._decided | ({known} if known else set())
+        decided: list[Reading] = [*self._decided, *([known] if known and known not in self._decided else [])]
         if len(decided) == 2:  # noqa: PLR2004
             raise BucketAlignmentError("the dates of some replies are instants, and of others the wall clock")
-        for one in decided:
-            return one
-        return None
+        return decided[0] if decided else None
 
     def answer(self, known: Reading | None = None) -> Answer:
         """Return the answer that has come; the argument and the error are those of `reading`."""
