@@ -173,11 +173,17 @@ def test_one_connection_serves_all_fetches():
         assert (len(server.requests), server.connections) == (4, 1)
 
 
-def test_each_thread_has_its_own_connection():
-    """Threads that fetch with one vq do not share a connection, and get their own answers."""
-    with Server(answering()) as server:
+def test_threads_do_not_share_a_connection():
+    """Threads that fetch with one vq at once have a connection each, and get their own answers."""
+    columns = ("cost", "duration", "costBreakdown.llm")
+    together = threading.Barrier(len(columns), timeout=SOON)
+
+    def behave(request, connection):
+        together.wait()
+        return answering()(request, connection)
+
+    with Server(behave) as server:
         vq, found = ask(server), {}
-        columns = ("cost", "duration", "costBreakdown.llm")
 
         def run(column):
             found[column] = list(vq.call().sum(column).fetch().columns)
