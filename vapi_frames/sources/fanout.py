@@ -315,7 +315,7 @@ def _segment(piece: Piece, rows: Rows, now: datetime, known: Reading | None) -> 
 def _notes(held: list[Segment], kind: str) -> tuple[str, ...]:
     if not held:
         return ()
-    ranges = said([(from_seconds(one.start), from_seconds(one.end)) for one in held])
+    ranges = said(_joined([(from_seconds(one.start), from_seconds(one.end)) for one in held]))
     return (f"from the cache, as the {kind} said until {iso(max(one.asked for one in held))}: {ranges}",)
 
 
