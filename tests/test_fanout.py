@@ -271,6 +271,13 @@ def test_what_is_too_large_is_halved_until_it_is_answered(error):
     assert len({*spans(wire.answered)}) == len(wire.answered), "what was answered is not asked again"
 
 
+def test_a_server_that_takes_fewer_questions_gets_fewer():
+    """Where a body of more than eleven is refused as wrong, smaller ones are sent, and nothing is missing."""
+    wire = Wire(Calls(), fails=lambda queries: status(400) if len(queries) > 11 else None)
+    frame = question(over(wire, buckets=24), 30).fetch()
+    same(frame, question(over(Wire(Calls())), 30).fetch())
+
+
 def test_one_bad_range_costs_no_other():
     """The pieces around one that always fails arrive; the error has them, the range that is missing, and its question."""
 

@@ -26,6 +26,7 @@ __all__ = ["Work"]
 _IN_A_ROW = 3  # requests that fail for good, one after the other, until no more are sent
 _TICK = 0.1  # seconds between two looks at what the workers do
 _SERVER = 500  # the first status that is the server's own fault
+_WRONG = (400, 422)  # the statuses of a body that the server dislikes
 
 
 class Work:
@@ -118,8 +119,8 @@ class Work:
         if parts and is_too_much(error):
             self._again(parts, None)
             progress.expect(sum(map(len, parts)) - len(lot))
-        elif len(lot) > 1 and isinstance(error, StatusError) and error.status >= _SERVER:
-            self._again(parts, 1)  # one question may be what the server fails at; it has been tried often enough
+        elif len(lot) > 1 and isinstance(error, StatusError) and (error.status >= _SERVER or error.status in _WRONG):
+            self._again(parts, 1)  # one question may be what the server fails at, or their number
         else:
             with self._change:
                 self._in_a_row += 1
