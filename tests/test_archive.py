@@ -898,3 +898,24 @@ def test_no_answer_is_an_error_of_the_source(tmp_path):
     with Server(silent) as server, pytest.raises(ConnectionFailedError):
         archive(connect(server, timeout=0.05), tmp_path, now=NOW)
     assert ids(tmp_path) == {}
+
+
+def test_a_disk_that_fails_is_no_damaged_file(tmp_path, monkeypatch):
+    """What the system refuses to read stays where it is: what the API has forgotten is in no other place."""
+    from vapi_frames.sources.dayfiles import DayFiles
+
+    files = DayFiles(tmp_path)
+    path = tmp_path / "2026-10-01.parquet"
+    path.write_bytes(b"PAR1")
+    opened = Path.open
+
+    def failing(self, *arguments, **options):
+        if self == path:
+            raise OSError(5, "Input/output error")
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", failing)
+    for read in (files.states, lambda: files.rows(date(2026, 10, 1))):
+        with pytest.raises(OSError, match="Input/output"):
+            read()
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]

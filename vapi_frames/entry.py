@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from vapi_frames.sources import Source
-    from vapi_frames.sources.api import Wire
+    from vapi_frames.sources import Source, Wire
     from vapi_frames.sources.cache import Store
 
 __all__ = ["Vq", "connect", "demo", "local", "record", "replay", "vq", "warehouse"]

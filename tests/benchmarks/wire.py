@@ -144,7 +144,7 @@ def _main():
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(measure(**vars(options)).round(4).to_string())  # noqa: T201 - this is a script
-    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")  # noqa: T201
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")  # noqa: T201 - this is a script
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vapi_frames.answer import Answer
     from vapi_frames.query import Query
 
-__all__ = ["IncompleteError", "Source", "Stop", "check_wanted", "said", "stopped_by"]
+__all__ = ["IncompleteError", "Source", "Stop", "Wire", "check_wanted", "said", "stopped_by"]
 
 _SAID = 3  # ranges that a message or a note lists one by one
 
@@ -60,6 +60,18 @@ class Source(Protocol):
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
         """Answer *queries*, in order, as of *now*; work that takes long stands inside `stopped_by`."""
+        ...
+
+
+class Wire(Protocol):
+    """What takes the body of a request to someone who answers it."""
+
+    def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
+        """Return the body of the reply."""
+        ...
+
+    def scope(self) -> str:
+        """Return what tells apart whom is asked on whose behalf, and holds no secret."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vapi_frames.contract import parse_replies
 from vapi_frames.errors import ResponseWarning, warn
@@ -15,21 +15,10 @@ if TYPE_CHECKING:
 
     from vapi_frames.query import Query
     from vapi_frames.reply import Rows
+    from vapi_frames.sources import Wire
     from vapi_frames.sources.connection import Connection
 
-__all__ = ["ApiSource", "Wire"]
-
-
-class Wire(Protocol):
-    """What takes the body of a request to someone who answers it."""
-
-    def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
-        """Return the body of the reply."""
-        ...
-
-    def scope(self) -> str:
-        """Return what tells apart whom is asked on whose behalf, and holds no secret."""
-        ...
+__all__ = ["ApiSource"]
 
 
 class ApiSource:

@@ -136,8 +136,6 @@ class DayFiles:
             with path.open("rb") as file:
                 schema: pa.Schema = read_schema(file)
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, PermissionError | IsADirectoryError):
-                raise
             self._set_aside(path, error)
             return None
         try:
@@ -188,6 +186,8 @@ class DayFiles:
         return self.folder / f"{day.isoformat()}.parquet"
 
     def _set_aside(self, path: Path, error: Exception) -> None:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's word, which says nothing of the file
+            raise error
         places = (path.with_name(f"{path.name}.broken{n or ''}") for n in itertools.count())
         place = next(one for one in places if not one.exists())
         path.replace(place)

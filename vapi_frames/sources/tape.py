@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import ReplayMissError, ResponseWarning, SourceError, warn
 from vapi_frames.sources.key import scrubber
@@ -25,21 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from vapi_frames.sources import Wire
     from vapi_frames.sources.pieces import Piece
 
 __all__ = ["Player", "Recorder"]
-
-
-class Wire(Protocol):
-    """What takes the body of a request to someone who answers it."""
-
-    def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
-        """Return the body of the reply."""
-        ...
-
-    def scope(self) -> str:
-        """Return what tells apart whom is asked on whose behalf."""
-        ...
 
 
 class Recorder:
