@@ -120,7 +120,8 @@ HEAVY = {
 OWNERS = {
     "contract": {"pydantic", "pydantic_core"},
     "answer": {"pyarrow"},
-    "gathering": {"pyarrow"},
+    "dates": {"numpy", "pyarrow"},
+    "gathering": {"numpy", "pyarrow"},
     "reply": {"pyarrow"},
     "additivity": {"numpy"},
     "keys": {"pandas", "numpy"},

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vapi_frames import timegrid
 from vapi_frames.dates import read_dates
@@ -36,7 +38,7 @@ DAYS = [epoch("2026-03-07"), epoch("2026-03-08"), epoch("2026-03-09")]
 def test_each_form_of_a_local_day_is_recognised(texts, how):
     """Instant, wall clock stamped Z, explicit offset, bare date: each names the same three days."""
     reading = read_dates(texts, "day", NEW_YORK, *RANGE)
-    assert list(reading.buckets.values()) == DAYS
+    assert reading.buckets.tolist() == DAYS
     assert reading.how == how
     assert not reading.assumed
 
@@ -44,7 +46,7 @@ def test_each_form_of_a_local_day_is_recognised(texts, how):
 def test_in_utc_there_is_nothing_to_assume():
     """Both readings of a UTC date are the same instant."""
     reading = read_dates(["2026-03-07T00:00:00.000Z", "2026-03-08"], "day", timegrid.zone("UTC"), None, None)
-    assert [timegrid.from_seconds(v).day for v in reading.buckets.values()] == [7, 8]
+    assert [timegrid.from_seconds(v).day for v in reading.buckets.tolist()] == [7, 8]
     assert not reading.assumed
 
 
@@ -54,7 +56,7 @@ def test_hours_are_told_apart_by_the_range():
     reading = read_dates(["2026-03-08T05:00:00Z", "2026-03-08T06:00:00Z"], "hour", NEW_YORK, start, start + 2 * 3600)
     assert reading.how == "instant"
     reading = read_dates(["2026-03-08T00:00:00Z", "2026-03-08T01:00:00Z"], "hour", NEW_YORK, start, start + 2 * 3600)
-    assert list(reading.buckets.values()) == [start, start + 3600]
+    assert reading.buckets.tolist() == [start, start + 3600]
     assert reading.how == "wall"
 
 
@@ -70,7 +72,7 @@ def test_a_duplicate_row_rules_a_reading_out():
     """As wall clock, an hour that does not exist would double the next one; so these are instants."""
     texts = ["2026-03-08T06:00:00Z", "2026-03-08T07:00:00Z"]
     reading = read_dates(
-        texts, "hour", NEW_YORK, *RANGE, unique=lambda buckets: buckets[texts[0]] == epoch("2026-03-08T01:00")
+        texts, "hour", NEW_YORK, *RANGE, unique=lambda buckets: buckets[0] == epoch("2026-03-08T01:00")
     )
     assert not reading.assumed
 
@@ -96,7 +98,7 @@ def test_a_day_without_midnight_is_recognised_in_both_forms():
     day = epoch("2018-11-04T01:00", "America/Sao_Paulo")
     for text in ("2018-11-04T03:00:00.000Z", "2018-11-04T00:00:00.000Z", "2018-11-04"):
         reading = read_dates([text], "day", tz, day, day + 86_400)
-        assert list(reading.buckets.values()) == [day]
+        assert reading.buckets.tolist() == [day]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_a_skipped_edge_may_be_sent_as_the_clock_shows_it(zone, step, text, inst
     """Where the calendar's edge was skipped, a server's wall clock shows another time; it names the same bucket."""
     at = timegrid.seconds(datetime.fromisoformat(instant))
     reading = read_dates([text], step, timegrid.zone(zone), at - 7200, at + 7200)
-    assert list(reading.buckets.values()) == [at]
+    assert reading.buckets.tolist() == [at]
 
 
 def test_the_instants_of_a_history_are_told_from_wall_clock_by_the_range():
@@ -119,8 +121,43 @@ def test_the_instants_of_a_history_are_told_from_wall_clock_by_the_range():
     texts = ["2026-10-01T04:00:00.000Z", "2026-10-02T01:00:00.250Z"]
     reading = read_dates(texts, None, NEW_YORK, start, start + 86_400)
     assert (reading.how, reading.assumed) == ("instant", False)
-    assert list(reading.buckets.values()) == [start, start + 75_600]
+    assert reading.buckets.tolist() == [start, start + 75_600]
     wall = ["2026-10-01T00:00:00.000Z", "2026-10-01T21:00:00.250Z"]
     reading = read_dates(wall, None, NEW_YORK, start, start + 86_400)
     assert (reading.how, reading.assumed) == ("wall", False)
-    assert list(reading.buckets.values()) == [start, start + 75_600]
+    assert reading.buckets.tolist() == [start, start + 75_600]
+
+
+ZONES = ["UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns", "Pacific/Apia"]
+
+
+@given(st.data())
+def test_many_dates_mean_what_each_of_them_does(data):
+    """Dates in the published form are read all at once; with a space for their T, one by one."""
+    tz = timegrid.zone(data.draw(st.sampled_from(ZONES)))
+    step = data.draw(st.sampled_from(["second", "minute", "hour", None]))
+    near = [at for at, _ in timegrid.offset_changes(300_000_000, 1_800_000_000, tz)] or [1_000_000_000]
+    begin = data.draw(st.sampled_from(near)) + data.draw(st.integers(-100_000, 100_000))
+    begin -= begin % data.draw(st.sampled_from([1, 60, 900, 1800, 3600]))
+    gaps = data.draw(st.lists(st.sampled_from([1, 60, 1800, 3600, 86_400, 8_000_000]), max_size=20))
+    part = data.draw(st.sampled_from([".000Z", ".000Z", "Z", ".250Z"]))
+    at = [begin + sum(gaps[:n]) for n in range(len(gaps) + 1)]
+    texts = [timegrid.from_seconds(one).strftime("%Y-%m-%dT%H:%M:%S") + part for one in at]
+    span = data.draw(st.sampled_from([(None, None), (at[0], at[-1] + 3600), (at[0] + 3600, None)]))
+
+    def read(texts):
+        try:
+            reading = read_dates(texts, step, tz, *span)
+        except BucketAlignmentError as error:
+            return str(error).replace("T", " ")
+        return reading.buckets.tolist(), reading.how, reading.assumed
+
+    one_by_one = read([text.replace("T", " ") for text in texts])
+    assert read(texts) == one_by_one
+
+
+@pytest.mark.parametrize("text", ["2026-02-30T00:00:00.000Z", "2026-02-03T25:00:00.000Z", "9999-02-03T00:00:00.000Z"])
+def test_a_date_in_the_published_form_that_is_none_is_named(text):
+    """What looks like a date and is none is said as of any other text."""
+    with pytest.raises(ResponseError, match=text):
+        read_dates(["2026-03-08T05:00:00.000Z", text], "hour", NEW_YORK, None, None)

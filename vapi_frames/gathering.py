@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +19,8 @@ from vapi_frames.errors import BucketAlignmentError, ResponseWarning, warn
 from vapi_frames.reply import Rows, read_rows
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vapi_frames.answer import Reading
     from vapi_frames.contract import AnalyticsQueryResult
     from vapi_frames.query import Query
@@ -129,26 +132,28 @@ class Gathered:
 def _dated(table: pa.Table, reading: dates.Reading, query: Query[Any]) -> pa.Table:
     """Return *table* with its dates read."""
     field = schema(query, dated=True).field(0)
-    encoded = table.column(0).combine_chunks().dictionary_encode()
-    texts = encoded.dictionary.to_pylist()
-    # The instants of a history may lie between two seconds.
-    parts = {} if query.time_step else {text: datetime.fromisoformat(text).microsecond for text in texts}
-    micros = pa.array([reading.buckets[text] * 1_000_000 + parts.get(text, 0) for text in texts], pa.int64())
-    return table.set_column(0, field, micros.cast(field.type).take(encoded.indices))
+    encoded = table.column(0).combine_chunks()
+    parts = [0]
+    if not query.time_step:  # the instants of a history may lie between two seconds
+        parts = [datetime.fromisoformat(text).microsecond for text in encoded.dictionary.to_pylist()]
+    micros = reading.buckets * 1_000_000 + np.array(parts, np.int64)
+    return table.set_column(0, field, pa.array(micros).cast(field.type).take(encoded.indices))
 
 
 def _read(part: Rows, only: Reading | None = None) -> dates.Reading:
     """Say which buckets the dates of *part* are."""
-    texts = part.table.column(0)
+    encoded = part.table.column(0).combine_chunks()
+    codes = encoded.indices
 
-    def is_unique(buckets: dict[str, int]) -> bool:
+    def is_unique(buckets: npt.NDArray[np.int64]) -> bool:
         levels = [part.table.column(name).to_pylist() for name in part.query.levels if name != "date"]
-        return len(set(zip(map(buckets.__getitem__, texts.to_pylist()), *levels, strict=True))) == len(texts)
+        return len(set(zip(buckets[codes.to_numpy()].tolist(), *levels, strict=True))) == len(codes)
 
     def path(text: str) -> str:
-        return f"{part.root}[{pc.call_function('index', [texts], pc.IndexOptions(pa.scalar(text))).as_py()}].date"
+        code = pa.scalar(texts.index(text), codes.type)
+        return f"{part.root}[{pc.call_function('index', [codes], pc.IndexOptions(code)).as_py()}].date"
 
     start, end = (None if side is None else side.timestamp() for side in (part.start, part.end))
-    distinct = pc.call_function("unique", [texts]).to_pylist()
+    texts = encoded.dictionary.to_pylist()
     query = part.query
-    return dates.read_dates(distinct, query.time_step, query.zone, start, end, unique=is_unique, path=path, only=only)
+    return dates.read_dates(texts, query.time_step, query.zone, start, end, unique=is_unique, path=path, only=only)

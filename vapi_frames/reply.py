@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ __all__ = ["LIMITS", "Rows", "match_replies", "plain", "read_rows"]
 
 LIMITS = (100, 1_000, 5_000, 10_000, 50_000, 100_000)
 """Row counts at which servers cut: a reply of exactly so many may not be whole."""
+_TEXTS = pa.dictionary(pa.int32(), pa.string())
 _ECHO = timedelta(milliseconds=1)  # an echoed range may have lost what is finer
 
 
@@ -108,7 +110,7 @@ def read_rows(
     rows = reply.result
     names = schema(query, dated=dated)
     if dated:
-        names = names.set(0, pa.field("date", pa.string()))
+        names = names.set(0, pa.field("date", _TEXTS))
     if not rows:
         table = empty_answer(query, None, None).table if not query.levels and not dated else names.empty_table()
         return Rows(query, table, start, end, root, as_asked)
@@ -121,12 +123,13 @@ def read_rows(
             "shorter range or fewer groups, and see whether the numbers add up",
             ResponseWarning,
         )
-    keys = _keys(rows, query, dated, root)
-    columns: dict[str, Any] = {"date": _instants(_column(rows, "date", root), root)} if dated else {}
+    cells = _Cells(rows, root)
+    keys = _keys(cells, query, dated, root)
+    columns: dict[str, Any] = {"date": _instants(cells.column("date"), root)} if dated else {}
     for name in names.names[len(columns) : -len(query.measures)]:
-        columns[name] = _texts(_column(rows, keys[name], root, optional=True), root)
+        columns[name] = _texts(cells.column(keys[name], optional=True), root)
     for one in query.measures:
-        columns[one.name] = _numbers(_column(rows, one.wire, root), one, root)
+        columns[one.name] = _numbers(cells.column(one.wire), one, root)
     return Rows(query, pa.table(columns, schema=names), start, end, root, as_asked and not is_limit)
 
 
@@ -185,13 +188,53 @@ def _asked(query: Query[Any], now: datetime | None) -> Instants:
     return (None, None) if query.time_range is None else query.instants(None)
 
 
-def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[str, str]:
+class _Cells:
+    """The values of rows, by key.
+
+    Attributes:
+        keys: The keys that any of them has.
+
+    Raises:
+        ResponseError: One of them is no object.
+    """
+
+    def __init__(self, rows: list[Any], root: str) -> None:
+        if set(map(type, rows)) != {dict}:
+            position = next(i for i, row in enumerate(rows) if type(row) is not dict)
+            raise ResponseError(f"a row must be an object, not {shown(rows[position])}", path=f"{root}[{position}]")
+        self._rows, self._root = rows, root
+        self._places = {key: place for place, key in enumerate(rows[0])}
+        self._flat: list[Any] = []
+        # Nearly always all have the same keys in the same order, and come apart in one pass. No row has a key twice, so
+        # that this is so where the keys of all of them in a row are those of the first, again and again.
+        if list(chain.from_iterable(rows)) == list(self._places) * len(rows):
+            self._flat = list(chain.from_iterable(map(dict.values, rows)))
+        self.keys: set[Any] = set(self._places) if self._flat else set().union(*rows)
+
+    def column(self, key: str, *, optional: bool = False) -> list[Any]:
+        """Return the values of *key*; what is missing is ``None`` where it is optional.
+
+        Raises:
+            ResponseError: A row lacks it.
+        """
+        if self._flat and key in self._places:
+            return self._flat[self._places[key] :: len(self._places)]
+        if optional:
+            return [row.get(key) for row in self._rows]
+        try:
+            return list(map(itemgetter(key), self._rows))
+        except KeyError:
+            position = next(i for i, row in enumerate(self._rows) if key not in row)
+            has = ", ".join(self._rows[position])
+            raise ResponseError(f"the row has no {key!r}; it has {has}", path=f"{self._root}[{position}]") from None
+
+
+def _keys(cells: _Cells, query: Query[Any], dated: bool, root: str) -> dict[str, str]:
     """Return frame name → key in the rows, and report keys that the question does not explain.
 
     The row key of a variable is not documented: its own key is expected, or ``variable.<key>`` where its own is taken
     by something else, and any single key that is nothing else is taken for it.
     """
-    _check_rows(rows, root)
     fixed = {"date"} if dated else set()
     fixed |= {*query.groups, *(one.wire for one in query.measures)}
     levels = query.levels[len(query.levels) - len(query.variables) :]
@@ -199,7 +242,7 @@ def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[st
     keys = {name: name for name in (*fixed, *query.groups)}
     own = {level: f"variable.{key}" if key in fixed else key for level, key in variables.items()}
     expected = fixed | set(own.values())
-    present = set().union(*rows)
+    present = cells.keys
     if odd := [key for key in present if not isinstance(key, str)]:
         raise ResponseError(f"a row has the key {shown(odd[0])}, which is no text", path=root)
     unknown = present - expected
@@ -216,39 +259,25 @@ def _keys(rows: list[Any], query: Query[Any], dated: bool, root: str) -> dict[st
     return keys
 
 
-def _check_rows(rows: list[Any], root: str) -> None:
-    if set(map(type, rows)) != {dict}:
-        position = next(i for i, row in enumerate(rows) if type(row) is not dict)
-        raise ResponseError(f"a row must be an object, not {shown(rows[position])}", path=f"{root}[{position}]")
-
-
-def _column(rows: list[dict[str, Any]], key: str, root: str, *, optional: bool = False) -> list[Any]:
-    if optional:
-        return [row.get(key) for row in rows]
-    try:
-        return list(map(itemgetter(key), rows))
-    except KeyError:
-        position = next(i for i, row in enumerate(rows) if key not in row)
-        has = ", ".join(rows[position])
-        raise ResponseError(f"the row has no {key!r}; it has {has}", path=f"{root}[{position}]") from None
-
-
 def _texts(values: list[Any], root: str) -> pa.Array:
     """Return group values as text, missing kept as missing; other JSON values as their JSON text."""
     try:
-        if not set(map(type, values)) <= {str, type(None)}:
-            values = [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values]
-        return pa.array(values, pa.string())
+        try:
+            return pa.array(values, pa.string())
+        except pa.ArrowTypeError:  # not all are text
+            return pa.array(
+                [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values], pa.string()
+            )
     except (UnicodeEncodeError, RecursionError, ValueError) as error:
         raise ResponseError(f"a group's value cannot be held as text: {error}", path=root) from None
 
 
 def _instants(texts: list[Any], root: str) -> pa.Array:
-    """Return dates as the text that they are."""
+    """Return dates as the texts that they are, each once."""
     if set(map(type, texts)) != {str}:
         place = next(i for i, text in enumerate(texts) if type(text) is not str)
         raise ResponseError(f"{shown(texts[place])} is not an ISO 8601 date", path=f"{root}[{place}].date")
-    return _texts(texts, root)
+    return _texts(texts, root).dictionary_encode()
 
 
 def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
@@ -260,19 +289,25 @@ def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
         # Arrow itself would cut 42.9 to 42 and read "0x10", so a count is taken as it is only where it is plain.
         if kinds <= {int, type(None)} or (type_ != pa.int64() and kinds <= {int, float, type(None)}):
             numbers = pa.array(values, type_)
-        elif kinds <= {str, type(None)} and (type_ != pa.int64() or all(v is None or v.isdecimal() for v in values)):
-            numbers = pa.array(values, pa.string()).cast(type_)
+        elif kinds <= {str, type(None)}:
+            texts = pa.array(values, pa.string())
+            if type_ != pa.int64() or _is_all_true("ascii_is_decimal", texts):
+                numbers = texts.cast(type_)
     except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
         pass  # one value does not fit as it is: the careful way either reads it or names it
     if numbers is None:
         numbers = pa.array([_number(v, one, f"{root}[{i}]") for i, v in enumerate(values)], type_)
     if type_ == pa.int64():
         return numbers.fill_null(0)
-    is_finite = pc.call_function("is_finite", [numbers]).to_pylist()
-    if False in is_finite:
-        position = is_finite.index(False)
+    if not _is_all_true("is_finite", numbers):
+        position = pc.call_function("is_finite", [numbers]).to_pylist().index(False)
         raise ResponseError(f"{shown(values[position])} is not a finite number", path=f"{root}[{position}].{one.wire}")
     return numbers
+
+
+def _is_all_true(condition: str, values: pa.Array) -> bool:
+    """Say whether the *condition*, a function of Arrow's, holds for each of *values* that is there."""
+    return pc.call_function("all", [pc.call_function(condition, [values])]).as_py() is not False
 
 
 def _number(value: Any, one: Aggregation, path: str) -> float | int | None:
