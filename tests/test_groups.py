@@ -253,3 +253,17 @@ def test_changed_values_are_not_spread():
     with pytest.raises(ProvenanceError, match="not those that came"):
         (frame * 2).vapi.wide()
     assert np.isclose(frame.vapi.wide().to_numpy().sum(), frame["sumCost"].sum())
+
+
+@pytest.mark.parametrize("many", [126, 127, 128, 129, 255, 256])
+def test_the_rest_has_room_among_any_number_of_values(many):
+    """An index holds its codes in the shortest whole numbers: one more value may need longer ones."""
+    calls = [
+        {"id": str(n), "createdAt": "2026-10-01T12:00Z", "cost": n, "assistantId": f"a{n:03}"} for n in range(many)
+    ]
+    calls.append({"id": "none", "createdAt": "2026-10-01T12:00Z", "cost": 0.5})
+    df = vf.local(calls).call().sum("cost").by("assistantId", "type").last("1y").fetch()
+    topped = df.vapi.top(many - 1, of="assistantId")
+    assert len(topped) == many
+    assert topped["sumCost"].sum() == df["sumCost"].sum()
+    assert topped.loc["other", "sumCost"].tolist() == [0.5]

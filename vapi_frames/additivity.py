@@ -109,9 +109,11 @@ def _sum(values: Numbers, codes: npt.NDArray[np.int64], size: int) -> Numbers:
         whole = np.zeros(size, np.int64)
         np.add.at(whole, codes, values)
         return whole
+    found = _added(codes, values, size)
+    if found.all() and not np.isnan(found).any():
+        return found  # no value is missing, and no coarser row is without a finer one, whose sum would be 0
     is_missing = np.isnan(values)
-    if is_missing.any():
-        codes, values = codes[~is_missing], values[~is_missing]
+    codes, values = codes[~is_missing], values[~is_missing]
     found = _added(codes, values, size)
     found[np.bincount(codes, minlength=size) == 0] = np.nan
     return found

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Codes = npt.NDArray[np.int64]
+    AnyCodes = npt.NDArray[np.signedinteger[Any]]
 
 __all__ = ["Level", "combine", "distinct", "index_of", "instants_in", "levels_of", "ordered", "trimmed"]
 
@@ -31,12 +32,13 @@ class Level(NamedTuple):
     Attributes:
         name: Its name.
         uniques: Its distinct values, ascending, without the missing one; more than the rows have, perhaps.
-        codes: For each row the place of its value, -1 for missing.
+        codes: For each row the place of its value, -1 for missing; whole numbers as short as the index has them, with
+            which nothing but looking up is safe.
     """
 
     name: str
     uniques: pd.Index
-    codes: Codes
+    codes: AnyCodes
 
 
 def instants_in(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd.DatetimeIndex:
@@ -51,7 +53,7 @@ def levels_of(index: pd.Index) -> list[Level]:
     """Return the named levels of *index*."""
     if isinstance(index, pd.MultiIndex):
         return [
-            _sorted(str(name), index.levels[i], np.asarray(index.codes[i], dtype=np.int64))
+            _sorted(str(name), index.levels[i], np.asarray(index.codes[i]))
             for i, name in enumerate(index.names)
             if name is not None
         ]
@@ -61,7 +63,7 @@ def levels_of(index: pd.Index) -> list[Level]:
     return [_sorted(str(index.name), pd.Index(found), codes.astype(np.int64))]
 
 
-def _sorted(name: str, values: pd.Index, codes: Codes) -> Level:
+def _sorted(name: str, values: pd.Index, codes: AnyCodes) -> Level:
     is_missing = np.asarray(values.isna())
     if values.is_monotonic_increasing and not is_missing.any():
         return Level(name, values, codes)
@@ -72,21 +74,27 @@ def _sorted(name: str, values: pd.Index, codes: Codes) -> Level:
     return Level(name, values.take(order), position[codes])
 
 
-def combine(codes: Sequence[Codes], sizes: Sequence[int]) -> Codes:
+def combine(codes: Sequence[AnyCodes], sizes: Sequence[int]) -> Codes:
     """Return one number a row, in the order of all *codes* together; missing sorts last.
 
     Args:
         codes: Per level, for each row its place, -1 for missing.
         sizes: Per level, how many places there are.
     """
-    combined, size = np.where(codes[0] < 0, sizes[0], codes[0]), sizes[0] + 1
+    combined, size = _last(codes[0], sizes[0]).astype(np.int64), sizes[0] + 1
     for more, many in zip(codes[1:], sizes[1:], strict=True):
         if size * (many + 1) >= 2**62:  # re-rank what has been combined so far, before it overflows
             uniques, combined = np.unique(combined, return_inverse=True)
             size = len(uniques)
-        combined = combined * (many + 1) + np.where(more < 0, many, more)
+        combined *= many + 1
+        combined += _last(more, many)
         size *= many + 1
     return combined
+
+
+def _last(codes: AnyCodes, place: int) -> AnyCodes:
+    """Return *codes* with missing at *place*, after all others."""
+    return np.where(codes < 0, np.int64(place), codes) if codes.min(initial=0) < 0 else codes
 
 
 def index_of(levels: Sequence[Level]) -> pd.Index:

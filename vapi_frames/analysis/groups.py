@@ -92,7 +92,7 @@ def _ranked(held: Opened, level: Level, name: str) -> npt.NDArray[np.int64]:
         raise UnknownWordError(
             name, "measure to rank by", [one for one in held.measures if one != name], hint="Rank by a sum or a count."
         )
-    codes = np.where(level.codes < 0, len(level.uniques), level.codes)
+    codes = np.where(level.codes < 0, np.int64(len(level.uniques)), level.codes)
     totals = aggregate(recipes, held.numbers(held.measures), codes, len(level.uniques) + 1)[name].astype(np.float64)
     seen = np.flatnonzero(np.bincount(codes, minlength=len(totals)))
     order = seen[np.argsort(-np.nan_to_num(totals[seen], nan=-np.inf), kind="stable")]
@@ -101,7 +101,8 @@ def _ranked(held: Opened, level: Level, name: str) -> npt.NDArray[np.int64]:
 
 def _with_other(level: Level, is_kept: npt.NDArray[np.bool_]) -> Level:
     """Return *level* with one value in place of those of the rows that are not kept."""
-    name, values, codes = trimmed(Level(level.name, level.uniques, np.where(is_kept, level.codes, -1)))
+    kept = np.where(is_kept, level.codes, np.int64(-1))
+    name, values, codes = trimmed(Level(level.name, level.uniques, kept))
     texts = [str(value) for value in values]
     word = next(word for i in itertools.count(1) if (word := "other" if i == 1 else f"other ({i})") not in texts)
     place = bisect.bisect(texts, word)

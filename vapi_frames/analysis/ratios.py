@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -165,23 +166,26 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
     held = opened(frame)
     name = column_of(frame, column, operation=_wanted(column or ""))
     check_additive(held, name, "a share")
-    codes = _slices(held, within)
-    values = numbers(frame[name]).astype(np.float64)
-    size = int(codes.max(initial=-1)) + 1
+    codes, size = _slices(held, within)
+    values = numbers(frame[name]).astype(np.float64, copy=False)
     total = aggregate([Recipe(name, "sum")], {name: values}, codes, size)[name][codes]
     return added(held, {f"{name}Share": divided(values, total)}, {f"{name}Share": Derived("share", "none")})
 
 
-def _slices(held: Opened, within: str | Sequence[str] | None) -> npt.NDArray[np.int64]:
-    """Return, for each row, the number of its slice."""
+def _slices(held: Opened, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
+    """Return, for each row, the number of its slice; and how many numbers there are."""
     there = {level.name: level for level in held.levels}
     names = [] if within is None else [within] if isinstance(within, str) else list(within)
     for name in names:
         require(name, there, "level of the frame", also=SPOKEN_GROUPS | dict.fromkeys(("time", *STEPS), "date"))
     if not names:
-        return np.zeros(len(held.frame), np.int64)
-    combined = combine([there[name].codes for name in names], [len(there[name].uniques) for name in names])
-    return pd.factorize(combined)[0].astype(np.int64)
+        return np.zeros(len(held.frame), np.int64), 1
+    sizes = [len(there[name].uniques) for name in names]
+    combined, size = combine([there[name].codes for name in names], sizes), math.prod(many + 1 for many in sizes)
+    if size <= 2 * len(combined):
+        return combined, size
+    codes, found = pd.factorize(combined)  # there are few slices, though there could be very many
+    return codes.astype(np.int64), len(found)
 
 
 def success_rate(frame: pd.DataFrame, *, of: str = "evaluated", success: Iterable[str] | None = None) -> pd.DataFrame:

@@ -248,6 +248,7 @@ def regroup(
 
 def divided(above: npt.NDArray[Any], below: npt.NDArray[Any], scale: float = 1.0) -> npt.NDArray[np.float64]:
     """Return the ratio of two columns, missing where there is nothing to divide by."""
-    over = below.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(over == 0, np.nan, above.astype(np.float64) / over * scale)
+    is_something = below != 0
+    found = np.full(len(below), np.nan)
+    np.divide(above, below, out=found, where=is_something)
+    return found if scale == 1 else found * scale

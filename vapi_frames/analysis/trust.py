@@ -117,6 +117,8 @@ def numbers(values: pd.Series) -> npt.NDArray[Any]:
     """Return *values* as int64 where they are whole and all there, else as float64 with NaN for missing."""
     if pd.api.types.is_integer_dtype(values.dtype) and not values.hasnans:
         return values.to_numpy(dtype=np.int64)
+    if values.dtype == np.float64:
+        return values.to_numpy()
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
@@ -143,12 +145,13 @@ def check_values(frame: pd.DataFrame, meta: Meta) -> None:
     before |= {name: one.sum for name, one in meta.derived.items() if one.rule != "mark"}
     names = [name for name in before if name in frame.columns]
     try:
-        now = sums(frame, names)
-        size = [float(frame[name].abs().sum()) for name in names]  # where values cancel, their sum alone says little
+        now = dict(zip(names, sums(frame, names), strict=True))
+        other = {name: at for name, at in now.items() if not np.isclose(at, before[name], _SAME, 0, equal_nan=True)}
+        size = {name: float(frame[name].abs().sum()) for name in other}  # where values cancel, their sum says little
     except (TypeError, ValueError) as error:
         raise ProvenanceError(f"a measure no longer holds numbers: {error}") from error
-    for name, after, whole in zip(names, now, size, strict=True):
-        is_same = np.isclose(after, before[name], rtol=_SAME, atol=1e-12 * whole, equal_nan=True)
+    for name, after in other.items():
+        is_same = abs(after - before[name]) <= 1e-12 * size[name]
         if not is_same and not _is_rounded(frame[name], after - before[name]):
             raise ProvenanceError(
                 f"the values of {name!r} are not those that came (their sum was {before[name]:.9g}, is {after:.9g}): "
