@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import warnings
 from datetime import UTC, datetime
@@ -195,9 +198,30 @@ def test_what_records_give_no_meaning_is_refused(query):
     assert query.body()
 
 
-def test_nothing_is_read_from_the_machines_zone_or_names(monkeypatch):
-    """A variable of the caller that is called like the relation is not what is read; TZ does not matter."""
-    monkeypatch.setenv("TZ", "Australia/Lord_Howe")
+@pytest.mark.parametrize("kind", ["parquet", "json text", "table", "frame"])
+def test_times_without_a_zone_are_utc_wherever_the_machine_is(tmp_path, kind):
+    """The engine would take them for times of the machine's zone."""
+    asked = """
+import sys, pandas as pd, pyarrow as pa, vapi_frames as vf
+calls = pd.DataFrame({"id": ["1"], "createdAt": pd.to_datetime(["2026-10-01 00:00"]), "cost": [1.0]})
+kind, path = sys.argv[1:]
+if kind == "parquet":
+    calls.to_parquet(path)
+if kind == "json text":
+    calls["createdAt"] = ["2026-10-01 00:00"]
+given = path if kind == "parquet" else pa.Table.from_pandas(calls) if kind == "table" else calls
+frame = vf.local(given).call().sum("cost").step("hour").between("2026-09-01", "2026-11-01").fetch()
+print([str(date) for date in frame.index])
+"""
+    command = [sys.executable, "-c", asked, kind, str(tmp_path / "calls.parquet")]
+    told = subprocess.run(
+        command, env={**os.environ, "TZ": "Australia/Lord_Howe"}, capture_output=True, text=True, check=False
+    )
+    assert told.stdout == "['2026-10-01 00:00:00+00:00']\n", told.stderr
+
+
+def test_nothing_is_read_from_the_callers_names():
+    """A variable of the caller that is called like the relation is not what is read."""
     calls_ = calls()
     vq = vf.local(pa.Table.from_pandas(calls_), now=NOW)
     frame = october(vq).count().step("day").fetch()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["CallsSource"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OPENING = threading.Lock()
 _YEAR = timedelta(days=366)
 _FIRST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
 _LAST = 221_845_392_000_000_000  # the year 9000
@@ -81,7 +83,6 @@ class CallsSource:
             raise MissingExtraError("local", "duckdb", "answering from call records") from None
         self._duckdb = duckdb
         self._now = now
-        self._lock = threading.Lock()
         self._frame: Any = None
         self._table: pa.Table | None = None
         self._files: CallFiles | None = None
@@ -107,7 +108,7 @@ class CallsSource:
                 f"cannot read call records from {type(calls).__name__}; give a DataFrame, an Arrow table, a list of "
                 "call JSON, or the path of Parquet or JSON files"
             )
-        self._connection = self._connect()
+        _database(os.getpid())  # should it fail, then here
 
     def now(self) -> datetime:
         """Return its clock."""
@@ -172,8 +173,8 @@ class CallsSource:
         self, query: Query[Any], reading: Reading
     ) -> Iterator[tuple[DuckDBPyConnection, str, dict[str, Held]]]:
         """Yield a cursor, the text of the relation, and how it holds its columns."""
-        with self._lock:
-            connection = self._connection.cursor()
+        with _OPENING:
+            connection = _database(os.getpid()).cursor()
         spelled: list[str] = []
         held: dict[str, Held]
         work = ExitStack()
@@ -194,8 +195,7 @@ class CallsSource:
             relation = self._distinct(connection, relation, held, place, reading)
             yield connection, relation, held
         except (self._duckdb.InternalException, self._duckdb.FatalException) as error:
-            with self._lock:
-                self._connection = self._connect()  # such an error invalidates the engine's database for good
+            _database.cache_clear()  # such an error invalidates the engine's database for good
             raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         except self._duckdb.ConversionException as error:
             said = re.sub(r"\bcolumn c(\d+)\b", lambda at: f"column {spelled[int(at[1])]!r}", _first_line(error))
@@ -272,15 +272,6 @@ class CallsSource:
             self._note(reading, f"calls without createdAt that were left out: {span.undated:,}", f"of {span.calls:,}")
         return span
 
-    def _connect(self) -> DuckDBPyConnection:
-        connection = self._duckdb.connect(
-            ":memory:",
-            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
-        )
-        # A timestamp without a zone is UTC on the API, so it must not take this machine's.
-        connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
-        return connection
-
     def __repr__(self) -> str:
         if self._files is not None:
             return f"calls in {', '.join(self._files.patterns)}"
@@ -288,6 +279,23 @@ class CallsSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a source of call records holds a connection and cannot be pickled; pickle the records")
+
+
+@lru_cache(maxsize=1)
+def _database(process: int) -> DuckDBPyConnection:  # noqa: ARG001 - the child of a fork needs one of its own
+    """Return the engine's database: one for all sources of a process, because to make one takes as long as a question.
+
+    It holds nothing. What a question reads is known to its own cursor only.
+    """
+    import duckdb
+
+    connection = duckdb.connect(
+        ":memory:",
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
+    )
+    # A timestamp without a zone is UTC on the API, so it must not take this machine's; and cursors take what is global.
+    connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL python_enable_replacements = false")
+    return connection
 
 
 def _typed_columns(relation: Any) -> list[tuple[str, SqlType]]:

@@ -56,7 +56,8 @@ def answer(
     wanted = schema(query)
     if query.time_step:
         encoded = _combined(found[0]).dictionary_encode()
-        labels = [bucket_label(value, query.time_step, query.zone) for value in encoded.dictionary.to_pylist()]
+        step, zone = query.time_step, query.zone
+        labels = [bucket_label(value, step, zone) for value in encoded.dictionary.to_pylist()]
         found[0] = _dates(labels, 1_000_000, wanted).take(encoded.indices)
     return Answer(pa.table(found, schema=wanted), start, end), is_met
 
