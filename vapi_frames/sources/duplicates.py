@@ -63,14 +63,23 @@ def find_repeats(connection: Any, relation: str, id_: str, place: Place, counted
 
     Only records for which the condition *counted* holds are looked at: one that is left out leaves none of its id.
 
-    Hashes narrow it down, so that not every id of ten million calls has to be held at once.
+    Hashes narrow it down, so that not every id of ten million calls has to be held at once. They are sorted here: the
+    engine would make a group of each, in twice the time and memory.
     """
-    # Spelled out twice, because what is named once would be held in memory whole.
+    import numpy as np
+    import pyarrow as pa
+
     seen = f"(SELECT nullif({id_}, '') AS id, {place.file} AS file, {place.row} AS row FROM {relation} WHERE {counted})"
+    column = connection.sql(f"SELECT hash(id) FROM {seen} WHERE id IS NOT NULL").to_arrow_table().column(0)
+    hashes = np.concatenate([np.empty(0, np.uint64), *(chunk.to_numpy() for chunk in column.chunks)])
+    del column
+    hashes.sort()
+    twice = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if not len(twice):
+        return Repeats(0, "", None)
+    connection.register("twice", pa.table({"h": twice}))
     found = connection.sql(
-        f"WITH twice AS (SELECT hash(id) AS h FROM {seen}\n"
-        "  WHERE id IS NOT NULL GROUP BY hash(id) HAVING count(*) > 1),\n"
-        f"numbered AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY file, row) AS n FROM {seen}\n"
+        f"WITH numbered AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY file, row) AS n FROM {seen}\n"
         "  WHERE id IS NOT NULL AND hash(id) IN (SELECT h FROM twice))\n"
         "SELECT file, row, id FROM numbered WHERE n > 1 ORDER BY file, row"
     ).to_arrow_table()
