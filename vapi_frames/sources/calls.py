@@ -148,7 +148,9 @@ class CallsSource:
                 columns = connection.sql(text).to_arrow_table().columns
                 return [column.cast(type_) for column, type_ in zip(columns, types, strict=True)]
 
-            answer, is_met = engine.answer(query, columns, counted, (start, end), now=now, run=run, within=within)
+            answer, is_met = engine.answer(
+                query, columns, counted, (start, end), now=now, run=run, within=within, is_here=True
+            )
         if not is_met:
             _warn_empty(query, span, start, end)
         return replace(answer, notes=(*reading.notes, *answer.notes))

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from vapi_frames.query import Query
     from vapi_frames.sources.sql import Columns
 
-__all__ = ["Span", "changes", "check_size", "history", "left_out", "levels", "span_of"]
+__all__ = [
+    "Span",
+    "Stretch",
+    "changes",
+    "check_size",
+    "history",
+    "intervals",
+    "left_out",
+    "levels",
+    "span_of",
+    "stretches_of",
+]
 
 MOST_BUCKETS = 10_000_000
 _MICRO = 1_000_000
@@ -73,6 +84,26 @@ def left_out(columns: Columns, relation: str, span: Span) -> str:
     return f"WITH {_calls(columns, relation)}\nSELECT {sums}\nFROM intervals\nWHERE s < {span.known}"
 
 
+def _active(columns: Columns, relation: str, span: Span) -> list[str]:
+    """Return the stages until ``active``: when calls began (as ``b``) and ended (as ``f``), as far as it matters."""
+    return [
+        _calls(columns, relation),
+        stage(
+            "active",
+            # Not called s again: some engines would then read this one below.
+            f"SELECT CASE WHEN s < {span.first} THEN {span.first} ELSE s END AS b, f",
+            "FROM intervals",
+            f"WHERE s < {span.known} AND ((f > s AND f > {span.first}) OR (f IS NULL AND is_over = 0))",
+        ),
+    ]
+
+
+def intervals(columns: Columns, relation: str, span: Span) -> str:
+    """Return the SELECT of when calls began, and when they ended or until when they are known to go on."""
+    ended = f"CASE WHEN f < {span.known} THEN f ELSE {span.known} END"
+    return f"WITH {', '.join(_active(columns, relation, span))}\nSELECT b, {ended} AS f\nFROM active"
+
+
 def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> str:
     """Return the SELECT of what changes within the range.
 
@@ -83,14 +114,7 @@ def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> s
     """
     first, known = span.first, span.known
     steps = [
-        _calls(columns, relation),
-        stage(
-            "active",
-            # Not called s again: some engines would then read this one below.
-            f"SELECT CASE WHEN s < {first} THEN {first} ELSE s END AS b, f",
-            "FROM intervals",
-            f"WHERE s < {known} AND ((f > s AND f > {first}) OR (f IS NULL AND is_over = 0))",
-        ),
+        *_active(columns, relation, span),
         stage(
             "changed",
             "SELECT b AS t, 1 AS d FROM active",
@@ -144,18 +168,20 @@ def history(rows: Iterable[tuple[int, int]], span: Span) -> list[tuple[int, int]
     return found
 
 
-class _Stretch(NamedTuple):
+class Stretch(NamedTuple):
+    """What of a bucket lies between two changes of the zone's offset: the bucket, the stretch's number, its ends."""
+
     bucket: int
     number: int
     begin: int
     end: int
 
 
-def _stretches(query: Query[Any], span: Span) -> Iterator[_Stretch]:
+def stretches_of(query: Query[Any], span: Span) -> Iterator[Stretch]:
     """Yield every stretch of every bucket of the range, in order of time."""
     step, tz = query.time_step, query.zone
     if step is None:
-        yield _Stretch(0, 0, span.start, span.end)
+        yield Stretch(0, 0, span.start, span.end)
         return
     begin, end = span.start // _MICRO, -(-span.end // _MICRO)
     # Numbers count as the engine counts them, which sees no change before the first instant that it looks at.
@@ -166,7 +192,7 @@ def _stretches(query: Query[Any], span: Span) -> Iterator[_Stretch]:
             floor = timegrid.local_floor(at + offset, step)
             after = min(timegrid.next_local(floor, step) - offset, until)
             name = floor - offset if step in timegrid.FIXED_STEPS else floor
-            yield _Stretch(name, max(number, 0), max(at * _MICRO, span.start), min(after * _MICRO, span.end))
+            yield Stretch(name, max(number, 0), max(at * _MICRO, span.start), min(after * _MICRO, span.end))
             at = after
         number += 1
 
@@ -201,7 +227,7 @@ def levels(
     changed = {(row[0] // _MICRO, row[1]): row[2:] for row in rows}
     found: dict[int, _Bucket] = {}
     level = 0
-    for name, number, begin, until in _stretches(query, span):
+    for name, number, begin, until in stretches_of(query, span):
         check_wanted()
         end = min(until, span.known)
         highest, lowest, earliest, net, moment, early = changed.get((name, number), (level, level, end, 0, 0, 0))

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from vapi_frames.answer import Answer, schema
 from vapi_frames.errors import RecordsWarning, warn
-from vapi_frames.sources import concurrency
+from vapi_frames.sources import concurrency, sweep
 from vapi_frames.sources.sql import bucket_label, select
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def answer(
     now: datetime,
     run: Run,
     within: tuple[datetime, datetime] | None = None,
+    is_here: bool = False,
 ) -> tuple[Answer, bool]:
     """Answer *query* from *relation* over the range *span*; also say whether any record was met.
 
@@ -45,10 +46,11 @@ def answer(
         now: Until when calls in progress count.
         run: Whoever runs SQL.
         within: What is known to hold every record.
+        is_here: Whether the engine is part of this process, so that rows cost nothing to fetch.
     """
     start, end = span
     if any(one.column == "concurrency" for one in query.measures):
-        return _concurrency(query, columns, relation, span, now=now, run=run)
+        return _concurrency(query, columns, relation, span, now=now, run=run, is_here=is_here)
     types = [pa.int64() if name == "date" else query_type for name, query_type in _types(query)]
     text = select(query, columns, relation, start, end, within=within)
     found = run(text, types if query.levels else [*types, pa.int64()])
@@ -82,21 +84,23 @@ def _concurrency(
     *,
     now: datetime,
     run: Run,
+    is_here: bool,
 ) -> tuple[Answer, bool]:
     start, end = span
     concurrency.check_size(query, start, end)
     ranged = concurrency.span_of(start, end, now)
     notes = _said(run(concurrency.left_out(columns, relation, ranged), [pa.int64()] * 2))
-    text, wanted = concurrency.changes(query, columns, relation, ranged), schema(query)
-    is_plain = query.levels and not query.time_step
-    rows = [column.to_pylist() for column in run(text, [pa.int64()] * 2 if is_plain else _CHANGES)]
-    met = bool(rows[0])
+    wanted = schema(query)
+    is_plain = bool(query.levels) and not query.time_step
+    changed = _swept if is_here else _windowed
+    rows = changed(query, columns, relation, ranged, run=run, is_plain=is_plain)
+    met = bool(rows)
     if is_plain:
-        steps = concurrency.history(zip(*rows, strict=True), ranged)
+        steps = concurrency.history(rows, ranged)
         dates = _dates([instant for instant, _ in steps], 1, wanted)
         table = pa.table([dates, pa.array([float(level) for _, level in steps], pa.float64())], schema=wanted)
         return Answer(table, start, end, notes), met
-    buckets, values = concurrency.levels(query, zip(*rows, strict=True), ranged)
+    buckets, values = concurrency.levels(query, rows, ranged)
     minutes = tuple(one for one in query.measures if one.column != "concurrency")
     others: dict[str, Any] = {}
     if minutes:  # of calls by their creation: a bucket without one has a row of nothing
@@ -112,6 +116,29 @@ def _concurrency(
     arrays = [_dates(buckets, 1_000_000, wanted)] if query.time_step else []
     arrays += [pa.array(measured[one.name], wanted.field(one.name).type) for one in query.measures]
     return Answer(pa.table(arrays, schema=wanted), start, end, notes), met
+
+
+def _windowed(
+    query: Query[Any], columns: Columns, relation: str, span: concurrency.Span, *, run: Run, is_plain: bool
+) -> list[Any]:
+    """Return what changes, added up by the engine."""
+    types = [pa.int64()] * 2 if is_plain else _CHANGES
+    found = run(concurrency.changes(query, columns, relation, span), types)
+    return list(zip(*(column.to_pylist() for column in found), strict=True))
+
+
+def _swept(
+    query: Query[Any], columns: Columns, relation: str, span: concurrency.Span, *, run: Run, is_plain: bool
+) -> list[Any]:
+    """Return the same, added up here."""
+    begun, ended = (
+        column.to_numpy() for column in run(concurrency.intervals(columns, relation, span), [pa.int64()] * 2)
+    )
+    found = sweep.swept(begun, ended, span.known)
+    if is_plain:
+        return found.history()
+    moments = any(one.operation == "avg" for one in query.measures)
+    return sweep.stretched(found, list(concurrency.stretches_of(query, span)), span.first, moments=moments)
 
 
 _CHANGES = (*[pa.int64()] * 6, pa.decimal128(38, 0), pa.int64())
