@@ -127,7 +127,7 @@ OWNERS = {
     "additivity": {"numpy"},
     "keys": {"pandas", "numpy"},
     "narrowing": {"numpy", "pyarrow"},
-    "frames": {"pandas", "numpy"},
+    "frames": {"pandas", "numpy", "pyarrow"},
     "analysis.trust": {"pandas", "numpy"},
     "analysis.buckets": {"pandas", "numpy"},
     "analysis.files": {"pandas"},

@@ -139,7 +139,7 @@ def test_many_dates_mean_what_each_of_them_does(data):
     near = [at for at, _ in timegrid.offset_changes(300_000_000, 1_800_000_000, tz)] or [1_000_000_000]
     begin = data.draw(st.sampled_from(near)) + data.draw(st.integers(-100_000, 100_000))
     begin -= begin % data.draw(st.sampled_from([1, 60, 900, 1800, 3600]))
-    gaps = data.draw(st.lists(st.sampled_from([1, 60, 1800, 3600, 86_400, 8_000_000]), max_size=20))
+    gaps = data.draw(st.lists(st.sampled_from([1, 60, 1800, 3600, 86_400, 8_000_000]), max_size=80))
     part = data.draw(st.sampled_from([".000Z", ".000Z", "Z", ".250Z"]))
     at = [begin + sum(gaps[:n]) for n in range(len(gaps) + 1)]
     texts = [timegrid.from_seconds(one).strftime("%Y-%m-%dT%H:%M:%S") + part for one in at]
@@ -160,4 +160,10 @@ def test_many_dates_mean_what_each_of_them_does(data):
 def test_a_date_in_the_published_form_that_is_none_is_named(text):
     """What looks like a date and is none is said as of any other text."""
     with pytest.raises(ResponseError, match=text):
-        read_dates(["2026-03-08T05:00:00.000Z", text], "hour", NEW_YORK, None, None)
+        read_dates(
+            [*(f"2026-03-{day:02}T05:00:00.000Z" for day in range(1, 32)), "2026-04-01T05:00:00.000Z", text],
+            "hour",
+            NEW_YORK,
+            None,
+            None,
+        )

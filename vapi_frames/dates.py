@@ -117,7 +117,7 @@ def read_dates(
         ResponseError: A text is no date.
         BucketAlignmentError: No reading fits.
     """
-    clock = _clock(texts) if len(texts) and (step is None or step in FIXED_STEPS) else None
+    clock = _clock(texts) if len(texts) > _FEW and (step is None or step in FIXED_STEPS) else None
     parsed = [_parse(text, path) for text in texts] if clock is None else None
     fits: dict[How, npt.NDArray[np.int64]] = {}
     misfits: list[tuple[int, str]] = []
@@ -196,6 +196,7 @@ _WAYS: tuple[How, ...] = ("instant", "wall")
 _READERS: dict[How, Callable[[datetime, str | None, ZoneInfo], int | None]] = {"instant": _as_instant, "wall": _as_wall}
 _PUBLISHED = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 _FIRST, _LAST = (at * 1_000_000 for at in (-62_104_060_800, 221_876_928_000))  # begin of the years 2 and 9001
+_FEW = 32  # dates that are read sooner one by one
 _FAR = DAY  # no clock is that far from UTC
 
 

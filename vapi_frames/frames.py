@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from vapi_frames.errors import QueryError, ResponseError
 from vapi_frames.keys import Level, index_of, instants_in, ordered
-from vapi_frames.meta import ATTRIBUTE, Meta, sums
+from vapi_frames.meta import ATTRIBUTE, Meta
 from vapi_frames.narrowing import narrowed
 from vapi_frames.query import Query
 from vapi_frames.timerange import Relative
@@ -84,7 +85,7 @@ def build(
         units={one.name: _unit(one, units or {}) for one in query.measures},
         levels=tuple(levels),
         rows=len(frame),
-        sums=sums(frame, names),
+        sums=tuple(pc.call_function("sum", [measures.column(name)]).as_py() or 0.0 for name in names),
         filters=query.filters,
         title=query.title,
         last=(str(relative), relative.complete) if relative else None,
