@@ -283,17 +283,17 @@ def _instants(texts: list[Any], root: str) -> pa.Array:
 def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
     """Return *values*, JSON numbers or text of numbers, in the measure's type."""
     type_ = column_type(one)
-    kinds = set(map(type, values))
     numbers = None
     try:
+        given = pa.array(values)  # of one kind; it takes true for no number
         # Arrow itself would cut 42.9 to 42 and read "0x10", so a count is taken as it is only where it is plain.
-        if kinds <= {int, type(None)} or (type_ != pa.int64() and kinds <= {int, float, type(None)}):
-            numbers = pa.array(values, type_)
-        elif kinds <= {str, type(None)}:
-            texts = pa.array(values, pa.string())
-            if type_ != pa.int64() or _is_all_true("ascii_is_decimal", texts):
-                numbers = texts.cast(type_)
-    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
+        if (
+            given.type in (pa.int64(), pa.null())
+            or (type_ != pa.int64() and given.type == pa.float64())
+            or (given.type == pa.string() and (type_ != pa.int64() or _is_all_true("ascii_is_decimal", given)))
+        ):
+            numbers = given.cast(type_)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError):
         pass  # one value does not fit as it is: the careful way either reads it or names it
     if numbers is None:
         numbers = pa.array([_number(v, one, f"{root}[{i}]") for i, v in enumerate(values)], type_)
