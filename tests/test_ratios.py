@@ -209,3 +209,11 @@ def test_a_residual_is_found_per_row():
         query.fetch().drop(columns="sumCostBreakdownTts").vapi.reconcile()
     demo = vf.demo().call().sum("cost", *PARTS).by("type").step("day").during("2026-10").fetch()
     assert np.allclose(demo.vapi.reconcile()["sumCostResidual"], 0, atol=0.01)
+
+
+def test_what_was_dropped_before_is_not_missed_by_a_share():
+    """A frame that has lost a measure still knows the sums of the others."""
+    df = vf.demo().call().sum("cost").count().by("type").during("2026-10").fetch()
+    shared = df.drop(columns="sumCost").vapi.share("countId")
+    assert shared.vapi.units == {"countId": "calls", "countIdShare": "share"}
+    assert shared.vapi.meta.sums == (float(df["countId"].sum()),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     Codes = npt.NDArray[np.int64]
     AnyCodes = npt.NDArray[np.signedinteger[Any]]
 
-__all__ = ["Level", "combine", "distinct", "index_of", "instants_in", "levels_of", "ordered", "trimmed"]
+__all__ = ["Level", "combine", "distinct", "index_of", "instants_in", "levels_of", "ordered", "ranked", "trimmed"]
 
 
 _PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
@@ -117,15 +118,25 @@ def distinct(levels: Sequence[Level]) -> tuple[list[Level], Codes]:
     Args:
         levels: At least one.
     """
-    combined = combine([level.codes for level in levels], [len(level.uniques) for level in levels])
-    places, found = pd.factorize(combined)
-    order = np.argsort(found)
-    position = np.empty(len(found), np.int64)
-    position[order] = np.arange(len(found))
-    places = position[places]
+    sizes = [len(level.uniques) for level in levels]
+    combined = combine([level.codes for level in levels], sizes)
+    found, places = ranked(combined, math.prod(size + 1 for size in sizes))
     first = np.empty(len(found), np.int64)  # a row of each
     first[places] = np.arange(len(places))
     return [trimmed(Level(level.name, level.uniques, level.codes[first])) for level in levels], places
+
+
+def ranked(values: Codes, size: int) -> tuple[Codes, Codes]:
+    """Return the distinct *values*, which are from 0 to below *size*, ascending, and each one's place among them."""
+    if size <= 4 * len(values):  # a mark for each that there could be is less than a table of those that there are
+        is_there = np.zeros(size, bool)
+        is_there[values] = True
+        return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[values]
+    codes, found = pd.factorize(values)
+    order = np.argsort(found)
+    position = np.empty(len(found), np.int64)
+    position[order] = np.arange(len(found))
+    return found[order], position[codes]
 
 
 def trimmed(level: Level) -> Level:

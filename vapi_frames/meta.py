@@ -19,7 +19,7 @@ from vapi_frames.vocabulary import COLUMNS, GROUP_COLUMNS
 from vapi_frames.wire import Aggregation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     import pandas as pd
 
@@ -248,14 +248,23 @@ def sums(frame: pd.DataFrame, names: Iterable[str]) -> tuple[float, ...]:
     return tuple(float(frame[name].sum()) if name in frame.columns else 0.0 for name in names)
 
 
-def restamp(frame: pd.DataFrame, meta: Meta) -> pd.DataFrame:
-    """Give *frame*, which a verb has just made, its knowledge: *meta*, for the columns, levels and rows that it has."""
+def restamp(frame: pd.DataFrame, meta: Meta, *, added: Collection[str] | None = None) -> pd.DataFrame:
+    """Give *frame*, which a verb has just made, its knowledge: *meta*, for the columns, levels and rows that it has.
+
+    Args:
+        frame: The frame.
+        meta: What it knows.
+        added: The new columns, where all others are as they were and *meta* knows their sums.
+    """
+    before = dict(zip(meta.units, meta.sums, strict=True))
     meta = meta.narrowed(frame.columns, [str(name) for name in frame.index.names if name is not None])
     derived = dict(meta.derived)
-    measured = [name for name, one in derived.items() if one.rule != "mark"]
+    is_same = added is not None and len(frame) == meta.rows
+    measured = [n for n, one in derived.items() if one.rule != "mark" and not (is_same and n not in (added or ()))]
     for name, total in zip(measured, sums(frame, measured), strict=True):
         derived[name] = replace(derived[name], sum=total)
-    meta = replace(meta, rows=len(frame), sums=sums(frame, meta.units), derived=derived)
+    known = tuple(before[name] for name in meta.units) if is_same else sums(frame, meta.units)
+    meta = replace(meta, rows=len(frame), sums=known, derived=derived)
     frame.attrs = {**frame.attrs, ATTRIBUTE: meta.to_json()}
     return frame
 

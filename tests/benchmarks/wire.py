@@ -1,25 +1,20 @@
 """Two years by the hour for forty assistants, of a server that takes a tenth of a second for each request: requests and
-seconds of a loop over days, of this package, of its second run, and of one a day later. Run it by hand as
-
-    python -m tests.benchmarks.wire
+seconds of a loop of the official SDK over the days, of this package, of its second run, and of one a day later.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import multiprocessing
-import resource
 import tempfile
 import time
-import warnings
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
-import requests
 
 import vapi_frames as vf
 from tests import servers
+from tests.benchmarks.timing import Row
 from tests.servers import Server
 from tests.wires import KEY, connected
 
@@ -83,16 +78,17 @@ def serving(latency, days, assistants):
 
 
 def loop(url, body, days):
-    """Ask day by day, and put the days together with plain pandas: what a notebook without this package does."""
+    """Ask the official SDK day by day, and put the days together with plain pandas: what a notebook does without us."""
+    from vapi import Vapi
+
     frames = []
     [query] = body["queries"]
-    with requests.Session() as session:
-        for day in range(days):
-            start = BEGIN + timedelta(days=day)
-            span = {**query["timeRange"], "start": start.isoformat(), "end": (start + timedelta(days=1)).isoformat()}
-            asked = {"queries": [{**query, "timeRange": span}]}
-            reply = session.post(f"{url}/analytics", json=asked, headers={"Authorization": f"Bearer {KEY}"}, timeout=60)
-            frames.append(pd.DataFrame(reply.json()[0]["result"]))
+    client = Vapi(token=KEY, base_url=url, timeout=60)
+    for day in range(days):
+        start = BEGIN + timedelta(days=day)
+        span = {**query["timeRange"], "start": start.isoformat(), "end": (start + timedelta(days=1)).isoformat()}
+        [reply] = client.analytics.get(queries=[{**query, "timeRange": span}])
+        frames.append(pd.DataFrame(reply.result))
     frame = pd.concat(frames)
     frame["date"] = pd.to_datetime(frame["date"])
     frame["countId"] = pd.to_numeric(frame["countId"])
@@ -124,7 +120,7 @@ def measure(latency=0.1, days=730, assistants=40):
             return Store(folder, scope="benchmark 0")
 
         query = vf.vq.call().sum("cost").count().by("assistantId").step("hour").between(BEGIN, BEGIN + HOUR)
-        plain = run("cold, a loop over the days", lambda: loop(url, query.body(), days))
+        plain = run("cold, a loop of the official SDK over the days", lambda: loop(url, query.body(), days))
         cold = run("cold, this package", lambda: ask(days, now))
         run("cold, and kept", lambda: ask(days, now, store))
         run("warm", lambda: ask(days, now, store))
@@ -136,16 +132,16 @@ def measure(latency=0.1, days=730, assistants=40):
     return table
 
 
-def _main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--latency", type=float, default=0.1, help="seconds that the server waits with each reply")
-    parser.add_argument("--days", type=int, default=730)
-    parser.add_argument("--assistants", type=int, default=40)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    print(measure(**vars(options)).round(4).to_string())  # noqa: T201 - this is a script
-    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")  # noqa: T201 - this is a script
+MARKS = {"cold, this package": 0.02, "warm": 0.005}
 
 
-if __name__ == "__main__":
-    _main()
+def rows(days, assistants):
+    """Yield the rows of the table; *days* are the hours of a day each."""
+    table = measure(days=days, assistants=assistants)
+    first = table.iloc[0]
+    said = f"{days} days by the hour, {assistants} assistants, 0.1 s a request"
+    for what, row in table.iloc[1:].iterrows():
+        times = f"{row['seconds']:.2f} s, {row['requests']:.0f} requests / {first['seconds']:.1f} s, {first['requests']:.0f}"
+        yield Row(
+            f"{said}: {what}", "a loop of the official SDK, a day at a time", row["ratio"], MARKS.get(what), times
+        )

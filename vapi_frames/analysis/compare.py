@@ -15,7 +15,7 @@ from vapi_frames.analysis.change import percent
 from vapi_frames.analysis.trust import Opened, number_array, numbers, opened
 from vapi_frames.comparison import ADDED
 from vapi_frames.errors import FrameWarning, warn
-from vapi_frames.keys import Level, distinct, index_of, instants_in
+from vapi_frames.keys import Level, distinct, index_of, instants_in, ranked
 from vapi_frames.meta import Derived, restamp
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Compar
     groups, group_now, group_then = _groups(now.held, then.held)
     many = len(groups[0].codes) if groups else 1
     key_now, key_then = now.place * many + group_now, slot_of[then.place] * many + group_then
-    keys: Codes = np.union1d(key_now, key_then).astype(np.int64)
+    keys, rows = ranked(np.concatenate([key_now, key_then]), (len(now.buckets) + len(alone)) * many)
+    row_now, row_then = rows[: len(key_now)], rows[len(key_now) :]
     slot, group = keys // max(many, 1), keys % max(many, 1)
     at_now, at_then = slot_now[slot], slot_then[slot]
     is_known, was_there = np.append(now.has_begun, False)[at_now], at_then >= 0
@@ -77,8 +78,8 @@ def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Compar
     known: dict[str, Derived] = {}
     for one in query.measures:
         nothing = 0.0 if one.measure.fill == "zero" else np.nan
-        value = _spread(now.held, one.name, key_now, keys, np.where(is_known, nothing, np.nan))
-        other = _spread(then.held, one.name, key_then, keys, np.where(was_there, nothing, np.nan))
+        value = _spread(now.held, one.name, row_now, np.where(is_known, nothing, np.nan))
+        other = _spread(then.held, one.name, row_then, np.where(was_there, nothing, np.nan))
         delta = np.where(is_alike, value - other, np.nan)
         unit = now.held.meta.units[one.name]
         columns[one.name] = value
@@ -86,7 +87,7 @@ def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Compar
             columns[f"{one.name}{word}"] = values
             known[f"{one.name}{word}"] = Derived(in_, "none")
     levels = [Level(one.name, one.uniques, one.codes[group]) for one in groups]
-    frame = pd.DataFrame({name: number_array(values, now.held.backend) for name, values in columns.items()})
+    frame = pd.DataFrame({name: number_array(values, now.held.backend) for name, values in columns.items()}, copy=False)
     if query.time_step:
         levels = [Level("date", instants_in(query.zone.key, now.buckets * 1_000_000), at_now), *levels]
         frame["dateBefore"] = instants_in(query.zone.key, then.buckets * 1_000_000).take(
@@ -145,10 +146,9 @@ def _groups(now: Opened, then: Opened) -> tuple[list[Level], Codes, Codes]:
     return seen, group[:split], group[split:]
 
 
-def _spread(held: Opened, name: str, at: Codes, keys: Codes, nothing: Floats) -> Floats:
-    """Return the column under *keys*, and *nothing* where it has no row."""
-    found = nothing.copy()
-    found[np.searchsorted(keys, at)] = numbers(held.frame[name]).astype(np.float64)
+def _spread(held: Opened, name: str, rows: Codes, found: Floats) -> Floats:
+    """Return *found* with the column in its place at *rows*."""
+    found[rows] = numbers(held.frame[name])
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +37,17 @@ def added(held: Opened, columns: dict[str, npt.NDArray[Any]], known: dict[str, D
     for name in columns:
         if name in taken:
             raise QueryError(f"the frame has a column or level {name!r} already: give the new one another name")
-    result = held.frame.drop(columns=[name for name in columns if name in held.frame.columns])
-    new = {name: number_array(values, held.backend) for name, values in columns.items()}
+    old = [name for name in columns if name in held.frame.columns]
+    result = held.frame.drop(columns=old) if old else held.frame
+    # As a Series, which pandas need not copy.
+    new = {
+        name: pd.Series(number_array(values, held.backend), index=result.index, copy=False)
+        for name, values in columns.items()
+    }
     result = result.assign(**new)
     result.attrs = dict(held.frame.attrs)
-    return restamp(result, replace(held.meta, derived=held.meta.derived | known, chosen=not held.is_whole))
+    meta = replace(held.meta, derived=held.meta.derived | known, chosen=not held.is_whole)
+    return restamp(result, meta, added=columns)
 
 
 def check_additive(held: Opened, name: str, what: str) -> None:
@@ -180,8 +185,8 @@ def _slices(held: Opened, within: str | Sequence[str] | None) -> tuple[npt.NDArr
         require(name, there, "level of the frame", also=SPOKEN_GROUPS | dict.fromkeys(("time", *STEPS), "date"))
     if not names:
         return np.zeros(len(held.frame), np.int64), 1
-    sizes = [len(there[name].uniques) for name in names]
-    combined, size = combine([there[name].codes for name in names], sizes), math.prod(many + 1 for many in sizes)
+    combined = combine([there[name].codes for name in names], [len(there[name].uniques) for name in names])
+    size = int(combined.max(initial=-1)) + 1
     if size <= 2 * len(combined):
         return combined, size
     codes, found = pd.factorize(combined)  # there are few slices, though there could be very many

@@ -248,7 +248,8 @@ def regroup(
 
 def divided(above: npt.NDArray[Any], below: npt.NDArray[Any], scale: float = 1.0) -> npt.NDArray[np.float64]:
     """Return the ratio of two columns, missing where there is nothing to divide by."""
-    is_something = below != 0
-    found = np.full(len(below), np.nan)
-    np.divide(above, below, out=found, where=is_something)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: npt.NDArray[np.float64] = np.divide(above, below, dtype=np.float64)
+    if not below.all():
+        found[below == 0] = np.nan
     return found if scale == 1 else found * scale

@@ -1,0 +1,73 @@
+"""Measure every row, print the table, and write the page.
+
+python -m tests.benchmarks                        all of it, with 20 million calls: about a quarter of an hour
+python -m tests.benchmarks --short                a million calls, few rounds: about two minutes, as in CI
+python -m tests.benchmarks --only replies,verbs   some of it
+python -m tests.benchmarks --page                 all of it, and notebooks/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from tests.benchmarks import endpoint, growth, imports, page, records, replies, verbs, wire
+
+PARTS = ("imports", "replies", "records", "verbs", "endpoint", "wire", "growth")
+PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "benchmarks.md"
+
+
+def measured(part, options, folder):
+    """Yield the rows of a part."""
+    short, seed = options.short, options.seed
+    if part == "imports":
+        yield from imports.rows(8 if short else 30)
+    if part == "replies":
+        yield from replies.rows(seed, 200_000 if short else 1_000_000, 3 if short else 9)
+    if part == "records":
+        yield from records.rows(seed, 1_000_000 if short else options.calls, folder, 3)
+    if part == "verbs":
+        yield from verbs.rows(seed, 200_000 if short else 1_000_000, 3 if short else 9)
+    if part == "endpoint":
+        yield from endpoint.rows(seed, 1_000_000, folder, 2 if short else 5)
+    if part == "wire":
+        yield from wire.rows(60 if short else 730, 40)
+    if part == "growth":
+        yield from growth.rows(seed, folder, 100_000 if short else 1_000_000, 3 if short else 5)
+
+
+def main():
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=7, help="of all data")
+    parser.add_argument("--calls", type=int, default=20_000_000, help="call records in Parquet")
+    parser.add_argument("--short", action="store_true", help="a million calls, smaller replies, few rounds")
+    parser.add_argument("--only", default=",".join(PARTS), metavar="PARTS", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--folder", help="where the call records are kept; a temporary one by default")
+    parser.add_argument("--page", action="store_true", help="write the page")
+    options = parser.parse_args()
+    chosen = options.only.split(",")
+    if wrong := set(chosen) - set(PARTS):
+        parser.error(f"{', '.join(sorted(wrong))}: the parts are {', '.join(PARTS)}")
+    if options.page and (options.short or set(chosen) != set(PARTS)):
+        parser.error("the page shows all parts at full size: leave out --short and --only")
+    warnings.simplefilter("ignore")
+    began, rows = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as temporary:
+        for part in chosen:
+            for row in measured(part, options, options.folder or temporary):
+                rows.append(row)
+                print(page.line(row), flush=True)
+    missed = sum(row.is_met is False for row in rows)
+    print(f"{len(rows)} rows, {missed} beyond their mark, {time.monotonic() - began:.0f} s")
+    if options.page:
+        PAGE.write_text(page.text(rows, options), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

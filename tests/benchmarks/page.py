@@ -1,0 +1,82 @@
+"""The page of benchmarks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import textwrap
+from importlib.metadata import version
+
+LIBRARIES = ("pandas", "pyarrow", "pydantic", "duckdb", "polars", "orjson", "msgspec", "vapi-server-sdk")
+_HEAD = """\
+# Benchmarks
+
+How fast this package is, and against whom. Analysts wait for three things: the import, a reply to become a frame, and
+an answer from their own call records.
+
+Everything below comes from one run of one command on one machine, {cores} cores, Python {python},
+{libraries}:
+
+```sh
+pip install -e '.[test,bench]' && python -m tests.benchmarks --page
+```
+
+Absolute times are those of that machine, and mean little elsewhere. What counts is the **ratio**: ours divided by the
+other's, the median of runs that took turns. Below 1 is faster. **Mark** is the limit that the project has set itself.
+Before anything is timed, both sides must have given the same numbers. All data are made from a seed ({seed}).
+
+"""
+_TAIL = """
+## How to read it
+
+- **By hand** is SQL as an expert writes it, `date_trunc(step, ts AT TIME ZONE zone)`, on the same DuckDB. This package
+  does not call the engine's zone-aware truncation: it spells out the zone's few offset changes within the range, and
+  the rest is arithmetic on whole numbers. That is faster, and right where the other is not, see [time](time.md).
+  Without a step there is nothing to gain, so that *no step* and *three groups* take what the engine takes.
+- A question to call records costs some ten milliseconds before the engine starts, whatever their number: of small files
+  it is the larger part.
+- The first question to several files also looks for ids that stand twice, once until a file changes; the ten questions
+  are asked after it. Memory is that of a question to files whose row groups have 122,880 rows, as DuckDB writes them.
+  Larger row groups take more: pandas writes a million rows in one, of which two threads hold two at a time.
+- `pyarrow.json` is told beforehand what the columns of a reply are, and fails on a reply that has others, or numbers
+  as text here and not there. This package reads any reply of the contract, and says which value of which row is wrong.
+- *rollup*, *fill_gaps* and the others check first that the frame is what came: a pass over its values and its index.
+- The server of the last rows waits a tenth of a second with each reply. *Cold* asks everything; *warm* finds what is
+  over in the [cache](offline.md), and asks for the rest.
+
+`pytest tests/benchmarks/bench_functions.py` shows the functions one by one. `python -m tests.benchmarks --short` takes
+two minutes, and is part of CI, which looks at the numbers that come out and not at the time they take.
+"""
+
+
+def line(row):
+    """Return a row as a line of text."""
+    mark = "" if row.mark is None else f"(mark {row.mark:g}{row.unit}{'' if row.is_met else ', MISSED'})"
+    return f"{row.what:62} {_number(row):>9} {mark:18} {row.against}: {row.said}"
+
+
+def _number(row):
+    return f"{row.ratio:.0f} {row.unit.strip()}" if row.unit != "x" else f"{row.ratio:.3f}x"
+
+
+def text(rows, options):
+    """Return the page."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    head = _HEAD.format(cores=os.cpu_count(), python=platform.python_version(), libraries=libraries, seed=options.seed)
+    lines = ["| what | against | ratio | mark | ours / theirs |", "|---|---|---:|---:|---|"]
+    for row in rows:
+        mark = "" if row.mark is None else f"{row.mark:g}" if row.unit == "x" else f"{row.mark:g} {row.unit}"
+        number = (
+            f"{row.ratio:.2g}"
+            if row.unit == "x" and row.ratio < 1
+            else f"{row.ratio:.2f}"
+            if row.unit == "x"
+            else _number(row)
+        )
+        number = f"**{number}**" if row.is_met is False else number
+        lines.append(f"| {row.what} | {row.against} | {number} | {mark} | {row.said} |")
+    met = [row for row in rows if row.mark is not None]
+    missed = [row.what for row in met if not row.is_met]
+    said = f"{len(met) - len(missed)} of {len(met)} marks are reached."
+    said += f" Those that are not are in bold: {'; '.join(missed)}." if missed else ""
+    return head + "\n".join(lines) + "\n\n" + textwrap.fill(said, 120) + "\n" + _TAIL

@@ -1,0 +1,201 @@
+"""Verbs on a result frame of a million rows, and what pandas does at each step with what the frame knows of itself."""
+
+from __future__ import annotations
+
+import functools
+import json
+import timeit
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+import vapi_frames as vf
+from tests.benchmarks.replies import question, reply
+from tests.benchmarks.timing import OURS, Case, Row
+from vapi_frames.outcomes import classify
+
+BY_HAND = "plain pandas by hand"
+MARK = 1.2
+_WEEK = timedelta(days=7)
+_WIRE = "%Y-%m-%dT%H:%M:%S.000Z"
+
+
+@functools.lru_cache(2)
+def answer(rows, seed, kept=1.0):
+    """Return a frame by hour, assistant and ended reason; *kept* is the share of its rows that have calls."""
+    [whole] = json.loads(reply(rows, seed))
+    found = whole["result"]
+    if kept < 1:
+        chosen = np.random.default_rng(seed).random(len(found)) < kept
+        found = [row for row, is_there in zip(found, chosen, strict=True) if is_there]
+    asked = vf.vq.call().sum("cost").count().by("assistantId", "endedReason").step("hour")
+    span = question(rows).time_range
+    result = [{key: value for key, value in row.items() if key != "avgDuration"} for row in found]
+    content = json.dumps([{**whole, "result": result}])
+    return vf.to_frame(content, asked.between(span.start, span.end).named("q"))
+
+
+def bare(frame):
+    """Return a frame that knows nothing."""
+    plain = frame.copy()
+    plain.attrs = {}
+    return plain
+
+
+def rollup(rows, seed):
+    """Return the case of hours and reasons put together to days by assistant."""
+    frame = answer(rows, seed)
+    plain = bare(frame)
+
+    def by_hand():
+        flat = plain.reset_index()
+        flat["date"] = flat["date"].dt.normalize()
+        return flat.groupby(["date", "assistantId"])[["sumCost", "countId"]].sum()
+
+    return Case(
+        f"rollup of {rows:,} rows",
+        {OURS: lambda: frame.vapi.rollup("day", "assistantId"), BY_HAND: by_hand},
+        {BY_HAND: MARK},
+        _total,
+    )
+
+
+def fill(rows, seed):
+    """Return the case of a tenth of the rows missing."""
+    frame = answer(rows, seed, 0.9)
+    plain = bare(frame)
+    meta = frame.vapi.meta
+
+    def by_hand():
+        hours = pd.date_range(meta.start, meta.end, freq="h", inclusive="left", name="date")
+        groups = plain.index.droplevel("date").unique()
+        codes = [np.repeat(np.arange(len(hours)), len(groups)), *(np.tile(code, len(hours)) for code in groups.codes)]
+        whole = pd.MultiIndex([hours, *groups.levels], codes, names=plain.index.names)
+        return plain.reindex(whole, fill_value=0).sort_index()
+
+    return Case(
+        f"fill_gaps of {rows:,} rows", {OURS: lambda: frame.vapi.fill_gaps(), BY_HAND: by_hand}, {BY_HAND: MARK}, _total
+    )
+
+
+def share(rows, seed):
+    """Return the case of each row's share of its hour."""
+    frame = answer(rows, seed)
+    plain = bare(frame)
+
+    def by_hand():
+        total = plain.groupby(level="date")["sumCost"].transform("sum")
+        return plain.assign(sumCostShare=plain["sumCost"] / total.where(total != 0))
+
+    return Case(
+        f"share of {rows:,} rows", {OURS: lambda: frame.vapi.share("cost", within="date"), BY_HAND: by_hand},
+        {BY_HAND: MARK}, lambda found: found["sumCostShare"].sum(),
+    )  # fmt: skip
+
+
+def outcome(rows, seed):
+    """Return the case of ended reasons put together to outcomes."""
+    frame = answer(rows, seed)
+    plain = bare(frame)
+    families = {reason: classify(reason, "outcome") for reason in frame.index.levels[2]}
+
+    def by_hand():
+        flat = plain.reset_index()
+        flat["outcome"] = flat["endedReason"].map(families)
+        return flat.groupby(["date", "assistantId", "outcome"])[["sumCost", "countId"]].sum()
+
+    return Case(
+        f"outcome of {rows:,} rows", {OURS: lambda: frame.vapi.outcome(), BY_HAND: by_hand}, {BY_HAND: MARK}, _total
+    )
+
+
+def compare(rows, seed):
+    """Return the case of the last half of the range set against the one before, both answered already."""
+    frame = answer(rows, seed, 0.9)
+    meta = frame.vapi.meta
+    weeks = (meta.end - meta.start) // (2 * _WEEK) * _WEEK
+    middle = meta.start + weeks
+    asked = meta.query.between(middle, middle + weeks)
+    comparison = asked.compare("previous")
+    periods = comparison.periods(meta.end)
+    present, before = (_only(frame, asked.between(start, start + weeks)) for start in (middle, meta.start))
+    now, then = bare(present), bare(before)
+
+    def ours():
+        from vapi_frames.analysis.compare import side_by_side
+
+        return side_by_side(present, before, comparison, periods)
+
+    def by_hand():
+        moved = then.reset_index()
+        moved["date"] += weeks
+        both = now.join(moved.set_index(now.index.names), how="outer", rsuffix="Before").fillna(0)
+        for name in ("sumCost", "countId"):
+            both[f"{name}Delta"] = both[name] - both[f"{name}Before"]
+            both[f"{name}Percent"] = (
+                100 * both[f"{name}Delta"] / both[f"{name}Before"].where(both[f"{name}Before"] != 0)
+            )
+        return both
+
+    return Case(
+        f"compare of {len(now):,} rows with {len(then):,}", {OURS: ours, BY_HAND: by_hand}, {BY_HAND: MARK},
+        lambda found: found["sumCostDelta"].sum() + found["countIdBefore"].sum(),
+    )  # fmt: skip
+
+
+def _only(frame, asked):
+    """Return the part of an answer that lies in the range of *asked*, as the answer to that."""
+    low, high = (side.strftime(_WIRE) for side in (asked.time_range.start, asked.time_range.end))
+    flat = frame.reset_index()
+    flat["date"] = flat["date"].dt.strftime(_WIRE)
+    rows = flat[(flat["date"] >= low) & (flat["date"] < high)].to_dict("records")
+    span = {"step": "hour", "start": low, "end": high, "timezone": "UTC"}
+    return vf.to_frame([{"name": "q", "timeRange": span, "result": rows}], asked.named("q"))
+
+
+def _total(found):
+    return found["sumCost"].sum() + found["countId"].sum()
+
+
+CASES = {"rollup": rollup, "fill_gaps": fill, "share": share, "compare": compare, "outcome": outcome}
+
+
+def attributes(seed):
+    """Yield what a column or the first rows cost on a frame that knows what it is, against one that does not."""
+    frame = answer(10_000, seed)
+    plain = bare(frame)
+    for said, look in (('df["x"]', lambda one: one["sumCost"]), ("df.head()", lambda one: one.head())):
+        seconds = {True: [], False: []}
+        for _ in range(15):
+            for knows, one in ((True, frame), (False, plain)):
+                seconds[knows].append(timeit.timeit(functools.partial(look, one), number=500) / 500)
+        ours, theirs = (min(seconds[knows]) for knows in (True, False))
+        yield Row(
+            f"{said} on a result frame",
+            "without attrs",
+            ours / theirs,
+            1.5,
+            f"{ours * 1e6:.0f} µs / {theirs * 1e6:.0f} µs",
+        )
+
+
+def ten_verbs():
+    """Return a question of ten verbs, compiled."""
+    asked = vf.vq.call().sum("cost").avg("duration").count().max("cost").by("assistantId", "endedReason")
+    return asked.by_variable("plan").step("day").last("30d").tz("America/New_York").named("spend").body()
+
+
+def compiling():
+    """Yield the microseconds that a question of ten verbs takes until it is a body."""
+    ten_verbs()
+    best = min(timeit.repeat(ten_verbs, number=200, repeat=25)) / 200 * 1e6
+    yield Row("building and compiling a query of ten verbs", "", best, 100, "best of 25", "µs")
+
+
+def rows(seed, count, rounds):
+    """Yield the rows of the table."""
+    yield from compiling()
+    for case in CASES.values():
+        yield from case(count, seed).rows(rounds)
+    yield from attributes(seed)
