@@ -155,6 +155,7 @@ def unit_of(column: str) -> str:
     return "characters" if column.endswith("Characters") else "USD"
 
 
+@cache  # of words that were checked: there are as many as the contract has
 def default_name(operation: str, column: str) -> str:
     """Return the key under which the API returns *operation* of *column* when no alias is sent.
 

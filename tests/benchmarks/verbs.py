@@ -17,7 +17,7 @@ from vapi_frames.outcomes import classify
 
 BY_HAND = "plain pandas by hand"
 MARK = 1.2
-_WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
 _WIRE = "%Y-%m-%dT%H:%M:%S.000Z"
 
 
@@ -114,12 +114,12 @@ def compare(rows, seed):
     """Return the case of the last half of the range set against the one before, both answered already."""
     frame = answer(rows, seed, 0.9)
     meta = frame.vapi.meta
-    weeks = (meta.end - meta.start) // (2 * _WEEK) * _WEEK
-    middle = meta.start + weeks
-    asked = meta.query.between(middle, middle + weeks)
+    length = (meta.end - meta.start) // (2 * _DAY) * _DAY
+    middle = meta.start + length
+    asked = meta.query.between(middle, middle + length)
     comparison = asked.compare("previous")
     periods = comparison.periods(meta.end)
-    present, before = (_only(frame, asked.between(start, start + weeks)) for start in (middle, meta.start))
+    present, before = (_only(frame, asked.between(start, start + length)) for start in (middle, meta.start))
     now, then = bare(present), bare(before)
 
     def ours():
@@ -129,7 +129,7 @@ def compare(rows, seed):
 
     def by_hand():
         moved = then.reset_index()
-        moved["date"] += weeks
+        moved["date"] += length
         both = now.join(moved.set_index(now.index.names), how="outer", rsuffix="Before").fillna(0)
         for name in ("sumCost", "countId"):
             both[f"{name}Delta"] = both[name] - both[f"{name}Before"]
