@@ -180,7 +180,9 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         answer = read_reply(replies[0], query, None, dated=dated or query.time_step is not None)
         return build(answer, query, source="reply", now=None)
     now = query.asker.now() if isinstance(query.time_range, Relative) and query.asker else None
-    [place] = match_replies([one.name for one in replies], [query.body(now)["queries"][0]["name"]])
+    place = 0
+    if len(replies) != 1:
+        [place] = match_replies([one.name for one in replies], [query.body(now)["queries"][0]["name"]])
     wide = widened(query)
     answer = narrowed(read_reply(replies[place], wide, now, place=place), query, wide)
     return build(answer, query, source="reply", now=now)

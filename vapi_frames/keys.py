@@ -179,7 +179,8 @@ def _factorise(column: pa.ChunkedArray) -> tuple[Any, Codes]:
 
     encoded = column.combine_chunks().dictionary_encode()
     values = encoded.dictionary
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    indices = encoded.indices.fill_null(-1) if encoded.null_count else encoded.indices
+    codes = indices.to_numpy().astype(np.int64)
     ascending = pc.call_function("array_sort_indices", [values]).to_numpy()
     position = np.empty(len(values) + 1, np.int64)
     position[ascending] = np.arange(len(values))

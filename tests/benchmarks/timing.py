@@ -100,8 +100,10 @@ def process(code: str) -> float:
     Raises:
         AssertionError: It failed.
     """
+    # What is installed has been compiled; a checkout is when it is first imported, unless that is forbidden.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
-    child = os.posix_spawn(sys.executable, [sys.executable, "-W", "ignore", "-c", code], os.environ)
+    child = os.posix_spawn(sys.executable, [sys.executable, "-W", "ignore", "-c", code], environment)
     _, status = os.waitpid(child, 0)
     assert status == 0, code
     return time.perf_counter() - began
