@@ -1,5 +1,5 @@
-"""Write what is generated under notebooks/: the page of measures, the table of bad days, the demo's chart, and the
-tour's outputs.
+"""Write what is generated under notebooks/: the pages of measures, types and reasons, the table of bad days, the demo's
+chart, and the tour's outputs.
 
 Run it from the root of the repository after a change that they show:
 
@@ -111,8 +111,11 @@ def run_tour() -> NotebookNode:
 def _main() -> None:
     import nbformat
 
+    from tests.make_tables import reasons_page, types_page
     from vapi_frames import cli
 
+    (PAGES / "types.md").write_text(types_page(), encoding="utf-8")
+    (PAGES / "reasons.md").write_text(reasons_page(), encoding="utf-8")
     (PAGES / "measures.md").write_text(measures_page(), encoding="utf-8")
     (PAGES / "wire.md").write_text(wire_page(), encoding="utf-8")
     with contextlib.redirect_stdout(io.StringIO()):
