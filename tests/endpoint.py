@@ -61,9 +61,9 @@ class Endpoint:
 
 
 @contextlib.contextmanager
-def running(source, *, key=KEY, timeout=SAFETY, **limits):
-    """Serve *source* in a thread."""
-    server = make_server(create_app(source, key=key, timeout=timeout, **limits), timeout)
+def running(source, *, key=KEY, timeout=SAFETY, around=lambda app: app, **limits):
+    """Serve *source* in a thread; *around* makes another app of the endpoint's."""
+    server = make_server(around(create_app(source, key=key, timeout=timeout, **limits)), timeout)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -28,6 +28,7 @@ import vapi_frames as vf
 from tests.engines import HOSTILE
 from tests.make_pages import PAGES
 from tests.servers import SAFETY, Server, answering, failing, silent
+from tests.snippets import commands
 from tests.wires import Calls, counting
 from vapi_frames.cli import main
 from vapi_frames.commands import add_query
@@ -628,18 +629,22 @@ def test_the_help_has_examples_that_are_questions(capsys):
     assert [question for question in asked if question[0] not in "@-" and parse(question)] == asked[:2]
 
 
-def test_the_page_shows_what_the_commands_print(tmp_path):
+@pytest.mark.parametrize("page", ["howto.md", "shell.md"])
+def test_the_page_shows_what_the_commands_print(page, tmp_path):
     """Each command on the page, run by a shell in order, prints what stands below it; sums differ in their last digits."""
-    text = (PAGES / "shell.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```console\n(.+?)^```$", text, re.MULTILINE | re.DOTALL)
-    commands = re.findall(r"^\$ (.+\n(?:> .*\n)*)((?:(?![$]).*\n)*)", "".join(blocks), re.MULTILINE)
-    assert len(commands) == 6
-    for command, shown in commands:
-        code = re.sub("^> ", "", command, flags=re.MULTILINE)
-        script = f'vapi-frames() {{ {shlex.quote(sys.executable)} -m vapi_frames.cli "$@"; }}\n{code}'
+    shown_commands = commands((PAGES / page).read_text(encoding="utf-8"))
+    assert len(shown_commands) == {"howto.md": 4, "shell.md": 6}[page]
+    program = tmp_path / "bin" / "vapi-frames"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m vapi_frames.cli "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    for code, shown in shown_commands:
         done = subprocess.run(
-            ["bash", "-c", script],
-            cwd=tmp_path,
+            ["bash", "-c", code],
+            cwd=folder,
+            env={**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

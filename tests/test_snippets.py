@@ -1,0 +1,136 @@
+"""Blocks of plain Python on the pages run as they stand, one after another as they are read.
+
+Where they ask the API, a real endpoint on a loopback port answers from the sample organisation, at the address that the
+package would otherwise take by default: only the address and the key differ. Where they ask a server of one's own
+(PostgreSQL, Spark, ClickHouse), the question is asked of the sample; the engines themselves are in test_engines.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vapi_frames as vf
+from tests.endpoint import KEY, running
+from tests.snippets import DOCUMENTS, blocks, commands
+from vapi_frames.sources.connection import Connection
+
+CHECKED = {"python", "pycon", "console"}  # by this file, by test_docs, by test_query_command
+READ = {"sh", "text", "ts"}
+ENGINES = {"psycopg", "pyspark", "chdb"}
+LISTS = {"/assistant": [{"id": "3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10", "name": "Reception"}], "/call": []}
+
+
+def with_lists(app):
+    """Return *app* with what else the API has and pages ask for: assistants, and calls, of which there are none."""
+
+    async def answer(scope, receive, send):
+        if scope.get("path") in LISTS:
+            headers = [(b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": json.dumps(LISTS[scope["path"]]).encode()})
+        else:
+            await app(scope, receive, send)
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with running(vf.demo().source, around=with_lists) as found:
+        yield found
+
+
+@pytest.fixture
+def api(endpoint, monkeypatch, tmp_path):
+    """Let the endpoint be the API, in a folder with files of calls and recordings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VAPI_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for function in (vf.connect, Connection.__init__):
+        monkeypatch.setitem(function.__kwdefaults__, "base_url", endpoint.url)
+    monkeypatch.setattr(vf.vq, "_source", None)
+    (tmp_path / "calls").mkdir()
+    calls = vf.sample_calls(2_000)
+    calls[calls["createdAt"] < "2026-11-01"].to_parquet("calls/october.parquet")
+    for folder in ("recordings", "tests/recordings"):
+        vq = vf.record(folder, vf.demo(), now="2026-11-01T00:00Z")
+        vq.call().sum("cost").by("type").during("2026-10").fetch()
+    return endpoint
+
+
+def python(document):
+    return [text for language, text in blocks(document) if language == "python"]
+
+
+@pytest.mark.parametrize("document", [one for one in DOCUMENTS if python(one)], ids=lambda path: path.name)
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
+def test_plain_blocks_run(document, api):
+    """What a block of Python does, it does: it finishes, and each question in it has an answer."""
+    names = {}
+    for at, text in enumerate(python(document)):
+        code = text.replace("http://127.0.0.1:8484", api.url).replace("the-key", KEY)
+        where = f"{document.name}, block {at + 1}"
+        imported = {one.split(".")[0] for one in re.findall(r"^(?:from|import) (\S+)", code, re.MULTILINE)}
+        if imported & ENGINES:
+            ask_the_sample(code, where)
+        elif "\ndef test_" in code:
+            run_tests(code, where)
+        else:
+            exec(compile(code, where, "exec"), names)
+            if "client" in names:  # the vendor's own leaves its connection open, which would be a warning later
+                names.pop("client")._client_wrapper.httpx_client.httpx_client.close()
+
+
+def ask_the_sample(code, where):
+    """Ask each question of *code* of the sample, and check that the call of `warehouse` can be one."""
+    tree = ast.parse(code)
+    chains = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and getattr(one.func, "attr", "") == "fetch"]
+    assert chains, where
+    for chain in chains:
+        start = chain
+        while not (isinstance(start, ast.Call) and getattr(start.func, "attr", "") == "call"):
+            start = start.func if isinstance(start, ast.Call) else start.value
+        start.func.value = ast.parse("vf.demo()", mode="eval").body
+        expression = ast.fix_missing_locations(ast.Expression(chain))
+        assert len(eval(compile(expression, where, "eval"), {"vf": vf})), where
+    made = [
+        one
+        for one in ast.walk(ast.parse(code))
+        if isinstance(one, ast.Call) and ast.unparse(one.func) == "vf.warehouse"
+    ]
+    assert made, where
+    for one in made:
+        inspect.signature(vf.warehouse).bind(*one.args, **{key.arg: key.value for key in one.keywords})
+
+
+def run_tests(code, where):
+    """Run *code* as a file of tests, without a key and from recordings."""
+    Path("test_snippet.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_snippet.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (where, done.stdout)
+    assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), (where, done.stdout)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_block_says_what_it_is(document):
+    """A block without a language, or with one that nobody looks at, could hold code that does not run."""
+    assert {language for language, _ in blocks(document)} <= CHECKED | READ
+
+
+def test_blocks_and_commands_are_found(tmp_path):
+    """A fence in a list, one without a language and a command over several lines are all seen."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```\na\n```\n- x\n\n    ```python\n    b\n    ```\n\n```console\n$ cat <<E\n> c\n> E\nc\n$ d\n```\n"
+    )
+    assert [language for language, _ in blocks(page)] == ["", "python", "console"]
+    assert commands(page.read_text()) == [("cat <<E\nc\nE\n", "c\n"), ("d\n", "")]
