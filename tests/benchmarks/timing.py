@@ -28,7 +28,7 @@ class Row:
     ratio: float
     mark: float | None
     said: str
-    unit: str = "×"
+    unit: str = "×"  # noqa: RUF001 - the sign of a ratio
 
     @property
     def is_met(self):
