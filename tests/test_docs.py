@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 import vapi_frames as vf
+from tests.engines import LOAD
 from tests.make_pages import PAGES, TOUR, measures_page, run_tour, wire_page
-from vapi_frames import cli, errors, lint
+from vapi_frames import analysis, cli, errors, lint
+from vapi_frames.parse import VERBS
+from vapi_frames.sources.dialects import DIALECTS
 
 ROOT = PAGES.parent
 README = ROOT / "README.md"
@@ -45,6 +48,26 @@ def test_examples_of_a_page_give_what_it_shows(page):
     assert not report, "".join(report)
     if examples.examples:
         assert "import vapi_frames as vf" in text, "each page with examples says where vf comes from"
+
+
+def test_readme_names_every_verb_of_a_question():
+    """The table of verbs has each of them; another name for the same, such as mean, need not be there."""
+    text = README.read_text(encoding="utf-8")
+    assert [verb for verb in VERBS if getattr(vf.Query, verb).__name__ == verb and f"`.{verb}(" not in text] == []
+
+
+def test_page_of_verbs_names_every_verb_of_a_frame():
+    """Each function of analysis that returns a frame is said on the page of verbs."""
+    text = (PAGES / "verbs.md").read_text(encoding="utf-8")
+    named = [name for name in analysis.__all__ if analysis.__dict__[name].__annotations__["return"] == "pd.DataFrame"]
+    assert [name for name in named if not re.search(rf"`[\w.]*\b{name}\(", text)] == []
+
+
+def test_page_of_warehouses_names_every_engine():
+    """The table has each dialect, and says of those that tests/engines.py starts that the tests run them."""
+    text = (PAGES / "warehouse.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r'^\| [^|]+ \| `"(\w+)"`[^|]*\| [^|]+ \| (yes|no)\b', text, re.MULTILINE))
+    assert rows == {name: "yes" if name in LOAD else "no" for name in DIALECTS}
 
 
 def test_lint_page_names_every_finding():

@@ -92,9 +92,10 @@ def test_a_verb_returns_a_new_query_and_leaves_the_old_one(verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_repr_is_code_that_gives_the_query_again(verb):
-    """A repr can be pasted back, and never asks anybody."""
+    """A repr can be pasted back, and never asks anybody; a pickle is the same value, too."""
     query = VERBS[verb](vq.call().sum("cost"))
     assert eval(repr(query), {"vq": vq}) == query
+    assert pickle.loads(pickle.dumps(query)) == query
 
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2026, 11, 1))
