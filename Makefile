@@ -33,8 +33,9 @@ types: ## mypy and pyright
 test: ## all tests; one file: make test ARGS=tests/test_lint.py
 	$(BIN)/python -m pytest $(ARGS)
 
+# Not --quiet, which drops the warnings before they are counted, so that --strict has none.
 docs: ## the site, where every warning is an error; to look at it: mkdocs serve
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 notebooks: ## write what is generated under notebooks/ anew
 	$(BIN)/python tests/make_pages.py
