@@ -18,7 +18,7 @@ Everything below comes from one run of one command on one machine, {cores} cores
 {libraries}:
 
 ```sh
-pip install -e '.[test,bench]' && python -m tests.benchmarks --page
+make setup && make bench ARGS=--page
 ```
 
 Absolute times are those of that machine, and mean little elsewhere. What counts is the **ratio**: ours divided by the
@@ -46,7 +46,7 @@ _TAIL = """
 - The server of the last rows waits a tenth of a second with each reply. *Cold* asks everything; *warm* finds what is
   over in the [cache](offline.md), and asks for the rest.
 
-`pytest tests/benchmarks/bench_functions.py` shows the functions one by one. `python -m tests.benchmarks --short` takes
+`pytest tests/benchmarks/bench_functions.py` shows the functions one by one. `make bench ARGS=--short` takes
 two minutes, and is part of CI, which looks at the numbers that come out and not at the time they take.
 """
 
