@@ -248,5 +248,5 @@ def rows(seed, count, folder, rounds):
         said = f"{count // 1_000_000} million calls in Parquet"
         yield from typical(pattern, said, rounds, {HAND: 0.5, "pandas groupby": 0.2, "polars": 0.6})
         yield from memory(pattern, said, 150)
-        yield from concurrency(pattern, said, rounds, 0.5)
+        yield from concurrency(pattern, said, rounds + 2, 0.5)
         yield from in_memory(1_000_000, seed).rows(3 * rounds)

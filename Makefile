@@ -1,0 +1,58 @@
+# The words that people and CI share; `make` alone lists them. make, because it needs nothing installed before it, not
+# even this project, and a word works whether or not the environment is active.
+#
+# Tools come from VENV: the active environment, else .venv. `make lint VENV=.venv-test` takes them from another.
+# A leg that has an environment of its own, such as `oldest`, makes it, so that CI and people run the same lines.
+VENV ?= $(or $(VIRTUAL_ENV),.venv)
+BIN = $(VENV)/bin
+PYTHON ?= python3
+
+.DEFAULT_GOAL = help
+.PHONY: help setup format lint types test docs notebooks hooks bench oldest all
+
+help: ## these words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## an environment in .venv with everything for development, and the hooks of each commit
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -q -e '.[dev]'
+	.venv/bin/pre-commit install
+
+format: ## lay out the code
+	$(BIN)/ruff format .
+
+lint: ## layout, style, spelling; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+
+types: ## mypy and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+test: ## all tests; one file: make test ARGS=tests/test_lint.py
+	$(BIN)/python -m pytest $(ARGS)
+
+# Not --quiet, which drops the warnings before they are counted, so that --strict has none.
+docs: ## the site, where every warning is an error; to look at it: mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python -m tests.site_links site
+
+notebooks: ## write what is generated under notebooks/ anew
+	$(BIN)/python tests/make_pages.py
+
+hooks: ## what a commit runs, on all files
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files
+
+bench: ## how fast, and against whom: make bench ARGS=--short takes two minutes
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# The engines do not meet pandas: what they give back is an Arrow table, which the other tests have seen from each.
+oldest: ## the tests on the oldest pandas that this Python has, in .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install -q -e '.[test]' \
+	  "pandas==2.2.*; python_version < '3.14'" "pandas==2.3.*; python_version >= '3.14'"
+	.venv-oldest/bin/python -m pytest -p no:cacheprovider \
+	  --ignore=tests/test_engines.py --ignore=tests/test_postgres.py --ignore=tests/test_spark.py
+
+all: lint types docs test ## what to run before a change is proposed
