@@ -107,6 +107,12 @@ def test_bad_days_are_as_they_are_tested():
 def test_reference_names_every_public_name():
     """The reference has each public name of the package once, and nothing else."""
     shown = re.findall(r"^::: (\S+)$", (PAGES / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+    # Two functions are named like their modules, and would be taken for these.
+    shown = [
+        name
+        for name in shown
+        if name not in {"vapi_frames.analysis.change.change", "vapi_frames.analysis.rollup.rollup"}
+    ]
     assert sorted(shown) == sorted(f"vapi_frames.{name}" for name in vf.__all__)
 
 
