@@ -23,7 +23,7 @@ _TYPES = """\
 
 The types of a frame depend on the question alone, and on what `fetch` is told. This page is generated from frames that
 were fetched. `str` is the text of pandas 3; on pandas 2.2 it is `object`. The zone of `date` is that of the question,
-here New York.
+here UTC.
 
 ## The index
 
@@ -79,8 +79,8 @@ def types_page() -> str:
     import vapi_frames as vf
 
     vq = vf.demo()
-    calls = vq.call().between("2026-10-01", "2026-10-03").tz("America/New_York")
-    levels = vq.subscription().between("2026-10-01", "2026-10-03").tz("America/New_York")
+    calls = vq.call().between("2026-10-01", "2026-10-03")
+    levels = vq.subscription().between("2026-10-01", "2026-10-03")
     shapes = {
         "neither step nor group": calls.count(),
         '`.step("day")`': calls.count().step("day"),

@@ -37,7 +37,8 @@ class Page(HTMLParser):
         said = dict(attrs)
         self.ids |= {value for name in ("id", "name") if (value := said.get(name))}
         self.targets += [value for name in ("href", "src") if (value := said.get(name))]
-        if tag == "img" and not said.get("alt"):
+        # The second is what is put there where a notebook has no text of its own.
+        if tag == "img" and (said.get("alt") or "No description").startswith("No description"):
             self.undescribed.append((said.get("src") or "")[:60])
 
 

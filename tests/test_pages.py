@@ -91,6 +91,7 @@ def test_tables_and_pictures_are_introduced(page):
         ('<a href="#there">', ["a.html: #there has no such anchor"]),
         ('<script src="q.js"></script>', ["a.html: q.js is not there"]),
         ('<img src="p.png">', ["a.html: a picture without alt text: p.png"]),
+        ('<img src="p.png" alt="No description has been provided">', ["a.html: a picture without alt text: p.png"]),
     ],
 )
 def test_a_link_that_leads_nowhere_is_found(link, said, tmp_path):
