@@ -53,6 +53,7 @@ oldest: ## the tests on the oldest pandas that this Python has, in .venv-oldest
 	.venv-oldest/bin/pip install -q -e '.[test]' \
 	  "pandas==2.2.*; python_version < '3.14'" "pandas==2.3.*; python_version >= '3.14'"
 	.venv-oldest/bin/python -m pytest -p no:cacheprovider \
-	  --ignore=tests/test_engines.py --ignore=tests/test_postgres.py --ignore=tests/test_spark.py
+	  --ignore=tests/test_engines.py --ignore=tests/test_engine_snippets.py --ignore=tests/test_postgres.py \
+	  --ignore=tests/test_spark.py
 
 all: lint types docs test ## what to run before a change is proposed

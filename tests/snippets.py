@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 
 ROOT = PAGES.parent
 DOCUMENTS = sorted([*PAGES.glob("*.md"), *ROOT.glob("*.md")])
+ENGINES = {"psycopg": "postgres", "pyspark": "spark", "chdb": "clickhouse"}  # import → the session of conftest
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(document: Path) -> list[tuple[str, str]]:
     """Return the fenced blocks of a document, each its language and its text."""
     return [(language, text) for _, language, text in _FENCE.findall(document.read_text(encoding="utf-8"))]
+
+
+def imports(code: str) -> set[str]:
+    """Return the packages that *code* imports at its top."""
+    return {name.split(".")[0] for name in re.findall(r"^(?:from|import) (\S+)", code, re.MULTILINE)}
 
 
 def commands(text: str) -> list[tuple[str, str]]:

@@ -1,14 +1,12 @@
 """Blocks of plain Python on the pages run as they stand, one after another as they are read.
 
 Where they ask the API, a real endpoint on a loopback port answers from the sample organisation, at the address that the
-package would otherwise take by default: only the address and the key differ. Where they ask a server of one's own
-(PostgreSQL, Spark, ClickHouse), the question is asked of the sample; the engines themselves are in test_engines.
+package would otherwise take by default: only the address and the key differ. Blocks of an engine are in
+test_engine_snippets.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 import re
 import subprocess
@@ -19,12 +17,11 @@ import pytest
 
 import vapi_frames as vf
 from tests.endpoint import KEY, running
-from tests.snippets import DOCUMENTS, blocks, commands
+from tests.snippets import DOCUMENTS, ENGINES, blocks, commands, imports
 from vapi_frames.sources.connection import Connection
 
 CHECKED = {"python", "pycon", "console"}  # by this file, by test_docs, by test_query_command
 READ = {"sh", "text", "ts"}
-ENGINES = {"psycopg", "pyspark", "chdb"}
 LISTS = {"/assistant": [{"id": "3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10", "name": "Reception"}], "/call": []}
 
 
@@ -78,37 +75,14 @@ def test_plain_blocks_run(document, api):
     for at, text in enumerate(python(document)):
         code = text.replace("http://127.0.0.1:8484", api.url).replace("the-key", KEY)
         where = f"{document.name}, block {at + 1}"
-        imported = {one.split(".")[0] for one in re.findall(r"^(?:from|import) (\S+)", code, re.MULTILINE)}
-        if imported & ENGINES:
-            ask_the_sample(code, where)
-        elif "\ndef test_" in code:
+        if imports(code) & {*ENGINES}:
+            continue
+        if "\ndef test_" in code:
             run_tests(code, where)
         else:
             exec(compile(code, where, "exec"), names)
             if "client" in names:  # the vendor's own leaves its connection open, which would be a warning later
                 names.pop("client")._client_wrapper.httpx_client.httpx_client.close()
-
-
-def ask_the_sample(code, where):
-    """Ask each question of *code* of the sample, and check that the call of `warehouse` can be one."""
-    tree = ast.parse(code)
-    chains = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and getattr(one.func, "attr", "") == "fetch"]
-    assert chains, where
-    for chain in chains:
-        start = chain
-        while not (isinstance(start, ast.Call) and getattr(start.func, "attr", "") == "call"):
-            start = start.func if isinstance(start, ast.Call) else start.value
-        start.func.value = ast.parse("vf.demo()", mode="eval").body
-        expression = ast.fix_missing_locations(ast.Expression(chain))
-        assert len(eval(compile(expression, where, "eval"), {"vf": vf})), where
-    made = [
-        one
-        for one in ast.walk(ast.parse(code))
-        if isinstance(one, ast.Call) and ast.unparse(one.func) == "vf.warehouse"
-    ]
-    assert made, where
-    for one in made:
-        inspect.signature(vf.warehouse).bind(*one.args, **{key.arg: key.value for key in one.keywords})
 
 
 def run_tests(code, where):
