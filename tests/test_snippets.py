@@ -13,10 +13,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import vapi_frames as vf
 from tests.endpoint import KEY, running
+from tests.make_pages import PAGES
 from tests.snippets import DOCUMENTS, ENGINES, blocks, commands, imports
 from vapi_frames.sources.connection import Connection
 
@@ -83,6 +85,42 @@ def test_plain_blocks_run(document, api):
             exec(compile(code, where, "exec"), names)
             if "client" in names:  # the vendor's own leaves its connection open, which would be a warning later
                 names.pop("client")._client_wrapper.httpx_client.httpx_client.close()
+
+
+def refusing_at_first(app, alone):
+    """Return *app*, which refuses what begins in October until it was asked for alone; *alone* notes that it was."""
+
+    async def answer(scope, receive, send):
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        messages = [await receive()]
+        while messages[-1].get("more_body"):
+            messages.append(await receive())
+        queries = json.loads(b"".join(one["body"] for one in messages))["queries"]
+        if alone or not any(one["timeRange"]["start"].startswith("2026-10") for one in queries):
+            return await app(scope, lambda: _first(messages, receive), send)
+        alone.extend(queries if len(queries) == 1 else [])
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        return await send({"type": "http.response.body", "body": b""})
+
+    return answer
+
+
+async def _first(messages, receive):
+    return messages.pop(0) if messages else await receive()
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+def test_what_did_not_arrive_is_asked_for_as_the_page_says(monkeypatch):
+    """The block of wire.md, where a month is refused at first: the part and the rest are the whole."""
+    [code] = [text for text in python(PAGES / "wire.md") if "PartialResultError" in text]
+    alone, names = [], {}
+    with running(vf.demo().source, around=lambda app: refusing_at_first(app, alone)) as endpoint:
+        monkeypatch.setattr(vf.vq, "_source", vf.connect(KEY, base_url=endpoint.url).source)
+        exec(compile(code, "wire.md", "exec"), names)
+        assert len(alone) == 1
+        pd.testing.assert_frame_equal(names["df"], names["question"].fetch())
+    assert len(names["df"]) > len(names["rest"].popitem()[1]) > 100
 
 
 def run_tests(code, where):
