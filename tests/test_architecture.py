@@ -23,9 +23,10 @@ FLOORS = {
     "lint": 1.95,
     "asker": 1.95,
     "comparison": 1.96,
+    "builder": 1.97,
+    "answer": 1.98,
     "query": 2,
     "parse": 2.1,  # between the question and its answer: floors 2 and below do no I/O
-    "answer": 2.2,
     "reply": 2.3,
     "gathering": 2.4,
     "meta": 2.5,
