@@ -71,6 +71,11 @@ class Comparison:
 
         Raises:
             QueryError: The range is empty, has not begun, or the other period cuts buckets elsewhere.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> [side.isoformat() for side in vq.call().count().during("2026-10").compare("previous").periods()[2:4]]
+            <OUT>
         """
         query = self.query
         at = query._now(now)  # noqa: SLF001 - the two are one thing

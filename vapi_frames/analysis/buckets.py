@@ -84,6 +84,15 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
 
     Returns:
         float64 from 0 to 1, on the frame's index; missing where the range is unknown.
+
+    Raises:
+        ProvenanceError: The dates are no longer the asked buckets.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch()
+        >>> vf.analysis.elapsed(df).tolist()
+        <OUT>
     """
     meta = read_meta(frame)
     if meta.step is None and "date" not in (*frame.index.names, *frame.columns):
@@ -133,6 +142,15 @@ def partial(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
 
     Returns:
         bool, on the frame's index; pandas' ``boolean`` with missing values where the range is unknown.
+
+    Raises:
+        ProvenanceError: The dates are no longer the asked buckets.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch()
+        >>> vf.analysis.partial(df).tolist()
+        <OUT>
     """
     share = elapsed(frame, now=now)
     flags = (share < 1).rename("partial")
@@ -147,6 +165,12 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         ProvenanceError: The range is unknown, or the dates are no longer the asked buckets.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch()
+        >>> df.pipe(vf.analysis.drop_partial)["countId"].tolist()
+        <OUT>
     """
     held = opened(frame)
     meta = held.meta

@@ -60,6 +60,12 @@ def top(
 
     Raises:
         NonAdditiveError: A measure cannot be put together for the others; leave them out, or leave it out.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
+        >>> df.pipe(vf.analysis.top, 2)["countId"].to_dict()
+        <OUT>
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise QueryError(f"n must be a whole number of at least 1, not {n!r}")
@@ -117,7 +123,7 @@ def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
     return pd.Index(texts, dtype=values.dtype, name=name)
 
 
-def outcome(frame: pd.DataFrame, level: str = "outcome") -> pd.DataFrame:
+def outcome(frame: pd.DataFrame, level: outcomes.Level = "outcome") -> pd.DataFrame:
     """Return *frame* with the ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
 
     A reason that is not known yet maps by its prefix, or to ``unknown``, and is said. A call without a reason, which
@@ -191,6 +197,13 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
 
     Raises:
         UnknownWordError: The frame has no such group.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("assistantId").during("2026-10").fetch()
+        >>> names = {"3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10": "Reception"}
+        >>> df.pipe(vf.analysis.label, names).index.names
+        <OUT>
     """
     if not isinstance(names, Mapping | pd.Series):
         raise QueryError(f"names must be a mapping id → name, not {type(names).__name__}")
@@ -230,6 +243,15 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     Returns:
         A frame indexed by ``date``; its columns are the group's values, or tuples of them as a MultiIndex. A group
         without a row in a bucket is missing there, never 0. Where ids have names beside them, the names are taken.
+
+    Raises:
+        UnknownWordError: There is no such measure, or more than one.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("type").step("week").between("2026-10-05", "2026-10-19").fetch()
+        >>> df.pipe(vf.analysis.wide)["webCall"].tolist()
+        <OUT>
     """
     name = column_of(frame, column)
     held = opened(frame)
