@@ -97,7 +97,7 @@ def _below(word):
     return [one for one in errors.__all__ if issubclass(getattr(errors, one), kind)]
 
 
-@pytest.mark.parametrize("name", sorted({*vf.analysis.__all__} & {name for name in dir(vf.VapiAccessor)}))
+@pytest.mark.parametrize("name", sorted({*vf.analysis.__all__} & {*dir(vf.VapiAccessor)}))
 def test_a_verb_says_the_same_on_both_its_faces(name):
     """df.vapi.rollup and analysis.rollup list the same errors, and take the same arguments in the same order."""
     face, function = SURFACE[f"VapiAccessor.{name}"], SURFACE[f"analysis.{name}"]

@@ -103,7 +103,9 @@ def test_a_comparison_is_read_as_its_answer(vq, shape):
     assert table.column_names == [*levels, *frame.columns]
     assert table.schema.metadata is None
     for name in frame.columns:
-        assert table[name].to_pylist() == [None if value is None else value for value in pa.array(frame[name]).to_pylist()]
+        assert table[name].to_pylist() == [
+            None if value is None else value for value in pa.array(frame[name]).to_pylist()
+        ]
     for name in levels:
         expected = pa.schema(comparison.query).field(name).type
         assert table.schema.field(name).type == expected

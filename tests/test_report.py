@@ -18,6 +18,7 @@ from vapi_frames.errors import MissingExtraError, ProvenanceError, QueryError
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 BACKENDS = [None, "numpy_nullable", "pyarrow"]
 CELL = 32_767
+DASH = "\N{EN DASH}"
 
 
 class Table(HTMLParser):
@@ -110,9 +111,9 @@ class TestStyle:
         """A missing group, an empty one and a missing number are three things."""
         vq = calls(assistantId=["a", "", None], startedAt=[None] * 3, endedAt=[None] * 3)
         table = styled(vq.call().avg("duration").count().by("assistantId").during("2026-10").fetch())
-        assert table.rows[-3:] == [['""', "–", "1"], ["a", "–", "1"], ["(none)", "–", "1"]]
+        assert table.rows[-3:] == [['""', DASH, "1"], ["a", DASH, "1"], ["(none)", DASH, "1"]]
         both = vq.call().avg("duration").by("assistantId", "type").during("2026-10").fetch()
-        assert [row[-1] for row in styled(both).rows[-3:]] == ["–"] * 3
+        assert [row[-1] for row in styled(both).rows[-3:]] == [DASH] * 3
 
     def test_text_is_text(self):
         """A group, a variable's name, an alias and a caption that hold markup are shown as they are."""
@@ -140,7 +141,10 @@ class TestStyle:
         wide = styled(daily.fetch().vapi.wide())
         assert "webCall · ended" in wide.rows[0]
         assert "filled" in " ".join(styled(daily.fetch().vapi.fill_gaps(mark=True)).rows[0])
-        assert styled(vq.subscription().history("concurrency").during("2026-10-05").fetch().head(3)).rows[-1][0][:4] == "2026"
+        assert (
+            styled(vq.subscription().history("concurrency").during("2026-10-05").fetch().head(3)).rows[-1][0][:4]
+            == "2026"
+        )
         assert styled(daily.fetch(categorical=True)).rows[-1][-1] == styled(daily.fetch()).rows[-1][-1]
         dated = vq.call().count().step("week").between("2026-11-02", "2026-11-09").compare("previous").fetch()
         assert "2026-10-26" in styled(dated).rows[-1]
@@ -168,7 +172,7 @@ class TestExcel:
         """Levels first, one row of headers with unit and zone; each number and date as it was."""
         question = vf.demo().call().sum("cost").avg("duration").count().by("assistantId").step("day").tz("Asia/Kolkata")
         df = question.between("2026-10-04", "2026-10-07").fetch(dtype_backend=backend, categorical=categorical)
-        header, *rows = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").values
+        header, *rows = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").iter_rows(values_only=True)
         assert header == (
             "date (Asia/Kolkata)", "assistantId", "sumCost (USD)", "avgDuration (min)", "countId (calls)",
         )  # fmt: skip
@@ -184,7 +188,7 @@ class TestExcel:
         """Beside the wall clock stands the offset; with it each instant can be had again."""
         question = vf.demo().call().count().step("hour").tz("America/New_York")
         df = question.between("2026-11-01", "2026-11-02").fetch()
-        header, *rows = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").values
+        header, *rows = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").iter_rows(values_only=True)
         assert header[:2] == ("date (America/New_York)", "date (UTC offset)")
         walls = [row[0] for row in rows]
         assert len(set(walls)) < len(walls)
@@ -197,7 +201,10 @@ class TestExcel:
         assert list(call.step("hour").tz("Asia/Tokyo").during("2026-01-05").fetch().vapi.for_excel()) == [
             "date (Asia/Tokyo)", "date (UTC offset)", "countId (calls)",
         ]  # fmt: skip
-        assert list(call.step("hour").during("2026-10-05").fetch().vapi.for_excel()) == ["date (UTC)", "countId (calls)"]
+        assert list(call.step("hour").during("2026-10-05").fetch().vapi.for_excel()) == [
+            "date (UTC)",
+            "countId (calls)",
+        ]
         history = vf.demo().subscription().history("concurrency").tz("Asia/Tokyo").during("2026-10-05").fetch()
         assert list(history.vapi.for_excel())[1] == "date (UTC offset)"
 
@@ -209,7 +216,7 @@ class TestExcel:
         df = vq.call().count(alias="=2*3").by("assistantId").by_variable("=A1").during("2026-10").fetch()
         cells = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx", engine=engine)
         assert {cell.data_type for row in cells.iter_rows() for cell in row} == {"s", "n"}
-        header, *rows = cells.values
+        header, *rows = cells.iter_rows(values_only=True)
         assert header == ("assistantId", "'=A1", "'=2*3 (calls)")
         escaped = {word: f"'{word}" if word.lstrip("'").startswith("=") else word or '""' for word in words}
         assert [row[0] for row in rows] == [escaped[word] for word in sorted(words)]
@@ -223,8 +230,15 @@ class TestExcel:
 
     def test_letters_that_a_sheet_cannot_hold_are_spelled_out(self, tmp_path):
         """Control characters would stop the writer."""
-        df = calls(assistantId=["a\x00b\x1f", "tab\tnew\nline"]).call().count().by("assistantId").during("2026-10").fetch()
-        rows = list(sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").values)[1:]
+        df = (
+            calls(assistantId=["a\x00b\x1f", "tab\tnew\nline"])
+            .call()
+            .count()
+            .by("assistantId")
+            .during("2026-10")
+            .fetch()
+        )
+        rows = list(sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").iter_rows(values_only=True))[1:]
         assert [row[0] for row in rows] == [r"a\x00b\x1f", "tab\tnew\nline"]
 
     def test_a_text_that_is_too_long_is_refused(self, tmp_path):
@@ -271,16 +285,16 @@ class TestExcel:
         """Of two groups as columns pandas alone can write no sheet; a missing group has a word."""
         vq = calls(assistantId=["a", None, "=b"], status=["ended", "", "ended"], cost=[1.0, 2.0, 3.0])
         wide = vq.call().sum("cost").by("assistantId", "status").step("day").during("2026-10").fetch().vapi.wide()
-        header, row = sheet(wide.vapi.for_excel(), tmp_path / "a.xlsx").values
+        header, row = sheet(wide.vapi.for_excel(), tmp_path / "a.xlsx").iter_rows(values_only=True)
         assert dict(zip(header, row, strict=True)) == {
-            "date (UTC)": datetime(2026, 10, 1), "a · ended": 1.0, "(none) · \"\"": 2.0, "'=b · ended": 3.0,
+            "date (UTC)": datetime(2026, 10, 1), "a · ended": 1.0, '(none) · ""': 2.0, "'=b · ended": 3.0,
         }  # fmt: skip
 
     def test_dates_of_a_comparison_have_their_zone(self, tmp_path):
         """So has the bucket that each is set against."""
         query = vf.demo().call().count().step("day").tz("Asia/Tokyo").between("2026-11-02", "2026-11-04")
         df = query.compare("7d").fetch()
-        header, first, _ = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").values
+        header, first, _ = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").iter_rows(values_only=True)
         assert "dateBefore (Asia/Tokyo)" in header
         assert first[header.index("dateBefore (Asia/Tokyo)")] == first[0] - timedelta(days=7)
 

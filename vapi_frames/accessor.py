@@ -112,7 +112,8 @@ class VapiAccessor(Verbs):
 
         Examples:
             >>> import vapi_frames as vf
-            >>> vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch().vapi.partial.tolist()
+            >>> question = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08")
+            >>> question.fetch().vapi.partial.tolist()
             <OUT>
         """
         from vapi_frames import analysis
@@ -130,7 +131,8 @@ class VapiAccessor(Verbs):
 
         Examples:
             >>> import vapi_frames as vf
-            >>> vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch().vapi.elapsed.tolist()
+            >>> question = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08")
+            >>> question.fetch().vapi.elapsed.tolist()
             <OUT>
         """
         from vapi_frames import analysis

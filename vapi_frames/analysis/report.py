@@ -118,24 +118,26 @@ def _dated(meta: Meta, cut: frozenset[Any]) -> Callable[[Any], str]:
 
 
 def _number(values: pd.Series, unit: str, meta: Meta) -> Callable[[Any], str] | None:
-    """Return how the numbers of a column are written; the digits are those of its largest."""
+    """Return how the values of a column are written; ``None`` for text and flags."""
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return _dated(meta, frozenset())
     if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
         return None
-    whole = pd.api.types.is_integer_dtype(values.dtype)
+    form = _form(values, unit)
+    return lambda value: f"{'-' if value < 0 else ''}{form.format(abs(value))}"
+
+
+def _form(values: pd.Series, unit: str) -> str:
+    """Return the form of numbers of a unit, with as many digits as the largest one asks for."""
     there = values.dropna().abs()
     most = float(there.max()) if len(there) else 0.0
-    digits = 0 if whole else 4 if most < 1 else 2
     if unit == "%":
-        return lambda value: f"{value:,.1f}%"
+        return "{:,.1f}%"
     if unit == "share" or str(values.name).startswith("successPer"):
-        return (lambda value: f"{value:.1%}") if most >= _SMALL else (lambda value: f"{value:.2%}")
-    if unit == "calls" and not whole and bool((there % 1 == 0).all()):
-        return lambda value: f"{value:,.0f}"
-    if unit == "USD" or unit.startswith("USD/"):
-        return lambda value: f"{'-' if value < 0 else ''}${abs(value):,.{digits}f}"
-    return lambda value: f"{value:,.{digits}f}"
+        return "{:.1%}" if most >= _SMALL else "{:.2%}"
+    is_whole = pd.api.types.is_integer_dtype(values.dtype) or (unit == "calls" and bool((there % 1 == 0).all()))
+    digits = 0 if is_whole else 2 if most >= 1 else 4
+    return f"{'$' if unit == 'USD' or unit.startswith('USD/') else ''}{{:,.{digits}f}}"
 
 
 def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
@@ -198,7 +200,9 @@ def _cells(header: str, name: str, values: pd.Series, meta: Meta) -> list[tuple[
     if pd.api.types.is_datetime64_any_dtype(dtype):
         wall = values.dt.tz_localize(None).reset_index(drop=True)
         if len(wall) and (wall < pd.Timestamp(_FIRST)).any():
-            raise QueryError(f"{name!r} has {wall.min():%Y-%m-%d}, and Excel no date before {_FIRST}: take a finer step")
+            raise QueryError(
+                f"{name!r} has {wall.min():%Y-%m-%d}, and Excel no date before {_FIRST}: take a finer step"
+            )
         is_clear = name in ("date", "dateBefore") and meta.step in _DAYS  # no two of whose buckets begin at one reading
         if str(values.dt.tz) in ("None", "UTC") or is_clear:
             return [(header, wall)]
