@@ -66,7 +66,7 @@ class VapiAccessor(Verbs):
             >>> import vapi_frames as vf
             >>> meta = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.meta
             >>> meta.source, meta.step, meta.zone, meta.start.isoformat()
-            <OUT>
+            ('calls', 'day', 'UTC', '2026-10-01T00:00:00+00:00')
         """
         from vapi_frames.meta import read_meta
 
@@ -82,7 +82,7 @@ class VapiAccessor(Verbs):
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().call().sum("cost").avg("duration").during("2026-10").fetch().vapi.units
-            <OUT>
+            {'sumCost': 'USD', 'avgDuration': 'min'}
         """
         from vapi_frames import analysis
 
@@ -95,7 +95,7 @@ class VapiAccessor(Verbs):
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().call().count().by("type").last("7d").fetch().vapi.query
-            <OUT>
+            vq.call().count().by("type").last("7d")
         """
         from vapi_frames import analysis
 
@@ -112,9 +112,9 @@ class VapiAccessor(Verbs):
 
         Examples:
             >>> import vapi_frames as vf
-            >>> question = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08")
-            >>> question.fetch().vapi.partial.tolist()
-            <OUT>
+            >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+            >>> df.vapi.partial.tolist()
+            [True, False, False, False, True]
         """
         from vapi_frames import analysis
 
@@ -131,9 +131,9 @@ class VapiAccessor(Verbs):
 
         Examples:
             >>> import vapi_frames as vf
-            >>> question = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08")
-            >>> question.fetch().vapi.elapsed.tolist()
-            <OUT>
+            >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+            >>> df.vapi.elapsed.round(2).tolist()
+            [0.57, 1.0, 1.0, 1.0, 0.86]
         """
         from vapi_frames import analysis
 
@@ -161,7 +161,7 @@ class VapiAccessor(Verbs):
             >>> import vapi_frames as vf
             >>> axes = vf.demo().call().sum("cost").by("type").step("day").during("2026-10").fetch().vapi.plot()
             >>> axes.get_ylabel()
-            <OUT>
+            'sumCost (USD)'
         """
         from vapi_frames import plotting
 
@@ -184,7 +184,7 @@ class VapiAccessor(Verbs):
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().count().last("7d").fetch()
             >>> df.vapi.refresh(vf.demo()).equals(df)
-            <OUT>
+            True
         """
         meta = self.meta
         if vq is None:
@@ -217,7 +217,7 @@ class VapiAccessor(Verbs):
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().sum("duration").during("2026-10").fetch()
             >>> df.vapi.check_units(vf.demo())
-            <OUT>
+            1.0
         """
         from vapi_frames.analysis.unitcheck import factor
 
@@ -241,7 +241,7 @@ class VapiAccessor(Verbs):
             >>> with tempfile.TemporaryDirectory() as folder:
             ...     df.vapi.save(f"{folder}/spend.parquet")
             ...     vf.load(f"{folder}/spend.parquet").equals(df)
-            <OUT>
+            True
         """
         from vapi_frames import analysis
 
@@ -259,7 +259,7 @@ class VapiAccessor(Verbs):
         Examples:
             >>> import vapi_frames as vf
             >>> vf.sample_calls(2_000).vapi.call().count().by("type").during("2026-10").fetch()["countId"].to_dict()
-            <OUT>
+            {'inboundPhoneCall': 698, 'outboundPhoneCall': 407, 'webCall': 274}
         """
         return self._local().call()
 
@@ -274,7 +274,7 @@ class VapiAccessor(Verbs):
             >>> import vapi_frames as vf
             >>> question = vf.sample_calls(2_000).vapi.subscription().max("concurrency")
             >>> question.during("2026-10").fetch()["maxConcurrency"].tolist()
-            <OUT>
+            [3.0]
         """
         return self._local().subscription()
 
@@ -321,7 +321,7 @@ def frame(df: pd.DataFrame) -> VapiAccessor:
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().sum("cost").during("2026-10").fetch()
         >>> vf.frame(df).units
-        <OUT>
+        {'sumCost': 'USD'}
     """
     if not isinstance(df, pd.DataFrame):
         raise QueryError(f"frame takes a DataFrame, not {type(df).__name__}")

@@ -59,7 +59,7 @@ class Vq:
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().call().count()
-            <OUT>
+            vq.call().count()
         """
         return Query(table="call", asker=self)
 
@@ -69,7 +69,7 @@ class Vq:
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().subscription().max("concurrency").during("2026-10").fetch()["maxConcurrency"].tolist()
-            <OUT>
+            [8.0]
         """
         return Query(table="subscription", asker=self)
 
@@ -79,7 +79,7 @@ class Vq:
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().now().isoformat()  # that of the sample stands still
-            <OUT>
+            '2026-11-16T00:00:00+00:00'
         """
         return self.source.now()
 
@@ -112,7 +112,7 @@ class Vq:
             >>> vq = vf.demo()
             >>> spend, calls = vq.call().sum("cost").named("spend"), vq.call().count().named("calls")
             >>> {name: frame.shape for name, frame in vq.fetch(spend, calls).items()}
-            <OUT>
+            {'spend': (1, 1), 'calls': (1, 1)}
         """
         return self._fetch(
             queries, self.now(), queries, dtype_backend=dtype_backend, categorical=categorical, progress=progress
@@ -246,7 +246,8 @@ class Vq:
             >>> vq = vf.demo()
             >>> comparison = vq.call().sum("cost").between("2026-11-09", "2026-11-16").compare("previous")
             >>> vq.compare(comparison).round(2)
-            <OUT>
+               sumCost  sumCostBefore  sumCostDelta  sumCostPercent
+            0   464.84         512.82        -47.98           -9.36
         """
         from vapi_frames.analysis.compare import side_by_side
 
@@ -274,7 +275,9 @@ class Vq:
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().assistants()
-            <OUT>
+            Traceback (most recent call last):
+            ...
+            vapi_frames.errors.QueryError: only the API has names of assistants, and this vq asks ...
         """
         import pandas as pd
 
@@ -321,7 +324,9 @@ class Vq:
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().archive("calls")
-            <OUT>
+            Traceback (most recent call last):
+            ...
+            vapi_frames.errors.QueryError: only the API has calls to archive, and this vq asks ...
         """
         from vapi_frames.sources.archive import archive
         from vapi_frames.sources.progress import showing
@@ -350,7 +355,7 @@ class Vq:
             >>> import vapi_frames as vf
             >>> vq = vf.demo()
             >>> vq.to_arrow(vq.call().count().by("type").during("2026-10")).column_names
-            <OUT>
+            ['type', 'countId']
         """
         from vapi_frames.frames import sorted_table
 

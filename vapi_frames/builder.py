@@ -153,7 +153,7 @@ class Builder(Generic[C]):
         Examples:
             >>> from vapi_frames import vq
             >>> vq.call().agg(spend=("cost", "sum"), calls=("id", "count"))
-            vq.call().sum("cost", alias="spend").count(alias="calls")
+            vq.call().sum("cost", alias="spend").count("id", alias="calls")
         """
         query = self
         for alias, pair in named.items():

@@ -75,7 +75,7 @@ class Comparison:
         Examples:
             >>> from vapi_frames import vq
             >>> [side.isoformat() for side in vq.call().count().during("2026-10").compare("previous").periods()[2:4]]
-            <OUT>
+            ['2026-09-01T00:00:00+00:00', '2026-10-01T00:00:00+00:00']
         """
         query = self.query
         at = query._now(now)  # noqa: SLF001 - the two are one thing
@@ -183,9 +183,9 @@ class Comparison:
             >>> question.compare("previous").fetch()[["countId", "countIdBefore", "countIdDelta"]]
                                countId  countIdBefore  countIdDelta
             type
-            inboundPhoneCall    1500.0         1512.0         -12.0
-            outboundPhoneCall    919.0         1000.0         -81.0
-            webCall              590.0          598.0          -8.0
+            inboundPhoneCall    1505.0         1572.0         -67.0
+            outboundPhoneCall    991.0         1029.0         -38.0
+            webCall              602.0          649.0         -47.0
         """
         asker = self.query._bound()  # noqa: SLF001
         return asker.compare(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
@@ -198,7 +198,7 @@ class Comparison:
 
         Examples:
             >>> import vapi_frames as vf
-            >>> question = vf.demo().call().count().by("type").during("2026-10")
+            >>> question = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
             >>> question.compare("previous").to_arrow().column_names
             ['type', 'countId', 'countIdBefore', 'countIdDelta', 'countIdPercent']
         """
@@ -216,7 +216,7 @@ class Comparison:
 
         Examples:
             >>> import vapi_frames as vf
-            >>> vf.demo().call().count().by("type").during("2026-10").compare("previous").to_polars().shape
+            >>> vf.demo().call().count().by("type").last("7d").compare("previous").to_polars().shape
             (3, 5)
         """
         return as_polars(self.to_arrow())

@@ -57,7 +57,7 @@ def connect(
         >>> import vapi_frames as vf
         >>> vq = vf.connect(base_url="http://127.0.0.1:8484")  # vapi-frames serve, on this machine
         >>> vq.call().count().during("2026-10")
-        <OUT>
+        vq.call().count().between("2026-10-01", "2026-11-01")
     """
     from vapi_frames.sources.connection import Connection
     from vapi_frames.sources.key import Hidden
@@ -193,7 +193,8 @@ def demo() -> Vq:
     Examples:
         >>> import vapi_frames as vf
         >>> vf.demo().call().sum("cost").count().during("2026-10").fetch().round(2)
-        <OUT>
+           sumCost  countId
+        0  2142.22    13495
     """
     from vapi_frames.sample import sample_calls
     from vapi_frames.sources.calls import CallsSource

@@ -58,7 +58,7 @@ class VapiFramesError(Exception):
         ...     vf.vq.call().sum("costs")
         ... except vf.VapiFramesError as error:
         ...     isinstance(error, ValueError), error.suggestions
-        <OUT>
+        (True, ['cost'])
     """
 
     def __reduce__(self) -> tuple[Any, ...]:

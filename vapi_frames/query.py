@@ -180,7 +180,7 @@ class Query(Builder[C]):
         Examples:
             >>> from vapi_frames import vq
             >>> [finding.id for finding in vq.call().count().step("day").between("2026-10-01", "2026-10-31").lint()]
-            ['VF202', 'VF206']
+            ['VF202']
         """
         return lint.findings(self, self._clock(now))
 

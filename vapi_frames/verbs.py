@@ -35,7 +35,9 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().sum("cost").by("type").step("day").during("2026-10").fetch()
             >>> df.vapi.rollup("month", by=[]).round(2)
-            <OUT>
+                                       sumCost
+            date
+            2026-10-01 00:00:00+00:00  2142.22
         """
         from vapi_frames import analysis
 
@@ -58,7 +60,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().count().by("endedReason").step("hour").during("2026-10-04").fetch()
             >>> len(df), len(df.vapi.fill_gaps())
-            <OUT>
+            (66, 240)
         """
         from vapi_frames import analysis
 
@@ -72,9 +74,13 @@ class Verbs:
 
         Examples:
             >>> import vapi_frames as vf
-            >>> df = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch()
+            >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
             >>> df.vapi.drop_partial()
-            <OUT>
+                                       countId
+            date
+            2026-10-05 00:00:00+00:00     2960
+            2026-10-12 00:00:00+00:00     3013
+            2026-10-19 00:00:00+00:00     3147
         """
         from vapi_frames import analysis
 
@@ -98,7 +104,11 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
             >>> df.vapi.top(2)
-            <OUT>
+                                  countId
+            endedReason
+            assistant-ended-call     2366
+            customer-ended-call      6707
+            other                    4422
         """
         from vapi_frames import analysis
 
@@ -119,7 +129,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().sum("cost").by("type").during("2026-10").fetch()
             >>> df.vapi.share()["sumCostShare"].round(3).tolist()
-            <OUT>
+            [0.538, 0.269, 0.193]
         """
         from vapi_frames import analysis
 
@@ -141,7 +151,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().sum("cost", "costBreakdown.llm").during("2026-10").fetch()
             >>> df.vapi.ratio("costBreakdown.llm", "cost", name="llm")["llm"].round(3).tolist()
-            <OUT>
+            [0.22]
         """
         from vapi_frames import analysis
 
@@ -158,7 +168,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().sum("cost", "duration").during("2026-10").fetch().vapi.per_minute()
             >>> df["sumCostPerMinute"].round(4).tolist(), df.vapi.units["sumCostPerMinute"]
-            <OUT>
+            ([0.1238], 'USD/min')
         """
         from vapi_frames import analysis
 
@@ -175,7 +185,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().sum("cost").count().during("2026-10").fetch().vapi.per_call()
             >>> df["sumCostPerCall"].round(4).tolist(), df.vapi.units["sumCostPerCall"]
-            <OUT>
+            ([0.1587], 'USD/call')
         """
         from vapi_frames import analysis
 
@@ -198,7 +208,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().count().by("analysis.successEvaluation").during("2026-10").fetch()
             >>> df.vapi.success_rate()["successPerEvaluated"].round(3).tolist()
-            <OUT>
+            [0.574]
         """
         from vapi_frames import analysis
 
@@ -222,7 +232,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().sum("cost").step("week").between("2026-10-05", "2026-10-19").fetch()
             >>> df.vapi.change()["sumCostPercent"].round(2).tolist()
-            <OUT>
+            [nan, 6.51]
         """
         from vapi_frames import analysis
 
@@ -242,7 +252,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
             >>> df.vapi.outcome("fault")["countId"].to_dict()["none"]
-            <OUT>
+            12641
         """
         from vapi_frames import analysis
 
@@ -264,7 +274,7 @@ class Verbs:
             >>> df = vf.demo().call().count().by("assistantId").during("2026-10").fetch()
             >>> names = {"3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10": "Reception"}
             >>> df.vapi.label(names).loc["Reception"]["countId"].tolist()
-            <OUT>
+            [3376]
         """
         from vapi_frames import analysis
 
@@ -281,7 +291,7 @@ class Verbs:
             >>> parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
             >>> question = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
             >>> question.during("2026-10").fetch().vapi.reconcile()["sumCostResidual"].tolist()
-            <OUT>
+            [0.0]
         """
         from vapi_frames import analysis
 
@@ -300,7 +310,10 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().count().by("type").step("week").between("2026-10-05", "2026-10-19").fetch()
             >>> df.vapi.wide()
-            <OUT>
+            type                       inboundPhoneCall  outboundPhoneCall  webCall
+            date
+            2026-10-05 00:00:00+00:00              1466                886      608
+            2026-10-12 00:00:00+00:00              1459                990      564
         """
         from vapi_frames import analysis
 
@@ -311,8 +324,9 @@ class Verbs:
 
         Examples:
             >>> import vapi_frames as vf
-            >>> vf.demo().call().count().during("2026-10").fetch().vapi.describe()
-            <OUT>
+            >>> print(vf.demo().call().count().during("2026-10").fetch().vapi.describe())
+            The number of calls (countId, calls). From 2026-10-01 00:00 until 2026-10-31 24:00 UTC. 1 row.
+            Answered from call records.
         """
         from vapi_frames import analysis
 
@@ -327,7 +341,7 @@ class Verbs:
         Examples:
             >>> import vapi_frames as vf
             >>> list(vf.demo().call().sum("cost").count().during("2026-10").fetch().vapi.with_units())
-            <OUT>
+            ['sumCost (USD)', 'countId (calls)']
         """
         from vapi_frames import analysis
 

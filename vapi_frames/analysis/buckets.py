@@ -90,9 +90,9 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
 
     Examples:
         >>> import vapi_frames as vf
-        >>> df = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch()
-        >>> vf.analysis.elapsed(df).tolist()
-        <OUT>
+        >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+        >>> vf.analysis.elapsed(df).round(2).tolist()
+        [0.57, 1.0, 1.0, 1.0, 0.86]
     """
     meta = read_meta(frame)
     if meta.step is None and "date" not in (*frame.index.names, *frame.columns):
@@ -148,9 +148,9 @@ def partial(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
 
     Examples:
         >>> import vapi_frames as vf
-        >>> df = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch()
+        >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
         >>> vf.analysis.partial(df).tolist()
-        <OUT>
+        [True, False, False, False, True]
     """
     share = elapsed(frame, now=now)
     flags = (share < 1).rename("partial")
@@ -168,9 +168,9 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
 
     Examples:
         >>> import vapi_frames as vf
-        >>> df = vf.demo().call().count().step("day").between("2026-10-05T12:00Z", "2026-10-08").fetch()
+        >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
         >>> df.pipe(vf.analysis.drop_partial)["countId"].tolist()
-        <OUT>
+        [2960, 3013, 3147]
     """
     held = opened(frame)
     meta = held.meta

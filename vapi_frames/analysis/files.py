@@ -38,7 +38,7 @@ def save(frame: pd.DataFrame, path: str | PathLike[str]) -> None:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     vf.analysis.save(df, f"{folder}/spend.parquet")
         ...     vf.load(f"{folder}/spend.parquet").equals(df)
-        <OUT>
+        True
     """
     import pyarrow as pa
 

@@ -65,7 +65,7 @@ def top(
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
         >>> df.pipe(vf.analysis.top, 2)["countId"].to_dict()
-        <OUT>
+        {'assistant-ended-call': 2366, 'customer-ended-call': 6707, 'other': 4422}
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise QueryError(f"n must be a whole number of at least 1, not {n!r}")
@@ -202,8 +202,8 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().count().by("assistantId").during("2026-10").fetch()
         >>> names = {"3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10": "Reception"}
-        >>> df.pipe(vf.analysis.label, names).index.names
-        <OUT>
+        >>> list(df.pipe(vf.analysis.label, names).index.names)
+        ['assistantName', 'assistantId']
     """
     if not isinstance(names, Mapping | pd.Series):
         raise QueryError(f"names must be a mapping id → name, not {type(names).__name__}")
@@ -251,7 +251,7 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().count().by("type").step("week").between("2026-10-05", "2026-10-19").fetch()
         >>> df.pipe(vf.analysis.wide)["webCall"].tolist()
-        <OUT>
+        [608, 564]
     """
     name = column_of(frame, column)
     held = opened(frame)

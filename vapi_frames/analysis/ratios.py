@@ -89,7 +89,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().sum("cost", "costBreakdown.llm").by("type").during("2026-10").fetch()
         >>> df.pipe(vf.analysis.ratio, "costBreakdown.llm", "cost", name="llm")["llm"].round(3).tolist()
-        <OUT>
+        [0.198, 0.265, 0.221]
     """
     held = opened(frame)
     above, below = column_of(frame, num, operation=_wanted(num)), column_of(frame, den, operation=_wanted(den))
@@ -134,7 +134,7 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().sum("cost", "duration").by("type").during("2026-10").fetch()
         >>> df.pipe(vf.analysis.per_minute)["sumCostPerMinute"].round(4).tolist()
-        <OUT>
+        [0.1208, 0.1398, 0.1133]
     """
     held = opened(frame)
     above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
@@ -163,7 +163,7 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().sum("cost").count().by("type").during("2026-10").fetch()
         >>> df.pipe(vf.analysis.per_call)["sumCostPerCall"].round(4).tolist()
-        <OUT>
+        [0.1763, 0.1352, 0.1535]
     """
     held = opened(frame)
     above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
@@ -190,7 +190,7 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().sum("cost").by("type").during("2026-10").fetch()
         >>> df.pipe(vf.analysis.share)["sumCostShare"].round(3).tolist()
-        <OUT>
+        [0.538, 0.269, 0.193]
     """
     held = opened(frame)
     name = column_of(frame, column, operation=_wanted(column or ""))
@@ -239,7 +239,7 @@ def success_rate(
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().count().by("analysis.successEvaluation", "type").during("2026-10").fetch()
         >>> df.pipe(vf.analysis.success_rate)["successPerEvaluated"].round(3).tolist()
-        <OUT>
+        [0.62, 0.477, 0.579]
     """
     require(of, ("evaluated", "calls"), "denominator")
     held = opened(frame)
@@ -302,7 +302,7 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
         >>> parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
         >>> question = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
         >>> question.during("2026-10").fetch().pipe(vf.analysis.reconcile)["sumCostResidual"].tolist()
-        <OUT>
+        [0.0]
     """
     held = opened(frame)
     cost = column_of(frame, "cost", operation="sum")

@@ -162,11 +162,12 @@ def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
 
     Examples:
         >>> import vapi_frames as vf
-        >>> question = vf.demo().call().sum("cost").step("hour").tz("America/New_York")
-        >>> question.between("2026-11-01T01:00", "2026-11-01T02:00").fetch().vapi.for_excel().round(2)
-          date (America/New_York) date (UTC offset)  sumCost (USD)
-        0     2026-11-01 01:00:00            -04:00           0.02
-        1     2026-11-01 01:00:00            -05:00           0.08
+        >>> question = vf.demo().call().count().step("hour").tz("America/New_York")
+        >>> question.between("2026-11-01T00:00", "2026-11-01T03:00").fetch().vapi.for_excel()
+          date (America/New_York) date (UTC offset)  countId (calls)
+        0     2026-11-01 00:00:00            -04:00                5
+        1     2026-11-01 01:00:00            -04:00                1
+        2     2026-11-01 02:00:00            -05:00                2
     """
     meta = read_meta(frame)
     known = units(frame)

@@ -36,7 +36,7 @@ def units(frame: pd.DataFrame) -> dict[str, str]:
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().sum("cost").avg("duration").during("2026-10").fetch()
         >>> vf.analysis.units(df)
-        <OUT>
+        {'sumCost': 'USD', 'avgDuration': 'min'}
     """
     meta = read_meta(frame)
     check_values(frame, meta)
@@ -52,7 +52,7 @@ def query(frame: pd.DataFrame) -> Query[Any]:
     Examples:
         >>> import vapi_frames as vf
         >>> vf.analysis.query(vf.demo().call().count().by("type").last("7d").fetch())
-        <OUT>
+        vq.call().count().by("type").last("7d")
     """
     return read_meta(frame).query
 

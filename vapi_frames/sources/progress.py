@@ -46,7 +46,7 @@ class Progress:
         >>> import vapi_frames as vf
         >>> at = vf.Progress(done=3, total=12, requests=4, seconds=2.5, message="waiting 12 s, rate limit")
         >>> f"{at.done / at.total:.0%}: {at.message}"
-        <OUT>
+        '25%: waiting 12 s, rate limit'
     """
 
     done: int
