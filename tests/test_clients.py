@@ -196,6 +196,7 @@ def theirs(query):
     )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.parametrize("shape", VENDORS)
 def test_the_vendors_results_become_the_frame(local, endpoint, shape):
     """A list of them, or one alone; where the names are the API's own, also without the question."""

@@ -92,6 +92,9 @@ class VapiAccessor(Verbs):
     def query(self) -> Query[Any]:
         """The question that the frame answers, ready to be asked again.
 
+        Raises:
+            ProvenanceError: It knows nothing of itself.
+
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().call().count().by("type").last("7d").fetch().vapi.query
@@ -315,6 +318,7 @@ def frame(df: pd.DataFrame) -> VapiAccessor:
     """Return ``df.vapi``, typed, for editors that cannot see accessors.
 
     Raises:
+        QueryError: It is no DataFrame.
         ProvenanceError: The frame is neither an answer nor call records.
 
     Examples:

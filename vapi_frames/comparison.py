@@ -111,7 +111,19 @@ class Comparison:
             )
 
     def partner(self, wall: datetime, periods: Periods) -> datetime | None:
-        """Return the wall clock reading that faces *wall*; ``None`` where that day does not exist."""
+        """Return the wall clock reading that faces *wall*; ``None`` where that day does not exist.
+
+        Args:
+            wall: The wall clock, naive, of the asked period.
+            periods: The two ranges.
+
+        Examples:
+            >>> from datetime import datetime
+            >>> from vapi_frames import vq
+            >>> comparison = vq.call().count().step("day").during("2026-03").compare("1y", align="calendar")
+            >>> str(comparison.partner(datetime(2026, 3, 9), comparison.periods()))
+            '2025-03-09 00:00:00'
+        """
         if self.align == "weekday":
             return wall - _weeks(periods, self.query.zone)
         if isinstance(periods.shift, timedelta):

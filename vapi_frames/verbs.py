@@ -30,6 +30,8 @@ class Verbs:
 
         Raises:
             NonAdditiveError: A measure cannot be made again exactly; the error names the question to ask instead.
+            QueryError: The step is not coarser, or the buckets do not nest.
+            UnknownWordError: There is no such step or group.
 
         Examples:
             >>> import vapi_frames as vf
@@ -55,6 +57,7 @@ class Verbs:
 
         Raises:
             ProvenanceError: Rows were chosen, or one lies off the grid.
+            QueryError: There is no step, or there would be more than ten million rows.
 
         Examples:
             >>> import vapi_frames as vf
@@ -70,6 +73,7 @@ class Verbs:
         """Return the rows of whole buckets; the frame then answers for the range of these alone.
 
         Raises:
+            QueryError: There is no step.
             ProvenanceError: The range is unknown, or the dates are no longer the asked buckets.
 
         Examples:

@@ -164,6 +164,7 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
         The same columns and types, fewer rows. ``df.vapi.query`` asks for the shorter range.
 
     Raises:
+        QueryError: There is no step.
         ProvenanceError: The range is unknown, or the dates are no longer the asked buckets.
 
     Examples:

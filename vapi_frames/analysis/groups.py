@@ -59,6 +59,8 @@ def top(
         The same measures, types and levels. The missing value of a group counts as one of its values.
 
     Raises:
+        QueryError: *n* is less than 1, or it is not said of which group.
+        UnknownWordError: There is no such group, or nothing to rank by.
         NonAdditiveError: A measure cannot be put together for the others; leave them out, or leave it out.
 
     Examples:
@@ -196,6 +198,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
         The same rows, measures and types, with one more level: ``assistantName`` for ``assistantId``.
 
     Raises:
+        QueryError: *names* is no mapping, or the frame has such a level already.
         UnknownWordError: The frame has no such group.
 
     Examples:

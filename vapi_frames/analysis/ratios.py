@@ -84,6 +84,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
 
     Raises:
         NonAdditiveError: One of them is an average, a least or a greatest value.
+        QueryError: *name* is one of the two.
 
     Examples:
         >>> import vapi_frames as vf

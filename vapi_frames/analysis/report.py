@@ -163,10 +163,11 @@ def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
     Examples:
         >>> import vapi_frames as vf
         >>> question = vf.demo().call().count().step("hour").tz("America/New_York")
-        >>> question.between("2026-11-01T00:00", "2026-11-01T03:00").fetch().vapi.for_excel()
+        >>> df = question.between("2026-11-01T01:00", "2026-11-01T03:00").fetch()
+        >>> df.vapi.fill_gaps().vapi.for_excel()
           date (America/New_York) date (UTC offset)  countId (calls)
-        0     2026-11-01 00:00:00            -04:00                5
-        1     2026-11-01 01:00:00            -04:00                1
+        0     2026-11-01 01:00:00            -04:00                1
+        1     2026-11-01 01:00:00            -05:00                0
         2     2026-11-01 02:00:00            -05:00                2
     """
     meta = read_meta(frame)

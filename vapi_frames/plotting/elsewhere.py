@@ -30,9 +30,9 @@ def draw(shown: Picture, backend: str, options: dict[str, Any]) -> Any:
         other = shown.before.set_axis([f"{name} before" for name in shown.before.columns], axis=1)
         table = table.join(other.set_axis(table.index))
     options.setdefault("kind", {"time": "line", "groups": "barh", "cards": "bar"}[shown.kind])
-    flags = shown.flags
+    is_cut = shown.flags is not None and shown.flags.any()
     if shown.title:
-        said = ", partial buckets too" if flags.any() and backend != "plotly" else ""
+        said = ", partial buckets too" if is_cut and backend != "plotly" else ""
         options.setdefault("title", shown.title + said)
     if backend != "plotly":
         return table.plot(**options)
@@ -46,8 +46,8 @@ def draw(shown: Picture, backend: str, options: dict[str, Any]) -> Any:
     words = {"value": shown.label, "variable": shown.legend or "", table.index.name or "index": index}
     options.setdefault("labels", words)
     figure = table.plot(**options)
-    if flags.any():
-        _mark(figure, flags, kind)
+    if is_cut:
+        _mark(figure, shown.flags, kind)
     if shown.before is not None and kind == "line":
         figure.for_each_trace(
             lambda trace: trace.update(line={"dash": "dot"}) if str(trace.name).endswith(" before") else None
