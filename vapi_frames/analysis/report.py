@@ -25,7 +25,7 @@ __all__ = ["for_excel", "style"]
 _DAYS = ("day", "week", "month", "quarter", "year", "decade", "century", "millennium")
 _NOTHING = "\N{EN DASH}"
 _SMALL = 0.1  # shares that are all smaller have a digit more
-_CSS = [
+_CSS: list[Any] = [
     {"selector": "caption", "props": "caption-side: top; text-align: left; max-width: 60em"},
     {"selector": "td", "props": "text-align: right; font-variant-numeric: tabular-nums"},
     {"selector": "th.row_heading", "props": "text-align: left; vertical-align: top; font-weight: normal"},
@@ -85,8 +85,8 @@ def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
     styler = styler.format_index(escape="html", axis=1)
     if frame.index.names == [None]:
         return styler.hide(axis="index")
-    for place, name in enumerate(frame.index.names):
-        words = _dated(meta, cut) if name == "date" else _word
+    for place, level in enumerate(frame.index.names):
+        words = _dated(meta, cut) if level == "date" else _word
         styler = styler.format_index(words, level=place, na_rep="(none)", escape="html")
     return styler
 

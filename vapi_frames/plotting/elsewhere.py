@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from vapi_frames.plotting.tables import Picture
 
 __all__ = ["draw"]
@@ -30,7 +27,8 @@ def draw(shown: Picture, backend: str, options: dict[str, Any]) -> Any:
         other = shown.before.set_axis([f"{name} before" for name in shown.before.columns], axis=1)
         table = table.join(other.set_axis(table.index))
     options.setdefault("kind", {"time": "line", "groups": "barh", "cards": "bar"}[shown.kind])
-    is_cut = shown.flags is not None and shown.flags.any()
+    flags = shown.flags
+    is_cut = flags is not None and flags.any()
     if shown.title:
         said = ", partial buckets too" if is_cut and backend != "plotly" else ""
         options.setdefault("title", shown.title + said)
@@ -47,7 +45,7 @@ def draw(shown: Picture, backend: str, options: dict[str, Any]) -> Any:
     options.setdefault("labels", words)
     figure = table.plot(**options)
     if is_cut:
-        _mark(figure, shown.flags, kind)
+        _mark(figure, flags, kind)
     if shown.before is not None and kind == "line":
         figure.for_each_trace(
             lambda trace: trace.update(line={"dash": "dot"}) if str(trace.name).endswith(" before") else None
@@ -55,7 +53,7 @@ def draw(shown: Picture, backend: str, options: dict[str, Any]) -> Any:
     return figure
 
 
-def _mark(figure: Any, flags: npt.NDArray[np.bool_], kind: str) -> None:
+def _mark(figure: Any, flags: Any, kind: str) -> None:
     """Let a figure of plotly say which buckets are partial: bars hatched, lines dashed, areas shaded."""
     label = "partial bucket"
     drawn = list(figure.data)
@@ -76,11 +74,12 @@ def _mark(figure: Any, flags: npt.NDArray[np.bool_], kind: str) -> None:
             )  # fmt: skip
         figure.add_scatter(x=[None], y=[None], mode="lines", line={"dash": "dash", "color": "gray"}, name=label)
     else:
-        dates = pd.DatetimeIndex(drawn[0].x)
-        for at in flags.nonzero()[0]:
-            low, high = dates[max(at - 1, 0)], dates[min(at + 1, len(dates) - 1)]
-            middle = [dates[at] - (dates[at] - low) / 2, dates[at] + (high - dates[at]) / 2]
-            figure.add_vrect(x0=middle[0], x1=middle[1], fillcolor="gray", opacity=0.3, line_width=0)
+        edges = list(pd.DatetimeIndex(drawn[0].x))
+        for at in map(int, flags.nonzero()[0]):
+            here, low, high = edges[at], edges[max(at - 1, 0)], edges[min(at + 1, len(edges) - 1)]
+            figure.add_vrect(
+                x0=here - (here - low) / 2, x1=here + (high - here) / 2, fillcolor="gray", opacity=0.3, line_width=0
+            )
         figure.add_scatter(
             x=[None], y=[None], mode="markers", marker={"color": "gray", "symbol": "square"}, opacity=0.5, name=label
         )
