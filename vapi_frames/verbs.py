@@ -358,7 +358,7 @@ class Verbs:
             caption: What stands above; what `describe` says of the frame, by default.
 
         Returns:
-            A ``Styler`` of pandas, whose own methods can be called: ``.to_html()``, ``.to_latex()``.
+            A ``Styler`` of pandas, whose own methods can be called, e.g. ``.to_html()``.
 
         Raises:
             MissingExtraError: jinja2 is not installed.

@@ -44,8 +44,8 @@ _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
     """Return *frame* as a table to be read: captioned, numbers by their unit, units and zone in the headers.
 
-    It is a Styler of pandas, not of great_tables: jinja2 alone is needed, notebooks show it, and it writes HTML and
-    LaTeX. No colour is used; what is missing is a dash, and a partial bucket says so in words.
+    It is a Styler of pandas, not a table of great_tables: it needs jinja2 alone, goes on with what its users know of
+    pandas, and writes HTML. No colour is used; what is missing is a dash, and a partial bucket says so in words.
 
     Args:
         frame: A result frame.
