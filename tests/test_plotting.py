@@ -331,3 +331,26 @@ class TestPlotly:
         query = vf.demo().call().sum("cost").between("2026-11-08", "2026-11-15").step("day")
         figure = on_plotly(query.compare("7d").fetch())
         assert {trace.name: trace.line.dash for trace in figure.data} == {"sumCost": "solid", "sumCost before": "dot"}
+
+
+def test_a_backend_that_is_not_known_is_told_in_the_title(monkeypatch):
+    """It draws the table that it is given; that some buckets are partial stands above."""
+    given = {}
+
+    class Backend:
+        """A module with the one function that pandas wants of a backend."""
+
+        __name__ = "a_backend"
+
+        def plot(self, data, kind, **options):
+            given.update(options, kind=kind, data=data)
+            return "drawn"
+
+    monkeypatch.setitem(sys.modules, "a_backend", Backend())
+    frame = ask(lambda q: q.step("day").between("2026-11-10", "2026-11-16T12:00").tz("America/New_York"))
+    with pd.option_context("plotting.backend", "a_backend"):
+        assert frame.vapi.plot("cost") == "drawn"
+        assert (given["kind"], given["title"]) == ("line", "sumCost per day, partial buckets too")
+        assert given["data"].index.tz is None
+        assert frame.iloc[:5].vapi.plot("cost") == "drawn"
+        assert given["title"] == "sumCost per day"

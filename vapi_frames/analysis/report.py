@@ -37,7 +37,7 @@ _COLUMNS = 16_384
 _TEXT = 32_767
 _WHOLE = 10**15  # Excel keeps fifteen digits
 _FIRST = date(1900, 3, 1)  # before, Excel counts a day that was not
-_FORMULA = re.compile("'*=")
+_FORMULA = re.compile("'*{?=")  # with a brace, of many cells: one of pandas' two writers runs that, too
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
