@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     q = q.by("assistantId", "endedReason").by_variable("plan").step("day").last("30d", complete=True)
     q = q.between("2026-10-01", None).during("2026-10").since("2026-10-01").tz("UTC").named("x").with_counts()
     assert_type(q, vf.Query[CallColumn])
-    assert_type(q.agg(spend=("cost", "sum")), vf.Query[CallColumn])
+    assert_type(q.agg(spend=("cost", "sum"), minutes=("duration", "mean")), vf.Query[CallColumn])
     assert_type(
         q.where({"variable.plan": ["pro", None]}, assistantId="a", status={"ended", "queued"}), vf.Query[CallColumn]
     )
@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     vf.local("calls", duplicates="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vf.local("calls", on_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.agg(spend=("costs", "sum"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.agg(spend=("cost", "total"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.where(type=3.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.fetch(dtype_backend="arrow")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vq.subscription().max("duration")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from vapi_frames import filters as chosen
 from vapi_frames import timegrid, timerange, wire
@@ -143,7 +143,7 @@ class Builder(Generic[C]):
         """
         return self._measure("history", columns, alias)
 
-    def agg(self, **named: tuple[C, str]) -> Self:
+    def agg(self, **named: tuple[C, Operation | Literal["mean"]]) -> Self:
         """Add named measures as pandas does: ``agg(spend=("cost", "sum"))``.
 
         Raises:
