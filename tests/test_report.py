@@ -316,11 +316,20 @@ class TestExcel:
         df = vf.demo().call().count().by("type").during("2026-10").fetch()
         at = pd.to_datetime(["2026-11-01T05:30Z", "2026-11-01T06:30Z", None]).tz_convert("America/New_York")
         found = df.assign(seen=at, plain=at.tz_localize(None)).vapi.for_excel()
-        assert found["seen"].dt.hour.tolist()[:2] == [1, 1]
+        assert found["seen (America/New_York)"].dt.hour.tolist()[:2] == [1, 1]
         assert found["seen (UTC offset)"].tolist() == ["-04:00", "-05:00", None]
         assert found["plain"].dt.hour.tolist()[:2] == [1, 1]
         arrow = df.assign(seen=pd.Series(at, index=df.index).astype("timestamp[us, tz=America/New_York][pyarrow]"))
         assert arrow.vapi.for_excel()["seen (UTC offset)"].tolist() == ["-04:00", "-05:00", None]
+
+    def test_the_zone_is_that_of_the_dates(self):
+        """Also after they were converted, or made a column."""
+        df = vf.demo().call().count().step("day").tz("Asia/Tokyo").during("2026-10").fetch()
+        paris = df.tz_convert("Europe/Paris")
+        assert paris.vapi.for_excel().columns[0] == "date (Europe/Paris)"
+        assert df.reset_index().vapi.for_excel().columns[0] == "date (Asia/Tokyo)"
+        assert df.tz_localize(None).reset_index().vapi.for_excel().columns[0] == "date"
+        assert "date (Europe/Paris)" in styled(paris).rows[1]
 
     def test_headers_differ(self):
         """An alias that reads like another header gets a number."""

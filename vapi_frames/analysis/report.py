@@ -74,8 +74,8 @@ def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
     known = units(frame)
     cut = _cut(frame, meta)
     said = describe(frame) if caption is None else caption
-    table = frame.rename_axis(index=lambda name: None if name is None else html.escape(_zoned(name, meta)))
-    table.columns = _flat(_headers(frame, known, meta))
+    table = frame.set_axis(frame.index.set_names([name and html.escape(name) for name in _levels(frame)]), axis=0)
+    table.columns = _flat(_headers(frame, known))
     styler = table.style.set_caption(html.escape(said)).set_table_styles(_CSS)
     for place, name in enumerate(frame.columns):
         styler = styler.format(
@@ -172,14 +172,14 @@ def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
     """
     meta = read_meta(frame)
     known = units(frame)
-    levels = [name for name in frame.index.names if name is not None]
-    _check_room(len(frame), len(levels) + frame.shape[1])
+    levels = _levels(frame)
+    _check_room(len(frame), frame.shape[1] + sum(name is not None for name in levels))
     found: list[tuple[str, Any]] = []
-    for place, name in enumerate(frame.index.names):
-        if name is not None:
+    for place, level in enumerate(levels):
+        if level is not None:
             values = frame.index.get_level_values(place).to_series(index=frame.index)
-            found += _cells(_zoned(name, meta), str(name), values, meta)
-    for place, header in enumerate(_headers(frame, known, meta)):
+            found += _cells(level, str(frame.index.names[place]), values, meta)
+    for place, header in enumerate(_headers(frame, known)):
         found += _cells(header, str(frame.columns[place]), frame.iloc[:, place], meta)
     table = pd.DataFrame({place: values for place, (_, values) in enumerate(found)}, index=range(len(frame)))
     table.columns = _flat([_written(header, header) for header, _ in found])
@@ -237,20 +237,30 @@ def _written(value: Any, name: str) -> Any:
     return text
 
 
-def _headers(frame: pd.DataFrame, known: dict[str, str], meta: Meta) -> list[str]:
+def _levels(frame: pd.DataFrame) -> list[str | None]:
+    """Return one text a level of the index, with its zone; ``None`` where it has no name."""
+    index = frame.index
+    return [
+        None if name is None else _zoned(str(name), index.get_level_values(place).dtype)
+        for place, name in enumerate(index.names)
+    ]
+
+
+def _headers(frame: pd.DataFrame, known: dict[str, str]) -> list[str]:
     """Return one text a column, with its unit or zone."""
     found = []
-    for name in frame.columns:
+    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
         parts = name if isinstance(name, tuple) else (name,)
         text = " · ".join("(none)" if pd.isna(part) else str(part) or '""' for part in parts)
         if isinstance(name, str) and (unit := known.get(name)):
             text = f"{text} ({unit})"
-        found.append(_zoned(text, meta) if text == "dateBefore" else text)
+        found.append(_zoned(text, dtype))
     return found
 
 
-def _zoned(name: Any, meta: Meta) -> str:
-    return f"{name} ({meta.zone})" if name in ("date", "dateBefore") else str(name)
+def _zoned(name: str, dtype: Any) -> str:
+    zone = getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None)
+    return name if zone is None else f"{name} ({zone})"
 
 
 def _flat(headers: list[str]) -> pd.Index:
