@@ -168,6 +168,54 @@ def test_the_vendors_python_client_gets_the_numbers(local, endpoint):
     assert [int(row["countId"]) for row in found[1].result] == counts.tolist()
 
 
+VENDORS = {
+    "one row": lambda q: q.sum("cost").count().avg("duration"),
+    "groups": lambda q: q.sum("cost").min("duration").by("type", "status", "endedReason"),
+    "a variable": lambda q: q.count().max("cost").by_variable("plan").by("type"),
+    "buckets": lambda q: q.count().sum("duration").step("hour").between("2026-10-25", "2026-10-26").tz("Europe/London"),
+    "months": lambda q: q.avg("cost").with_counts().by("type").step("month").between("2026-09-01", "2026-12-01"),
+    "names of one's own": lambda q: q.sum("cost", alias="Spend (USD)").count(alias="n" * 60).by("type"),
+    "nothing": lambda q: q.count().sum("cost").by("type").step("day").during("2019-01"),
+    "nothing at all": lambda q: q.count().sum("cost").during("2019-01"),
+    "filters": lambda q: q.count().sum("cost").by("type").where(status="ended", endedReason=["voicemail", None]),
+}
+
+
+def theirs(query):
+    """Return *query* as the vendor's own model."""
+    from vapi import AnalyticsOperation, AnalyticsQuery, TimeRange
+
+    [body] = query.body()["queries"]
+    span = {word: datetime.fromisoformat(v) if word in ("start", "end") else v for word, v in body["timeRange"].items()}
+    groups = {"group_by": body["groupBy"]} if "groupBy" in body else {}
+    if "groupByVariableValue" in body:
+        groups["group_by_variable_value"] = body["groupByVariableValue"]
+    return AnalyticsQuery(
+        table=body["table"], name=body["name"], time_range=TimeRange(**span), **groups,
+        operations=[AnalyticsOperation(**one) for one in body["operations"]],
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
+@pytest.mark.parametrize("shape", VENDORS)
+def test_the_vendors_results_become_the_frame(local, endpoint, shape):
+    """A list of them, or one alone; where the names are the API's own, also without the question."""
+    from vapi import Vapi
+
+    query = VENDORS[shape](local.call().during("2026-10"))
+    with httpx.Client(trust_env=False, timeout=SAFETY) as connection:
+        found = Vapi(token=KEY, base_url=endpoint.url, httpx_client=connection).analytics.get(queries=[theirs(query)])
+    assert not isinstance(found[0], dict)
+    expected = query.fetch()
+    assert_frame_equal(vf.to_frame(found, query), expected, check_exact=True)
+    assert_frame_equal(vf.to_frame(found[0], query), expected, check_exact=True)
+    assert vf.to_frame(found, query).vapi.units == expected.vapi.units
+    if shape in ("groups", "buckets", "months"):
+        alone = vf.to_frame(found)
+        assert_frame_equal(alone[list(expected)], expected, check_exact=True)
+        assert alone.vapi.units == expected.vapi.units
+
+
 def test_the_vendors_python_client_sees_the_error(endpoint):
     """Its own exception carries status and body."""
     from vapi import AnalyticsOperation, AnalyticsQuery, Vapi

@@ -55,7 +55,7 @@ def test_the_verbs_are_all_that_build_a_query():
     """Every public method that returns a query is a verb, and none other is."""
     built = {
         name for name in dir(Query)
-        if not name.startswith("_") and getattr(getattr(Query, name), "__annotations__", {}).get("return") == "Query[C]"
+        if not name.startswith("_") and getattr(getattr(Query, name), "__annotations__", {}).get("return") == "Self"
     }  # fmt: skip
     assert built == set(SPOKEN)
     assert built == set(VERBS), "tests/test_query.py tries each of them"

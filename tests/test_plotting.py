@@ -59,7 +59,8 @@ def test_partial_buckets_are_dashed():
 
 def test_an_hour_that_comes_twice_is_drawn_twice():
     """The axis holds instants, so the line never runs back in autumn."""
-    frame = ask(lambda q: q.step("hour").between("2026-11-01", "2026-11-02").tz("America/New_York"))
+    frame = ask(lambda q: q.step("hour").between("2026-11-01", "2026-11-02").tz("America/New_York")).vapi.fill_gaps()
+    assert len(frame) == 25
     [line] = frame.vapi.plot("cost").get_lines()
     at = list(line.get_xdata(orig=False))
     assert at == sorted(at)
@@ -258,3 +259,107 @@ def test_the_first_charts_people_draw_are_one_line_on_either_backend(chart, back
         assert drawn.to_json()
     else:
         drawn.figure.canvas.draw()
+
+
+def on_plotly(frame, **options):
+    """Draw *frame* with plotly."""
+    with pd.option_context("plotting.backend", "plotly"):
+        figure = frame.vapi.plot(**options)
+    assert figure.to_json()
+    return figure
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+class TestPlotly:
+    """What the chart says on matplotlib, it says on plotly."""
+
+    def cut(self):
+        """Return three groups by day, of which the last day is partial."""
+        return ask(lambda q: q.by("type").step("day").between("2026-11-10", "2026-11-16T12:00").tz("America/New_York"))
+
+    def test_partial_buckets_of_lines_are_dashed(self):
+        """The solid line ends before, a dashed one goes on from its end, and the legend says what that means."""
+        frame = self.cut()
+        figure = on_plotly(frame, column="cost")
+        solid = [trace for trace in figure.data if trace.line.dash == "solid"]
+        dashed = [
+            trace for trace in figure.data if trace.line.dash == "dash" and not trace.showlegend and trace.legendgroup
+        ]
+        assert len(solid) == len(dashed) == 3
+        wide = frame.vapi.wide("cost")
+        for trace, rest in zip(solid, dashed, strict=True):
+            assert trace.y[-1] is None
+            assert list(trace.y[:-1]) == wide[trace.name].tolist()[:-1]
+            assert list(rest.y[-2:]) == wide[trace.name].tolist()[-2:]
+            assert set(rest.y[:-2]) == {None}
+            assert rest.line.color == trace.line.color
+        assert figure.data[-1].name == "partial bucket"
+        assert figure.layout.yaxis.title.text == "sumCost (USD)"
+        assert figure.layout.xaxis.title.text == "date (America/New_York)"
+        whole = on_plotly(ask(lambda q: q.step("day").during("2026-10")))
+        assert [trace.line.dash for trace in whole.data] == ["solid"]
+
+    @pytest.mark.parametrize("kind", ["bar", "barh"])
+    def test_partial_buckets_of_bars_are_hatched(self, kind):
+        """Bar by bar."""
+        figure = on_plotly(self.cut(), column="cost", kind=kind)
+        for trace in figure.data[:-1]:
+            assert list(trace.marker.pattern.shape) == [""] * 5 + ["/"]
+        assert figure.data[-1].name == "partial bucket"
+
+    def test_partial_buckets_of_areas_are_shaded(self):
+        """And named."""
+        figure = on_plotly(self.cut(), column="cost", kind="area")
+        assert len(figure.layout.shapes) == 1
+        assert figure.data[-1].name == "partial bucket"
+
+    def test_groups_make_bars(self):
+        """The largest on top, with the unit on the axis."""
+        [trace] = on_plotly(ask(lambda q: q.by("endedReason").during("2026-10")), column="cost").data
+        assert list(trace.x) == sorted(trace.x)
+        assert trace.orientation == "h"
+
+    def test_an_hour_that_comes_twice_is_drawn_twice(self):
+        """plotly knows no zones: the axis is then in UTC, and says so."""
+        frame = ask(lambda q: q.step("hour").between("2026-11-01", "2026-11-02").tz("America/New_York"))
+        frame = frame.vapi.fill_gaps()
+        figure = on_plotly(frame, column="cost")
+        at = pd.DatetimeIndex(figure.data[0].x)
+        assert at.is_unique
+        assert at.is_monotonic_increasing
+        assert at[0] == frame.index[0].tz_convert("UTC").tz_localize(None)
+        assert figure.layout.xaxis.title.text == "date (UTC)"
+
+    def test_a_history_is_drawn_as_the_step_function_it_is(self):
+        """No line slopes from one level to the next."""
+        [trace] = on_plotly(vf.demo().subscription().history("concurrency").during("2026-11-10").fetch()).data
+        assert trace.line.shape == "hv"
+
+    def test_a_comparison_has_the_other_period_dotted(self):
+        """In the legend it is called before."""
+        query = vf.demo().call().sum("cost").between("2026-11-08", "2026-11-15").step("day")
+        figure = on_plotly(query.compare("7d").fetch())
+        assert {trace.name: trace.line.dash for trace in figure.data} == {"sumCost": "solid", "sumCost before": "dot"}
+
+
+def test_a_backend_that_is_not_known_is_told_in_the_title(monkeypatch):
+    """It draws the table that it is given; that some buckets are partial stands above."""
+    given = {}
+
+    class Backend:
+        """A module with the one function that pandas wants of a backend."""
+
+        __name__ = "a_backend"
+
+        def plot(self, data, kind, **options):
+            given.update(options, kind=kind, data=data)
+            return "drawn"
+
+    monkeypatch.setitem(sys.modules, "a_backend", Backend())
+    frame = ask(lambda q: q.step("day").between("2026-11-10", "2026-11-16T12:00").tz("America/New_York"))
+    with pd.option_context("plotting.backend", "a_backend"):
+        assert frame.vapi.plot("cost") == "drawn"
+        assert (given["kind"], given["title"]) == ("line", "sumCost per day, partial buckets too")
+        assert given["data"].index.tz is None
+        assert frame.iloc[:5].vapi.plot("cost") == "drawn"
+        assert given["title"] == "sumCost per day"

@@ -106,6 +106,8 @@ def test_the_accessor_is_registered_by_the_import_alone():
         ("starlette", "from vapi_frames.server import create_app; create_app(vf.demo().source, key=None)", "server"),
         ("uvicorn", "from vapi_frames.server.listen import make_server; make_server(None, 1)", "server"),
         ("polars", "vf.demo().call().count().during('2026-10').to_polars()", "polars"),
+        ("polars", "vf.demo().call().count().last('7d').compare().to_polars()", "polars"),
+        ("jinja2", "vf.demo().call().count().during('2026-10').fetch().vapi.style()", "style"),
     ],
 )
 def test_a_missing_extra_gives_the_install_line(package, code, extra):

@@ -217,3 +217,14 @@ def test_what_was_dropped_before_is_not_missed_by_a_share():
     shared = df.drop(columns="sumCost").vapi.share("countId")
     assert shared.vapi.units == {"countId": "calls", "countIdShare": "share"}
     assert shared.vapi.meta.sums == (float(df["countId"].sum()),)
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("numpy_nullable", "Float64"), ("pyarrow", "double[pyarrow]")])
+def test_the_residual_has_the_type_of_the_cost(backend, kind):
+    """Of whatever backend, with the same numbers."""
+    parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
+    query = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts]).by("type").during("2026-10")
+    found = query.fetch(dtype_backend=backend).vapi.reconcile()["sumCostResidual"]
+    assert str(found.dtype) == kind
+    expected = query.fetch().vapi.reconcile()["sumCostResidual"]
+    assert found.astype(float).tolist() == expected.tolist()

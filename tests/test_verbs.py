@@ -136,6 +136,22 @@ def test_each_verb_on_each_shape(records, step, groups, types):
             assert again.attrs == result.attrs
 
 
+@pytest.mark.parametrize(("records", "step", "groups", "types"), SHAPES)
+def test_each_shape_becomes_a_table_that_is_read(records, step, groups, types):
+    """As a page and as a sheet, with the numbers of the frame, whatever their types are; the frame is as it was."""
+    frame = ask(records, step, groups, types)
+    before = frame.copy(deep=True)
+    plain = ask(records, step, groups)
+    table = frame.vapi.for_excel()
+    levels = [name for name in frame.index.names if name is not None]
+    assert table.shape == (len(frame), len(levels) + frame.shape[1])
+    for place, name in enumerate(plain.columns, start=len(levels)):
+        found = table.iloc[:, place].to_numpy(dtype=float, na_value=float("nan"))
+        assert pd.Series(found).equals(plain[name].astype(float).reset_index(drop=True)), name
+    assert frame.vapi.style("a").to_string() == plain.vapi.style("a").to_string()
+    pd.testing.assert_frame_equal(frame, before)
+
+
 @pytest.mark.parametrize(("records", "step", "groups", "types"), SHAPES[::2])
 def test_the_numbers_do_not_depend_on_the_types(records, step, groups, types):
     """Whatever the backend, the same values come out."""

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
+    from pandas.io.formats.style import Styler
 
     import vapi_frames as vf
     from vapi_frames import vq
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     q = q.by("assistantId", "endedReason").by_variable("plan").step("day").last("30d", complete=True)
     q = q.between("2026-10-01", None).during("2026-10").since("2026-10-01").tz("UTC").named("x").with_counts()
     assert_type(q, vf.Query[CallColumn])
-    assert_type(q.agg(spend=("cost", "sum")), vf.Query[CallColumn])
+    assert_type(q.agg(spend=("cost", "sum"), minutes=("duration", "mean")), vf.Query[CallColumn])
     assert_type(
         q.where({"variable.plan": ["pro", None]}, assistantId="a", status={"ended", "queued"}), vf.Query[CallColumn]
     )
@@ -71,11 +73,28 @@ if TYPE_CHECKING:
     assert_type(face.reconcile(), pd.DataFrame)
     assert_type(face.check_units(df), float)
     assert_type(face.describe(), str)
+    assert_type(face.with_units(), pd.DataFrame)
+    assert_type(face.style("Spend"), Styler)
+    assert_type(face.for_excel(), pd.DataFrame)
+    assert_type(face.query, vf.Query[Any])
+    assert_type(face.subscription(), vf.Query[SubscriptionColumn])
     assert_type(vf.load("spend.parquet"), pd.DataFrame)
     assert_type(vf.analysis.rollup(df, "week"), pd.DataFrame)
     assert_type(df.pipe(vf.analysis.share, "cost"), pd.DataFrame)
+    assert_type(df.pipe(vf.analysis.for_excel), pd.DataFrame)
+    assert_type(vf.analysis.style(df, caption="Spend"), Styler)
+    assert_type(vf.analysis.outcome(df, "fault"), pd.DataFrame)
     assert_type(q.compare("7d", align="weekday"), vf.Comparison)
     assert_type(q.compare().fetch(dtype_backend="pyarrow"), pd.DataFrame)
+    assert_type(q.compare().to_polars(), pl.DataFrame)
+    assert_type(q.compare("1y").body(), dict[str, Any])
+    assert_type(q.by("type").sum("cost").named("n").tz("UTC").where(type="webCall"), vf.Query[CallColumn])
+    assert_type(vq.subscription().max("concurrency").step("day").last("3d"), vf.Query[SubscriptionColumn])
+    assert_type(q.__arrow_c_stream__(), object)
+    pl.DataFrame(q)  # what these take has __arrow_c_stream__
+    pl.DataFrame(q.compare())
+    pa.table(q)
+    pa.schema(q)
     assert_type(vq.dashboard("4w", step="week", complete=True), dict[str, pd.DataFrame])
     assert_type(face.refresh(vq), pd.DataFrame)
     assert_type(vq.archive("calls", since="2026-10-01", transcripts=True, progress=False), Archived)
@@ -91,5 +110,19 @@ if TYPE_CHECKING:
     face.rollup("weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     q.compare(align="days")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vf.local("calls", duplicates="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vf.local("calls", on_error="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.agg(spend=("costs", "sum"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.agg(spend=("cost", "total"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.where(type=3.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.fetch(dtype_backend="arrow")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vq.subscription().max("duration")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vq.dashboard(step="daily")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    face.fill_gaps(concurrency="zero")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    face.success_rate(of="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    face.style(caption=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vf.analysis.rollup(df, "weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vf.analysis.outcome(df, "blame")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vf.analysis.success_rate(df, of="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    vf.analysis.fill_gaps(df, concurrency="zero")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.by("assistant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.groupby("type")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

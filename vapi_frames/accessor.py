@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from vapi_frames.errors import ProvenanceError, QueryError
+from vapi_frames.verbs import Verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from vapi_frames.entry import Vq
     from vapi_frames.meta import Meta
-    from vapi_frames.outcomes import Level
     from vapi_frames.query import Query
-    from vapi_frames.vocabulary import CallColumn, Step, SubscriptionColumn
+    from vapi_frames.vocabulary import CallColumn, SubscriptionColumn
 
 __all__ = ["VapiAccessor", "frame"]
 
@@ -24,14 +24,14 @@ _ATTRIBUTE = "vapi"
 
 
 @pd.api.extensions.register_dataframe_accessor("vapi")
-class VapiAccessor:
+class VapiAccessor(Verbs):
     """What a frame knows and can do, under ``df.vapi``.
 
     On a frame that was fetched, `meta`, `units`, `query`, `partial`, `elapsed` and `describe` say what it is. `rollup`,
     `fill_gaps`, `drop_partial`, `top`, `share`, `ratio`, `per_minute`, `per_call`, `success_rate`, `change`, `outcome`,
     `label`, `reconcile` and `wide` return a new frame; each is also a function of `vapi_frames.analysis`, for
-    ``df.pipe``. `plot`, `save` and `refresh` do as they say. On a frame of call records, `call` and `subscription`
-    start a question that is answered from that very frame.
+    ``df.pipe``. `with_units`, `style` and `for_excel` make tables to be read. `plot`, `save` and `refresh` do as they
+    say. On a frame of call records, `call` and `subscription` start a question that is answered from that very frame.
 
     Examples:
         >>> import vapi_frames as vf
@@ -57,201 +57,90 @@ class VapiAccessor:
 
     @property
     def meta(self) -> Meta:
-        """What the frame knows of itself: source, body, range, zone, units, when it was asked."""
+        """What the frame knows of itself: source, body, range, zone, units, when it was asked.
+
+        Raises:
+            ProvenanceError: It knows nothing: it was not fetched, or a step of pandas dropped ``df.attrs``.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> meta = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.meta
+            >>> meta.source, meta.step, meta.zone, meta.start.isoformat()
+            ('calls', 'day', 'UTC', '2026-10-01T00:00:00+00:00')
+        """
         from vapi_frames.meta import read_meta
 
         return read_meta(self._frame)
 
     @property
     def units(self) -> dict[str, str]:
-        """Column → unit, for the measures that the frame still has."""
+        """Column → unit, for the measures that the frame still has.
+
+        Raises:
+            ProvenanceError: The values of a measure were changed, so that its unit may be another.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().sum("cost").avg("duration").during("2026-10").fetch().vapi.units
+            {'sumCost': 'USD', 'avgDuration': 'min'}
+        """
         from vapi_frames import analysis
 
         return analysis.units(self._frame)
 
     @property
     def query(self) -> Query[Any]:
-        """The question that the frame answers, ready to be asked again."""
+        """The question that the frame answers, ready to be asked again.
+
+        Raises:
+            ProvenanceError: It knows nothing of itself.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().count().by("type").last("7d").fetch().vapi.query
+            vq.call().count().by("type").last("7d")
+        """
         from vapi_frames import analysis
 
         return analysis.query(self._frame)
 
     @property
     def partial(self) -> pd.Series:
-        """For each row, whether its bucket is partial: the range cuts it, or it had not passed when asked."""
+        """For each row, whether its bucket is partial: the range cuts it, or it had not passed when asked.
+
+        bool, on the frame's index; pandas' ``boolean``, all missing, where the range is unknown.
+
+        Raises:
+            ProvenanceError: The dates are no longer the asked buckets.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+            >>> df.vapi.partial.tolist()
+            [True, False, False, False, True]
+        """
         from vapi_frames import analysis
 
         return analysis.partial(self._frame)
 
     @property
     def elapsed(self) -> pd.Series:
-        """For each row, the share of its bucket, 0 to 1, that had passed and lies in the range."""
+        """For each row, the share of its bucket, 0 to 1, that had passed and lies in the range.
+
+        float64, on the frame's index; missing where the range is unknown.
+
+        Raises:
+            ProvenanceError: The dates are no longer the asked buckets.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+            >>> df.vapi.elapsed.round(2).tolist()
+            [0.57, 1.0, 1.0, 1.0, 0.86]
+        """
         from vapi_frames import analysis
 
         return analysis.elapsed(self._frame)
-
-    def describe(self) -> str:
-        """Return in a few sentences what the frame is, fit for a caption; see `vapi_frames.analysis.describe`."""
-        from vapi_frames import analysis
-
-        return analysis.describe(self._frame)
-
-    def with_units(self) -> pd.DataFrame:
-        """Return the frame with the unit of each measure in its header, ``sumCost (USD)``: a table to be read."""
-        from vapi_frames import analysis
-
-        return analysis.with_units(self._frame)
-
-    # --- verbs ----------------------------------------------------------------------------------------------------
-
-    def rollup(self, step: Step | Literal["all"] | None = None, by: str | Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the frame at a coarser step, with fewer groups, or both; each number is exact.
-
-        Args:
-            step: The coarser step, or ``"all"`` for the whole range as one; as it is, by default.
-            by: The groups to keep, by the names of their levels; all of them by default, none for ``[]``.
-
-        Raises:
-            NonAdditiveError: A measure cannot be made again exactly; the error names the question to ask instead.
-        """
-        from vapi_frames import analysis
-
-        return analysis.rollup(self._frame, step, by)
-
-    def fill_gaps(
-        self, *, mark: bool = False, concurrency: Literal["carry"] | None = None, whole: bool = False
-    ) -> pd.DataFrame:
-        """Return the frame with a row for every bucket of the asked range, for each group that it has.
-
-        Args:
-            mark: Add the boolean column ``filled``.
-            concurrency: ``"carry"`` fills calls at once with the last value before; they are missing without it.
-            whole: The rows that were left out, if any, had no calls.
-
-        Raises:
-            ProvenanceError: Rows were chosen, or one lies off the grid.
-        """
-        from vapi_frames import analysis
-
-        return analysis.fill_gaps(self._frame, mark=mark, concurrency=concurrency, whole=whole)
-
-    def drop_partial(self) -> pd.DataFrame:
-        """Return the rows of whole buckets; the frame then answers for the range of these alone."""
-        from vapi_frames import analysis
-
-        return analysis.drop_partial(self._frame)
-
-    def top(self, n: int = 10, *, by: str | None = None, of: str | None = None, other: bool = True) -> pd.DataFrame:
-        """Return the frame with the *n* largest values of a group, and all others as ``other``.
-
-        Args:
-            n: How many to keep.
-            by: The measure that ranks; may be left out where there is only one.
-            of: The group; may be left out where there is only one.
-            other: Whether the rest becomes one value, each measure by its own rule; else it is left out.
-        """
-        from vapi_frames import analysis
-
-        return analysis.top(self._frame, n, by=by, of=of, other=other)
-
-    def share(self, column: str | None = None, *, within: str | Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the frame with each row's share of a total as a new last column, e.g. ``sumCostShare``.
-
-        Args:
-            column: A sum or count; may be left out where there is only one measure.
-            within: The levels whose slices each add up to 1, e.g. ``"date"``; the whole frame by default.
-        """
-        from vapi_frames import analysis
-
-        return analysis.share(self._frame, column, within=within)
-
-    def ratio(self, num: str, den: str, *, name: str | None = None) -> pd.DataFrame:
-        """Return the frame with the ratio of two sums or counts as a new last column, missing where *den* is 0.
-
-        Args:
-            num: The measure above the line.
-            den: The measure below it.
-            name: The new column, ``<num>Per<Den>`` by default.
-        """
-        from vapi_frames import analysis
-
-        return analysis.ratio(self._frame, num, den, name=name)
-
-    def per_minute(self, column: str | None = None) -> pd.DataFrame:
-        """Return the frame with *column* (``cost`` by default) per minute of call, e.g. ``sumCostPerMinute``."""
-        from vapi_frames import analysis
-
-        return analysis.per_minute(self._frame, column)
-
-    def per_call(self, column: str | None = None) -> pd.DataFrame:
-        """Return the frame with *column* (``cost`` by default) per call, e.g. ``sumCostPerCall``."""
-        from vapi_frames import analysis
-
-        return analysis.per_call(self._frame, column)
-
-    def success_rate(
-        self, *, of: Literal["evaluated", "calls"] = "evaluated", success: Iterable[str] | None = None
-    ) -> pd.DataFrame:
-        """Return how many calls were evaluated as a success, and their rate, per remaining group and bucket.
-
-        Args:
-            of: The denominator.
-            success: The values that count as a success, for a rubric other than true and false, or pass and fail.
-        """
-        from vapi_frames import analysis
-
-        return analysis.success_rate(self._frame, of=of, success=success)
-
-    def change(
-        self, periods: int = 1, *, columns: str | Sequence[str] | None = None, whole: bool = False
-    ) -> pd.DataFrame:
-        """Return the frame with each row's change since the bucket *periods* steps earlier on the calendar.
-
-        Args:
-            periods: How many steps.
-            columns: The measures; all by default.
-            whole: The rows that were left out, if any, had no calls.
-        """
-        from vapi_frames import analysis
-
-        return analysis.change(self._frame, periods, columns=columns, whole=whole)
-
-    def outcome(self, level: Level = "outcome") -> pd.DataFrame:
-        """Return the frame with its ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
-
-        Args:
-            level: ``"outcome"``, ``"fault"``, ``"component"`` or ``"provider"``.
-        """
-        from vapi_frames import analysis
-
-        return analysis.outcome(self._frame, level)
-
-    def label(self, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> pd.DataFrame:
-        """Return the frame with names beside ids, as a level ``assistantName`` before ``assistantId``.
-
-        Args:
-            names: id → name.
-            of: The group of the ids.
-        """
-        from vapi_frames import analysis
-
-        return analysis.label(self._frame, names, of=of)
-
-    def reconcile(self) -> pd.DataFrame:
-        """Return the frame with the cost that its parts do not explain as a new last column ``sumCostResidual``."""
-        from vapi_frames import analysis
-
-        return analysis.reconcile(self._frame)
-
-    def wide(self, column: str | None = None) -> pd.DataFrame:
-        """Return one measure with the buckets as rows and the groups as columns.
-
-        Args:
-            column: The measure, by its own name or the API's column; may be left out where there is only one.
-        """
-        from vapi_frames import analysis
-
-        return analysis.wide(self._frame, column)
 
     def plot(self, column: str | Sequence[str] | None = None, **options: Any) -> Any:
         """Draw the chart that fits the frame's shape, through pandas' plotting backend.
@@ -266,6 +155,16 @@ class VapiAccessor:
 
         Returns:
             The matplotlib Axes, or what another plotting backend returns.
+
+        Raises:
+            QueryError: The frame has no rows, or the measures do not fit on one axis.
+            MissingExtraError: matplotlib is pandas' plotting backend and is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> axes = vf.demo().call().sum("cost").by("type").step("day").during("2026-10").fetch().vapi.plot()
+            >>> axes.get_ylabel()
+            'sumCost (USD)'
         """
         from vapi_frames import plotting
 
@@ -276,6 +175,19 @@ class VapiAccessor:
 
         Args:
             vq: Whom to ask; may be left out only where the API was asked.
+
+        Returns:
+            A frame of the same index, columns and types.
+
+        Raises:
+            QueryError: It is not said whom to ask, where it was not the API that answered; or it is nobody.
+            SourceError: Nobody answered.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().last("7d").fetch()
+            >>> df.vapi.refresh(vf.demo()).equals(df)
+            True
         """
         meta = self.meta
         if vq is None:
@@ -300,6 +212,15 @@ class VapiAccessor:
 
         Returns:
             About 1 where both are minutes, about 60 where the frame has seconds; NaN where there is nothing to compare.
+
+        Raises:
+            UnknownWordError: The frame has no sum or average of ``duration``.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("duration").during("2026-10").fetch()
+            >>> df.vapi.check_units(vf.demo())
+            1.0
         """
         from vapi_frames.analysis.unitcheck import factor
 
@@ -309,7 +230,22 @@ class VapiAccessor:
         return factor(self._frame, next(iter(vq.fetch(asked).values())))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the frame as Parquet with all that it knows; `vapi_frames.load` reads it back."""
+        """Write the frame as Parquet with all that it knows; `vapi_frames.load` reads it back.
+
+        Raises:
+            ProvenanceError: The frame knows nothing of itself.
+            QueryError: A column holds what Parquet cannot.
+            OSError: It cannot be written there.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> import tempfile
+            >>> df = vf.demo().call().sum("cost").during("2026-10").fetch()
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     df.vapi.save(f"{folder}/spend.parquet")
+            ...     vf.load(f"{folder}/spend.parquet").equals(df)
+            True
+        """
         from vapi_frames import analysis
 
         analysis.save(self._frame, path)
@@ -317,11 +253,32 @@ class VapiAccessor:
     # --- a frame of call records --------------------------------------------------------------------------------
 
     def call(self) -> Query[CallColumn]:
-        """Start a question about calls, answered from this frame of call records."""
+        """Start a question about calls, answered from this frame of call records.
+
+        Raises:
+            ProvenanceError: The frame is an answer, and no call records.
+            MissingExtraError: DuckDB is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.sample_calls(2_000).vapi.call().count().by("type").during("2026-10").fetch()["countId"].to_dict()
+            {'inboundPhoneCall': 698, 'outboundPhoneCall': 407, 'webCall': 274}
+        """
         return self._local().call()
 
     def subscription(self) -> Query[SubscriptionColumn]:
-        """Start a question about the subscription, answered from this frame of call records."""
+        """Start a question about the subscription, answered from this frame of call records.
+
+        Raises:
+            ProvenanceError: The frame is an answer, and no call records.
+            MissingExtraError: DuckDB is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> question = vf.sample_calls(2_000).vapi.subscription().max("concurrency")
+            >>> question.during("2026-10").fetch()["maxConcurrency"].tolist()
+            [3.0]
+        """
         return self._local().subscription()
 
     def _local(self) -> Vq:
@@ -361,7 +318,14 @@ def frame(df: pd.DataFrame) -> VapiAccessor:
     """Return ``df.vapi``, typed, for editors that cannot see accessors.
 
     Raises:
+        QueryError: It is no DataFrame.
         ProvenanceError: The frame is neither an answer nor call records.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost").during("2026-10").fetch()
+        >>> vf.frame(df).units
+        {'sumCost': 'USD'}
     """
     if not isinstance(df, pd.DataFrame):
         raise QueryError(f"frame takes a DataFrame, not {type(df).__name__}")

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
+
+from vapi_frames.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
     from vapi_frames.comparison import Comparison
     from vapi_frames.query import Query
 
-__all__ = ["Asker", "DtypeBackend", "ProgressOption"]
+__all__ = ["Asker", "DtypeBackend", "ProgressOption", "as_polars"]
 
 DtypeBackend: TypeAlias = Literal["numpy_nullable", "pyarrow"]
 ProgressOption: TypeAlias = "bool | Callable[[Any], object] | None"
 """How a long fetch is shown; a function is called with a `vapi_frames.Progress`."""
+
+
+def as_polars(table: pa.Table) -> pl.DataFrame:
+    """Return an Arrow table as a polars frame.
+
+    Raises:
+        MissingExtraError: polars is not installed.
+    """
+    try:
+        import polars as pl
+    except ImportError:
+        raise MissingExtraError("polars", "polars", "to_polars()") from None
+    return cast("pl.DataFrame", pl.from_arrow(table))
 
 
 class Asker(Protocol):

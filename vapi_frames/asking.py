@@ -54,15 +54,33 @@ class Vq:
         return self._source
 
     def call(self) -> Query[CallColumn]:
-        """Start a question about calls."""
+        """Start a question about calls.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().count()
+            vq.call().count()
+        """
         return Query(table="call", asker=self)
 
     def subscription(self) -> Query[SubscriptionColumn]:
-        """Start a question about the subscription: concurrency and minutes used."""
+        """Start a question about the subscription: concurrency and minutes used.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().subscription().max("concurrency").during("2026-10").fetch()["maxConcurrency"].tolist()
+            [8.0]
+        """
         return Query(table="subscription", asker=self)
 
     def now(self) -> datetime:
-        """Return the clock by which relative ranges resolve, in UTC."""
+        """Return the clock by which relative ranges resolve, in UTC.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().now().isoformat()  # that of the sample stands still
+            '2026-11-16T00:00:00+00:00'
+        """
         return self.source.now()
 
     def fetch(
@@ -85,7 +103,16 @@ class Vq:
 
         Raises:
             QueryError: A question is wrong, or two have one name.
+            SourceError: Nobody answered.
+            ResponseError: An answer breaks the contract.
             PartialResultError: Some of the answers did not arrive, or not whole.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vq = vf.demo()
+            >>> spend, calls = vq.call().sum("cost").named("spend"), vq.call().count().named("calls")
+            >>> {name: frame.shape for name, frame in vq.fetch(spend, calls).items()}
+            {'spend': (1, 1), 'calls': (1, 1)}
         """
         return self._fetch(
             queries, self.now(), queries, dtype_backend=dtype_backend, categorical=categorical, progress=progress
@@ -205,7 +232,23 @@ class Vq:
         categorical: bool = False,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
-        """Ask for both periods of *comparison* in one request; see `Comparison.fetch`."""
+        """Ask for both periods of *comparison* in one request; see `Comparison.fetch`.
+
+        Returns:
+            The frame of `Comparison.fetch`.
+
+        Raises:
+            QueryError: It is no comparison, or the question is wrong.
+            SourceError: Nobody answered.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vq = vf.demo()
+            >>> comparison = vq.call().sum("cost").between("2026-11-09", "2026-11-16").compare("previous")
+            >>> vq.compare(comparison).round(2)
+               sumCost  sumCostBefore  sumCostDelta  sumCostPercent
+            0   464.84         512.82        -47.98           -9.36
+        """
         from vapi_frames.analysis.compare import side_by_side
 
         if not isinstance(comparison, Comparison):
@@ -228,6 +271,13 @@ class Vq:
             QueryError: It is not the API that is asked.
             SourceError: Nobody answered.
             ResponseError: The reply is no list of assistants.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().assistants()
+            Traceback (most recent call last):
+            ...
+            vapi_frames.errors.QueryError: only the API has names of assistants, and this vq asks ...
         """
         import pandas as pd
 
@@ -270,6 +320,13 @@ class Vq:
             ResponseError: A reply is no list of calls; or a call could not be read, after all others were kept.
             RecordsError: Another run is at it, or a file with the name of a day is not of an archive.
             OSError: It cannot be written.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().archive("calls")
+            Traceback (most recent call last):
+            ...
+            vapi_frames.errors.QueryError: only the API has calls to archive, and this vq asks ...
         """
         from vapi_frames.sources.archive import archive
         from vapi_frames.sources.progress import showing
@@ -289,7 +346,17 @@ class Vq:
         return found
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
-        """Ask one question, and return the answer as an Arrow table, sorted."""
+        """Ask one question, and return the answer as an Arrow table, sorted.
+
+        Returns:
+            The columns of `Query.to_arrow`; it raises what `fetch` does.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vq = vf.demo()
+            >>> vq.to_arrow(vq.call().count().by("type").during("2026-10")).column_names
+            ['type', 'countId']
+        """
         from vapi_frames.frames import sorted_table
 
         now = self.now()

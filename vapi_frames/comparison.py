@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from vapi_frames import timegrid
+from vapi_frames.asker import as_polars
 from vapi_frames.errors import QueryError, require
 from vapi_frames.timerange import Absolute, Relative, effective, iso, last
 from vapi_frames.vocabulary import NAME_LIMIT
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
     from vapi_frames.asker import DtypeBackend, ProgressOption
     from vapi_frames.query import Query
@@ -68,6 +71,11 @@ class Comparison:
 
         Raises:
             QueryError: The range is empty, has not begun, or the other period cuts buckets elsewhere.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> [side.isoformat() for side in vq.call().count().during("2026-10").compare("previous").periods()[2:4]]
+            ['2026-09-01T00:00:00+00:00', '2026-10-01T00:00:00+00:00']
         """
         query = self.query
         at = query._now(now)  # noqa: SLF001 - the two are one thing
@@ -103,7 +111,19 @@ class Comparison:
             )
 
     def partner(self, wall: datetime, periods: Periods) -> datetime | None:
-        """Return the wall clock reading that faces *wall*; ``None`` where that day does not exist."""
+        """Return the wall clock reading that faces *wall*; ``None`` where that day does not exist.
+
+        Args:
+            wall: The wall clock, naive, of the asked period.
+            periods: The two ranges.
+
+        Examples:
+            >>> from datetime import datetime
+            >>> from vapi_frames import vq
+            >>> comparison = vq.call().count().step("day").during("2026-03").compare("1y", align="calendar")
+            >>> str(comparison.partner(datetime(2026, 3, 9), comparison.periods()))
+            '2025-03-09 00:00:00'
+        """
         if self.align == "weekday":
             return wall - _weeks(periods, self.query.zone)
         if isinstance(periods.shift, timedelta):
@@ -113,14 +133,32 @@ class Comparison:
         return None if periods.shift.unit in _MONTHS and found.day != wall.day else found
 
     def queries(self, now: datetime | None = None) -> tuple[Query[Any], Query[Any]]:
-        """Return the two questions: as asked, and of the other period."""
+        """Return the two questions: as asked, and of the other period.
+
+        Raises:
+            QueryError: The two ranges cannot be set side by side, or nothing says what time it is.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().during("2026-10").compare("previous").queries()[1]
+            vq.call().count().between("2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z")
+        """
         found = self.periods(now)
         title = self.query.title
         named = None if title is None else f"{title[: NAME_LIMIT - 7]}-before"
         return self.query, replace(self.query, time_range=Absolute(found.before_start, found.before_end), title=named)
 
     def body(self, now: datetime | None = None) -> dict[str, Any]:
-        """Return exactly what goes on the wire: both questions in one body; no network."""
+        """Return exactly what goes on the wire: both questions in one body; no network.
+
+        Raises:
+            QueryError: The two ranges cannot be set side by side, or nothing says what time it is.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> len(vf.demo().call().count().last("7d").compare("previous").body()["queries"])
+            2
+        """
         at = self.query._now(now)  # noqa: SLF001
         return {"queries": [one.body(at)["queries"][0] for one in self.queries(at)]}
 
@@ -149,9 +187,55 @@ class Comparison:
             QueryError: The question is wrong.
             SourceError: Nobody answered.
             ResponseError: The answer breaks the contract.
+            PartialResultError: A part of it did not arrive.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> question = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
+            >>> question.compare("previous").fetch()[["countId", "countIdBefore", "countIdDelta"]]
+                               countId  countIdBefore  countIdDelta
+            type
+            inboundPhoneCall    1505.0         1572.0         -67.0
+            outboundPhoneCall    991.0         1029.0         -38.0
+            webCall              602.0          649.0         -47.0
         """
         asker = self.query._bound()  # noqa: SLF001
         return asker.compare(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
+
+    def to_arrow(self) -> pa.Table:
+        """Ask, and return both periods as an Arrow table; it raises what `fetch` does.
+
+        Returns:
+            The index levels, then the columns of `fetch`; all measures ``double``, missing ones null.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> question = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
+            >>> question.compare("previous").to_arrow().column_names
+            ['type', 'countId', 'countIdBefore', 'countIdDelta', 'countIdPercent']
+        """
+        import pyarrow as pa
+
+        frame = self.fetch(dtype_backend="pyarrow")  # whose missing values are null, and whose texts are Arrow's
+        table = pa.Table.from_pandas(frame.reset_index() if self.query.levels else frame, preserve_index=False)
+        return table.replace_schema_metadata()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Ask, and return both periods as a polars frame, with the columns of `to_arrow`; it raises what `fetch` does.
+
+        Raises:
+            MissingExtraError: polars is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().count().by("type").last("7d").compare("previous").to_polars().shape
+            (3, 5)
+        """
+        return as_polars(self.to_arrow())
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Ask, and hand both periods over as Arrow's PyCapsule protocol has it; see `to_arrow`."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
         align = "" if self.align == "ordinal" else f', align="{self.align}"'

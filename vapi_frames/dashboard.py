@@ -65,5 +65,6 @@ def kpis(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     row = frames["minutes"].join(frames["spend"])
     row.attrs = dict(frames["spend"].attrs)
     body = {**spend.body, "operations": [*minutes.body["operations"], *spend.body["operations"]]}
-    restamp(row, replace(spend, body=body, units=minutes.units | spend.units, title=None))
+    units, sums = minutes.units | spend.units, minutes.sums + spend.sums
+    restamp(row, replace(spend, body=body, units=units, sums=sums, title=None))
     return per_call(row, "cost")

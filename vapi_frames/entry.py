@@ -52,6 +52,12 @@ def connect(
 
     Raises:
         QueryError: An argument cannot be it, or *base_url* would send the key in the clear.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> vq = vf.connect(base_url="http://127.0.0.1:8484")  # vapi-frames serve, on this machine
+        >>> vq.call().count().during("2026-10")
+        vq.call().count().between("2026-10-01", "2026-11-01")
     """
     from vapi_frames.sources.connection import Connection
     from vapi_frames.sources.key import Hidden
@@ -180,6 +186,15 @@ def demo() -> Vq:
     """Return a `Vq` over a realistic sample organisation; no key, no network. Its clock stands at the end of its data.
 
     The records are those of `vapi_frames.sample_calls`: the same on every machine.
+
+    Raises:
+        MissingExtraError: DuckDB is not installed.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> vf.demo().call().sum("cost").count().during("2026-10").fetch().round(2)
+           sumCost  countId
+        0  2142.22    13495
     """
     from vapi_frames.sample import sample_calls
     from vapi_frames.sources.calls import CallsSource

@@ -50,7 +50,16 @@ __all__ = [
 
 
 class VapiFramesError(Exception):
-    """Every error that this package raises on purpose."""
+    """Every error that this package raises on purpose.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> try:
+        ...     vf.vq.call().sum("costs")
+        ... except vf.VapiFramesError as error:
+        ...     isinstance(error, ValueError), error.suggestions
+        (True, ['cost'])
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The constructors take more than the message, which is all that an exception keeps for pickling.

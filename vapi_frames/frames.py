@@ -155,6 +155,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
             recognised.
 
     Raises:
+        QueryError: *query* is no question.
         ResponseError: The reply breaks the contract, or holds something that only the question explains.
 
     Examples:

@@ -8,6 +8,7 @@ from vapi_frames.analysis.files import load, save
 from vapi_frames.analysis.gaps import fill_gaps
 from vapi_frames.analysis.groups import label, outcome, top, wide
 from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, share, success_rate
+from vapi_frames.analysis.report import for_excel, style
 from vapi_frames.analysis.rollup import rollup
 from vapi_frames.analysis.trust import query, units
 from vapi_frames.analysis.words import describe, with_units
@@ -18,6 +19,7 @@ __all__ = [
     "drop_partial",
     "elapsed",
     "fill_gaps",
+    "for_excel",
     "label",
     "load",
     "outcome",
@@ -30,6 +32,7 @@ __all__ = [
     "rollup",
     "save",
     "share",
+    "style",
     "success_rate",
     "top",
     "units",

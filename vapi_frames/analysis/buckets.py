@@ -84,6 +84,15 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
 
     Returns:
         float64 from 0 to 1, on the frame's index; missing where the range is unknown.
+
+    Raises:
+        ProvenanceError: The dates are no longer the asked buckets.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+        >>> vf.analysis.elapsed(df).round(2).tolist()
+        [0.57, 1.0, 1.0, 1.0, 0.86]
     """
     meta = read_meta(frame)
     if meta.step is None and "date" not in (*frame.index.names, *frame.columns):
@@ -133,6 +142,15 @@ def partial(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
 
     Returns:
         bool, on the frame's index; pandas' ``boolean`` with missing values where the range is unknown.
+
+    Raises:
+        ProvenanceError: The dates are no longer the asked buckets.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+        >>> vf.analysis.partial(df).tolist()
+        [True, False, False, False, True]
     """
     share = elapsed(frame, now=now)
     flags = (share < 1).rename("partial")
@@ -146,7 +164,14 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
         The same columns and types, fewer rows. ``df.vapi.query`` asks for the shorter range.
 
     Raises:
+        QueryError: There is no step.
         ProvenanceError: The range is unknown, or the dates are no longer the asked buckets.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+        >>> df.pipe(vf.analysis.drop_partial)["countId"].tolist()
+        [2960, 3013, 3147]
     """
     held = opened(frame)
     meta = held.meta

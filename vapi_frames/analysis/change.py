@@ -45,6 +45,15 @@ def change(
     Raises:
         ProvenanceError: Rows were chosen, so that one that is absent says nothing.
         QueryError: There is no step.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost").step("week").between("2026-10-05", "2026-10-19").fetch()
+        >>> df.pipe(vf.analysis.change).round(2)
+                                   sumCost  sumCostDelta  sumCostPercent
+        date
+        2026-10-05 00:00:00+00:00   474.34           NaN             NaN
+        2026-10-12 00:00:00+00:00   505.23         30.89            6.51
     """
     if isinstance(periods, bool) or not isinstance(periods, int | np.integer) or periods < 1:
         raise QueryError(f"periods must be a whole number of at least 1, not {periods!r}")

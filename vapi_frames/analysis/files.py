@@ -30,6 +30,15 @@ def save(frame: pd.DataFrame, path: str | PathLike[str]) -> None:
         ProvenanceError: The frame knows nothing of itself.
         QueryError: A column holds what Parquet cannot.
         OSError: It cannot be written there.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> import tempfile
+        >>> df = vf.demo().call().sum("cost").during("2026-10").fetch()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     vf.analysis.save(df, f"{folder}/spend.parquet")
+        ...     vf.load(f"{folder}/spend.parquet").equals(df)
+        True
     """
     import pyarrow as pa
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ MOST_ROWS = 10_000_000
 
 
 def fill_gaps(
-    frame: pd.DataFrame, *, mark: bool = False, concurrency: str | None = None, whole: bool = False
+    frame: pd.DataFrame, *, mark: bool = False, concurrency: Literal["carry"] | None = None, whole: bool = False
 ) -> pd.DataFrame:
     """Return *frame* with a row for every bucket of the asked range, for each group that it has.
 

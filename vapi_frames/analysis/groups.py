@@ -59,7 +59,15 @@ def top(
         The same measures, types and levels. The missing value of a group counts as one of its values.
 
     Raises:
+        QueryError: *n* is less than 1, or it is not said of which group.
+        UnknownWordError: There is no such group, or nothing to rank by.
         NonAdditiveError: A measure cannot be put together for the others; leave them out, or leave it out.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
+        >>> df.pipe(vf.analysis.top, 2)["countId"].to_dict()
+        {'assistant-ended-call': 2366, 'customer-ended-call': 6707, 'other': 4422}
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise QueryError(f"n must be a whole number of at least 1, not {n!r}")
@@ -117,7 +125,7 @@ def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
     return pd.Index(texts, dtype=values.dtype, name=name)
 
 
-def outcome(frame: pd.DataFrame, level: str = "outcome") -> pd.DataFrame:
+def outcome(frame: pd.DataFrame, level: outcomes.Level = "outcome") -> pd.DataFrame:
     """Return *frame* with the ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
 
     A reason that is not known yet maps by its prefix, or to ``unknown``, and is said. A call without a reason, which
@@ -190,7 +198,15 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
         The same rows, measures and types, with one more level: ``assistantName`` for ``assistantId``.
 
     Raises:
+        QueryError: *names* is no mapping, or the frame has such a level already.
         UnknownWordError: The frame has no such group.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("assistantId").during("2026-10").fetch()
+        >>> names = {"3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10": "Reception"}
+        >>> list(df.pipe(vf.analysis.label, names).index.names)
+        ['assistantName', 'assistantId']
     """
     if not isinstance(names, Mapping | pd.Series):
         raise QueryError(f"names must be a mapping id → name, not {type(names).__name__}")
@@ -230,6 +246,15 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     Returns:
         A frame indexed by ``date``; its columns are the group's values, or tuples of them as a MultiIndex. A group
         without a row in a bucket is missing there, never 0. Where ids have names beside them, the names are taken.
+
+    Raises:
+        UnknownWordError: There is no such measure, or more than one.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("type").step("week").between("2026-10-05", "2026-10-19").fetch()
+        >>> df.pipe(vf.analysis.wide)["webCall"].tolist()
+        [608, 564]
     """
     name = column_of(frame, column)
     held = opened(frame)

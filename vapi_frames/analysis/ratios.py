@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,13 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
 
     Raises:
         NonAdditiveError: One of them is an average, a least or a greatest value.
+        QueryError: *name* is one of the two.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost", "costBreakdown.llm").by("type").during("2026-10").fetch()
+        >>> df.pipe(vf.analysis.ratio, "costBreakdown.llm", "cost", name="llm")["llm"].round(3).tolist()
+        [0.198, 0.265, 0.221]
     """
     held = opened(frame)
     above, below = column_of(frame, num, operation=_wanted(num)), column_of(frame, den, operation=_wanted(den))
@@ -123,6 +130,12 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     Raises:
         NonAdditiveError: It is an average, a least or a greatest value.
         UnknownWordError: A measure is missing; the error says what to ask for.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost", "duration").by("type").during("2026-10").fetch()
+        >>> df.pipe(vf.analysis.per_minute)["sumCostPerMinute"].round(4).tolist()
+        [0.1208, 0.1398, 0.1133]
     """
     held = opened(frame)
     above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
@@ -146,6 +159,12 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     Raises:
         NonAdditiveError: It is an average, a least or a greatest value.
         UnknownWordError: A measure is missing; the error says what to ask for.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost").count().by("type").during("2026-10").fetch()
+        >>> df.pipe(vf.analysis.per_call)["sumCostPerCall"].round(4).tolist()
+        [0.1763, 0.1352, 0.1535]
     """
     held = opened(frame)
     above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
@@ -167,6 +186,12 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
     Raises:
         NonAdditiveError: It is an average, a least or a greatest value.
         UnknownWordError: There is no such level.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost").by("type").during("2026-10").fetch()
+        >>> df.pipe(vf.analysis.share)["sumCostShare"].round(3).tolist()
+        [0.538, 0.269, 0.193]
     """
     held = opened(frame)
     name = column_of(frame, column, operation=_wanted(column or ""))
@@ -193,7 +218,9 @@ def _slices(held: Opened, within: str | Sequence[str] | None) -> tuple[npt.NDArr
     return codes.astype(np.int64), len(found)
 
 
-def success_rate(frame: pd.DataFrame, *, of: str = "evaluated", success: Iterable[str] | None = None) -> pd.DataFrame:
+def success_rate(
+    frame: pd.DataFrame, *, of: Literal["evaluated", "calls"] = "evaluated", success: Iterable[str] | None = None
+) -> pd.DataFrame:
     """Return how many calls were evaluated as a success, and their rate, per remaining group and bucket.
 
     Args:
@@ -208,6 +235,12 @@ def success_rate(frame: pd.DataFrame, *, of: str = "evaluated", success: Iterabl
     Raises:
         UnknownWordError: The group or the count is missing; the error says what to ask for.
         QueryError: A value is of another rubric, and *success* does not say what it means.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("analysis.successEvaluation", "type").during("2026-10").fetch()
+        >>> df.pipe(vf.analysis.success_rate)["successPerEvaluated"].round(3).tolist()
+        [0.62, 0.477, 0.579]
     """
     require(of, ("evaluated", "calls"), "denominator")
     held = opened(frame)
@@ -264,6 +297,13 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         UnknownWordError: A sum is missing; the error says what to ask for.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
+        >>> question = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
+        >>> question.during("2026-10").fetch().pipe(vf.analysis.reconcile)["sumCostResidual"].tolist()
+        [0.0]
     """
     held = opened(frame)
     cost = column_of(frame, "cost", operation="sum")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vapi_frames.query import Query
+    from vapi_frames.vocabulary import Step
 
 __all__ = ["divided", "instead", "plan", "regroup", "rollup"]
 
@@ -44,7 +45,9 @@ NESTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def rollup(frame: pd.DataFrame, step: str | None = None, by: str | Sequence[str] | None = None) -> pd.DataFrame:
+def rollup(
+    frame: pd.DataFrame, step: Step | Literal["all"] | None = None, by: str | Sequence[str] | None = None
+) -> pd.DataFrame:
     """Return *frame* at a coarser step, with fewer groups, or both; each number is exact.
 
     Sums and counts add, the least and greatest nest, an average comes from its count and its sum or itself, a ratio
@@ -74,20 +77,20 @@ def rollup(frame: pd.DataFrame, step: str | None = None, by: str | Sequence[str]
     """
     held = opened(frame)
     is_all = step == ALL
-    step = _checked_step(held, step)
+    coarser = _checked_step(held, step)
     groups = _checked_groups(held, by)
     dates = [level for level in held.levels if level.name == "date"]
-    over_time = bool(dates) and (is_all or step != held.meta.step)
+    over_time = bool(dates) and (is_all or coarser != held.meta.step)
     over_groups = len(groups) < len(held.levels) - len(dates)
-    wanted = step if dates else held.meta.step
+    wanted = coarser if dates else held.meta.step
     better = instead(held, groups, wanted)
     recipes = plan(held, held.measures, over_time=over_time, over_groups=over_groups, better=better)
-    if over_time and step is not None:
+    if over_time and coarser is not None:
         try:
-            dates = [_coarser(dates[0], held, step)]
+            dates = [_coarser(dates[0], held, coarser)]
         except NonAdditiveError as error:
             raise NonAdditiveError(f"{error}; ask {better!r}") from None
-    levels = [*([] if over_time and step is None else dates), *groups]
+    levels = [*([] if over_time and coarser is None else dates), *groups]
     return regroup(held, levels, recipes, step=wanted)
 
 

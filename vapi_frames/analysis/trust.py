@@ -31,6 +31,12 @@ def units(frame: pd.DataFrame) -> dict[str, str]:
 
     Raises:
         ProvenanceError: The values of a measure were changed, so that its unit may be another.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost").avg("duration").during("2026-10").fetch()
+        >>> vf.analysis.units(df)
+        {'sumCost': 'USD', 'avgDuration': 'min'}
     """
     meta = read_meta(frame)
     check_values(frame, meta)
@@ -38,7 +44,16 @@ def units(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def query(frame: pd.DataFrame) -> Query[Any]:
-    """Return the question that the frame answers, ready to be asked again."""
+    """Return the question that the frame answers, ready to be asked again.
+
+    Raises:
+        ProvenanceError: It knows nothing of itself.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> vf.analysis.query(vf.demo().call().count().by("type").last("7d").fetch())
+        vq.call().count().by("type").last("7d")
+    """
     return read_meta(frame).query
 
 

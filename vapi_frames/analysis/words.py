@@ -50,6 +50,11 @@ def with_units(frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         ProvenanceError: The values of a measure were changed, so that its unit may be another.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> list(vf.analysis.with_units(vf.demo().call().sum("cost").count().during("2026-10").fetch()))
+        ['sumCost (USD)', 'countId (calls)']
     """
     known = units(frame)
     return frame.rename(columns={name: f"{name} ({unit})" for name, unit in known.items() if unit})

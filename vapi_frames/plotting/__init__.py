@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames.errors import MissingExtraError
-from vapi_frames.plotting.tables import Picture, picture
+from vapi_frames.plotting.tables import picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,32 +42,11 @@ def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **optio
             raise MissingExtraError("plot", "matplotlib", "df.vapi.plot()") from None
     shown = picture(frame, column)
     if backend != "matplotlib":
-        return _elsewhere(shown, backend, options)
+        from vapi_frames.plotting import elsewhere
+
+        return elsewhere.draw(shown, backend, options)
     from vapi_frames.plotting import axes
 
     if shown.kind == "cards" and "kind" not in options:
         return axes.cards(shown, options)
     return axes.lines(shown, options) if shown.kind == "time" else axes.bars(shown, options)
-
-
-def _elsewhere(shown: Picture, backend: str, options: dict[str, Any]) -> Any:
-    """Draw with another backend of pandas, which knows a frame with a plain index."""
-    table = shown.table
-    if shown.kind == "time":
-        table = table.set_axis(pd.DatetimeIndex(table.index).tz_localize(None))
-    if shown.kind == "cards":
-        table = table.set_axis([""], axis=0)
-    if shown.before is not None:
-        other = shown.before.set_axis([f"{name} before" for name in shown.before.columns], axis=1)
-        table = table.join(other.set_axis(table.index))
-    options.setdefault("kind", {"time": "line", "groups": "barh", "cards": "bar"}[shown.kind])
-    if shown.title:
-        options.setdefault("title", shown.title)
-    if backend == "plotly":
-        stacked = options.pop("stacked", shown.kind == "time" and options["kind"] == "bar" and len(shown.names) > 1)
-        if options["kind"] in ("bar", "barh"):
-            options.setdefault("barmode", "relative" if stacked else "group")
-        index = f"date ({shown.meta.zone})" if shown.kind == "time" else str(table.index.name or "")
-        words = {"value": shown.label, "variable": shown.legend or "", table.index.name or "index": index}
-        options.setdefault("labels", words)
-    return table.plot(**options)

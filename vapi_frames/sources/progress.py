@@ -41,6 +41,12 @@ class Progress:
         requests: The HTTP requests so far, retries among them.
         seconds: The time since the beginning.
         message: What is waited for, e.g. ``"waiting 12 s, rate limit"``; else empty.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> at = vf.Progress(done=3, total=12, requests=4, seconds=2.5, message="waiting 12 s, rate limit")
+        >>> f"{at.done / at.total:.0%}: {at.message}"
+        '25%: waiting 12 s, rate limit'
     """
 
     done: int
