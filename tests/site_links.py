@@ -69,15 +69,19 @@ def public_names() -> list[str]:
     found = [f"vapi_frames.{name}" for name in vf.__all__]
     for name in ("Query", "Comparison", "VapiAccessor", "Vq", "Progress"):
         kind = getattr(vf, name)
-        found += [f"vapi_frames.{name}.{member}" for member in vars(kind) if _is_verb(kind, member)]
+        members = {member: value for one in kind.__mro__ if _is_ours(one) for member, value in vars(one).items()}
+        found += [f"vapi_frames.{name}.{member}" for member, value in members.items() if _is_verb(member, value)]
     found += [f"vapi_frames.analysis.{name}" for name in analysis.__all__]
     found += [f"vapi_frames.errors.{name}" for name in errors.__all__]
     return [*found, "vapi_frames.cache.info", "vapi_frames.cache.clear"]
 
 
-def _is_verb(kind: type, member: str) -> bool:
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("vapi_frames.")
+
+
+def _is_verb(member: str, value: object) -> bool:
     """Say whether a member is public and a method or property; another name for the same, such as mean, is not."""
-    value = vars(kind)[member]
     value = value.__func__ if isinstance(value, classmethod) else value
     is_own = callable(value) and getattr(value, "__name__", "") == member
     return not member.startswith("_") and (isinstance(value, property) or is_own)
