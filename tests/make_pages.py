@@ -1,28 +1,26 @@
 """Write what is generated under notebooks/: the page of measures, the table of bad days, the demo's chart, and the
-tour's outputs.
+outputs of the notebooks.
 
 Run it from the root of the repository after a change that they show:
 
-    python tests/make_pages.py
+    python -m tests.make_pages
+
+With names of notebooks, `python -m tests.make_pages tour spend`, it runs these and writes nothing else. `archive-spark`
+needs pyspark and Java.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING
 
+from tests.notebooks import NOTEBOOKS, PAGES, run
 from vapi_frames.vocabulary import CALL_COLUMNS, MEASURES, SUBSCRIPTION_COLUMNS
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
     from vapi_frames.vocabulary import Measure
-
-PAGES = Path(__file__).resolve().parents[1] / "notebooks"
-TOUR = PAGES / "tour.ipynb"
 
 _MEASURES = """\
 # Measures
@@ -81,44 +79,20 @@ def _table(measures: list[Measure]) -> str:
     return "\n".join([*rows, ""])
 
 
-def run_tour() -> NotebookNode:
-    """Run the tour from top to bottom and return it with its outputs, without what differs from run to run.
-
-    Raises:
-        CellExecutionError: A cell failed.
-    """
-    import nbformat
-    from nbclient import NotebookClient
-
-    tour = nbformat.read(TOUR, as_version=4)
-    # A backend that the caller's environment names would draw to nowhere.
-    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    client = NotebookClient(tour, timeout=120, kernel_name="python3", record_timing=False)
-    client.execute(cwd=str(PAGES), env=environment)
-    tour.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
-    for cell in tour.cells:
-        cell.metadata = nbformat.from_dict({})
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-    return tour
-
-
-def _main() -> None:
+def _main(names: list[str]) -> None:
     import nbformat
 
     from vapi_frames import cli
 
-    (PAGES / "measures.md").write_text(measures_page(), encoding="utf-8")
-    (PAGES / "wire.md").write_text(wire_page(), encoding="utf-8")
-    with contextlib.redirect_stdout(io.StringIO()):
-        cli.main(["demo", "--png", str(PAGES / "spend.png")])
-    nbformat.write(run_tour(), TOUR)
+    if not names:
+        (PAGES / "measures.md").write_text(measures_page(), encoding="utf-8")
+        (PAGES / "wire.md").write_text(wire_page(), encoding="utf-8")
+        with contextlib.redirect_stdout(io.StringIO()):
+            cli.main(["demo", "--png", str(PAGES / "spend.png")])
+    for path in NOTEBOOKS:
+        if not names or path.stem in names:
+            nbformat.write(run(path), path)
 
 
 if __name__ == "__main__":
-    _main()
+    _main(sys.argv[1:])
