@@ -31,13 +31,15 @@ def run(path: Path) -> NotebookNode:
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
-    # A backend that the caller's environment names would draw to nowhere.
-    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    # The package is that of this tree; a backend that the caller's environment names would draw to nowhere.
+    paths = os.pathsep.join([str(PAGES.parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    environment = {**os.environ, "PYTHONPATH": paths, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     client = NotebookClient(
         notebook,
         timeout=120,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,  # what is printed may come in one piece or in two
         # What programs that a cell starts write, such as Spark's, goes where it would go without a notebook.
         extra_arguments=["--IPKernelApp.capture_fd_output=False"],
     )
@@ -46,7 +48,7 @@ def run(path: Path) -> NotebookNode:
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({})
         outputs = cell.get("outputs", [])
-        for output, below in zip(outputs, [*outputs[1:], {}], strict=True):
+        for output, below in zip(outputs, [*outputs[1:], {}], strict=False):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
             if "image/png" in output.get("data", {}) and below.get("name") == "stdout":
                 output.metadata = nbformat.from_dict({"image/png": {"alt": " ".join(below["text"].split())}})

@@ -64,13 +64,15 @@ def _colours(table: pd.DataFrame) -> list[str]:
 
 def _time_bars(table: pd.DataFrame, meta: Meta, options: dict[str, Any]) -> Any:
     """Draw a bar per bucket (and group)."""
-    form = "%Y-%m-%d" if meta.step not in timegrid.FIXED_STEPS else "%m-%d %H:%M:%S"
+    form = "%m-%d %H:%M:%S" if meta.step in timegrid.FIXED_STEPS else "%Y-%m" if meta.step == "month" else "%Y-%m-%d"
     if options["kind"] == "barh":
         options["xlabel"], options["ylabel"] = options["ylabel"], options["xlabel"]
     axes = table.set_axis(pd.DatetimeIndex(table.index).strftime(form), axis=0).plot(**options)
     every = -(-len(table) // _TICKS)
     for place, text in enumerate((axes.xaxis if options["kind"] == "bar" else axes.yaxis).get_ticklabels()):
         text.set_visible(place % every == 0)
+        if options["kind"] == "bar" and 0 < text.get_rotation() < 90:  # noqa: PLR2004 - it ends below its bar
+            text.set(ha="right", rotation_mode="anchor")
     return axes
 
 

@@ -78,7 +78,7 @@ def picture(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Picture:
         return Picture(frame[names], "cards", names, "", "", None, None, None, meta)
     unit = known.get(names[0], "")
     label = f"{names[0]} ({unit})" if unit else names[0]
-    legend: str | None = ", ".join(groups) or None
+    legend: str | None = ", ".join(groups if dated else groups[1:]) or None  # the first group of bars is their axis
     if len(names) > 1:
         label, legend = unit or "value", "measure" if dated else None
         title = _title(_common(names), groups, meta)
