@@ -62,11 +62,41 @@ def test_words_in_quotes_are_offered(shell, code, expected):
     assert offered(shell, code) == list(expected)
 
 
+VERBS = [name for name in dir(vf.VapiAccessor) if not name.startswith("_")]
+MAKERS = [name for name in dir(vf.Query) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("df.vapi.", VERBS),
+        ("x = df.vapi.suc", ["success_rate"]),
+        ('df.vapi.rollup("week", by=[]).vapi.fill', ["fill_gaps"]),
+        ('vq.call().count().during("2026-10").fetch().vapi.', VERBS),
+        ("question.", MAKERS),
+        ("vq.subscription().", MAKERS),
+        ('(\n    vq.call()\n    .by("type")\n    .si', ["since"]),
+    ],
+)
+def test_verbs_are_offered_after_a_dot(shell, monkeypatch, code, expected):
+    """At once, and without the reader of sources, which takes seconds for pandas."""
+    monkeypatch.setattr(shell.Completer, "_jedi_matches", None)
+    assert offered(shell, code) == expected
+
+
+def test_every_verb_that_returns_a_question_goes_on_as_one():
+    """The list of verbs in the module is that of the class."""
+    made = {name: getattr(getattr(vf.Query, name), "__annotations__", {}) for name in MAKERS}
+    returned = {name for name, types in made.items() if types.get("return") == "Query[C]"}
+    assert {verb.removesuffix("()") for verb in completion._VERBS} == returned
+
+
 @pytest.mark.parametrize(
     "code",
     [
         'open("', 'other.sum("', 'df.sum("', 'df.vapi.query.sum("', 'unknown.vapi.plot("', 'vq.call().sum("cost").named("',
-        'vq.call().sum("cost", alias="', 'print("vq.call()")\nopen("', '"', "vq.call().sum(",
+        'vq.call().sum("cost", alias="', 'print("vq.call()")\nopen("', '"', "vq.call().sum(", "vq.", "df.", "other.", "unknown.vapi.", "other.vapi.", "question.fetch().", "question.body().",
+        "1.", "a.b.vapi.",
     ],
 )  # fmt: skip
 def test_nothing_is_offered_where_nothing_is_known(shell, code):

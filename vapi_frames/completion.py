@@ -1,7 +1,7 @@
-"""What IPython and Jupyter offer inside quotes: the columns after ``.sum("``, the groups after ``.by("``.
+"""What IPython and Jupyter offer: the columns after ``.sum("``, the groups after ``.by("``, the verbs after a dot.
 
-Editors know these words from the types. IPython does not look into types for what is in quotes, and would offer the
-names of files.
+Editors know all of this from the types. IPython does not look into types for what is in quotes, and would offer the
+names of files. For the verbs of ``df.vapi.`` it reads the sources of pandas, which takes longer than a notebook waits.
 """
 
 from __future__ import annotations
@@ -18,31 +18,39 @@ if TYPE_CHECKING:
 
 __all__ = ["register", "words"]
 
+_VERBS = frozenset(
+    {
+        "sum()", "avg()", "mean()", "count()", "min()", "max()", "history()", "agg()", "with_counts()", "by()",
+        "by_variable()", "where()", "step()", "between()", "during()", "since()", "last()", "tz()", "named()",
+    }
+)  # fmt: skip
 _ASKED = {"by": GROUP_COLUMNS, "step": STEPS}
 _SHOWN = {"rollup": ("all", *STEPS), "outcome": LEVELS}
 _OF_A_MEASURE = ("wide", "plot", "share", "per_minute", "per_call")
 # A verb, whatever whole arguments it has by now, and a text that has begun and is not a named argument.
 _OPEN = re.compile(r"""\.\s*(\w+)\s*\((?:[^()"'=]*(?:"[^"\n]*"|'[^'\n]*'))*[^()"'=]*["']([^"'\n]*)$""")
+_DOT = re.compile(r"\.\s*(\w*)$")
 _CHAIN = re.compile(r"(\w+)((?:\s*\.\s*\w+(?:\(\))?)*)\s*$")
 _WHOLE_NAMES = 1_000  # characters back from the verb that are looked at
 
 
 def words(text: str, names: Mapping[str, Any]) -> tuple[Sequence[str], str]:
-    """Return the words that may stand in the quotes that *text* ends in, and what of them is there.
+    """Return the words that may stand in the quotes, or after the dot, that *text* ends in, and what of them is there.
 
     Args:
         text: The code up to the cursor.
         names: The variables that there are. Nothing is called to find out what they hold.
     """
-    opened = _OPEN.search(text)
+    opened = _OPEN.search(text) or _DOT.search(text)
     if opened is None:
         return (), ""
-    verb, begun = opened.groups()
     chain = _CHAIN.search(_without_arguments(text[max(0, opened.start() - _WHOLE_NAMES) : opened.start()]))
     if chain is None:
         return (), ""
-    before = [word for word in re.split(r"[.\s]+", chain[2]) if word]
-    return [word for word in _fitting(verb, names.get(chain[1]), before) if word.startswith(begun)], begun
+    root, before = names.get(chain[1]), [word for word in re.split(r"[.\s]+", chain[2]) if word]
+    *verb, begun = opened.groups()
+    fitting = _fitting(verb[0], root, before) if verb else _following(root, before)
+    return [word for word in fitting if word.startswith(begun)], begun
 
 
 def _without_arguments(text: str) -> str:
@@ -65,16 +73,43 @@ def _fitting(verb: str, root: Any, before: list[str]) -> Sequence[str]:
         if verb in _OF_A_MEASURE and before == ["vapi"]:
             return _measures_of(root)
         return _SHOWN.get(verb, ())
-    tables = [table for table in TABLES if f"{table}()" in before]
-    from vapi_frames.query import Query
-
-    if not tables and isinstance(root, Query) and all(word.endswith("()") for word in before):
-        tables = [root.table]
-    if not tables:
+    table = _table(root, before)
+    if table is None:
         return ()
     operation = "avg" if verb == "mean" else verb
-    columns = [one.column for one in MEASURES if one.operation == operation and tables[-1] in one.tables]
+    columns = [one.column for one in MEASURES if one.operation == operation and table in one.tables]
     return columns or _ASKED.get(verb, ())
+
+
+def _following(root: Any, before: list[str]) -> Sequence[str]:
+    """Return the verbs that follow the dot, where it is clear what stands before it."""
+    if before[-1:] == ["vapi"]:
+        import pandas as pd
+
+        from vapi_frames.accessor import VapiAccessor
+
+        is_frame = isinstance(root, pd.DataFrame) if len(before) == 1 else "fetch()" in before or "vapi" in before[:-1]
+        return _public(VapiAccessor) if is_frame else ()
+    from vapi_frames.query import Query
+
+    return _public(Query) if _table(root, before) else ()
+
+
+def _public(kind: type) -> list[str]:
+    return [name for name in dir(kind) if not name.startswith("_")]
+
+
+def _table(root: Any, before: list[str]) -> str | None:
+    """Return the table that a question is about, ``None`` where it is no question."""
+    from vapi_frames.query import Query
+
+    starts = [at for at, word in enumerate(before) if word.endswith("()") and word[:-2] in TABLES]
+    verbs = before[starts[-1] + 1 :] if starts else before
+    if any(word not in _VERBS for word in verbs):
+        return None
+    if starts:
+        return before[starts[-1]][:-2]
+    return root.table if isinstance(root, Query) else None
 
 
 def _measures_of(frame: Any) -> Sequence[str]:
