@@ -89,7 +89,7 @@ FLOORS = {
     "asking": 4.9,
     "entry": 5,
     "accessor": 6,
-    "completion": 6,
+    "completion": 6.5,
     "server.openapi": 7,
     "server.app": 7.2,
     "server": 7.4,

@@ -129,17 +129,19 @@ def _measures_of(frame: Any) -> Sequence[str]:
 def register() -> None:
     """Let the IPython that runs this process, if one does, offer the words; asked again, it does so once."""
     ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
+    shell: Any = None if ipython is None else ipython.get_ipython()
     matchers = getattr(getattr(shell, "Completer", None), "custom_matchers", None)
     if matchers is None or any(getattr(one, "matcher_identifier", None) == __name__ for one in matchers):
         return
     from IPython.core.completer import SimpleCompletion, context_matcher
 
-    @context_matcher(identifier=__name__)
     def matcher(context: Any) -> dict[str, Any]:
         lines = context.full_text.split("\n")[: context.cursor_line]
-        found, begun = words("\n".join([*lines, context.text_until_cursor]), shell.user_ns)
-        completions = [SimpleCompletion(text=word, type="text") for word in found]
+        text = "\n".join([*lines, context.text_until_cursor])
+        found, begun = words(text, shell.user_ns)
+        kind = "text" if _OPEN.search(text) else "function"
+        completions = [SimpleCompletion(text=word, type=kind) for word in found]
         return {"completions": completions, "matched_fragment": begun, "ordered": True, "suppress": bool(found)}
 
-    matchers.append(matcher)
+    described: Any = context_matcher(identifier=__name__)
+    matchers.append(described(matcher))
