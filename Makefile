@@ -39,7 +39,7 @@ docs: ## the site, where every warning is an error; to look at it: mkdocs serve
 	$(BIN)/python -m tests.site_links site
 
 notebooks: ## write what is generated under notebooks/ anew
-	$(BIN)/python tests/make_pages.py
+	$(BIN)/python -m tests.make_pages
 
 hooks: ## what a commit runs, on all files
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files

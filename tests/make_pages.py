@@ -1,31 +1,27 @@
 """Write what is generated under notebooks/: the pages of measures, types and reasons, the table of bad days, the demo's
-chart, and the tour's outputs.
+chart, and the outputs of the notebooks.
 
 Run it from the root of the repository after a change that they show. With notebooks as arguments it runs nothing, and
 takes out of them what differs from machine to machine; the hooks of each commit do that:
 
-    python tests/make_pages.py
-    python tests/make_pages.py notebooks/tour.ipynb
+    python -m tests.make_pages
+    python -m tests.make_pages notebooks/tour.ipynb
+
+`archive-spark.ipynb` needs pyspark and Java.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.notebooks import NOTEBOOKS, PAGES, run, stripped
 from vapi_frames.vocabulary import CALL_COLUMNS, MEASURES, SUBSCRIPTION_COLUMNS
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
     from vapi_frames.vocabulary import Measure
-
-PAGES = Path(__file__).resolve().parents[1] / "notebooks"
-TOUR = PAGES / "tour.ipynb"
 
 _MEASURES = """\
 # Measures
@@ -84,40 +80,6 @@ def _table(measures: list[Measure]) -> str:
     return "\n".join([*rows, ""])
 
 
-def run_tour() -> NotebookNode:
-    """Run the tour from top to bottom and return it with its outputs, without what differs from run to run.
-
-    Raises:
-        CellExecutionError: A cell failed.
-    """
-    import nbformat
-    from nbclient import NotebookClient
-
-    tour = nbformat.read(TOUR, as_version=4)
-    # A backend that the caller's environment names would draw to nowhere.
-    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    client = NotebookClient(tour, timeout=120, kernel_name="python3", record_timing=False)
-    client.execute(cwd=str(PAGES), env=environment)
-    return stripped(tour)
-
-
-def stripped(notebook: NotebookNode) -> NotebookNode:
-    """Return *notebook* without what differs from machine to machine: versions, times, widgets. Outputs are kept."""
-    import nbformat
-
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
-    for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({})
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-    return notebook
-
-
 def _main(notebooks: list[str]) -> None:
     import nbformat
 
@@ -134,7 +96,8 @@ def _main(notebooks: list[str]) -> None:
     (PAGES / "wire.md").write_text(wire_page(), encoding="utf-8")
     with contextlib.redirect_stdout(io.StringIO()):
         cli.main(["demo", "--png", str(PAGES / "spend.png")])
-    nbformat.write(run_tour(), TOUR)
+    for path in NOTEBOOKS:
+        nbformat.write(run(path), path)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """What mkdocs does to the pages that are notebooks, besides: their links lead to pages, and pictures say what they are.
 
-A notebook links to files (`frame.md`), which is right where it is read as one, and wrong on the site. A picture that a
-cell draws comes without a text; the heading above it is what can be said without running anything.
+A notebook links to files (`frame.md`), which is right where it is read as one, and wrong on the site. The alternative
+texts that its pictures are stored with have no place in the page that nbconvert makes of it.
 """
 
 from __future__ import annotations
 
-import html as escapes
+import html
+import json
 import posixpath
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -17,28 +19,28 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 _LINK = re.compile(r'(?<=href=")([^":#?]+\.(?:md|ipynb))(?=[#"])')
-_HEADING_OR_PICTURE = re.compile(
-    r"<h[1-4][^>]*>(.*?)</h[1-4]>|alt=\"No description has been provided[^\"]*\"", re.DOTALL
-)
+_NONE = 'alt="No description has been provided for this image"'
 
 
-def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Return the content of a page as it goes into the site."""
+    del config
     if not page.file.src_uri.endswith(".ipynb"):
-        return html
+        return content
 
     def leading(found: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), found[1]))
         file = files.get_file_from_path(path)
         return file.url_relative_to(page.file) if file else found[1]
 
-    heading = page.title or ""
+    texts = _alternative_texts(json.loads(Path(str(page.file.abs_src_path)).read_text(encoding="utf-8")))
+    first, *rest = _LINK.sub(leading, content).split(_NONE)
+    if len(texts) != len(rest):
+        raise ValueError(f"{page.file.src_uri} has {len(texts)} pictures, its page {len(rest)} without a text")
+    pairs = zip(texts, rest, strict=True)
+    return first + "".join(f'alt="{html.escape(text)}"{after}' for text, after in pairs)
 
-    def described(found: re.Match[str]) -> str:
-        nonlocal heading
-        if found[1] is None:
-            return f'alt="Chart drawn by the code above it, about: {escapes.escape(heading)}"'
-        heading = escapes.unescape(re.sub(r"<a class=\"anchor-link.*?</a>|<[^>]+>|¶", "", found[1])).strip()
-        return found[0]
 
-    return _HEADING_OR_PICTURE.sub(described, _LINK.sub(leading, html))
+def _alternative_texts(notebook: dict[str, Any]) -> list[str]:
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return [one["metadata"]["image/png"]["alt"] for one in outputs if "image/png" in one.get("data", {})]

@@ -1,4 +1,4 @@
-"""The pages say what the package does: their examples run, their lists are complete, the tour is as it was run."""
+"""The pages say what the package does: their examples run, their lists are complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.engines import LOAD
-from tests.make_pages import PAGES, TOUR, measures_page, run_tour, stripped, wire_page
+from tests.make_pages import PAGES, measures_page, wire_page
 from vapi_frames import analysis, cli, errors, lint
 from vapi_frames.parse import VERBS
 from vapi_frames.sources.dialects import DIALECTS
@@ -19,7 +19,6 @@ from vapi_frames.sources.dialects import DIALECTS
 ROOT = PAGES.parent
 README = ROOT / "README.md"
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-LOCAL_PATH = re.compile(r"site-packages|/(?:home|root|tmp|Users|usr|opt|private|var)/|[A-Z]:\\\\")
 DOCUMENTS = sorted([*PAGES.glob("*.md"), *ROOT.glob("*.md")])
 
 
@@ -114,55 +113,6 @@ def test_reference_names_every_public_name():
         if name not in {"vapi_frames.analysis.change.change", "vapi_frames.analysis.rollup.rollup"}
     ]
     assert sorted(shown) == sorted(f"vapi_frames.{name}" for name in vf.__all__)
-
-
-def test_tour_runs_and_shows_what_it_did():
-    """The tour runs offline from top to bottom, and its committed outputs are those of the run."""
-    import nbformat
-
-    committed, executed = nbformat.read(TOUR, as_version=4), run_tour()
-    for before, after in zip(committed.cells, executed.cells, strict=True):
-        assert _texts(before) == _texts(after), f"run tests/make_pages.py again: {before.source}"
-
-
-def _texts(cell):
-    """Return what a cell's outputs say: pictures and HTML differ between versions, blanks between pandas 2 and 3."""
-    outputs = cell.get("outputs", [])
-    said = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
-    kinds = [output.get("name", output.output_type) for output in outputs]
-    pictures = ["image/png" in output.get("data", {}) for output in outputs]
-    return kinds, [re.sub(r"\s+", " ", text).replace("NaN", "nan") for text in said], pictures
-
-
-def test_what_jupyter_adds_to_the_tour_is_taken_out():
-    """Saved in Jupyter, on any machine, it is stripped to what is committed; its outputs stay."""
-    import nbformat
-
-    committed, saved = (nbformat.read(TOUR, as_version=4) for _ in range(2))
-    saved.metadata.kernelspec.display_name = "Python 3 (ipykernel)"
-    saved.metadata.language_info.update({"version": "3.12.1", "file_extension": ".py"})
-    saved.metadata.widgets = nbformat.from_dict({"application/vnd.jupyter.widget-state+json": {"state": {}}})
-    for cell in saved.cells:
-        cell.metadata.update({"execution": {"iopub.execute_input": "2026-11-16T00:00:00Z"}, "scrolled": True})
-    assert saved != committed
-    assert stripped(saved) == committed
-
-
-def test_tour_is_committed_clean():
-    """The committed tour has run in order, without a warning, and holds nothing of the machine it ran on."""
-    import nbformat
-
-    text = TOUR.read_text(encoding="utf-8")
-    assert not LOCAL_PATH.search(re.sub(r'"image/png": "[^"]*"', "", text))
-    tour = nbformat.read(TOUR, as_version=4)
-    assert tour.metadata == {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    code = [cell for cell in tour.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert all(cell.metadata == {} for cell in tour.cells)
-    assert not [output for cell in code for output in cell.outputs if output.get("name") == "stderr"]
 
 
 def test_readme_shows_what_the_demo_prints(capsys):

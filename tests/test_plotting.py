@@ -84,6 +84,7 @@ def test_groups_make_bars():
     assert axes.get_xlabel() == "sumCost (USD)"
     assert axes.get_ylabel() == "endedReason"
     axes = ask(lambda q: q.by("assistantId", "type").during("2026-10")).vapi.plot("cost")
+    assert (axes.get_ylabel(), axes.get_legend().get_title().get_text()) == ("assistantId", "type")
     assert labels(axes) == ["inboundPhoneCall", "outboundPhoneCall", "webCall"]
 
 
@@ -103,6 +104,20 @@ def test_every_shape_is_drawn(build):
     axes = ask(build).vapi.plot("cost")
     axes.figure.canvas.draw()
     assert "sumCost (USD)" in (axes.get_xlabel(), axes.get_ylabel())
+
+
+def test_bars_of_months_are_labelled_by_month():
+    """The first of the month is no day that anything is about."""
+    axes = ask(lambda q: q.step("month").during("2026Q4")).vapi.plot("cost", kind="bar")
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["2026-10", "2026-11"]
+
+
+def test_slanted_dates_end_below_their_bars():
+    """Centred, half of each would stand below the next bar."""
+    frame = ask(lambda q: q.step("day").during("2026-10"))
+    for rot, place in ((45, "right"), (90, "center"), (0, "center")):
+        axes = frame.vapi.plot("cost", kind="bar", rot=rot)
+        assert {text.get_ha() for text in axes.get_xticklabels()} == {place}
 
 
 def test_options_are_pandas_own():

@@ -6,6 +6,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.engines import CALLS, NOW, called_off, flat, load_spark
+from tests.notebooks import ON_SPARK, check_run
 from tests.questions import ALL, CALL, QUESTIONS
 from tests.reference import answer
 from tests.test_agreement import check
@@ -113,3 +114,8 @@ def test_what_spark_says_is_an_error_of_ours(spark):
         ask(spark, "nowhere", COUNT)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is not None
+
+
+def test_the_notebook_on_spark_runs_and_shows_what_it_did(spark):
+    """It runs a session of its own, from top to bottom, and its committed outputs are those of the run."""
+    check_run(ON_SPARK)

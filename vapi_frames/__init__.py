@@ -14,6 +14,7 @@ Examples:
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames import accessor as accessor
@@ -89,3 +90,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if "IPython" in sys.modules:  # which then offers columns and groups inside quotes
+    from vapi_frames.completion import register as _register
+
+    _register()

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames.errors import MissingExtraError
+from vapi_frames.plotting.axes import PALETTE
 from vapi_frames.plotting.tables import picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["plot"]
+__all__ = ["PALETTE", "plot"]
 
 
 def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **options: Any) -> Any:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from vapi_frames.meta import Meta
     from vapi_frames.plotting.tables import Picture
 
-__all__ = ["bars", "cards", "lines"]
+__all__ = ["PALETTE", "bars", "cards", "lines"]
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
+"""The colours of the charts, in order: Okabe and Ito's, which colour-blind readers can tell apart."""
 _OTHER = "#999999"
 _FEW = 60  # points of a line up to which each is marked
 _CARDS = 4  # in a row
@@ -59,18 +59,20 @@ def lines(shown: Picture, options: dict[str, Any]) -> Any:
 
 def _colours(table: pd.DataFrame) -> list[str]:
     names = [str(name) for name in table.columns]
-    return [_OTHER if name.startswith("other (") else _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)]
+    return [_OTHER if name.startswith("other (") else PALETTE[i % len(PALETTE)] for i, name in enumerate(names)]
 
 
 def _time_bars(table: pd.DataFrame, meta: Meta, options: dict[str, Any]) -> Any:
     """Draw a bar per bucket (and group)."""
-    form = "%Y-%m-%d" if meta.step not in timegrid.FIXED_STEPS else "%m-%d %H:%M:%S"
+    form = "%m-%d %H:%M:%S" if meta.step in timegrid.FIXED_STEPS else "%Y-%m" if meta.step == "month" else "%Y-%m-%d"
     if options["kind"] == "barh":
         options["xlabel"], options["ylabel"] = options["ylabel"], options["xlabel"]
     axes = table.set_axis(pd.DatetimeIndex(table.index).strftime(form), axis=0).plot(**options)
     every = -(-len(table) // _TICKS)
     for place, text in enumerate((axes.xaxis if options["kind"] == "bar" else axes.yaxis).get_ticklabels()):
         text.set_visible(place % every == 0)
+        if options["kind"] == "bar" and 0 < text.get_rotation() < 90:  # noqa: PLR2004 - it ends below its bar
+            text.set(ha="right", rotation_mode="anchor")
     return axes
 
 
@@ -150,7 +152,7 @@ def bars(shown: Picture, options: dict[str, Any]) -> Any:
     if shown.before is not None and table.shape[1] == 1:
         names = [shown.names[0], f"{shown.names[0]}Before"]
         table = pd.concat([table, shown.before.reindex(table.index)], axis=1).set_axis(names, axis=1)
-        options.setdefault("color", [_COLOURS[0], _OTHER])
+        options.setdefault("color", [PALETTE[0], _OTHER])
     many = table.shape[1] > 1
     options.setdefault("title", shown.title)
     options.setdefault("kind", "barh")
@@ -187,7 +189,7 @@ def cards(shown: Picture, options: dict[str, Any]) -> Any:
     for place, name in enumerate(shown.names):
         x, y = place % _CARDS + 0.5, place // _CARDS
         value = shown.table[name].iloc[0]
-        axes.text(x, y + 0.45, _figure(value), ha="center", va="center", fontsize=22, color=_COLOURS[0])
+        axes.text(x, y + 0.45, _figure(value), ha="center", va="center", fontsize=22, color=PALETTE[0])
         axes.text(x, y + 0.75, f"{name}", ha="center", va="center", fontsize=9)
         axes.text(x, y + 0.9, units.get(name, ""), ha="center", va="center", fontsize=8, color="0.4")
     return axes

@@ -1,0 +1,117 @@
+"""Inside quotes, IPython offers the words of the question; it does not where it does not know."""
+
+from __future__ import annotations
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+import vapi_frames as vf
+from vapi_frames import completion
+from vapi_frames.outcomes import LEVELS
+from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS, SUBSCRIPTION_COLUMNS
+
+NUMBERS = [name for name in CALL_COLUMNS if name != "id"]
+
+
+@pytest.fixture(scope="module")
+def shell():
+    """Return an IPython in which a question and an answer have names."""
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=settings)
+    vq = vf.demo()
+    question = vq.call().sum("cost").by("type")
+    shell.user_ns |= {"vf": vf, "vq": vq, "question": question, "peaks": vq.subscription()}
+    shell.user_ns |= {"df": question.avg("duration").during("2026-10").fetch(), "other": {"sum": 1}}
+    completion.register()
+    completion.register()
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def offered(shell, code):
+    """Return what is offered at the end of *code*, as a notebook asks for it."""
+    with provisionalcompleter():
+        return [one.text for one in shell.Completer.completions(code, len(code))]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ('vq.call().sum("', NUMBERS),
+        ("vq.call().mean('", NUMBERS),
+        ('vq.call().count("', CALL_COLUMNS),
+        ('vq.call().sum("cost", "', NUMBERS),
+        ('df = vq.call().by("type").sum("dur', ["duration"]),
+        ('vq.call().sum("costBreakdown.t', [name for name in CALL_COLUMNS if name.startswith("costBreakdown.t")]),
+        ('(\n    vq.call()\n    .where(endedReason=["a (b)", None])\n    .max("cost")\n    .by("', GROUP_COLUMNS),
+        ('x = 1\nvf.vq.subscription().max("', SUBSCRIPTION_COLUMNS),
+        ('question.step("', STEPS),
+        ('question.by("type").count("i', ["id"]),
+        ('vq.fetch(peaks.sum("m', ["minutesUsed"]),
+        ('df.vapi.rollup("we', ["week"]),
+        ('df.vapi.rollup("all", by=[]).vapi.outcome("', LEVELS),
+        ('df.vapi.plot("', ["sumCost", "avgDuration"]),
+    ],
+)
+def test_words_in_quotes_are_offered(shell, code, expected):
+    """They are those that mean something there, in the order of the contract, and nothing else."""
+    assert offered(shell, code) == list(expected)
+
+
+VERBS = [name for name in dir(vf.VapiAccessor) if not name.startswith("_")]
+MAKERS = [name for name in dir(vf.Query) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("df.vapi.", VERBS),
+        ("x = df.vapi.suc", ["success_rate"]),
+        ('df.vapi.rollup("week", by=[]).vapi.fill', ["fill_gaps"]),
+        ('vq.call().count().during("2026-10").fetch().vapi.', VERBS),
+        ("question.", MAKERS),
+        ("vq.subscription().", MAKERS),
+        ('(\n    vq.call()\n    .by("type")\n    .si', ["since"]),
+    ],
+)
+def test_verbs_are_offered_after_a_dot(shell, monkeypatch, code, expected):
+    """At once, and without the reader of sources, which takes seconds for pandas."""
+    monkeypatch.setattr(shell.Completer, "_jedi_matches", None)
+    assert offered(shell, code) == expected
+
+
+def test_every_verb_that_returns_a_question_goes_on_as_one():
+    """The list of verbs in the module is that of the class."""
+    made = {name: getattr(getattr(vf.Query, name), "__annotations__", {}) for name in MAKERS}
+    returned = {name for name, types in made.items() if types.get("return") == "Query[C]"}
+    assert {verb.removesuffix("()") for verb in completion._VERBS} == returned
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'open("', 'other.sum("', 'df.sum("', 'df.vapi.query.sum("', 'unknown.vapi.plot("', 'vq.call().sum("cost").named("',
+        'vq.call().sum("cost", alias="', 'print("vq.call()")\nopen("', '"', "vq.call().sum(", "vq.", "df.", "other.", "unknown.vapi.", "other.vapi.", "question.fetch().", "question.body().",
+        "1.", "a.b.vapi.",
+    ],
+)  # fmt: skip
+def test_nothing_is_offered_where_nothing_is_known(shell, code):
+    """Then IPython goes on as it would without the package."""
+    assert completion.words(code, shell.user_ns)[0] in ((), [])
+
+
+def test_it_is_registered_once(shell):
+    """Imported again in the same shell, the package adds nothing."""
+    [_] = [
+        one for one in shell.Completer.custom_matchers if getattr(one, "matcher_identifier", "") == completion.__name__
+    ]
+
+
+def test_without_ipython_nothing_happens(monkeypatch):
+    """In a plain Python there is nothing to register with."""
+    monkeypatch.setitem(__import__("sys").modules, "IPython", None)
+    completion.register()
