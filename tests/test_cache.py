@@ -292,6 +292,7 @@ def test_the_question_is_compared_not_its_key_alone(part, monkeypatch, store):
         assert store.find(OTHERS[part], *A_DAY) == []
 
 
+@pytest.mark.extra("local")
 def test_what_does_not_change_the_question_finds_its_answer():
     """The same question in other words has the same key."""
     text = shelf.canonical(ASKING, SCOPE)

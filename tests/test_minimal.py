@@ -20,7 +20,7 @@ from tests.shapes import same
 from tests.wires import KEY, Calls, connected, counting
 from vapi_frames import plotting
 from vapi_frames.cli import main
-from vapi_frames.errors import MissingExtraError
+from vapi_frames.errors import MissingExtraError, QueryWarning
 from vapi_frames.server import create_app
 from vapi_frames.server.listen import make_server
 
@@ -172,7 +172,10 @@ def test_gaps_changes_and_shares_of_a_frame(frame):
     daily = frame.vapi.rollup(by=[])
     change = daily.vapi.change(7)
     assert list(change.index) == list(daily.index)
-    assert (frame.vapi.label({"a1": "Ada"}) == frame).all(axis=None)
+    named = frame.vapi.label({"a1": "Ada"})
+    assert named.loc[named.index.get_level_values("assistantName") == "Ada", "countId"].sum() == (
+        frame.xs("a1", level="assistantId")["countId"].sum()
+    )
     assert list(frame.vapi.wide("countId").columns) == [f"a{i}" for i in range(5)]
     assert "sumCost" in frame.vapi.describe()
 
@@ -218,9 +221,10 @@ def test_two_questions_are_one_request():
 
 def test_a_partial_bucket_is_known_and_dropped(vq):
     """The calendar is of the core."""
-    frame = vq.call().count().step("day").last("7d").fetch()
-    assert frame.vapi.partial.tolist() == [True, *[False] * 6, True][-len(frame) :]
-    assert len(frame.vapi.drop_partial()) == 6
+    with pytest.warns(QueryWarning, match="VF205"):
+        frame = vq.call().count().step("day").last("36h").fetch()
+    assert frame.vapi.partial.tolist() == [True, False, True][-len(frame) :]
+    assert len(frame.vapi.drop_partial()) == len(frame) - 2
 
 
 def test_answers_are_kept_and_recorded(tmp_path):
@@ -260,7 +264,7 @@ def test_a_question_says_what_it_is_without_being_asked():
     assert asked.body()["queries"][0]["operations"][0]["column"] == "cost"
     assert vf.Query.from_body(asked.body()).body() == asked.body()
     assert asked.lint() is not None
-    assert "POST" in asked.curl()
+    assert asked.curl().startswith("curl -sS https://api.vapi.ai/analytics ")
     assert str(asked.explain())
 
 
