@@ -1,9 +1,11 @@
 """Write what is generated under notebooks/: the page of measures, the table of bad days, the demo's chart, and the
 tour's outputs.
 
-Run it from the root of the repository after a change that they show:
+Run it from the root of the repository after a change that they show. With notebooks as arguments it runs nothing, and
+takes out of them what differs from machine to machine; the hooks of each commit do that:
 
     python tests/make_pages.py
+    python tests/make_pages.py notebooks/tour.ipynb
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,24 +98,35 @@ def run_tour() -> NotebookNode:
     environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     client = NotebookClient(tour, timeout=120, kernel_name="python3", record_timing=False)
     client.execute(cwd=str(PAGES), env=environment)
-    tour.metadata = nbformat.from_dict(
+    return stripped(tour)
+
+
+def stripped(notebook: NotebookNode) -> NotebookNode:
+    """Return *notebook* without what differs from machine to machine: versions, times, widgets. Outputs are kept."""
+    import nbformat
+
+    notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
         }
     )
-    for cell in tour.cells:
+    for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({})
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-    return tour
+    return notebook
 
 
-def _main() -> None:
+def _main(notebooks: list[str]) -> None:
     import nbformat
 
     from vapi_frames import cli
 
+    for path in notebooks:
+        nbformat.write(stripped(nbformat.read(path, as_version=4)), path)
+    if notebooks:
+        return
     (PAGES / "measures.md").write_text(measures_page(), encoding="utf-8")
     (PAGES / "wire.md").write_text(wire_page(), encoding="utf-8")
     with contextlib.redirect_stdout(io.StringIO()):
@@ -121,4 +135,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    _main(sys.argv[1:])

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 import vapi_frames as vf
-from tests.make_pages import PAGES, TOUR, measures_page, run_tour, wire_page
-from vapi_frames import cli, errors, lint
+from tests.engines import LOAD
+from tests.make_pages import PAGES, TOUR, measures_page, run_tour, stripped, wire_page
+from vapi_frames import analysis, cli, errors, lint
+from vapi_frames.parse import VERBS
+from vapi_frames.sources.dialects import DIALECTS
 
 ROOT = PAGES.parent
 README = ROOT / "README.md"
@@ -45,6 +48,26 @@ def test_examples_of_a_page_give_what_it_shows(page):
     assert not report, "".join(report)
     if examples.examples:
         assert "import vapi_frames as vf" in text, "each page with examples says where vf comes from"
+
+
+def test_readme_names_every_verb_of_a_question():
+    """The table of verbs has each of them; another name for the same, such as mean, need not be there."""
+    text = README.read_text(encoding="utf-8")
+    assert [verb for verb in VERBS if getattr(vf.Query, verb).__name__ == verb and f"`.{verb}(" not in text] == []
+
+
+def test_page_of_verbs_names_every_verb_of_a_frame():
+    """Each function of analysis that returns a frame is said on the page of verbs."""
+    text = (PAGES / "verbs.md").read_text(encoding="utf-8")
+    named = [name for name in analysis.__all__ if analysis.__dict__[name].__annotations__["return"] == "pd.DataFrame"]
+    assert [name for name in named if not re.search(rf"`[\w.]*\b{name}\(", text)] == []
+
+
+def test_page_of_warehouses_names_every_engine():
+    """The table has each dialect, and says of those that tests/engines.py starts that the tests run them."""
+    text = (PAGES / "warehouse.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r'^\| [^|]+ \| `"(\w+)"`[^|]*\| [^|]+ \| (yes|no)\b', text, re.MULTILINE))
+    assert rows == {name: "yes" if name in LOAD else "no" for name in DIALECTS}
 
 
 def test_lint_page_names_every_finding():
@@ -105,6 +128,20 @@ def _texts(cell):
     return kinds, [re.sub(r"\s+", " ", text).replace("NaN", "nan") for text in said], pictures
 
 
+def test_what_jupyter_adds_to_the_tour_is_taken_out():
+    """Saved in Jupyter, on any machine, it is stripped to what is committed; its outputs stay."""
+    import nbformat
+
+    committed, saved = (nbformat.read(TOUR, as_version=4) for _ in range(2))
+    saved.metadata.kernelspec.display_name = "Python 3 (ipykernel)"
+    saved.metadata.language_info.update({"version": "3.12.1", "file_extension": ".py"})
+    saved.metadata.widgets = nbformat.from_dict({"application/vnd.jupyter.widget-state+json": {"state": {}}})
+    for cell in saved.cells:
+        cell.metadata.update({"execution": {"iopub.execute_input": "2026-11-16T00:00:00Z"}, "scrolled": True})
+    assert saved != committed
+    assert stripped(saved) == committed
+
+
 def test_tour_is_committed_clean():
     """The committed tour has run in order, without a warning, and holds nothing of the machine it ran on."""
     import nbformat
@@ -161,6 +198,31 @@ def test_every_page_is_in_the_navigation():
     """mkdocs.yml names every page of the site."""
     named = re.findall(r": (\S+\.(?:md|ipynb))$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(named) == sorted(path.name for path in PAGES.iterdir() if path.suffix in (".md", ".ipynb"))
+
+
+def test_words_of_contributing_are_those_of_the_makefile():
+    """The table has each word that `make` lists, and CI runs no other."""
+    words = {*re.findall(r"^([a-z]+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)} - {"help"}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert {*re.findall(r"^\| `make (\w+)` \|", contributing, re.MULTILINE)} | {"setup"} == words
+    run = re.findall(r"\bmake ((?:[a-z]+ ?)+)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert run
+    assert {word for line in run for word in line.split()} <= words
+
+
+def test_recipes_name_what_is_there():
+    """Each file of a recipe exists, and what a step names in backticks stands in one of that step's files."""
+    text = (PAGES / "recipes.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^(?:\d+\. |`pytest ).+(?:\n(?!\d+\. |\n).+)*", text, re.MULTILINE)
+    assert len(steps) > 30
+    for step in steps:
+        words = re.findall(r"`([^`]+)`", step)
+        paths = [path for word in words for path in word.split() if re.search(r"/|\.(py|md|yml|toml)$", path)]
+        assert paths, step
+        held = "".join((ROOT / path).read_text(encoding="utf-8") for path in paths)
+        for word in words:
+            if re.fullmatch(r"[\w\[\]]+", word):
+                assert re.search(rf"(?<!\w){re.escape(word)}(?!\w)", held), (word, paths)
 
 
 def test_changelog_begins_with_this_version():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 import vapi_frames as vf
-from vapi_frames import vq
+from vapi_frames import lint, vq
 from vapi_frames.errors import QueryError, QueryWarning
 
 NOW = datetime(2026, 11, 15, 17, 30, tzinfo=UTC)
@@ -38,6 +40,11 @@ CASES = {
     "VF207": lambda: vq.call().count().step("day").between("2026-11-01", "2026-11-16"),
     "VF208": lambda: vq.call().count().tz("CET"),
 }
+
+
+def test_every_finding_has_a_case():
+    """No id of lint.py is left untried."""
+    assert set(CASES) == set(re.findall(r'"(VF\d{3})"', Path(lint.__file__).read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("id_", CASES)

@@ -58,6 +58,7 @@ def test_the_verbs_are_all_that_build_a_query():
         if not name.startswith("_") and getattr(getattr(Query, name), "__annotations__", {}).get("return") == "Query[C]"
     }  # fmt: skip
     assert built == set(SPOKEN)
+    assert built == set(VERBS), "tests/test_query.py tries each of them"
 
 
 def test_what_is_read_is_bound_to_nobody():

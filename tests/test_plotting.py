@@ -66,6 +66,15 @@ def test_an_hour_that_comes_twice_is_drawn_twice():
     assert len(set(at)) == len(frame)
 
 
+def test_the_legend_of_bars_names_the_groups_that_are_coloured():
+    """The first group stands along the axis of bars, and is not said twice; over time all of them are lines."""
+    axes = ask(lambda q: q.by("assistantId", "type", "status").during("2026-10")).vapi.plot("cost")
+    assert axes.get_ylabel() == "assistantId"
+    assert axes.get_legend().get_title().get_text() == "type, status"
+    axes = ask(lambda q: q.by("assistantId", "type").step("week").during("2026-10")).vapi.plot("cost")
+    assert axes.get_legend().get_title().get_text() == "assistantId, type"
+
+
 def test_groups_make_bars():
     """Without a step each group is a bar, the largest on top."""
     axes = ask(lambda q: q.by("endedReason").during("2026-10")).vapi.plot("cost")

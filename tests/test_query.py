@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from vapi_frames import vq
+from vapi_frames.answer import empty_answer
 from vapi_frames.errors import QueryError, UnknownWordError
 from vapi_frames.query import Query
 from vapi_frames.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS
@@ -92,9 +94,33 @@ def test_a_verb_returns_a_new_query_and_leaves_the_old_one(verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_repr_is_code_that_gives_the_query_again(verb):
-    """A repr can be pasted back, and never asks anybody."""
+    """A repr can be pasted back, and never asks anybody; a pickle is the same value, too."""
     query = VERBS[verb](vq.call().sum("cost"))
     assert eval(repr(query), {"vq": vq}) == query
+    assert pickle.loads(pickle.dumps(query)) == query
+
+
+class Silent:
+    """A source that has nothing."""
+
+    kind = "calls"
+
+    def now(self):
+        return NOW
+
+    def answer(self, queries, now):
+        return [empty_answer(query, *query.instants(now)) for query in queries]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+def test_a_frame_knows_its_question_whatever_verb_built_it(verb):
+    """df.vapi.query is the question that was asked; of its range, the instants."""
+    query = VERBS[verb](vq.call().sum("cost"))
+    [frame] = vf.Vq(Silent).fetch(query).values()
+    known = frame.vapi.query
+    assert known.instants(NOW) == query.instants(NOW)
+    assert replace(known, time_range=query.time_range) == query
 
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2026, 11, 1))

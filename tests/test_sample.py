@@ -11,6 +11,7 @@ import pytest
 
 from vapi_frames.errors import QueryError
 from vapi_frames.sample import ASSISTANTS, sample_calls
+from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
 TEXT = ["id", "type", "status", "assistantId", "endedReason", "analysis.successEvaluation"]
 TIMES = ["createdAt", "startedAt", "endedAt"]
@@ -129,6 +130,11 @@ def test_columns_and_types(n):
         assert str(calls[column].dtype) == "datetime64[us, UTC]", column
     for column in NUMBERS:
         assert calls[column].dtype == np.float64, column
+
+
+def test_every_column_of_the_contract_can_be_asked(calls):
+    """vf.demo() answers for each of them; the duration comes from the times."""
+    assert {*CALL_COLUMNS, *GROUP_COLUMNS} - {"duration"} <= set(calls.columns)
 
 
 def test_cost_is_the_sum_of_its_parts(many):

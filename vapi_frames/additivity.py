@@ -105,11 +105,9 @@ def aggregate(
 
 
 def _sum(values: Numbers, codes: npt.NDArray[np.int64], size: int) -> Numbers:
-    if values.dtype == np.int64:
-        whole = np.zeros(size, np.int64)
-        np.add.at(whole, codes, values)
-        return whole
     found = _added(codes, values, size)
+    if values.dtype == np.int64:
+        return found
     if found.all() and not np.isnan(found).any():
         return found  # no value is missing, and no coarser row is without a finer one, whose sum would be 0
     is_missing = np.isnan(values)
@@ -120,6 +118,15 @@ def _sum(values: Numbers, codes: npt.NDArray[np.int64], size: int) -> Numbers:
 
 
 def _added(codes: npt.NDArray[np.int64], values: Numbers, size: int) -> Numbers:
+    if len(codes) and (codes[1:] >= codes[:-1]).all():  # in order, as by time: in a third of the time
+        begins = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
+        found = np.zeros(size, values.dtype)
+        found[codes[begins]] = np.add.reduceat(values, begins)
+        return found
+    if values.dtype == np.int64:
+        found = np.zeros(size, np.int64)
+        np.add.at(found, codes, values)
+        return found
     # Of nothing, bincount makes whole numbers, which hold no NaN.
     return np.bincount(codes, weights=values, minlength=size).astype(np.float64, copy=False)
 

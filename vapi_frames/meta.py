@@ -256,7 +256,7 @@ def restamp(frame: pd.DataFrame, meta: Meta, *, added: Collection[str] | None = 
         meta: What it knows.
         added: The new columns, where all others are as they were and *meta* knows their sums.
     """
-    before = dict(zip(meta.units, meta.sums, strict=True))
+    before = {} if added is None else dict(zip(meta.units, meta.sums, strict=True))
     meta = meta.narrowed(frame.columns, [str(name) for name in frame.index.names if name is not None])
     derived = dict(meta.derived)
     is_same = added is not None and len(frame) == meta.rows

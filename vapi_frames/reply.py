@@ -35,6 +35,7 @@ __all__ = ["LIMITS", "Rows", "match_replies", "plain", "read_rows"]
 LIMITS = (100, 1_000, 5_000, 10_000, 50_000, 100_000)
 """Row counts at which servers cut: a reply of exactly so many may not be whole."""
 _TEXTS = pa.dictionary(pa.int32(), pa.string())
+_BLOCK = 2_000  # rows that are looked at twice before they leave the processor's cache
 _ECHO = timedelta(milliseconds=1)  # an echoed range may have lost what is finer
 
 
@@ -203,13 +204,8 @@ class _Cells:
             position = next(i for i, row in enumerate(rows) if type(row) is not dict)
             raise ResponseError(f"a row must be an object, not {shown(rows[position])}", path=f"{root}[{position}]")
         self._rows, self._root = rows, root
-        self._places = {key: place for place, key in enumerate(rows[0])}
-        self._flat: list[Any] = []
-        # Nearly always all have the same keys in the same order, and come apart in one pass. No row has a key twice, so
-        # that this is so where the keys of all of them in a row are those of the first, again and again.
-        if list(chain.from_iterable(rows)) == list(self._places) * len(rows):
-            self._flat = list(chain.from_iterable(map(dict.values, rows)))
-        self.keys: set[Any] = set(self._places) if self._flat else set().union(*rows)
+        self._columns = _taken_apart(rows)
+        self.keys: set[Any] = set(self._columns) if self._columns else set().union(*rows)
 
     def column(self, key: str, *, optional: bool = False) -> list[Any]:
         """Return the values of *key*; what is missing is ``None`` where it is optional.
@@ -217,8 +213,8 @@ class _Cells:
         Raises:
             ResponseError: A row lacks it.
         """
-        if self._flat and key in self._places:
-            return self._flat[self._places[key] :: len(self._places)]
+        if key in self._columns:
+            return self._columns[key]
         if optional:
             return [row.get(key) for row in self._rows]
         try:
@@ -227,6 +223,23 @@ class _Cells:
             position = next(i for i, row in enumerate(self._rows) if key not in row)
             has = ", ".join(self._rows[position])
             raise ResponseError(f"the row has no {key!r}; it has {has}", path=f"{self._root}[{position}]") from None
+
+
+def _taken_apart(rows: list[dict[Any, Any]]) -> dict[Any, list[Any]]:
+    """Return the columns of rows that all have the same keys in the same order, as nearly always; else nothing.
+
+    No row has a key twice, so that this is so where the keys of rows in a line are those of the first, over and over.
+    """
+    keys = list(rows[0])
+    columns: list[list[Any]] = [[] for _ in keys]
+    for begin in range(0, len(rows), _BLOCK):
+        block = rows[begin : begin + _BLOCK]
+        if list(chain.from_iterable(block)) != keys * len(block):
+            return {}
+        values = list(chain.from_iterable(map(dict.values, block)))
+        for place, column in enumerate(columns):
+            column.extend(values[place :: len(keys)])
+    return dict(zip(keys, columns, strict=True))
 
 
 def _keys(cells: _Cells, query: Query[Any], dated: bool, root: str) -> dict[str, str]:

@@ -78,7 +78,7 @@ def picture(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Picture:
         return Picture(frame[names], "cards", names, "", "", None, None, None, meta)
     unit = known.get(names[0], "")
     label = f"{names[0]} ({unit})" if unit else names[0]
-    legend: str | None = ", ".join(groups) or None
+    legend: str | None = ", ".join(groups if dated else groups[1:]) or None  # bars stand along the first group
     if len(names) > 1:
         label, legend = unit or "value", "measure" if dated else None
         title = _title(_common(names), groups, meta)
@@ -105,8 +105,7 @@ def picture(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Picture:
             title += f", {tables[0].shape[1]} of {count}"
     before = tables[1] if len(tables) > 1 else None
     return Picture(
-        tables[0], "time" if dated else "groups", names, label, title, legend if dated or len(groups) > 1 else None,
-        flags, before, meta,
+        tables[0], "time" if dated else "groups", names, label, title, legend, flags, before, meta
     )  # fmt: skip
 
 
