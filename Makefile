@@ -2,13 +2,13 @@
 # even this project, and a word works whether or not the environment is active.
 #
 # Tools come from VENV: the active environment, else .venv. `make lint VENV=.venv-test` takes them from another.
-# A leg that has an environment of its own, such as `oldest`, makes it, so that CI and people run the same lines.
+# A leg that has an environment of its own, such as `lowest`, makes it, so that CI and people run the same lines.
 VENV ?= $(or $(VIRTUAL_ENV),.venv)
 BIN = $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL = help
-.PHONY: help setup format lint types test docs notebooks hooks bench oldest all
+.PHONY: help setup format lint types test docs notebooks hooks bench coverage package minimal lowest extras all
 
 help: ## these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -47,13 +47,24 @@ hooks: ## what a commit runs, on all files
 bench: ## how fast, and against whom: make bench ARGS=--short takes two minutes
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-# The engines do not meet pandas: what they give back is an Arrow table, which the other tests have seen from each.
-oldest: ## the tests on the oldest pandas that this Python has, in .venv-oldest
-	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/pip install -q -e '.[test]' \
-	  "pandas==2.2.*; python_version < '3.14'" "pandas==2.3.*; python_version >= '3.14'"
-	.venv-oldest/bin/python -m pytest -p no:cacheprovider \
-	  --ignore=tests/test_engines.py --ignore=tests/test_engine_snippets.py --ignore=tests/test_postgres.py \
-	  --ignore=tests/test_spark.py
+coverage: ## the share of the branches that the tests take; under 95 % is a failure
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+package: ## the wheel and the source archive in dist/, and what an index would say of them
+	rm -rf dist
+	$(BIN)/python -m build >/dev/null
+	$(BIN)/twine check --strict dist/*
+
+minimal: ## the tests on the wheel with the core packages only, in .venv-minimal
+	.ci/wheel minimal
+
+lowest: ## the tests on the wheel with the lowest versions allowed, in .venv-lowest
+	.ci/wheel lowest
+
+extras: ## each extra alone, and what it is for; some: make extras ARGS='plot polars'
+	.ci/extras $(ARGS)
 
 all: lint types docs test ## what to run before a change is proposed

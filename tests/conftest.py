@@ -5,20 +5,29 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+from contextlib import suppress
+from importlib.util import find_spec
 
-import matplotlib as mpl
 import pytest
 
+import vapi_frames
 from vapi_frames import lint
 
-mpl.use("Agg")
+if find_spec("matplotlib"):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
 
 
 def pytest_report_header():
-    """Say which versions the run is about."""
-    names = ["pandas", "pyarrow", "pydantic", "requests", "duckdb", "numpy", "matplotlib", "starlette", "uvicorn"]
-    names.append("vapi-server-sdk")
-    return "vapi-frames on " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    """Say which package the run is about, and on which versions."""
+    names = ["pandas", "pyarrow", "pydantic", "requests", "numpy", "duckdb", "matplotlib", "polars", "sqlglot"]
+    names += ["starlette", "uvicorn", "tqdm", "vapi-server-sdk"]
+    found = []
+    for name in names:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return [f"vapi-frames {vapi_frames.__version__} of {vapi_frames.__path__[0]}", "on " + ", ".join(found)]
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "vapi_frames"
+import vapi_frames
+
+PACKAGE = Path(vapi_frames.__path__[0])
 FLOORS = {
     "errors": 0,
     "vocabulary": 0.5,

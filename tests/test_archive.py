@@ -153,6 +153,7 @@ _INSTANTS = st.one_of(
 )
 
 
+@pytest.mark.extra("local")
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(_INSTANTS, max_size=40), st.integers(2, 7), st.sampled_from(["newest", "oldest", 1, 2]), st.data()
@@ -208,6 +209,7 @@ def test_a_small_organisation_is_archived_by_one_request(tmp_path):
     assert min(ids(tmp_path)) == "2026-10-01", "a new archive begins 14 days ago"
 
 
+@pytest.mark.extra("local")
 def test_an_empty_day_has_all_columns(tmp_path):
     """A question to an archive without any call is answered, and not refused for want of a column."""
     keep(Calls(), tmp_path, since="2026-10-14")
@@ -258,6 +260,7 @@ def test_a_reply_that_is_too_large_is_asked_for_in_smaller_pages(tmp_path):
 # --- again ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.extra("local")
 def test_a_second_run_asks_only_for_what_it_must(tmp_path):
     """Days that are over are not asked again; today is, and a day with a call that was open."""
     calls = Calls(
@@ -523,6 +526,7 @@ archive(connection, folder, now=datetime.fromisoformat("2026-10-15T12:00Z"), sin
 """
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize("moment", ["within", "before", "after"])
 def test_a_run_that_is_killed_leaves_the_old_file_or_the_new_one(moment, tmp_path):
     """Within a file, before it gets its name, after: what is there is whole, and the next run does the rest."""
@@ -595,6 +599,7 @@ SECRETS = {
 }  # fmt: skip
 
 
+@pytest.mark.extra("local")
 def test_only_what_questions_use_gets_to_the_disk(tmp_path):
     """No transcript, no message, no number: a look into the files finds none of the planted texts."""
     calls = Calls(call("a", at(14), **SECRETS), call("b", at(15), **SECRETS))
@@ -607,6 +612,7 @@ def test_only_what_questions_use_gets_to_the_disk(tmp_path):
     assert frame.fetch().index.tolist() == [("true", "{planted, but no JSON")]
 
 
+@pytest.mark.extra("local")
 def test_transcripts_and_recordings_are_kept_where_asked_for(tmp_path):
     """As columns of text; questions are answered as before."""
     calls = Calls(call("a", at(14), **SECRETS), call("b", at(14), transcript="cut \ud83d"), call("c", at(13)))
@@ -720,6 +726,7 @@ def test_what_a_progress_raises_ends_the_run(tmp_path):
     assert {len(some) for some in ids(tmp_path).values()} == {10}
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize(
     "make", [lambda _: vf.demo(), lambda _: vf.local([]), lambda folder: vf.record(folder, vf.demo())]
 )
@@ -841,6 +848,7 @@ def run(capsys, monkeypatch):
     return run
 
 
+@pytest.mark.extra("local")
 def test_the_command_says_what_was_done_and_nothing_else(run, tmp_path):
     """One line on stdout, none on stderr: cron sends no mail for it."""
     today = datetime.now(UTC)

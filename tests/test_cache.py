@@ -292,6 +292,7 @@ def test_the_question_is_compared_not_its_key_alone(part, monkeypatch, store):
         assert store.find(OTHERS[part], *A_DAY) == []
 
 
+@pytest.mark.extra("local")
 def test_what_does_not_change_the_question_finds_its_answer():
     """The same question in other words has the same key."""
     text = shelf.canonical(ASKING, SCOPE)
@@ -423,12 +424,14 @@ def one_file(store):
     return path, part
 
 
+@pytest.mark.extra("local")
 def test_a_file_is_parquet_that_every_reader_opens(one_file):
     """Other tools read the rows too, page checksums included."""
+    import duckdb
+
     path, part = one_file
     named = part.table.rename_columns(["k0", "k1", "m0", "m1"])
     assert pq.ParquetFile(path, page_checksum_verification=True).read().equals(named)
-    duckdb = pytest.importorskip("duckdb")
     assert duckdb.sql(f"SELECT sum(m1) FROM '{path}'").fetchall() == [(sum(part.table["countId"].to_pylist()),)]
 
 

@@ -10,6 +10,7 @@ import threading
 import warnings
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -347,7 +348,7 @@ def test_nanoseconds_never_move_a_call_into_the_next_bucket(tmp_path):
 
 def test_odd_columns_do_not_disturb_a_question_that_does_not_use_them():
     """Only what the question may use is looked at; what cannot be a value is named where it is used."""
-    table = pa.Table.from_pandas(calls()).append_column("half", pa.array([1, 2, 3], pa.float16()))
+    table = pa.Table.from_pandas(calls()).append_column("half", pa.array(np.array([1, 2, 3], "float16")))
     assert october(vf.local(table)).sum("cost").fetch().iloc[0, 0] == 0.75
     frame = calls(cost=pd.period_range("2026-10", periods=3, freq="M"))
     assert october(vf.local(frame)).count().fetch().iloc[0, 0] == 3
@@ -426,7 +427,7 @@ def test_centuries_ask_no_more_of_the_engine_than_the_records_years():
 def test_nested_and_flat_files_are_one_set_of_calls(tmp_path):
     """pd.DataFrame(list) and pd.json_normalize(list) of the same export may lie in one folder."""
     nested = [
-        {"id": str(i), "createdAt": "2026-10-01T00:00Z", "cost": 0.1, "costBreakdown": {"llm": 0.25},
+        {"id": str(i), "createdAt": "2026-10-01T00:00:00Z", "cost": 0.1, "costBreakdown": {"llm": 0.25},
          "artifact": {"variableValues": {"plan": "pro"}}}
         for i in range(4)
     ]  # fmt: skip

@@ -166,6 +166,11 @@ def test_words_of_contributing_are_those_of_the_makefile():
     assert {word for line in run for word in line.split()} <= words
 
 
+def place_of(path):
+    """Return where the repository's *path* is: the package may be an installed one."""
+    return Path(vf.__path__[0]).parent if path.startswith("vapi_frames/") else ROOT
+
+
 def test_recipes_name_what_is_there():
     """Each file of a recipe exists, and what a step names in backticks stands in one of that step's files."""
     text = (PAGES / "recipes.md").read_text(encoding="utf-8")
@@ -175,7 +180,7 @@ def test_recipes_name_what_is_there():
         words = re.findall(r"`([^`]+)`", step)
         paths = [path for word in words for path in word.split() if re.search(r"/|\.(py|md|yml|toml)$", path)]
         assert paths, step
-        held = "".join((ROOT / path).read_text(encoding="utf-8") for path in paths)
+        held = "".join((place_of(path) / path).read_text(encoding="utf-8") for path in paths)
         for word in words:
             if re.fullmatch(r"[\w\[\]]+", word):
                 assert re.search(rf"(?<!\w){re.escape(word)}(?!\w)", held), (word, paths)

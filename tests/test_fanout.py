@@ -224,6 +224,7 @@ def test_a_side_that_was_not_asked_for_is_left_to_the_server():
     )
 
 
+@pytest.mark.extra("local")
 @given(st.data())
 @laws(60)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning", "ignore::vapi_frames.errors.ResponseWarning")

@@ -66,6 +66,7 @@ def test_every_form_of_a_reply_gives_the_same_frame(form):
     pd.testing.assert_frame_equal(vf.to_frame(forms[form], QUERY), vf.to_frame(reply(ROWS), QUERY))
 
 
+@pytest.mark.extra("test")
 def test_the_official_sdks_objects_give_the_same_frame():
     """The vendor's own result type is read as it is."""
     from vapi import AnalyticsQueryResult
@@ -229,6 +230,7 @@ def test_values_of_variables_that_are_no_text_become_their_json():
     assert vf.to_frame(reply(rows), query).index.dropna().tolist() == ["7", "7.5", "true", "x", '{"a": 1}']
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize(
     ("backend", "types"), [("numpy_nullable", ["Float64", "Int64"]), ("pyarrow", ["double[pyarrow]", "int64[pyarrow]"])]
 )
@@ -247,6 +249,7 @@ def test_dtype_backends_are_pandas_own(backend, types):
     assert str(frame.index.levels[1].dtype) == {"numpy_nullable": "string", "pyarrow": "string[pyarrow]"}[backend]
 
 
+@pytest.mark.extra("local")
 def test_categorical_levels_hold_the_values_seen():
     """Categories are opt-in and observed only."""
     frame = vf.demo().call().count().by("type").step("month").during("2026-10").fetch(categorical=True)
@@ -282,6 +285,7 @@ class TestMeta:
         query = vf.demo().call().sum(*names).count().by("assistantId", "endedReason").by_variable("plan")
         return query.step("day").during("2026-10").tz("America/New_York").fetch()
 
+    @pytest.mark.extra("local")
     def test_it_is_one_small_json_string(self):
         """Its size depends on the question, never on the data: under 2 KB for ten measures."""
         frame = self.frame()
@@ -292,6 +296,7 @@ class TestMeta:
         assert len(frame.attrs["vapi"].encode()) < 2048
         json.loads(frame.attrs["vapi"])
 
+    @pytest.mark.extra("local")
     def test_it_holds_the_question_the_range_and_the_clock(self):
         """Enough to ask again and to judge what is partial."""
         meta = self.frame().vapi.meta
@@ -302,6 +307,7 @@ class TestMeta:
         assert meta.levels == ("date", "assistantId", "endedReason", "plan")
         assert meta.units["sumDuration"] == "min"
 
+    @pytest.mark.extra("local")
     def test_the_question_comes_back_equal(self):
         """Absolute ranges as instants, relative ones relative, long names whole."""
         vq = vf.demo()
@@ -317,6 +323,7 @@ class TestMeta:
         absolute = vq.call().sum("cost").between("2026-10-01T00:00Z", "2026-10-05T00:00Z")
         assert absolute.fetch().vapi.query == absolute
 
+    @pytest.mark.extra("local")
     def test_it_survives_what_pandas_does(self, tmp_path):
         """Choosing rows and columns, sorting, pickling and Parquet keep it."""
         frame = self.frame()
@@ -327,6 +334,7 @@ class TestMeta:
         ):  # fmt: skip
             assert read_meta(other) == read_meta(frame)
 
+    @pytest.mark.extra("local")
     def test_changed_values_are_noticed(self):
         """Arithmetic keeps attrs but not what they mean: units refuse, and name the likely steps."""
         frame = self.frame()
@@ -335,6 +343,7 @@ class TestMeta:
             _ = (frame * 2).vapi.units
         assert frame.sort_values("sumCost").vapi.units == frame.vapi.units
 
+    @pytest.mark.extra("local")
     def test_rounding_for_display_is_not_a_change(self):
         """What round and float32 do keeps what the values mean; a factor, however small, does not."""
         frame = self.frame()
@@ -344,6 +353,7 @@ class TestMeta:
             with pytest.raises(ProvenanceError, match="not those that came"):
                 _ = other.vapi.units
 
+    @pytest.mark.extra("local")
     def test_a_frame_without_it_says_what_lost_it(self):
         """concat of different frames drops attrs; the error says so."""
         with pytest.raises(ProvenanceError, match="concat, merge or pivot"):
@@ -390,6 +400,7 @@ def test_odd_group_values_are_named():
             vf.to_frame(reply([{"type": value, "countId": 1}]), vq.call().count().by("type"))
 
 
+@pytest.mark.extra("local")
 def test_a_thousand_years_ago_is_read_on_every_pandas():
     """A millennium's first bucket lies before what pytz knows; the interpreter survives it."""
     calls = [{"id": "1", "createdAt": "1999-05-01T00:00:00Z"}]

@@ -82,6 +82,7 @@ def test_a_relative_range_without_a_clock_is_not_judged():
     assert "inside an hour" in str(query.explain("2026-11-15T17:30Z"))
 
 
+@pytest.mark.extra("local")
 def test_warnings_are_shown_once_at_the_callers_line():
     """The first fetch shows a finding, the second does not repeat it; the line is the caller's own."""
     query = vf.demo().call().count().step("day").last("36h")
@@ -93,6 +94,7 @@ def test_warnings_are_shown_once_at_the_callers_line():
         query.fetch()
 
 
+@pytest.mark.extra("local")
 def test_an_error_carries_its_findings():
     """What stops a fetch can be looked at."""
     with pytest.raises(QueryError, match="nothing is asked") as caught:

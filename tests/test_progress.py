@@ -578,6 +578,7 @@ def text_of(outputs):
     return "".join(output.text for output in outputs)
 
 
+@pytest.mark.extra("test")
 def test_a_notebook_has_a_bar():
     """In a notebook it is tqdm's bar, which stays where it was asked for or broke off; without tqdm it is a line."""
     (_, wanted, quiet, broken, without), widgets = run_notebook(
@@ -595,6 +596,7 @@ def test_a_notebook_has_a_bar():
     assert text_of(without).endswith(f"\rvapi-frames: {LAST}\n")
 
 
+@pytest.mark.extra("test")
 def test_a_notebook_without_widgets_has_a_line():
     """Without ipywidgets it is the line of a terminal."""
     (*_, wanted, quiet), widgets = run_notebook(

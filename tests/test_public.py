@@ -86,6 +86,7 @@ def test_importing_the_package_loads_no_third_party_beyond_pandas():
     assert run(code) == "['vapi_frames'] []"
 
 
+@pytest.mark.extra("local")
 def test_the_accessor_is_registered_by_the_import_alone():
     """A frame just read has df.vapi."""
     code = (
@@ -94,38 +95,3 @@ def test_the_accessor_is_registered_by_the_import_alone():
         "print(df.vapi.call().count().during('2026-10').fetch()['countId'].tolist())"
     )
     assert run(code) == "[1]"
-
-
-@pytest.mark.parametrize(
-    ("package", "code", "extra"),
-    [
-        ("duckdb", "vf.demo()", "local"),
-        ("duckdb", "vf.local([])", "local"),
-        ("sqlglot", "import duckdb; vf.warehouse(duckdb.connect(), 'calls', dialect='duckdb')", "warehouse"),
-        ("matplotlib", "vf.demo().call().count().during('2026-10').fetch().vapi.plot()", "plot"),
-        ("starlette", "from vapi_frames.server import create_app; create_app(vf.demo().source, key=None)", "server"),
-        ("uvicorn", "from vapi_frames.server.listen import make_server; make_server(None, 1)", "server"),
-        ("polars", "vf.demo().call().count().during('2026-10').to_polars()", "polars"),
-        ("polars", "vf.demo().call().count().last('7d').compare().to_polars()", "polars"),
-        ("jinja2", "vf.demo().call().count().during('2026-10').fetch().vapi.style()", "style"),
-    ],
-)
-def test_a_missing_extra_gives_the_install_line(package, code, extra):
-    """MissingExtraError names the extra and what to run."""
-    program = (
-        f"import sys; sys.modules[{package!r}] = None\nimport vapi_frames as vf\n"
-        f"try:\n    {code}\nexcept ImportError as error:\n    print(error.extra, '|', error)"
-    )
-    name, message = run(program).split(" | ")
-    assert name == extra
-    assert f"pip install 'vapi-frames[{extra}]'" in message
-
-
-def test_a_reply_needs_no_extra():
-    """Turning a reply into a frame works with the core packages only."""
-    program = (
-        "import sys\nfor name in ('duckdb', 'matplotlib', 'polars', 'tqdm'): sys.modules[name] = None\n"
-        "import vapi_frames as vf\n"
-        'print(vf.to_frame(\'[{"name":"n","timeRange":{},"result":[{"countId":"3"}]}]\')[\'countId\'].tolist())'
-    )
-    assert run(program) == "[3]"

@@ -238,6 +238,7 @@ def test_a_wrong_word_names_the_nearest_right_one(build, words):
     assert pickle.loads(pickle.dumps(caught.value)).suggestions == caught.value.suggestions
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize(
     ("build", "match"),
     [
@@ -425,6 +426,7 @@ def test_a_variable_with_the_name_of_a_column_gets_its_own_level():
     assert query.levels == ("date", "type", "variable.type", "variable.cost", "variable.plan", "tier")
 
 
+@pytest.mark.extra("local")
 def test_whom_it_asks_is_no_part_of_the_value():
     """The source is left out of equality, hash, repr and pickle."""
     demo = vf.demo().call().count()

@@ -115,6 +115,7 @@ def no_network(monkeypatch):
 # --- the same frames -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.extra("local")
 def test_what_an_endpoint_answered_is_answered_again_without_it(tmp_path, no_network):
     """Frames from recordings are those that were recorded: index, values, types, units, range, notes."""
     with running(vf.demo().source) as served:
@@ -138,6 +139,7 @@ def test_what_an_endpoint_answered_is_answered_again_without_it(tmp_path, no_net
     assert list(played.values())[1].vapi.units["avgDuration"] == "s"
 
 
+@pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # an hour's date leaves two readings
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -184,6 +186,7 @@ def test_a_clock_that_was_set_makes_the_same_files(tmp_path):
     assert vf.replay(tmp_path).now() == datetime(2026, 11, 2, tzinfo=UTC)
 
 
+@pytest.mark.extra("local")
 def test_names_and_the_order_of_keys_do_not_matter(tmp_path):
     """A question is known by what it asks; the answer comes under the name that is asked."""
     vq = vf.record(tmp_path, vf.demo())
@@ -208,6 +211,7 @@ def test_a_recording_is_recorded_and_replayed_like_anything_else(tmp_path):
     equal(again, frame)
 
 
+@pytest.mark.extra("local")
 def test_a_cache_does_not_keep_answers_from_the_recording(tmp_path):
     """What a cache holds is asked anew, so that the recording is whole."""
     with running(vf.demo().source) as served:
@@ -217,6 +221,7 @@ def test_a_cache_does_not_keep_answers_from_the_recording(tmp_path):
     assert vf.replay(tmp_path / "tape").call().count().step("day").between(*OCTOBER).fetch().equals(frame)
 
 
+@pytest.mark.extra("local")
 def test_a_long_range_of_who_answers_in_this_process_is_one_file(tmp_path):
     """There is no server whose limits would ask for pieces, and one file is easier to read."""
     vq = vf.record(tmp_path, vf.demo())
@@ -225,6 +230,7 @@ def test_a_long_range_of_who_answers_in_this_process_is_one_file(tmp_path):
     equal(vf.replay(tmp_path).call().count().step("hour").between("2026-10-01", "2026-11-15").fetch(), frame)
 
 
+@pytest.mark.extra("local")
 def test_who_answers_may_be_in_this_process_and_fail(tmp_path):
     """Errors of the source are its own, and leave no recording; so are its warnings."""
     vq = vf.record(tmp_path, vf.local([{"id": "1", "createdAt": "2026-10-01T00:00Z"}], now="2026-10-02T00:00Z"))
@@ -319,6 +325,7 @@ def test_answers_are_found_by_name_and_those_that_nobody_asked_for_are_left_out(
     assert replies_to(found, ["d", "a"]) is None
 
 
+@pytest.mark.extra("local")
 def test_the_same_reply_gives_the_same_bytes(tmp_path):
     """A recording depends on question, moment and reply alone, and the question's name changes no file's name."""
     for folder in ("a", "b"):
@@ -329,6 +336,7 @@ def test_the_same_reply_gives_the_same_bytes(tmp_path):
     assert names(tmp_path / "a") == names(tmp_path / "b")
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize("alias", ["../../etc/passwd", "a/b\\c:d", ".hidden", "Ünï ☎", "*?", "x" * 40, " "])
 def test_a_name_of_a_file_is_one_on_every_system(tmp_path, alias):
     """Whatever a measure is called, the file lies in the folder, and can be read."""
@@ -431,6 +439,7 @@ def test_what_only_looks_like_a_secret_stays():
         assert not scrub.found
 
 
+@pytest.mark.extra("local")
 def test_a_short_stand_in_for_a_key_changes_nothing(tmp_path, monkeypatch):
     """A key of a few letters, as tests have it, is not looked for."""
     monkeypatch.setenv("VAPI_API_KEY", "call")
@@ -498,6 +507,7 @@ def test_pieces_that_cut_a_bucket_do_not_make_up_an_answer(tmp_path):
     assert len(player.call().count().step("day").between("2026-10-10", "2026-10-12").fetch()) == 2
 
 
+@pytest.mark.extra("local")
 def test_calls_at_once_are_not_made_up_of_pieces(tmp_path):
     """How many calls there were at once depends on calls from before the range."""
     vq = vf.record(tmp_path, vf.demo())
@@ -540,6 +550,7 @@ def taped(tmp_path_factory):
     return folder
 
 
+@pytest.mark.extra("local")
 def test_a_miss_names_the_nearest_recording_and_what_differs(taped):
     """The error has both questions as code, the file, each word that differs, and what to do."""
     error = missed(vf.replay(taped).call().sum("cost").count().by("assistantId").between("2026-09-01", "2026-11-01"))
@@ -558,6 +569,7 @@ def test_a_miss_names_the_nearest_recording_and_what_differs(taped):
     )
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize(
     ("change", "differences"),
     [
@@ -585,12 +597,14 @@ def test_every_word_of_a_question_that_differs_is_named(taped, change, differenc
     assert missed(change(vf.replay(taped).call().sum("cost").step("day").during("2026-10"))).differences == differences
 
 
+@pytest.mark.extra("local")
 def test_an_alias_is_a_difference(taped):
     """A reply is read by the aliases that were asked."""
     error = missed(vf.replay(taped).call().sum("cost", alias="spend").step("day").during("2026-10"))
     assert error.differences == {"operations": (["sum(cost) as spend"], ["sum(cost)"])}
 
 
+@pytest.mark.extra("local")
 def test_a_miss_among_recorded_questions_names_itself(taped):
     """What is recorded does not hide what is not, in however many requests it is asked."""
     vq = vf.replay(taped)
@@ -643,6 +657,7 @@ def test_a_range_that_was_written_otherwise_is_no_piece(tmp_path):
     assert 'between("2026-10-01T00:00:00Z", "2026-10-10T00:00:00Z"); the nearest' in str(error)
 
 
+@pytest.mark.extra("local")
 def test_a_frame_of_a_recording_is_refreshed_by_whom_it_is_told(taped):
     """It does not ask the API behind one's back."""
     frame = vf.replay(taped).call().sum("cost").step("day").during("2026-10").fetch()
@@ -654,6 +669,7 @@ def test_a_frame_of_a_recording_is_refreshed_by_whom_it_is_told(taped):
     assert frame.vapi.refresh(vf.replay(taped)).equals(frame)
 
 
+@pytest.mark.extra("local")
 def test_both_say_who_they_are(tmp_path, taped):
     """The repr has who is asked and the folder; the scope tells folders apart."""
     assert repr(vf.replay(taped)) == f"<vq asking the recordings in {taped}>"
@@ -669,6 +685,7 @@ def test_both_say_who_they_are(tmp_path, taped):
 # --- mistakes --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.extra("local")
 def test_a_folder_without_recordings_says_how_to_make_some(tmp_path):
     """Replay before record, the wrong folder, or a file instead of one."""
     (tmp_path / "notes.txt").write_text("not JSON")
@@ -695,6 +712,7 @@ def changed(**parts):
     return change
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -734,6 +752,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         vf.replay(tmp_path)
 
 
+@pytest.mark.extra("local")
 def test_a_byte_order_mark_and_other_ends_of_lines_are_no_harm(tmp_path):
     """What an editor or a checkout makes of a text file is still the recording."""
     frame = vf.record(tmp_path, vf.demo()).call().count().by("type").during("2026-10").fetch()
@@ -742,6 +761,7 @@ def test_a_byte_order_mark_and_other_ends_of_lines_are_no_harm(tmp_path):
     equal(vf.replay(tmp_path).call().count().by("type").during("2026-10").fetch(), frame)
 
 
+@pytest.mark.extra("local")
 def test_recordings_of_different_units_do_not_mix(tmp_path):
     """A number must not change its unit by what else lies in the folder."""
     vf.record(tmp_path, vf.demo()).call().sum("duration").during("2026-10").fetch()
@@ -752,6 +772,7 @@ def test_recordings_of_different_units_do_not_mix(tmp_path):
         vf.replay(tmp_path)
 
 
+@pytest.mark.extra("local")
 def test_what_is_no_folder_is_refused(tmp_path):
     """Arguments in the wrong order or of the wrong kind are said, and not repeated where they may be the key."""
     with pytest.raises(QueryError, match=r'record takes a folder, e.g. vf.record\("recordings"\), not Vq'):
@@ -770,6 +791,7 @@ def test_what_is_no_folder_is_refused(tmp_path):
         vf.record(tmp_path / "file", vf.demo())
 
 
+@pytest.mark.extra("local")
 def test_a_folder_that_is_gone_is_said(tmp_path):
     """The reply came and cannot be kept: the error is one of this package."""
     vq = vf.record(tmp_path / "gone", vf.demo())
@@ -790,6 +812,7 @@ def test_without_a_source_the_api_is_recorded(tmp_path, monkeypatch):
     assert names(tmp_path / "a" / "b") == []
 
 
+@pytest.mark.extra("local")
 def test_files_have_the_name_of_their_question(tmp_path):
     """The hash is that of the question without its name."""
     vq = vf.record(tmp_path, vf.demo())

@@ -29,6 +29,7 @@ ZERO = "00000000-0000-0000-0000-000000000000"
 OCTOBER = (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
 
 
+@pytest.mark.extra("local")
 def test_the_promise():
     """A question about some calls is one line, and has the numbers of a question about only these calls."""
     calls = vf.sample_calls(2_000)
@@ -264,6 +265,7 @@ def endpoint():
         yield served
 
 
+@pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -309,6 +311,7 @@ def only(vq_, query):
     return frame
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize(
     ("words", "sum_"),
     [
@@ -332,6 +335,7 @@ def test_missing_empty_and_zero_are_three_values(sources, words, sum_):
         assert found == [sum_] or (sum_ is None and np.isnan(found[0]))
 
 
+@pytest.mark.extra("local")
 def test_an_average_comes_back_from_its_counts(sources):
     """It is the mean over the calls, not over the groups, and calls without a value do not count."""
     query = vq.call().avg("cost").where(assistantId=["a", "b"])
@@ -341,6 +345,7 @@ def test_an_average_comes_back_from_its_counts(sources):
         assert frame["avgCost"].tolist() == [(8.0 + 16.0 + 32.0) / 3]
 
 
+@pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
 def test_nothing_that_matches_is_the_answer_of_an_empty_source(sources):
     """One row of nothing without groups, no row with them, in the question's own types."""
@@ -356,12 +361,14 @@ def test_nothing_that_matches_is_the_answer_of_an_empty_source(sources):
             assert empty.dtypes.astype(str).tolist() == ["int64", "float64", "float64"]
 
 
+@pytest.mark.extra("local")
 def test_records_say_that_the_filters_let_nothing_pass(sources):
     """That no call matches is another thing than that there are none."""
     with pytest.warns(RecordsWarning, match=r"no call that the filters let pass was created .* they hold 7 calls"):
         only(sources[0], vq.call().count().where(type="never met"))
 
 
+@pytest.mark.extra("local")
 def test_questions_that_widen_to_the_same_have_their_own_answers(sources):
     """One request for all of them, each with its rows."""
     both = [vq.call().count().where(type=one).between(*OCTOBER) for one in ("webCall", "inboundPhoneCall")]
@@ -369,6 +376,7 @@ def test_questions_that_widen_to_the_same_have_their_own_answers(sources):
         assert [frame["countId"].tolist() for frame in source.fetch(*both).values()] == [[5], [2]]
 
 
+@pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore:VF106")
 def test_a_variable_named_like_a_column_is_filtered_by():
     """Its level is called otherwise, which is nobody's concern."""
@@ -405,6 +413,7 @@ def test_a_reply_got_otherwise_is_narrowed_alike():
         vf.to_frame([{"name": "mine", "timeRange": {}, "result": [*rows, rows[0]]}], query)
 
 
+@pytest.mark.extra("local")
 def test_records_refuse_filters_of_the_subscription():
     """It is one for all calls."""
     query = vq.subscription().sum("minutesUsed").where(assistantId="a")
@@ -412,6 +421,7 @@ def test_records_refuse_filters_of_the_subscription():
         only(vf.local(CALLS, now=NOW), query)
 
 
+@pytest.mark.extra("local")
 def test_a_frame_of_filtered_calls_can_be_asked_again():
     """The filters travel in the frame's knowledge, beside the question's own body."""
     query = vf.demo().call().count().step("day").last("3d", complete=True).where(type="webCall")
