@@ -87,7 +87,7 @@ def test_verbs_are_offered_after_a_dot(shell, monkeypatch, code, expected):
 def test_every_verb_that_returns_a_question_goes_on_as_one():
     """The list of verbs in the module is that of the class."""
     made = {name: getattr(getattr(vf.Query, name), "__annotations__", {}) for name in MAKERS}
-    returned = {name for name, types in made.items() if types.get("return") == "Query[C]"}
+    returned = {name for name, types in made.items() if types.get("return") in ("Self", "Query[C]")}
     assert {verb.removesuffix("()") for verb in completion._VERBS} == returned
 
 
