@@ -91,7 +91,7 @@ def test_the_accessor_is_registered_by_the_import_alone():
     """A frame just read has df.vapi."""
     code = (
         "import pandas as pd, vapi_frames\n"
-        "df = pd.DataFrame({'id': ['1'], 'createdAt': ['2026-10-01T00:00Z']})\n"
+        "df = pd.DataFrame({'id': ['1'], 'createdAt': ['2026-10-01T00:00:00Z']})\n"
         "print(df.vapi.call().count().during('2026-10').fetch()['countId'].tolist())"
     )
     assert run(code) == "[1]"

@@ -293,7 +293,7 @@ def test_a_records_own_duration_is_ignored_and_said(connection):
 def test_what_the_engine_says_is_an_error_of_ours(connection):
     """The first line of what it said, with its own error as the cause; and the connection works on."""
     vq = vf.warehouse(connection, "nowhere.calls", dialect="duckdb")
-    with pytest.raises(SourceError, match=r"duckdb could not answer: Catalog Error: .*nowhere") as caught:
+    with pytest.raises(SourceError, match=r"duckdb could not answer: Catalog Error: .*(nowhere|calls)") as caught:
         october(vq).count().fetch()
     assert isinstance(caught.value.__cause__, duckdb.Error)
     assert "\n" not in str(caught.value)
