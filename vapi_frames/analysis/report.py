@@ -152,7 +152,8 @@ def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
         frame: A result frame.
 
     Returns:
-        The index levels, then the columns, under one row of headers that have unit or zone; a plain index from 0.
+        The index levels, then the columns, under one row of headers that have unit or zone; a plain index from 0. Where
+        a bucket is partial, a column ``partial`` after the dates says which.
         ``date`` is ``datetime64[us]``, of which Excel keeps milliseconds.
 
     Raises:
@@ -179,6 +180,8 @@ def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
         if level is not None:
             values = frame.index.get_level_values(place).to_series(index=frame.index)
             found += _cells(level, str(frame.index.names[place]), values, meta)
+            if frame.index.names[place] == "date" and (cut := _cut(frame, meta)):
+                found.append(("partial", pd.Series(values.isin(cut).to_numpy())))
     for place, header in enumerate(_headers(frame, known)):
         found += _cells(header, str(frame.columns[place]), frame.iloc[:, place], meta)
     table = pd.DataFrame({place: values for place, (_, values) in enumerate(found)}, index=range(len(frame)))

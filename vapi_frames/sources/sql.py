@@ -95,9 +95,10 @@ def check_answerable(query: Query[Any]) -> None:
     """Raise `QueryError` for what the contract accepts but call records give no meaning."""
     for one in query.measures:
         if query.table not in one.measure.tables:
+            cure = "; ask vq.subscription()" if "subscription" in one.measure.tables else ""
             raise QueryError(
                 f'{one.operation}("{one.column}") has no known meaning on table {query.table}, so call records cannot '
-                "answer it; the API may"
+                f"answer it; the API may{cure}"
             )
     words = (*query.groups, *query.variables, *(word for word, _ in query.filters))
     if query.table == "subscription" and words:
