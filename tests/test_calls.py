@@ -436,3 +436,15 @@ def test_nested_and_flat_files_are_one_set_of_calls(tmp_path):
     answer = october(vf.local(tmp_path)).sum("costBreakdown.llm").count().by_variable("plan").fetch()
     assert answer.index.tolist() == ["pro"]
     assert answer.iloc[0].tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize("step", [None, "day"])
+def test_calls_that_end_before_they_start_are_said(step):
+    """Their minutes are added as they are, and the reader is told."""
+    times = pd.to_datetime(["2026-10-01T03:05Z", "2026-10-01T05:01Z", "2026-10-02T12:02Z"]).as_unit("us")
+    records = calls(startedAt=times, endedAt=times + pd.to_timedelta([60, -60, 120], "s"))
+    question = october(vf.local(records)).sum("duration").count()
+    with pytest.warns(RecordsWarning, match="minutes: 1 calls ended before they started"):
+        frame = (question.step(step) if step else question).fetch()
+    assert frame["sumDuration"].sum() == 2
+    assert len(frame.vapi.meta.notes) == 1

@@ -22,7 +22,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 
@@ -84,7 +84,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 
@@ -150,7 +150,7 @@ WITH in_range AS (
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
   OFFSET 0
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 
@@ -216,7 +216,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC')
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 
@@ -278,7 +278,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 
@@ -340,7 +340,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1790812800000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 
@@ -402,7 +402,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1790812800000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793491200000000, 6)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 
@@ -464,7 +464,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 

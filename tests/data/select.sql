@@ -32,7 +32,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 )
-SELECT g0, sum(v0) AS m0, sum(v1) AS m1
+SELECT g0, sum(v0) AS m0, sum(v1) AS m1, sum(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_range
 GROUP BY g0;
 
@@ -94,7 +94,7 @@ WITH in_range AS (
   SELECT l - (l + 259200) % 604800 AS g0, v0
   FROM on_clock
 )
-SELECT g0, avg(v0) AS m0, count(v0) AS m1
+SELECT g0, avg(v0) AS m0, count(v0) AS m1, sum(CASE WHEN v0 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_buckets
 GROUP BY g0;
 
@@ -184,7 +184,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, sum(v0) AS m0
+SELECT g0, sum(v0) AS m0, sum(CASE WHEN v0 < 0 THEN 1 ELSE 0 END) AS w
 FROM in_buckets
 GROUP BY g0;
 

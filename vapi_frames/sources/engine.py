@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vapi_frames.answer import Answer, schema
 from vapi_frames.errors import RecordsWarning, warn
 from vapi_frames.sources import concurrency, sweep
-from vapi_frames.sources.sql import bucket_label, select
+from vapi_frames.sources.sql import MINUTES, bucket_label, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,15 +54,27 @@ def answer(
         return _concurrency(query, columns, relation, span, now=now, run=run, is_here=is_here)
     types = [pa.int64() if name == "date" else query_type for name, query_type in _types(query)]
     text = select(query, columns, relation, start, end, within=within)
-    found = run(text, types if query.levels else [*types, pa.int64()])
+    is_timed = any(one.column in MINUTES for one in query.measures)
+    found = run(text, [*types, *[pa.int64()] * (is_timed + (not query.levels))])
     is_met = len(found[0]) > 0 if query.levels else found.pop()[0].as_py() > 0
+    notes = _backward(found.pop()) if is_timed else ()
     wanted = schema(query)
     if query.time_step:
         encoded = _combined(found[0]).dictionary_encode()
         step, zone = query.time_step, query.zone
         labels = [bucket_label(value, step, zone) for value in encoded.dictionary.to_pylist()]
         found[0] = _dates(labels, 1_000_000, wanted).take(encoded.indices)
-    return Answer(pa.table(found, schema=wanted), start, end), is_met
+    return Answer(pa.table(found, schema=wanted), start, end, notes), is_met
+
+
+def _backward(counts: Any) -> tuple[str, ...]:
+    """Return what a reader should know of calls whose minutes are negative, and warn of it."""
+    count = pc.call_function("sum", [counts]).as_py() or 0
+    if not count:
+        return ()
+    note = f"minutes: {count} calls ended before they started; their minutes are negative, and were added as they are"
+    warn(note, RecordsWarning)
+    return (note,)
 
 
 def _types(query: Query[Any]) -> list[tuple[str, pa.DataType]]:

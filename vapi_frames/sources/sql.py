@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
     from vapi_frames.query import Query
 
+MINUTES = ("duration", "minutesUsed")
+"""The columns that are made of a call's begin and end."""
+
 __all__ = [
+    "MINUTES",
     "Columns",
     "Interval",
     "bucket",
@@ -124,8 +128,8 @@ def select(
 
     *within* is known to hold every record: a range of centuries then needs no more edges than the records' own years.
 
-    The result's columns are ``g0…`` (the index levels, ``date`` first as an integer) ``m0…`` (the measures),
-    and without levels ``n``, how many calls there were.
+    The columns are ``g0…`` (the index levels, ``date`` first as an integer), ``m0…`` (the measures), with minutes
+    ``w``, how many calls ended before they started, and without levels ``n``, how many calls there were.
     """
     expressions = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
     first = 1 if query.time_step else 0
@@ -152,6 +156,8 @@ def select(
             ),
         ]
     outer = [*levels, *(f"{one.operation}(v{used.index(one.column)}) AS m{i}" for i, one in enumerate(query.measures))]
+    if timed := [f"v{used.index(column)}" for column in MINUTES if column in used]:
+        outer.append(f"sum(CASE WHEN {timed[0]} < 0 THEN 1 ELSE 0 END) AS w")
     if not levels:
         outer.append("count(*) AS n")  # the one row says nothing else of whether there were any calls
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
