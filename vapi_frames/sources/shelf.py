@@ -34,7 +34,7 @@ _FORMAT = 1  # of the files: raise it when they are written differently
 _ANSWERS = 1  # of what is in them: raise it when replies are read differently, or into another schema
 _TINY = 1_000  # rows; to write so many again costs nothing beside a request
 _LARGE = 2**20  # rows; a part of a larger file would be slow to read
-_TRIES = 3
+_TRIES = 10  # each needs another process in the same moment
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
