@@ -11,6 +11,7 @@ import pytest
 
 import vapi_frames as vf
 from vapi_frames.errors import QueryError, QueryWarning, RecordsError, RecordsWarning
+from vapi_frames.sources import sweep
 
 NOW = "2026-10-02T00:00Z"
 
@@ -193,3 +194,17 @@ def test_the_ends_of_the_calendar_can_be_asked(years):
         warnings.simplefilter("ignore")
         frame = query.between(*years).fetch()
     assert frame["maxConcurrency"].iloc[0] == (0 if years[0] < "2" and years[0].startswith("0") else 1)
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+@pytest.mark.parametrize("part", [1, 7, 100])
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("step", [None, "minute", "hour", "day"])
+def test_what_is_looked_at_part_by_part_is_one(monkeypatch, part, zone, step):
+    """However few changes are looked at together, and where the clock is turned among them, the answer is the same."""
+    query = vf.demo().subscription().max("concurrency").min("concurrency").avg("concurrency").tz(zone)
+    query = query.between("2026-10-31T12:00", "2026-11-02T12:00") if step else query.during("2026-11-01")
+    query = query.step(step) if step else query
+    whole = query.fetch()
+    monkeypatch.setattr(sweep, "_PART", part)
+    pd.testing.assert_frame_equal(query.fetch(), whole, check_exact=True)

@@ -149,7 +149,7 @@ def _swept(
     )
     found = sweep.swept(begun, ended, span.known)
     if is_plain:
-        return found.history()
+        return sweep.history(found)
     moments = any(one.operation == "avg" for one in query.measures)
     return sweep.stretched(found, list(concurrency.stretches_of(query, span)), span.first, moments=moments)
 
