@@ -448,3 +448,21 @@ def test_calls_that_end_before_they_start_are_said(step):
         frame = (question.step(step) if step else question).fetch()
     assert frame["sumDuration"].sum() == 2
     assert len(frame.vapi.meta.notes) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_forked_process_makes_an_engine_of_its_own():
+    """The child of a fork answers, and does not wait for threads that only its parent has."""
+    asked = """
+import os, vapi_frames as vf
+calls = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z"}]
+count = lambda: int(vf.local(calls).call().count().between("2026-10-01", "2026-10-02").fetch().iloc[0, 0])
+first = count()
+child = os.fork()
+if child == 0:
+    os._exit(count())
+print(first, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), count())
+"""
+    command = [sys.executable, "-W", "ignore", "-c", asked]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert told.stdout == "1 1 1\n", told.stderr

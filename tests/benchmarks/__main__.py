@@ -61,10 +61,8 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         for part in chosen:
             for row in measured(part, options, options.folder or temporary):
-                if options.short:  # marks are for the full size
-                    row = replace(row, mark=None)  # noqa: PLW2901
-                rows.append(row)
-                print(page.line(row), flush=True)
+                rows.append(replace(row, mark=None) if options.short else row)  # marks are for the full size
+                print(page.line(rows[-1]), flush=True)
     missed = sum(row.is_met is False for row in rows)
     print(f"{len(rows)} rows, {missed} beyond their mark, {time.monotonic() - began:.0f} s")
     if options.page:

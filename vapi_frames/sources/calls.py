@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -108,7 +107,8 @@ class CallsSource:
                 f"cannot read call records from {type(calls).__name__}; give a DataFrame, an Arrow table, a list of "
                 "call JSON, or the path of Parquet or JSON files"
             )
-        _database(os.getpid())  # should it fail, then here
+        with _OPENING:
+            _database()  # should it fail, then here
 
     def now(self) -> datetime:
         """Return its clock."""
@@ -176,7 +176,7 @@ class CallsSource:
     ) -> Iterator[tuple[DuckDBPyConnection, str, dict[str, Held]]]:
         """Yield a cursor, the text of the relation, and how it holds its columns."""
         with _OPENING:
-            connection = _database(os.getpid()).cursor()
+            connection = _database().cursor()
         spelled: list[str] = []
         held: dict[str, Held]
         work = ExitStack()
@@ -197,7 +197,7 @@ class CallsSource:
             relation = self._distinct(connection, relation, held, place, reading)
             yield connection, relation, held
         except (self._duckdb.InternalException, self._duckdb.FatalException) as error:
-            _database.cache_clear()  # such an error invalidates the engine's database for good
+            _DATABASES.pop(os.getpid(), None)  # such an error invalidates the engine's database for good
             raise RecordsError(f"the call records cannot be read: {_first_line(error)}") from error
         except self._duckdb.ConversionException as error:
             said = re.sub(r"\bcolumn c(\d+)\b", lambda at: f"column {spelled[int(at[1])]!r}", _first_line(error))
@@ -283,12 +283,17 @@ class CallsSource:
         raise TypeError("a source of call records holds a connection and cannot be pickled; pickle the records")
 
 
-@lru_cache(maxsize=1)
-def _database(process: int) -> DuckDBPyConnection:  # noqa: ARG001 - the child of a fork needs one of its own
+# By process. The child of a fork has its parent's, too, and must not let go of it: whose threads would it wait for?
+_DATABASES: dict[int, DuckDBPyConnection] = {}
+
+
+def _database() -> DuckDBPyConnection:
     """Return the engine's database: one for all sources of a process, because to make one takes as long as a question.
 
     It holds nothing. What a question reads is known to its own cursor only.
     """
+    if known := _DATABASES.get(os.getpid()):
+        return known
     import duckdb
 
     connection = duckdb.connect(
@@ -297,6 +302,7 @@ def _database(process: int) -> DuckDBPyConnection:  # noqa: ARG001 - the child o
     )
     # A timestamp without a zone is UTC on the API, so it must not take this machine's; and cursors take what is global.
     connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL python_enable_replacements = false")
+    _DATABASES[os.getpid()] = connection
     return connection
 
 
