@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 import vapi_frames
-from vapi_frames import lint
+from vapi_frames.query import lint
 
 if find_spec("matplotlib"):
     import matplotlib as mpl

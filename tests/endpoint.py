@@ -82,7 +82,7 @@ def command(*arguments, key=KEY):
     environment = {**os.environ, **({"VAPI_FRAMES_KEY": key} if key else {})}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:  # a pipe that nobody reads would stop the server
         process = subprocess.Popen(
-            [sys.executable, "-m", "vapi_frames.cli", "serve", "--port", "0", *map(str, arguments)],
+            [sys.executable, "-m", "vapi_frames.cli.cli", "serve", "--port", "0", *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
         )  # fmt: skip
 

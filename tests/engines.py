@@ -24,9 +24,9 @@ import pyarrow.parquet
 import pytest
 
 from tests.conftest import need
+from vapi_frames.cancellation import Stop
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import SourceError
-from vapi_frames.sources import Stop
-from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 TIMES = ("createdAt", "startedAt", "endedAt")

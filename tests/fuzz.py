@@ -17,7 +17,7 @@ from pathlib import Path
 import schemathesis
 
 from tests.endpoint import command
-from vapi_frames.contract import parse_request
+from vapi_frames.contract.models import parse_request
 from vapi_frames.errors import QueryError
 
 # Not: that all that the document allows is answered, for it may ask for an unknown zone, an empty range, the sum of ids;

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vapi_frames import timegrid, vq
-from vapi_frames.answer import schema
-from vapi_frames.sources import cache, segments
-from vapi_frames.sources.cache import Store
-from vapi_frames.sources.pieces import Segment
+from vapi_frames import vq
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.query.schema import schema
+from vapi_frames.sources.api.pieces import Segment
+from vapi_frames.sources.cache import cache, segments
+from vapi_frames.sources.cache.cache import Store
 
 SCOPE = "https://api.vapi.ai 0123456789abcdef"
 ASKED = datetime(2026, 11, 20, 12, 30, 15, 250_000, tzinfo=UTC)

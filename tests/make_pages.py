@@ -18,10 +18,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.notebooks import NOTEBOOKS, PAGES, run, stripped
-from vapi_frames.vocabulary import CALL_COLUMNS, MEASURES, SUBSCRIPTION_COLUMNS
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, MEASURES, SUBSCRIPTION_COLUMNS
 
 if TYPE_CHECKING:
-    from vapi_frames.vocabulary import Measure
+    from vapi_frames.contract.vocabulary import Measure
 
 _MEASURES = """\
 # Measures
@@ -84,7 +84,7 @@ def _main(notebooks: list[str]) -> None:
     import nbformat
 
     from tests.make_tables import reasons_page, types_page
-    from vapi_frames import cli
+    from vapi_frames.cli import cli
 
     for path in notebooks:
         nbformat.write(stripped(nbformat.read(path, as_version=4)), path)

@@ -9,7 +9,7 @@ import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames import outcomes
+from vapi_frames.contract import ended_reasons as outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

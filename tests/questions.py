@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tests.engines import HOSTILE, PARTS
-from vapi_frames.query import Query
-from vapi_frames.vocabulary import GROUP_COLUMNS
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS
+from vapi_frames.query.query import Query
 
 CALL, SUBSCRIPTION = Query(table="call"), Query(table="subscription")
 ALL = (datetime(1985, 12, 1, tzinfo=UTC), datetime(2026, 11, 25, tzinfo=UTC))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.test_agreement import NOW, ZONES, as_frame, call_lists
-from vapi_frames.query import Query
-from vapi_frames.vocabulary import GROUP_COLUMNS, STEPS
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS, STEPS
+from vapi_frames.query.query import Query
 
 QUIET = [
     pytest.mark.filterwarnings(f"ignore::vapi_frames.errors.{name}") for name in ("QueryWarning", "RecordsWarning")

@@ -19,16 +19,16 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.endpoint import KEY, running
 from tests.reference import answer
-from vapi_frames.asking import Vq
-from vapi_frames.query import Query
-from vapi_frames.sources.api import ApiSource
-from vapi_frames.sources.connection import Connection
-from vapi_frames.sources.fanout import Fanout
-from vapi_frames.timerange import Absolute
-from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS
+from vapi_frames.calendar.ranges import Absolute
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS
+from vapi_frames.interface.vq import Vq
+from vapi_frames.query.query import Query
+from vapi_frames.sources.api.client import ApiSource
+from vapi_frames.sources.api.source import Fanout
+from vapi_frames.sources.http.connection import Connection
 
 if TYPE_CHECKING:
-    from vapi_frames.sources.calls import CallsSource
+    from vapi_frames.sources.local.source import CallsSource
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 ZONES = ("UTC", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns", "Australia/Lord_Howe",

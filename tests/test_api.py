@@ -22,7 +22,6 @@ from urllib3.exceptions import HTTPError
 import vapi_frames as vf
 from tests import servers
 from tests.servers import Server, answering, failing, reply
-from vapi_frames.entry import Vq
 from vapi_frames.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -32,10 +31,11 @@ from vapi_frames.errors import (
     StatusError,
     VapiFramesError,
 )
-from vapi_frames.sources.api import ApiSource
-from vapi_frames.sources.connection import Connection
-from vapi_frames.sources.fanout import Fanout
-from vapi_frames.sources.waits import retry_after
+from vapi_frames.interface.connect import Vq
+from vapi_frames.sources.api.client import ApiSource
+from vapi_frames.sources.api.source import Fanout
+from vapi_frames.sources.http.connection import Connection
+from vapi_frames.sources.http.retry import retry_after
 
 KEY = "sk-test-0001"
 SOON = 5.0  # seconds; far more than any test needs, far less than a forgotten timeout takes

@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.servers import SAFETY, Server, answering, failing, reply, silent
-from vapi_frames.cli import main
-from vapi_frames.entry import Vq
+from vapi_frames.cli.cli import main
 from vapi_frames.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -35,12 +34,14 @@ from vapi_frames.errors import (
     ResponseWarning,
     StatusError,
 )
-from vapi_frames.sources import dayfiles, progress
-from vapi_frames.sources.api import ApiSource
-from vapi_frames.sources.archive import archive
-from vapi_frames.sources.connection import Connection
-from vapi_frames.sources.dayfiles import DayFiles
-from vapi_frames.sources.fanout import Fanout
+from vapi_frames.interface.connect import Vq
+from vapi_frames.sources import progress
+from vapi_frames.sources.api.client import ApiSource
+from vapi_frames.sources.api.source import Fanout
+from vapi_frames.sources.archive import day_files as dayfiles
+from vapi_frames.sources.archive.archive import archive
+from vapi_frames.sources.archive.day_files import DayFiles
+from vapi_frames.sources.http.connection import Connection
 
 KEY = "archive-test-key-4c1b77"
 NOW = datetime(2026, 10, 15, 12, tzinfo=UTC)
@@ -504,9 +505,9 @@ import os, signal, sys
 from datetime import datetime
 import pyarrow.parquet
 from pathlib import Path
-from vapi_frames.sources import dayfiles
-from vapi_frames.sources.archive import archive
-from vapi_frames.sources.connection import Connection
+from vapi_frames.sources.archive import day_files as dayfiles
+from vapi_frames.sources.archive.archive import archive
+from vapi_frames.sources.http.connection import Connection
 url, folder, moment = sys.argv[1:]
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 write, replace = pyarrow.parquet.write_table, Path.replace
@@ -890,7 +891,7 @@ def test_a_warning_is_a_line_of_stderr(run, tmp_path):
 def test_ctrl_c_ends_it_with_130(tmp_path):
     """While it waits for the API, without a traceback."""
     with Server(silent) as server:
-        command = [sys.executable, "-m", "vapi_frames.cli", "archive", str(tmp_path), "--base-url", server.url]
+        command = [sys.executable, "-m", "vapi_frames.cli.cli", "archive", str(tmp_path), "--base-url", server.url]
         environment = {**os.environ, "VAPI_API_KEY": KEY}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         until = time.monotonic() + SAFETY
@@ -910,7 +911,7 @@ def test_no_answer_is_an_error_of_the_source(tmp_path):
 
 def test_a_disk_that_fails_is_no_damaged_file(tmp_path, monkeypatch):
     """What the system refuses to read stays where it is: what the API has forgotten is in no other place."""
-    from vapi_frames.sources.dayfiles import DayFiles
+    from vapi_frames.sources.archive.day_files import DayFiles
 
     files = DayFiles(tmp_path)
     path = tmp_path / "2026-10-01.parquet"

@@ -27,13 +27,13 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests import hammer
 from tests.hammer import ASKED, SCOPE, at, edges, segment, table
-from vapi_frames import timegrid
+from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import ResponseWarning
-from vapi_frames.query import Query
-from vapi_frames.sources import cache, segments, shelf
-from vapi_frames.sources.cache import Store
-from vapi_frames.sources.pieces import Segment
-from vapi_frames.sources.segments import BrokenError
+from vapi_frames.query.query import Query
+from vapi_frames.sources.api.pieces import Segment
+from vapi_frames.sources.cache import cache, segments, shelf
+from vapi_frames.sources.cache.cache import Store
+from vapi_frames.sources.cache.segments import BrokenError
 
 HOURLY = vf.vq.call().sum("cost").count().by("type").step("hour").tz("America/New_York")
 WHOLE = vf.vq.call().sum("cost").by("type")

@@ -14,7 +14,7 @@ from tests.shapes import laws, same
 from tests.test_fanout import question, status
 from tests.wires import Calls, Wire, over, spans
 from vapi_frames.errors import BucketAlignmentError, PartialResultError, QueryError, ResponseWarning
-from vapi_frames.sources.cache import Store
+from vapi_frames.sources.cache.cache import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)

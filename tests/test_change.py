@@ -14,9 +14,9 @@ import vapi_frames as vf
 from tests.shapes import QUIET, asked, fetch, laws, same
 from tests.test_agreement import NOW
 from tests.test_gaps import buckets_of, rows_of
+from vapi_frames.calendar.buckets import from_seconds, seconds, span
+from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import FrameWarning, ProvenanceError, QueryError, UnknownWordError
-from vapi_frames.timegrid import from_seconds, seconds, span
-from vapi_frames.vocabulary import STEPS
 
 pytestmark = [*QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
 

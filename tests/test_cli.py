@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import vapi_frames as vf
-from vapi_frames.cli import main
+from vapi_frames.cli.cli import main
 
 
 def demo(folder):
     """Run the demo in a folder; return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "vapi_frames.cli", "demo"], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "vapi_frames.cli.cli", "demo"], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

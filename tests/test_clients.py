@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 import vapi_frames as vf
 from tests.conftest import need
 from tests.endpoint import KEY, SAFETY, running
-from vapi_frames.vocabulary import STEPS
+from vapi_frames.contract.vocabulary import STEPS
 
 NOW = "2026-11-16T12:34:56.789012Z"
 HOSTILE = [

@@ -12,7 +12,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.make_pages import PAGES
-from vapi_frames.dashboard import questions
+from vapi_frames.interface.dashboard import questions
 
 TEXT = (PAGES / "coming-from.md").read_text(encoding="utf-8")
 # A month cuts a week, and its days in New York: the numbers are those of the records on either side.

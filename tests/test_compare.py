@@ -14,9 +14,9 @@ import vapi_frames as vf
 from tests import reference, servers
 from tests.test_agreement import ZONES, as_frame, call_lists
 from vapi_frames import vq
-from vapi_frames.analysis.compare import side_by_side
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError
-from vapi_frames.query import Query
+from vapi_frames.frames.side_by_side import side_by_side
+from vapi_frames.query.query import Query
 
 NOW = datetime(2026, 11, 16, tzinfo=UTC)
 pytestmark = [

@@ -8,9 +8,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import vapi_frames as vf
-from vapi_frames import completion
-from vapi_frames.outcomes import LEVELS
-from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS, SUBSCRIPTION_COLUMNS
+from vapi_frames.contract.ended_reasons import LEVELS
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS, SUBSCRIPTION_COLUMNS
+from vapi_frames.interface import completion
 
 NUMBERS = [name for name in CALL_COLUMNS if name != "id"]
 

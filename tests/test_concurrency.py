@@ -11,7 +11,7 @@ import pytest
 
 import vapi_frames as vf
 from vapi_frames.errors import QueryError, QueryWarning, RecordsError, RecordsWarning
-from vapi_frames.sources import sweep
+from vapi_frames.sources.sql import concurrency_numpy as sweep
 
 NOW = "2026-10-02T00:00Z"
 

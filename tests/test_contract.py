@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from vapi_frames import vocabulary
-from vapi_frames.contract import AnalyticsQueryDTO, parse_replies, parse_request
+from vapi_frames.contract import vocabulary
+from vapi_frames.contract.models import AnalyticsQueryDTO, parse_replies, parse_request
 from vapi_frames.errors import QueryError, ResponseError, ResponseWarning, UnknownWordError
-from vapi_frames.query import Query
+from vapi_frames.query.query import Query
 
 
 def request(**changes):

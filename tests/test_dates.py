@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapi_frames import timegrid
-from vapi_frames.dates import read_dates
+from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import BucketAlignmentError, ResponseError
+from vapi_frames.result.dates import read_dates
 
 NEW_YORK = timegrid.zone("America/New_York")
 

@@ -12,9 +12,11 @@ import pytest
 import vapi_frames as vf
 from tests.engines import LOAD
 from tests.make_pages import PAGES, measures_page, wire_page
-from vapi_frames import analysis, cli, errors, lint
-from vapi_frames.parse import VERBS
-from vapi_frames.sources.dialects import DIALECTS
+from vapi_frames import analysis, errors
+from vapi_frames.cli import cli
+from vapi_frames.query import lint
+from vapi_frames.query.parse import VERBS
+from vapi_frames.sources.warehouse.dialects import DIALECTS
 
 ROOT = PAGES.parent
 README = ROOT / "README.md"

@@ -20,7 +20,7 @@ from tests import servers
 from tests.servers import Server, failing
 from tests.shapes import asked, laws, same
 from tests.wires import Calls, Wire, connected, counting, over, spans
-from vapi_frames import timegrid
+from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import (
     AuthenticationError,
     BucketAlignmentError,
@@ -33,8 +33,8 @@ from vapi_frames.errors import (
     ResponseWarning,
     StatusError,
 )
-from vapi_frames.sources.pieces import batches, cut, halves, whole
-from vapi_frames.sources.served import Served
+from vapi_frames.sources.api.pieces import batches, cut, halves, whole
+from vapi_frames.sources.recordings.served import Served
 
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)

@@ -15,7 +15,7 @@ import pytest
 import vapi_frames as vf
 from vapi_frames import vq
 from vapi_frames.errors import BucketAlignmentError, ProvenanceError, ResponseError, ResponseWarning
-from vapi_frames.meta import read_meta
+from vapi_frames.frames.meta import read_meta
 
 QUERY = (
     vq.call().sum("cost").count().avg("duration").by("assistantId", "endedReason").step("day")

@@ -16,9 +16,9 @@ from tests.reference import trunc
 from tests.shapes import QUIET, asked, fetch, laws, ranges, same, source
 from tests.test_agreement import NOW, ZONES, call_lists
 from vapi_frames import analysis
+from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import ProvenanceError, QueryError, UnknownWordError
-from vapi_frames.query import Query
-from vapi_frames.vocabulary import STEPS
+from vapi_frames.query.query import Query
 
 pytestmark = QUIET
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.shapes import QUIET, asked, fetch, laws, same
+from vapi_frames.contract.ended_reasons import LEVELS
 from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
-from vapi_frames.outcomes import LEVELS
 
 pytestmark = QUIET
 ROWS = list(csv.DictReader((Path(__file__).parent / "data" / "outcomes.csv").read_text().splitlines()))

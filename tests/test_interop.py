@@ -9,7 +9,7 @@ import pytest
 
 import vapi_frames as vf
 from vapi_frames.errors import QueryError
-from vapi_frames.query import Query
+from vapi_frames.query.query import Query
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::vapi_frames.errors.{name}") for name in ("QueryWarning", "RecordsWarning")

@@ -17,9 +17,11 @@ import pytest
 
 import vapi_frames as vf
 from tests.test_records import call, october, total, write
+from vapi_frames.cancellation import Stop
 from vapi_frames.errors import RecordsError, RecordsWarning, SourceError
-from vapi_frames.sources import Stop, files, jsonfiles
-from vapi_frames.sources.nested import calls_in
+from vapi_frames.sources.local import files
+from vapi_frames.sources.local import json_reader as jsonfiles
+from vapi_frames.sources.records.flatten import calls_in
 
 CALLS = [call("1"), call("2", cost=0.5, transcript='quotes "\\ and Ünï ☎ \u2028, [{'), call("3", cost=None)]
 COMPACT = [json.dumps(one) for one in CALLS]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import vapi_frames as vf
-from vapi_frames import lint, vq
+from vapi_frames import vq
 from vapi_frames.errors import QueryError, QueryWarning
+from vapi_frames.query import lint
 
 NOW = datetime(2026, 11, 15, 17, 30, tzinfo=UTC)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vapi_frames.vocabulary import COLUMNS, MEASURES, OPERATIONS, measure
+from vapi_frames.contract.vocabulary import COLUMNS, MEASURES, OPERATIONS, measure
 
 
 def test_the_table_is_whole():

@@ -20,7 +20,7 @@ from tests.servers import Server
 from tests.shapes import same
 from tests.wires import KEY, Calls, connected, counting
 from vapi_frames import plotting
-from vapi_frames.cli import main
+from vapi_frames.cli.cli import main
 from vapi_frames.errors import MissingExtraError, QueryWarning
 from vapi_frames.server import create_app
 from vapi_frames.server.listen import make_server

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vapi_frames.contract.ended_reasons import COMPONENTS, FAULTS, LEVELS, OUTCOMES, Family, classify, family, is_known
 from vapi_frames.errors import UnknownWordError
-from vapi_frames.outcomes import COMPONENTS, FAULTS, LEVELS, OUTCOMES, Family, classify, family, is_known
 
 DATA = Path(__file__).parent / "data"
 SNAPSHOT = DATA / "outcomes.csv"

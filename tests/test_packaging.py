@@ -78,7 +78,7 @@ def test_the_metadata_say_what_it_is(built):
     assert set(meta.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
     assert "Programming Language :: Python :: 3 :: Only" in meta.get_all("Classifier")
     assert wheel[f"{NAME}.dist-info/entry_points.txt"].decode().split() == [
-        "[console_scripts]", "vapi-frames", "=", "vapi_frames.cli:main",
+        "[console_scripts]", "vapi-frames", "=", "vapi_frames.cli.cli:main",
     ]  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def test_each_public_member_has_a_docstring():
         for part in owner.split(".")[1:]:
             holder = getattr(holder, part)
         found = (
-            importlib.import_module("vapi_frames.sources.cache")
+            importlib.import_module("vapi_frames.sources.cache.cache")
             if name == "vapi_frames.cache"
             else getattr(holder, last)
         )

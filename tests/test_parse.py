@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.test_query import NOW, VERBS, queries
 from vapi_frames import vq
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, UnknownWordError
-from vapi_frames.parse import VERBS as SPOKEN
-from vapi_frames.parse import parse, questions
-from vapi_frames.query import Query
-from vapi_frames.vocabulary import GROUP_COLUMNS
+from vapi_frames.query.parse import VERBS as SPOKEN
+from vapi_frames.query.parse import parse, questions
+from vapi_frames.query.query import Query
 
 COUNT = {"operation": "count", "column": "id"}
 NAMED = {"table": "call", "name": "n", "operations": [COUNT]}

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from vapi_frames import vq
-from vapi_frames.answer import empty_answer
+from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS
 from vapi_frames.errors import QueryError, UnknownWordError
-from vapi_frames.query import Query
-from vapi_frames.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS
+from vapi_frames.query.query import Query
+from vapi_frames.result.result import empty_answer
 
 NOW = datetime(2026, 11, 15, 17, 30, tzinfo=UTC)
 

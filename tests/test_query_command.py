@@ -30,13 +30,13 @@ from tests.make_pages import PAGES
 from tests.servers import SAFETY, Server, answering, failing, silent
 from tests.snippets import commands
 from tests.wires import Calls, counting
-from vapi_frames.cli import main
-from vapi_frames.commands import add_query
-from vapi_frames.entry import Vq
+from vapi_frames.cli.cli import main
+from vapi_frames.cli.commands import add_query
+from vapi_frames.cli.export import csv_text, json_text
 from vapi_frames.errors import PartialResultError
-from vapi_frames.exports import csv_text, json_text
-from vapi_frames.meta import marked
-from vapi_frames.parse import parse
+from vapi_frames.frames.meta import marked
+from vapi_frames.interface.connect import Vq
+from vapi_frames.query.parse import parse
 
 KEY = "query-command-test-key-0001"
 SPEND = (
@@ -54,7 +54,7 @@ def body(*names, **more):
 def run(*arguments, **more):
     """Run the command in a process of its own; return exit code, stdout and stderr."""
     done = subprocess.run(
-        [sys.executable, "-m", "vapi_frames.cli", "query", *map(str, arguments)],
+        [sys.executable, "-m", "vapi_frames.cli.cli", "query", *map(str, arguments)],
         capture_output=True, check=False, timeout=SAFETY * 6, **more,
     )  # fmt: skip
     return done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -236,7 +236,7 @@ def test_several_questions_go_to_files_of_their_names(ask, tmp_path):
 @pytest.fixture
 def nobody_answers(tmp_path, monkeypatch):
     """Fail where somebody is asked; return the empty folder that is worked in."""
-    monkeypatch.setattr("vapi_frames.sources.calls.CallsSource.answer", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.setattr("vapi_frames.sources.local.source.CallsSource.answer", lambda *_: pytest.fail("it was asked"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -549,7 +549,7 @@ def test_warnings_of_others_are_one_line_each(ask, monkeypatch):
 def test_a_reader_that_has_enough_ends_it_quietly():
     """``vapi-frames query ... | head -1``."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "vapi_frames.cli", "query", SPEND, "--source", "demo"],
+        [sys.executable, "-m", "vapi_frames.cli.cli", "query", SPEND, "--source", "demo"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     process.stdout.close()
@@ -563,7 +563,7 @@ def test_a_full_disk_behind_stdout_is_a_failure():
     """What was not written is not the whole answer."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "vapi_frames.cli", "query", COUNT, "--source", "demo"],
+            [sys.executable, "-m", "vapi_frames.cli.cli", "query", COUNT, "--source", "demo"],
             stdout=full, stderr=subprocess.PIPE, check=False, timeout=SAFETY * 6,
         )  # fmt: skip
     assert done.returncode == 1
@@ -582,7 +582,7 @@ def test_ctrl_c_ends_with_130(tmp_path):
     """It interrupts also while the API is silent; no traceback, no file."""
     with Server(silent) as server:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vapi_frames.cli", "query", COUNT, "--base-url", server.url, "--out", "n.csv"],
+            [sys.executable, "-m", "vapi_frames.cli.cli", "query", COUNT, "--base-url", server.url, "--out", "n.csv"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env={**os.environ, "VAPI_API_KEY": KEY},
         )  # fmt: skip
         until = time.monotonic() + SAFETY * 6
@@ -636,7 +636,7 @@ def test_the_page_shows_what_the_commands_print(page, tmp_path):
     assert len(shown_commands) == {"howto.md": 4, "shell.md": 6}[page]
     program = tmp_path / "bin" / "vapi-frames"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m vapi_frames.cli "$@"\n', encoding="utf-8")
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m vapi_frames.cli.cli "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     folder = tmp_path / "cwd"
     folder.mkdir()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.shapes import COARSER, QUIET, asked, fetch, laws, same
 from vapi_frames.analysis.ratios import SUCCESS
+from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
-from vapi_frames.vocabulary import STEPS
 
 pytestmark = QUIET
 PARTS = tuple(

@@ -17,15 +17,15 @@ from sqlglot import exp
 
 from tests.engines import HOSTILE, NOW
 from tests.questions import CALL, QUESTIONS, SUBSCRIPTION
+from vapi_frames.calendar.ranges import effective
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
-from vapi_frames.sources import engine
-from vapi_frames.sources.dialects import AWARE, DIALECTS, NAIVE, WORDS, dialect_of
-from vapi_frames.sources.rendering import render
-from vapi_frames.sources.sql import quote
-from vapi_frames.sources.tables import Type, read_table
-from vapi_frames.sources.warehouse import WarehouseSource
-from vapi_frames.timerange import effective
-from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
+from vapi_frames.sources.sql import run as engine
+from vapi_frames.sources.sql.select import quote
+from vapi_frames.sources.warehouse.dialects import AWARE, DIALECTS, NAIVE, WORDS, dialect_of
+from vapi_frames.sources.warehouse.render import render
+from vapi_frames.sources.warehouse.source import WarehouseSource
+from vapi_frames.sources.warehouse.table import Type, read_table
 
 SNAPSHOTS = Path(__file__).parent / "data" / "rendered.sql"
 RENDERED = {

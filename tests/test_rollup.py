@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.shapes import COARSER, QUIET, asked, fetch, laws, ranges, same, source
 from tests.test_agreement import ZONES, call_lists
+from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
-from vapi_frames.query import Query
-from vapi_frames.vocabulary import STEPS
+from vapi_frames.query.query import Query
 
 pytestmark = QUIET
 

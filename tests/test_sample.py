@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import QueryError
-from vapi_frames.sample import ASSISTANTS, sample_calls
-from vapi_frames.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
+from vapi_frames.sources.local.sample import ASSISTANTS, sample_calls
 
 TEXT = ["id", "type", "status", "assistantId", "endedReason", "analysis.successEvaluation"]
 TIMES = ["createdAt", "startedAt", "endedAt"]

@@ -22,11 +22,11 @@ import pytest
 import vapi_frames as vf
 from tests import servers
 from tests.servers import Server, answering, echoing, failing, reply
-from vapi_frames.entry import Vq
 from vapi_frames.errors import AuthenticationError, QueryError, ResponseError, StatusError
-from vapi_frames.sources.api import ApiSource
-from vapi_frames.sources.connection import Connection
-from vapi_frames.sources.fanout import Fanout
+from vapi_frames.interface.connect import Vq
+from vapi_frames.sources.api.client import ApiSource
+from vapi_frames.sources.api.source import Fanout
+from vapi_frames.sources.http.connection import Connection
 
 KEY = "sk-planted-4f1d9c"  # a global, never a local: the locals of a test's own frame are walked, too
 ECHOED = f"you sent Bearer {KEY}, twice: {KEY}"

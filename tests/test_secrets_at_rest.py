@@ -37,7 +37,7 @@ def assert_folder_clean(folder):
 def test_a_part_of_an_answer_is_free_of_the_key(monkeypatch, tmp_path, fault):
     """Of several requests in threads some fail: the error, its parts, its rest, the cache and the progress are clean."""
     monkeypatch.setenv("VAPI_API_KEY", KEY)
-    monkeypatch.setattr("vapi_frames.sources.connection.backoff", lambda _: 0.01)
+    monkeypatch.setattr("vapi_frames.sources.http.connection.backoff", lambda _: 0.01)
     said = []
 
     def faults(request):
@@ -56,7 +56,7 @@ def test_a_part_of_an_answer_is_free_of_the_key(monkeypatch, tmp_path, fault):
 
 def test_a_wait_is_free_of_the_key(monkeypatch):
     """What is said while a limit lasts, and the limiter itself, know a keyed hash only."""
-    from vapi_frames.sources import waits
+    from vapi_frames.sources.http import retry as waits
 
     monkeypatch.setenv("VAPI_API_KEY", KEY)
     said = []
@@ -74,7 +74,7 @@ def test_the_hash_of_a_key_says_nothing_of_it():
     """What tells organisations apart is the same for the same key, another for another, and no plain hash of it."""
     import hashlib
 
-    from vapi_frames.sources.connection import Connection
+    from vapi_frames.sources.http.connection import Connection
 
     one, same, other = (Connection(f"{KEY}{end}").scope() for end in ("", "", "x"))
     assert one == same != other
@@ -86,7 +86,7 @@ def test_the_hash_of_a_key_says_nothing_of_it():
 def test_threads_that_are_left_hold_no_key(monkeypatch):
     """After Ctrl-C, a thread may still wait for its reply; what it is called does not say with what."""
     monkeypatch.setenv("VAPI_API_KEY", KEY)
-    monkeypatch.setattr("vapi_frames.sources.connection.backoff", lambda _: 0.01)
+    monkeypatch.setattr("vapi_frames.sources.http.connection.backoff", lambda _: 0.01)
     with Server(failing(503)) as server:
         caught(lambda: question(vf.connect(base_url=server.url)).fetch())
     assert_clean(*(repr(vars(thread)) for thread in threading.enumerate()))

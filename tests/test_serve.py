@@ -14,7 +14,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.endpoint import KEY, SAFETY, command
-from vapi_frames.cli import main
+from vapi_frames.cli.cli import main
 
 BODY = {"queries": [{"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]}]}
 

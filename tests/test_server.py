@@ -19,14 +19,14 @@ import pytest
 
 import vapi_frames as vf
 from tests.endpoint import KEY, SAFETY, running
-from vapi_frames.answer import Answer
-from vapi_frames.contract import AnalyticsQuery, AnalyticsQueryDTO, parse_request
+from vapi_frames.cancellation import Stop, stopped_by
+from vapi_frames.contract.models import AnalyticsQuery, AnalyticsQueryDTO, parse_request
+from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS, TABLES
 from vapi_frames.errors import QueryError, QueryWarning, RecordsError
-from vapi_frames.query import Query
+from vapi_frames.query.query import Query
+from vapi_frames.result.result import Answer
+from vapi_frames.result.write import write_reply
 from vapi_frames.server import create_app
-from vapi_frames.sources import Stop, stopped_by
-from vapi_frames.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS, TABLES
-from vapi_frames.writing import write_reply
 
 CALLS = [
     {"id": "1", "type": "webCall", "createdAt": "2026-03-08T06:59:59Z", "cost": 0.1, "assistantId": "a"},

@@ -20,7 +20,7 @@ import vapi_frames as vf
 from tests.endpoint import KEY, running
 from tests.make_pages import PAGES
 from tests.snippets import DOCUMENTS, ENGINES, blocks, commands, imports
-from vapi_frames.sources.connection import Connection
+from vapi_frames.sources.http.connection import Connection
 
 CHECKED = {"python", "pycon", "console"}  # by this file, by test_docs, by test_query_command
 READ = {"sh", "text", "ts"}

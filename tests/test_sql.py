@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 
 import vapi_frames as vf
-from vapi_frames.sources import concurrency
-from vapi_frames.sources.records import columns_for
-from vapi_frames.sources.sql import quote, select
-from vapi_frames.timerange import effective
+from vapi_frames.calendar.ranges import effective
+from vapi_frames.sources.records.columns import columns_for
+from vapi_frames.sources.sql import concurrency
+from vapi_frames.sources.sql.select import quote, select
 
 SNAPSHOTS = Path(__file__).parent / "data" / "select.sql"
 NOW = datetime(2026, 11, 16, tzinfo=UTC)

@@ -31,12 +31,12 @@ from vapi_frames.errors import (
     SourceError,
     StatusError,
 )
-from vapi_frames.meta import read_meta
-from vapi_frames.sources.api import ApiSource
-from vapi_frames.sources.fanout import Fanout
-from vapi_frames.sources.recording import file_name, identity, read_all, replies_to
-from vapi_frames.sources.scrub import Scrub
-from vapi_frames.sources.tape import Player, Recorder
+from vapi_frames.frames.meta import read_meta
+from vapi_frames.sources.api.client import ApiSource
+from vapi_frames.sources.api.source import Fanout
+from vapi_frames.sources.http.scrub import Scrub
+from vapi_frames.sources.recordings.file import file_name, identity, read_all, replies_to
+from vapi_frames.sources.recordings.replay import Player, Recorder
 
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 MOMENT = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)

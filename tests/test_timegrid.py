@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vapi_frames import timegrid
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import UnknownWordError
-from vapi_frames.vocabulary import STEPS
 
 DATA = Path(__file__).parent / "data" / "date_trunc.csv"
 LINES = DATA.read_text().splitlines()

@@ -277,7 +277,7 @@ def test_changed_values_are_refused(verb, mangle):
 @pytest.mark.parametrize("first", [None, *VERBS])
 def test_knowledge_stays_small(first):
     """A frame of ten measures carries less than 2 KB, whatever two verbs did to it."""
-    from vapi_frames.vocabulary import CALL_COLUMNS
+    from vapi_frames.contract.vocabulary import CALL_COLUMNS
 
     query = vf.demo().call().count().sum("cost", "duration", *CALL_COLUMNS[2:9])
     frame = query.by("endedReason", SUCCESS).step("day").tz("America/New_York").during("2026-11").fetch()

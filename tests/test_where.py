@@ -19,10 +19,10 @@ from tests.reference import answer
 from tests.servers import Server, reply
 from tests.test_agreement import NOW, absolute, as_frame, call_lists, call_questions, check, filters, serving
 from vapi_frames import vq
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import NonAdditiveError, QueryError, RecordsWarning, ResponseError, UnknownWordError
-from vapi_frames.query import Query
-from vapi_frames.vocabulary import GROUP_COLUMNS
-from vapi_frames.widening import widened
+from vapi_frames.query.query import Query
+from vapi_frames.query.rewrite import widened
 
 KEY = "where-test-key-0001"
 ZERO = "00000000-0000-0000-0000-000000000000"

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     import vapi_frames as vf
     from vapi_frames import vq
-    from vapi_frames.contract import AnalyticsQueryDTO
-    from vapi_frames.lint import Finding, Plan
-    from vapi_frames.meta import Meta
-    from vapi_frames.sources.archive import Archived
-    from vapi_frames.vocabulary import CallColumn, SubscriptionColumn
+    from vapi_frames.contract.models import AnalyticsQueryDTO
+    from vapi_frames.contract.vocabulary import CallColumn, SubscriptionColumn
+    from vapi_frames.frames.meta import Meta
+    from vapi_frames.query.lint import Finding, Plan
+    from vapi_frames.sources.archive.archive import Archived
 
     calls = vq.call()
     assert_type(calls, vf.Query[CallColumn])

@@ -8,11 +8,11 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 from tests import servers
-from vapi_frames import timegrid
-from vapi_frames.entry import Vq
-from vapi_frames.sources.api import ApiSource
-from vapi_frames.sources.connection import Connection
-from vapi_frames.sources.fanout import Fanout
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.interface.connect import Vq
+from vapi_frames.sources.api.client import ApiSource
+from vapi_frames.sources.api.source import Fanout
+from vapi_frames.sources.http.connection import Connection
 
 KEY = "sk-test-0001"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

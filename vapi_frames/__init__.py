@@ -17,20 +17,20 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames import accessor as accessor
+from vapi_frames.interface import accessor as accessor
 
 if TYPE_CHECKING:
     from vapi_frames import analysis, errors
-    from vapi_frames.accessor import VapiAccessor, frame
     from vapi_frames.analysis import load
-    from vapi_frames.asking import Vq
-    from vapi_frames.comparison import Comparison
-    from vapi_frames.entry import connect, demo, local, record, replay, vq, warehouse
     from vapi_frames.errors import VapiFramesError
-    from vapi_frames.frames import to_frame
-    from vapi_frames.query import Query
-    from vapi_frames.sample import sample_calls
-    from vapi_frames.sources import cache
+    from vapi_frames.frames.build import to_frame
+    from vapi_frames.interface.accessor import VapiAccessor, frame
+    from vapi_frames.interface.connect import connect, demo, local, record, replay, vq, warehouse
+    from vapi_frames.interface.vq import Vq
+    from vapi_frames.query.comparison import Comparison
+    from vapi_frames.query.query import Query
+    from vapi_frames.sources.cache import cache
+    from vapi_frames.sources.local.sample import sample_calls
     from vapi_frames.sources.progress import Progress
 
 __version__ = "0.1.0"
@@ -57,25 +57,25 @@ __all__ = [
     "warehouse",
 ]
 
-_MODULES = {"analysis": "analysis", "cache": "sources.cache"}
+_MODULES = {"analysis": "analysis", "cache": "sources.cache.cache"}
 _HOMES = {
-    "Comparison": "comparison",
+    "Comparison": "query.comparison",
     "Progress": "sources.progress",
-    "Query": "query",
-    "VapiAccessor": "accessor",
+    "Query": "query.query",
+    "VapiAccessor": "interface.accessor",
     "VapiFramesError": "errors",
-    "Vq": "asking",
-    "connect": "entry",
-    "demo": "entry",
-    "frame": "accessor",
+    "Vq": "interface.vq",
+    "connect": "interface.connect",
+    "demo": "interface.connect",
+    "frame": "interface.accessor",
     "load": "analysis",
-    "local": "entry",
-    "record": "entry",
-    "replay": "entry",
-    "sample_calls": "sample",
-    "to_frame": "frames",
-    "vq": "entry",
-    "warehouse": "entry",
+    "local": "interface.connect",
+    "record": "interface.connect",
+    "replay": "interface.connect",
+    "sample_calls": "sources.local.sample",
+    "to_frame": "frames.build",
+    "vq": "interface.connect",
+    "warehouse": "interface.connect",
 }
 
 
@@ -93,6 +93,6 @@ def __dir__() -> list[str]:
 
 
 if "IPython" in sys.modules:  # which then offers columns and groups inside quotes
-    from vapi_frames.completion import register as _register
+    from vapi_frames.interface.completion import register as _register
 
     _register()

@@ -13,7 +13,7 @@ import pandas as pd
 import vapi_frames as vf
 from tests.benchmarks.replies import question, reply
 from tests.benchmarks.timing import OURS, Case, Row
-from vapi_frames.outcomes import classify
+from vapi_frames.contract.ended_reasons import classify
 
 BY_HAND = "plain pandas by hand"
 MARK = 1.2
@@ -123,7 +123,7 @@ def compare(rows, seed):
     now, then = bare(present), bare(before)
 
     def ours():
-        from vapi_frames.analysis.compare import side_by_side
+        from vapi_frames.frames.side_by_side import side_by_side
 
         return side_by_side(present, before, comparison, periods)
 

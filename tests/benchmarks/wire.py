@@ -115,7 +115,7 @@ def measure(latency=0.1, days=730, assistants=40):
             return query.between(BEGIN, BEGIN + timedelta(days=days)).fetch()
 
         def store():
-            from vapi_frames.sources.cache import Store
+            from vapi_frames.sources.cache.cache import Store
 
             return Store(folder, scope="benchmark 0")
 

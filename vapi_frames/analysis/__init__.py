@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from vapi_frames.analysis.buckets import drop_partial, elapsed, partial
 from vapi_frames.analysis.change import change
-from vapi_frames.analysis.files import load, save
+from vapi_frames.analysis.describe import describe, with_units
 from vapi_frames.analysis.gaps import fill_gaps
 from vapi_frames.analysis.groups import label, outcome, top, wide
 from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, share, success_rate
 from vapi_frames.analysis.report import for_excel, style
 from vapi_frames.analysis.rollup import rollup
-from vapi_frames.analysis.trust import query, units
-from vapi_frames.analysis.words import describe, with_units
+from vapi_frames.frames.parquet import load, save
+from vapi_frames.frames.partial import drop_partial, elapsed, partial
+from vapi_frames.frames.provenance import query, units
 
 __all__ = [
     "change",

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vapi_frames.analysis.buckets import shares
 from vapi_frames.analysis.gaps import fill_rules, placed
 from vapi_frames.analysis.ratios import added
-from vapi_frames.analysis.trust import Opened, column_of, opened
+from vapi_frames.calendar.buckets import zone
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, warn
-from vapi_frames.keys import distinct
-from vapi_frames.meta import Derived
-from vapi_frames.timegrid import zone
+from vapi_frames.frames.levels import distinct
+from vapi_frames.frames.meta import Derived
+from vapi_frames.frames.partial import shares
+from vapi_frames.frames.provenance import column_of, opened
+from vapi_frames.result.aggregate import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     import numpy.typing as npt
     import pandas as pd
 
-__all__ = ["change", "percent"]
+    from vapi_frames.frames.provenance import Opened
+
+__all__ = ["change"]
 
 
 def change(
@@ -84,12 +88,6 @@ def change(
         )
         warn(f"{some} no change", FrameWarning)
     return added(held, new, known)
-
-
-def percent(delta: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return *delta* in per cent of what was *before*; missing where that was 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(before == 0, np.nan, delta / before * 100)
 
 
 def _named(held: Opened, columns: str | Sequence[str] | None) -> list[str]:

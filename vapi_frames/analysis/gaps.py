@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from vapi_frames import timegrid
-from vapi_frames.analysis.buckets import seconds_of
-from vapi_frames.analysis.trust import Opened, number_array, numbers, opened
+from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import ProvenanceError, QueryError, require
-from vapi_frames.keys import Level, distinct, index_of, instants_in, trimmed
-from vapi_frames.meta import Derived, restamp
+from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, trimmed
+from vapi_frames.frames.meta import Derived, restamp
+from vapi_frames.frames.partial import seconds_of
+from vapi_frames.frames.provenance import Opened, number_array, numbers, opened
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from vapi_frames import outcomes
-from vapi_frames.additivity import aggregate
 from vapi_frames.analysis.rollup import instead, plan, regroup
-from vapi_frames.analysis.trust import Opened, column_of, opened
+from vapi_frames.contract import ended_reasons as outcomes
+from vapi_frames.contract.vocabulary import SPOKEN_GROUPS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
-from vapi_frames.keys import Level, distinct, index_of, trimmed
-from vapi_frames.meta import ATTRIBUTE, read_meta, restamp
-from vapi_frames.vocabulary import SPOKEN_GROUPS
+from vapi_frames.frames.levels import Level, distinct, index_of, trimmed
+from vapi_frames.frames.meta import ATTRIBUTE, read_meta, restamp
+from vapi_frames.frames.provenance import Opened, column_of, opened
+from vapi_frames.result.aggregate import aggregate
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from vapi_frames.additivity import Recipe, aggregate
-from vapi_frames.analysis.rollup import divided, instead, plan, regroup
-from vapi_frames.analysis.trust import Opened, column_of, number_array, numbers, opened
+from vapi_frames.analysis.rollup import instead, plan, regroup
+from vapi_frames.contract.vocabulary import SPOKEN_GROUPS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
-from vapi_frames.keys import combine
-from vapi_frames.meta import Derived, restamp
-from vapi_frames.vocabulary import SPOKEN_GROUPS, STEPS
+from vapi_frames.frames.meta import Derived, restamp
+from vapi_frames.frames.provenance import Opened, column_of, number_array, numbers, opened
+from vapi_frames.query.aggregation import Recipe
+from vapi_frames.result.aggregate import aggregate, divided
+from vapi_frames.result.ordering import combine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

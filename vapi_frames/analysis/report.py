@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from vapi_frames.analysis.buckets import partial
-from vapi_frames.analysis.trust import units
-from vapi_frames.analysis.words import describe
+from vapi_frames.analysis.describe import describe
 from vapi_frames.errors import MissingExtraError, ProvenanceError, QueryError, shown
-from vapi_frames.meta import Meta, read_meta
+from vapi_frames.frames.meta import Meta, read_meta
+from vapi_frames.frames.partial import partial
+from vapi_frames.frames.provenance import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable

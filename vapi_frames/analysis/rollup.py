@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from vapi_frames import timegrid
-from vapi_frames.additivity import Recipe, aggregate, recipe
-from vapi_frames.analysis.buckets import floors, seconds_of
-from vapi_frames.analysis.trust import Opened, number_array, opened
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS, SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
-from vapi_frames.keys import Level, distinct, index_of, instants_in, trimmed
-from vapi_frames.meta import restamp
-from vapi_frames.vocabulary import GROUP_COLUMNS, SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
+from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, trimmed
+from vapi_frames.frames.meta import restamp
+from vapi_frames.frames.partial import floors, seconds_of
+from vapi_frames.frames.provenance import number_array, opened
+from vapi_frames.query.aggregation import Recipe, recipe
+from vapi_frames.result.aggregate import aggregate, divided
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any, Literal
     from zoneinfo import ZoneInfo
 
     import numpy.typing as npt
 
-    from vapi_frames.query import Query
-    from vapi_frames.vocabulary import Step
+    from vapi_frames.contract.vocabulary import Step
+    from vapi_frames.frames.provenance import Opened
+    from vapi_frames.query.query import Query
 
-__all__ = ["divided", "instead", "plan", "regroup", "rollup"]
+__all__ = ["instead", "plan", "regroup", "rollup"]
+
 
 ALL = "all"
 _SPOKEN = SPOKEN_STEPS | {"total": ALL, "range": ALL, "none": ALL, "whole": ALL, "everything": ALL}
+
 # From each step to the coarser ones whose buckets are made of whole ones of it.
 _CLOCK = ("second", "minute", "hour", "day")
 _CALENDAR = ("week", "month", "quarter", "year", "decade", "century", "millennium")
@@ -247,12 +252,3 @@ def regroup(
     result.attrs = dict(held.frame.attrs)
     meta = replace(held.meta, made={**held.meta.made, **(made or {})}, chosen=not held.is_whole)
     return restamp(result, meta.stepped(step))
-
-
-def divided(above: npt.NDArray[Any], below: npt.NDArray[Any], scale: float = 1.0) -> npt.NDArray[np.float64]:
-    """Return the ratio of two columns, missing where there is nothing to divide by."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: npt.NDArray[np.float64] = np.divide(above, below, dtype=np.float64)
-    if not below.all():
-        found[below == 0] = np.nan
-    return found if scale == 1 else found * scale

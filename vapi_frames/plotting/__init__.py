@@ -43,7 +43,7 @@ def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **optio
             raise MissingExtraError("plot", "matplotlib", "df.vapi.plot()") from None
     shown = picture(frame, column)
     if backend != "matplotlib":
-        from vapi_frames.plotting import elsewhere
+        from vapi_frames.plotting import other_backends as elsewhere
 
         return elsewhere.draw(shown, backend, options)
     from vapi_frames.plotting import axes

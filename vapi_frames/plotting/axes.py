@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from vapi_frames import timegrid
+from vapi_frames.calendar import buckets as timegrid
 
 if TYPE_CHECKING:
-    from vapi_frames.meta import Meta
+    from vapi_frames.frames.meta import Meta
     from vapi_frames.plotting.tables import Picture
 
 __all__ = ["PALETTE", "bars", "cards", "lines"]

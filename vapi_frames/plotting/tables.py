@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis import partial, units, wide
-from vapi_frames.analysis.trust import check_levels, column_of
 from vapi_frames.errors import QueryError
-from vapi_frames.meta import Meta, read_meta
+from vapi_frames.frames.meta import Meta, read_meta
+from vapi_frames.frames.provenance import check_levels, column_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

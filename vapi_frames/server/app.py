@@ -14,15 +14,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vapi_frames.contract import parse_request, read_json
+from vapi_frames.calendar.buckets import count_buckets
+from vapi_frames.calendar.ranges import effective
+from vapi_frames.cancellation import Stop, check_wanted
+from vapi_frames.contract.models import parse_request, read_json
 from vapi_frames.errors import HEARER, MissingExtraError, QueryError, RecordsError
-from vapi_frames.lint import count_buckets
-from vapi_frames.query import Query
+from vapi_frames.query.query import Query
+from vapi_frames.result.write import write_replies
 from vapi_frames.server.openapi import PHRASES, document
-from vapi_frames.sources import Stop, check_wanted
-from vapi_frames.sources.records import record_columns
-from vapi_frames.timerange import effective
-from vapi_frames.writing import write_replies
+from vapi_frames.sources.records.columns import record_columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from vapi_frames.contract import AnalyticsQuery
+    from vapi_frames.contract.models import AnalyticsQuery
     from vapi_frames.sources import Source
 
 __all__ = ["create_app", "is_loopback"]

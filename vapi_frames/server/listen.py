@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vapi_frames.errors import MissingExtraError, QueryError
 from vapi_frames.server.app import create_app, error_body, is_loopback
-from vapi_frames.sources.key import Hidden
+from vapi_frames.sources.http.secrets import Hidden
 
 if TYPE_CHECKING:
     import asyncio

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vapi_frames.vocabulary import COLUMNS, GROUP_COLUMNS, KEY_LIMIT, NAME_LIMIT, OPERATIONS, STEPS, TABLES
+from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, KEY_LIMIT, NAME_LIMIT, OPERATIONS, STEPS, TABLES
 
 __all__ = ["PHRASES", "document"]
 

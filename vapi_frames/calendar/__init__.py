@@ -1,0 +1,1 @@
+"""Buckets and ranges of the calendar, in a time zone."""

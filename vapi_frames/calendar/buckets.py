@@ -1,0 +1,374 @@
+"""The calendar: bucket edges in any zone, and which part of a bucket has passed.
+
+A bucket is what PostgreSQL's ``date_trunc(step, instant, zone)`` says it is. The rule that equals it on every step
+and zone is integer arithmetic on the local clock: with ``offset`` the zone's UTC offset at the instant,
+``local = instant + offset`` is truncated; a bucket of an hour or less keeps the offset, a longer one is named by
+``local - min(offset before, offset after)``, which is right for midnights that do not exist and for those that come
+twice. Instants are whole seconds since 1970 throughout, because no step is shorter and no offset finer.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from vapi_frames.errors import UnknownWordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from vapi_frames.query.query import Query
+
+__all__ = [
+    "LENGTHS",
+    "Span",
+    "bucket_starts",
+    "edge_after",
+    "edge_before",
+    "elapsed_share",
+    "floor",
+    "from_seconds",
+    "is_bucket",
+    "label",
+    "local_edges",
+    "local_floor",
+    "next_local",
+    "offset_changes",
+    "offset_segments",
+    "overlap",
+    "seconds",
+    "span",
+    "to_wall",
+    "wall_instant",
+    "wall_offsets",
+    "zone",
+]
+
+
+FIXED_STEPS = {"second": 1, "minute": 60, "hour": 3600}
+DAY = 86_400
+LENGTHS = {
+    "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "month": 2_629_746,
+    "quarter": 7_889_238, "year": 31_556_952, "decade": 315_569_520, "century": 3_155_695_200,
+    "millennium": 31_556_952_000,
+}  # fmt: skip
+"""About how many seconds a bucket has."""
+LAST_YEAR = 9000  # a bucket may reach a millennium further, and datetime ends with the year 9999
+_LISTED = 2100  # zones list their changes one by one until 2037, and give a rule for all later years
+_MONTHS = {"month": 1, "quarter": 3}
+_YEARS = {"year": 1, "decade": 10, "century": 100, "millennium": 1000}
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_SPOKEN_ZONES = {
+    "et": "America/New_York", "edt": "America/New_York", "eastern": "America/New_York",
+    "ct": "America/Chicago", "cdt": "America/Chicago", "central": "America/Chicago", "cst": "America/Chicago",
+    "mt": "America/Denver", "mdt": "America/Denver",
+    "pt": "America/Los_Angeles", "pst": "America/Los_Angeles", "pdt": "America/Los_Angeles",
+    "bst": "Europe/London", "ist": "Asia/Kolkata", "z": "UTC", "new york": "America/New_York",
+}  # fmt: skip
+_NOT_PLACES = re.compile(r"posix/|right/|localtime$|posixrules$|Factory$")
+
+
+@cache
+def _load_zone(name: str) -> ZoneInfo:
+    # Raises for a name that is none, because what is raised is not kept: there is no end to wrong names.
+    return ZoneInfo(str.__str__(name))  # of a str that is more than text, the text
+
+
+def zone(name: object) -> ZoneInfo:
+    """Return the IANA zone called *name*.
+
+    Raises:
+        UnknownWordError: There is none; the error names the nearest.
+
+    Examples:
+        >>> zone("America/New_York").key
+        'America/New_York'
+    """
+    if isinstance(name, str) and name and not _NOT_PLACES.match(name):
+        # ZoneInfo("America") opens a directory.
+        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            return _load_zone(name)
+    hint = "Give an IANA name such as 'America/New_York' or 'UTC'."
+    raise UnknownWordError(name, "time zone", available_timezones(), also=_SPOKEN_ZONES, hint=hint)
+
+
+def seconds(instant: datetime) -> int:
+    """Return the whole seconds since 1970 of an aware *instant*, rounded down."""
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
+
+
+def from_seconds(instant: int) -> datetime:
+    """Return the aware UTC datetime of *instant*."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=instant)
+
+
+def _offset(instant: int, tz: ZoneInfo) -> int:
+    delta = from_seconds(instant).astimezone(tz).utcoffset()
+    assert delta is not None  # noqa: S101 - a ZoneInfo always has an offset at an instant
+    return delta.days * DAY + delta.seconds
+
+
+def wall_offsets(local: int, tz: ZoneInfo) -> tuple[int, int]:
+    """Return the offsets that the wall clock reading *local* may have: of its first and of its second occurrence."""
+    wall = (_EPOCH + timedelta(seconds=local)).replace(tzinfo=tz)
+    first, second = wall.utcoffset(), wall.replace(fold=1).utcoffset()
+    assert first is not None  # noqa: S101
+    assert second is not None  # noqa: S101
+    return first.days * DAY + first.seconds, second.days * DAY + second.seconds
+
+
+def to_wall(wall: datetime) -> int:
+    """Return a naive *wall* clock reading as whole seconds since the local 1970, rounded down."""
+    return (wall - _EPOCH) // timedelta(seconds=1)
+
+
+def wall_instant(wall: datetime, tz: ZoneInfo) -> datetime:
+    """Return the instant of a naive *wall* clock reading: the first of two, or the end of the gap it falls into."""
+    first, _ = wall_offsets(to_wall(wall), tz)
+    return (wall - timedelta(seconds=first)).replace(tzinfo=UTC)
+
+
+# --- the calendar of the wall clock -----------------------------------------------------------------------------
+
+
+def _month_start(year: int, month: int) -> int:
+    return (date(year, month, 1).toordinal() - _EPOCH_DAY) * DAY
+
+
+def local_floor(local: int, step: str) -> int:
+    """Return the start of the bucket on the wall clock that *local* (seconds since the local 1970) falls into."""
+    if step in FIXED_STEPS:
+        return local - local % FIXED_STEPS[step]
+    days = local // DAY
+    if step == "day":
+        return days * DAY
+    if step == "week":
+        return (days - (days + 3) % 7) * DAY  # 1970-01-01 was a Thursday; weeks start on Monday
+    day = date.fromordinal(days + _EPOCH_DAY)
+    if step in _MONTHS:
+        return _month_start(day.year, day.month - (day.month - 1) % _MONTHS[step])
+    length = _YEARS[step]
+    # Decades start in years that end in 0; centuries and millennia count from the year 1.
+    first = 1 if length >= 100 else 0  # noqa: PLR2004
+    return _month_start(max(1, day.year - (day.year - first) % length), 1)
+
+
+def next_local(local: int, step: str) -> int:
+    """Return the start of the bucket after the one that starts at *local* on the wall clock."""
+    if step in FIXED_STEPS:
+        return local + FIXED_STEPS[step]
+    if step in ("day", "week"):
+        return local + (DAY if step == "day" else 7 * DAY)
+    day = date.fromordinal(local // DAY + _EPOCH_DAY)
+    if step in _MONTHS:
+        month = day.month - 1 + _MONTHS[step]
+        return _month_start(day.year + month // 12, month % 12 + 1)
+    year = day.year + _YEARS[step]
+    if step == "decade" and day.year == 1:  # the decade of the years 1-9 has no year 0
+        year = 10
+    return _month_start(year, 1)
+
+
+def label(local: int, tz: ZoneInfo) -> int:
+    """Return the instant by which the bucket of a day or longer that starts at *local* is named."""
+    return local - min(wall_offsets(local, tz))
+
+
+def floor(instant: int, step: str, tz: ZoneInfo) -> int:
+    """Return the bucket of *instant*: PostgreSQL's ``date_trunc(step, instant, zone)``, in seconds since 1970.
+
+    Examples:
+        >>> at = seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
+        >>> from_seconds(floor(at, "day", zone("America/New_York"))).isoformat()
+        '2026-03-08T05:00:00+00:00'
+    """
+    local = instant + _offset(instant, tz)
+    if step in FIXED_STEPS:
+        return instant - local % FIXED_STEPS[step]
+    return label(local_floor(local, step), tz)
+
+
+# --- a zone's offset changes ------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _changes_of_year(year: int, tz: ZoneInfo) -> tuple[tuple[int, int], ...]:
+    """Return (instant, new offset) of every change in the UTC *year*; no zone ever changed twice within a day."""
+    begin, end = _month_start(year, 1), _month_start(year + 1, 1)
+    found = []
+    before = _offset(begin, tz)
+    for probe in range(begin, end, DAY):
+        low, high = probe, min(probe + DAY, end)
+        after = _offset(high, tz)
+        if after == before:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            if _offset(middle, tz) == before:
+                low = middle
+            else:
+                high = middle
+        found.append((high, after))
+        before = after
+    return tuple(found)
+
+
+def offset_changes(start: int, end: int, tz: ZoneInfo) -> list[tuple[int, int]]:
+    """Return the offset changes after *start* and before *end*, as (instant, offset from then on)."""
+    years = range(from_seconds(start).year - 1, from_seconds(end).year + 2)
+    if tz.key == "UTC":
+        return []
+    return [c for year in years if 1 < year < 9999 for c in _changes(year, tz) if start < c[0] < end]  # noqa: PLR2004
+
+
+def _changes(year: int, tz: ZoneInfo) -> tuple[tuple[int, int], ...]:
+    """Return the changes of any UTC *year*: after the last that is listed, rules repeat with the calendar."""
+    cycles = max(0, (year - _LISTED) // 400)
+    shift = cycles * 146_097 * DAY
+    return tuple((at + shift, offset) for at, offset in _changes_of_year(year - 400 * cycles, tz))
+
+
+def offset_segments(start: int, end: int, tz: ZoneInfo) -> Iterator[tuple[int, int, int]]:
+    """Yield (from, until, offset) for the stretches of constant offset that make up [start, end)."""
+    at, offset = start, _offset(start, tz)
+    for change, new in offset_changes(start, end, tz):
+        yield at, change, offset
+        at, offset = change, new
+    yield at, end, offset
+
+
+def local_edges(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
+    """Return the bucket starts on the wall clock, for a *step* of a day or longer, that cover [start, end).
+
+    The clock may run back over an edge, so the list begins and ends with the lowest and highest local time met.
+    """
+    walls = [at + offset for begin, until, offset in offset_segments(start, end, tz) for at in (begin, until - 1)]
+    edge, last = local_floor(min(walls), step), max(walls)
+    edges = []
+    while edge <= last:
+        edges.append(edge)
+        edge = next_local(edge, step)
+    return edges
+
+
+def bucket_starts(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
+    """Return every bucket that holds an instant of [start, end), ascending.
+
+    Examples:
+        >>> tz = zone("Pacific/Apia")  # 2011-12-30 did not exist there
+        >>> days = bucket_starts(seconds(datetime(2011, 12, 29, 12, tzinfo=UTC)),
+        ...                      seconds(datetime(2011, 12, 31, 12, tzinfo=UTC)), "day", tz)
+        >>> [from_seconds(d).astimezone(tz).day for d in days]
+        [29, 31, 1]
+    """
+    if start >= end:
+        return []
+    if step in FIXED_STEPS:
+        width = FIXED_STEPS[step]
+        starts: dict[int, None] = {}
+        for begin, until, offset in offset_segments(start, end, tz):
+            starts.update(dict.fromkeys(range(begin - (begin + offset) % width, until, width)))
+        return sorted(starts)
+    found = {label(edge, tz) for edge in local_edges(start, end, step, tz)}
+    return sorted(at for at in found if overlap(span(at, step, tz), start, end) > 0)
+
+
+class Span(NamedTuple):
+    """The first instant of a bucket, and the first one after its last."""
+
+    first: int
+    last: int
+
+
+def span(bucket: int, step: str, tz: ZoneInfo) -> Span:
+    """Return from when until when the instants of *bucket* lie.
+
+    Where midnight comes twice the bucket begins at the first, although it is named by the second; where the clock
+    runs back over midnight two buckets interleave, and each span covers all of its bucket.
+    """
+    if step in FIXED_STEPS:
+        width = FIXED_STEPS[step]
+        changes = offset_changes(bucket, bucket + 2 * width, tz)
+        first = bucket
+        if floor(bucket, step, tz) != bucket and changes:
+            first = changes[0][0]
+        for change, _ in changes:
+            if first < change < bucket + width and floor(change, step, tz) != bucket:
+                return Span(first, change)
+        return Span(first, bucket + width)
+    local = local_floor(bucket + _offset(bucket, tz), step)
+    after = next_local(local, step)
+    last = label(after, tz)
+    if last - 1 + _offset(last - 1, tz) >= after:  # the clock did not run back behind this edge
+        last = after - wall_offsets(after, tz)[0]
+    return Span(local - wall_offsets(local, tz)[0], last)
+
+
+def edge_before(instant: int, step: str, tz: ZoneInfo) -> int:
+    """Return the last instant until *instant* at which one bucket ends and the next begins, and none is cut.
+
+    Where the clock runs back over midnight two buckets interleave, and the beginning of the later one cuts the other.
+
+    Examples:
+        >>> at = seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
+        >>> from_seconds(edge_before(at, "day", zone("America/New_York"))).isoformat()
+        '2026-03-08T05:00:00+00:00'
+    """
+    edge = span(floor(instant, step, tz), step, tz).first
+    while not _is_edge(edge, step, tz):
+        edge = span(floor(edge - 1, step, tz), step, tz).first
+    return edge
+
+
+def edge_after(instant: int, step: str, tz: ZoneInfo) -> int:
+    """Return the first instant from *instant* on at which one bucket ends and the next begins, and none is cut."""
+    edge = instant
+    while not _is_edge(edge, step, tz):
+        edge = span(floor(edge, step, tz), step, tz).last
+    return edge
+
+
+def _is_edge(instant: int, step: str, tz: ZoneInfo) -> bool:
+    before, after = (span(floor(at, step, tz), step, tz) for at in (instant - 1, instant))
+    return before.last <= instant <= after.first
+
+
+def overlap(bucket: Span, start: float | None, end: float | None) -> float:
+    """Return how many seconds of *bucket* lie in [start, end); ``None`` leaves that side open."""
+    low = bucket.first if start is None else max(bucket.first, start)
+    high = bucket.last if end is None else min(bucket.last, end)
+    return max(0, high - low)
+
+
+def elapsed_share(bucket: int, step: str, tz: ZoneInfo, start: float | None, end: float | None) -> float:
+    """Return the share of *bucket*, 0 to 1, that lies in [start, end); it is partial where that is below 1."""
+    whole = span(bucket, step, tz)
+    return overlap(whole, start, end) / (whole.last - whole.first)
+
+
+def is_bucket(instant: int, step: str, tz: ZoneInfo) -> bool:
+    """Say whether *instant* names a bucket of *step*."""
+    if floor(instant, step, tz) == instant:
+        return True
+    # A shift by half an hour starts an hour whose own start lies before the shift.
+    changes = offset_changes(instant, instant + FIXED_STEPS.get(step, 0), tz)
+    return any(floor(change, step, tz) == instant for change, _ in changes)
+
+
+def count_buckets(query: Query[Any], start: datetime, end: datetime) -> int:
+    """Return how many buckets of the step [start, end) touches; above ten thousand, about how many."""
+    step = query.time_step or "day"
+    about = int((end - start).total_seconds() / LENGTHS[step])
+    if about > FEW_BUCKETS:
+        return about
+    until = seconds(end - timedelta(microseconds=1)) + 1
+    return len(bucket_starts(seconds(start), until, step, query.zone))
+
+
+FEW_BUCKETS = 10_000  # up to which they are counted one by one

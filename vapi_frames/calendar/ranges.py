@@ -1,0 +1,299 @@
+"""The asked range: moments as they were typed, relative spans, and what they resolve to.
+
+Aware moments become UTC at once. Naive ones stay local text, because the zone that they are meant in may be named by
+a later verb. Relative ranges stay relative until someone says what time it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from vapi_frames.calendar.buckets import LAST_YEAR, floor, from_seconds, seconds, span, wall_instant
+from vapi_frames.errors import QueryError, shown
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+__all__ = [
+    "Absolute",
+    "Instants",
+    "Moment",
+    "Relative",
+    "TimeRange",
+    "between",
+    "clock",
+    "duration",
+    "during",
+    "effective",
+    "iso",
+    "last",
+    "moment",
+]
+
+Moment: TypeAlias = datetime | str
+"""A UTC datetime, or ISO text of a wall clock in a zone that is yet to be said."""
+
+Unit: TypeAlias = Literal["s", "min", "h", "d", "w", "mo", "y"]
+_STEP_OF = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
+_CLOCK = {"s": timedelta(seconds=1), "min": timedelta(minutes=1), "h": timedelta(hours=1)}
+_TIMES = {**_CLOCK, "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_DEFAULT_SPAN = timedelta(days=7)  # the contract: start defaults to 7 days ago, end to now
+_MORE_THAN_MICROSECONDS = re.compile(r"(\.\d{6})(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Absolute:
+    """A half-open range [start, end); a side that was not asked for is ``None`` and left to the contract's default."""
+
+    start: Moment | None
+    end: Moment | None
+
+    def resolve(self, tz: ZoneInfo) -> Instants:
+        """Return both sides in UTC."""
+        start, end = _instant(self.start, tz), _instant(self.end, tz)
+        if start is not None and end is not None and start >= end:
+            raise QueryError(
+                f"the range is empty: start {iso(start)} is not before end {iso(end)}; a range is half-open, "
+                "[start, end)"
+            )
+        return start, end
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """The last *count* units before now; *complete* keeps to whole buckets."""
+
+    count: int
+    unit: Unit
+    complete: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.count}{self.unit}"
+
+    def resolve(self, now: datetime, tz: ZoneInfo, step: str | None) -> Instants:
+        """Return both sides in UTC; days and longer are counted on the calendar of the zone."""
+        if not self.complete:
+            return self.before(now, tz), now
+        step = step or _STEP_OF[self.unit]
+        end = from_seconds(span(floor(seconds(now), step, tz), step, tz).first)
+        start = self.before(end, tz)
+        first = span(floor(seconds(start), step, tz), step, tz)
+        if from_seconds(first.first) < start:
+            start = from_seconds(first.last)
+        if start >= end:
+            raise QueryError(f"the last {self} before {iso(now)} hold no whole {step}; ask for a longer span")
+        return start, end
+
+    def before(self, end: datetime, tz: ZoneInfo) -> datetime:
+        """Return the instant this long before *end*; days and longer are counted on the calendar of the zone."""
+        try:
+            if self.unit in _CLOCK:
+                return end - self.count * _CLOCK[self.unit]
+            wall = end.astimezone(tz).replace(tzinfo=None)
+            if self.unit in ("d", "w"):
+                back = wall - timedelta(days=self.count * (7 if self.unit == "w" else 1))
+            else:
+                back = _months_before(wall, self.count * (12 if self.unit == "y" else 1))
+            return wall_instant(back, tz)
+        except (OverflowError, ValueError) as error:
+            raise QueryError(f"the last {self} begin before the calendar does") from error
+
+
+TimeRange: TypeAlias = Absolute | Relative
+Instants: TypeAlias = tuple[datetime | None, datetime | None]
+
+
+def _months_before(wall: datetime, months: int) -> datetime:
+    year, month = divmod(wall.year * 12 + wall.month - 1 - months, 12)
+    following = date(year + (month == 11), (month + 1) % 12 + 1, 1)  # noqa: PLR2004
+    length = (following - date(year, month + 1, 1)).days
+    return wall.replace(year=year, month=month + 1, day=min(wall.day, length))
+
+
+def _instant(value: Moment | None, tz: ZoneInfo) -> datetime | None:
+    return wall_instant(datetime.fromisoformat(value), tz) if isinstance(value, str) else value
+
+
+def effective(instants: Instants, now: datetime) -> tuple[datetime, datetime]:
+    """Fill in the contract's defaults: start is 7 days ago, end is now."""
+    start, end = instants
+    return start if start is not None else now - _DEFAULT_SPAN, end if end is not None else now
+
+
+def iso(instant: datetime) -> str:
+    """Return *instant* as the wire has it: ISO 8601 in UTC with ``Z``.
+
+    Examples:
+        >>> iso(datetime(2026, 10, 1, 4, tzinfo=UTC))
+        '2026-10-01T04:00:00Z'
+    """
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def moment(value: object, what: str) -> Moment:
+    """Read one side of a range.
+
+    Args:
+        value: ISO text, ``datetime``, ``date``, ``pandas.Timestamp`` or ``numpy.datetime64``.
+        what: Its name in an error.
+
+    Raises:
+        QueryError: It is none of these, finer than a microsecond, or outside the years 1 to 9000.
+
+    Examples:
+        >>> moment("2026-10-01", "start")
+        '2026-10-01'
+        >>> moment("2026-10-01T00:00-04:00", "start")
+        datetime.datetime(2026, 10, 1, 4, 0, tzinfo=datetime.timezone.utc)
+    """
+    given = value
+    try:
+        is_missing = value is None or bool(value != value)  # noqa: PLR0124 - NaT is not equal to itself
+    except TypeError:  # pandas.NA says nothing of itself
+        is_missing = True
+    if is_missing:
+        raise QueryError(f"{what} is {shown(given)}; give a date such as '2026-10-01'")
+    if getattr(value, "nanosecond", 0):
+        raise QueryError(f"{what} {shown(given)} is finer than a microsecond; round it first: {what}.floor('us')")
+    convert = getattr(value, "to_pydatetime", None)
+    if convert is not None:
+        value = convert()
+    elif type(value).__module__ == "numpy" and hasattr(value, "dtype"):
+        value = str(value)
+    if isinstance(value, str):
+        value = _from_text(value, what)
+    if isinstance(value, datetime):
+        if not 1 < value.year <= LAST_YEAR:
+            raise QueryError(f"{what} {shown(given)} is outside the years 2 to {LAST_YEAR}")
+        return value.isoformat() if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, date):
+        return str(moment(datetime(value.year, value.month, value.day), what))[:10]
+    raise QueryError(f"{what} must be a date, a datetime or ISO 8601 text, not {shown(given)}; e.g. '2026-10-01'")
+
+
+def clock(now: object) -> datetime:
+    """Read what is meant by now: a moment that says its zone."""
+    found = moment(now, "now")
+    if isinstance(found, str):
+        raise QueryError(f"now={now!r} has no zone; give an aware datetime or text with an offset")
+    return found
+
+
+def _from_text(text: str, what: str) -> date:
+    finer = _MORE_THAN_MICROSECONDS.search(text)
+    if finer and finer[2].strip("0"):
+        raise QueryError(f"{what} {shown(text)} is finer than a microsecond")
+    trimmed = _MORE_THAN_MICROSECONDS.sub(r"\1", text.strip())
+    try:
+        if len(trimmed) <= len("2026-10-01"):
+            return date.fromisoformat(trimmed)
+        return datetime.fromisoformat(trimmed)
+    except ValueError:
+        hint = " For a whole month, quarter or year use .during(...)." if re.match(r"\d{4}(-?\w\d?)?$", trimmed) else ""
+        if re.match(r"\d+\s*[a-z]+$", trimmed):
+            hint = f" For a span before now use .last({trimmed!r})."
+        raise QueryError(
+            f"{what} {shown(text)} is not an ISO 8601 date; e.g. '2026-10-01' or '2026-10-01T09:30'.{hint}"
+        ) from None
+
+
+def between(start: object, end: object) -> Absolute:
+    """Read a half-open range, of which one side may be ``None``.
+
+    Examples:
+        >>> between("2026-10-01", None)
+        Absolute(start='2026-10-01', end=None)
+    """
+    low = None if start is None else moment(start, "start")
+    high = None if end is None else moment(end, "end")
+    if low is None and high is None:
+        raise QueryError("between(None, None) asks for no range; leave the verb out for the last seven days")
+    if type(low) is type(high) and _order(low) >= _order(high):
+        raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")
+    return Absolute(low, high)
+
+
+def _order(value: Moment | None) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else cast("datetime", value)
+
+
+def last(text: object, complete: object) -> Relative:
+    """Read a span before now such as ``"30d"``.
+
+    Examples:
+        >>> str(last("12h", False))
+        '12h'
+    """
+    if not isinstance(complete, bool):
+        raise QueryError(f"complete must be True or False, not {complete!r}")
+    found = re.fullmatch(r"(\d{1,9})\s*(s|min|h|d|w|mo|y)", text.strip()) if isinstance(text, str) else None
+    if found and int(found[1]):
+        return Relative(int(found[1]), cast("Unit", found[2]), complete)
+    units = "90s 15min 12h 30d 4w 3mo 1y"
+    if isinstance(text, str) and (minutes := re.fullmatch(r"(\d+)\s*[mM]", text.strip())):
+        count = minutes[1]
+        raise QueryError(f"{text!r} may mean minutes or months: write '{count}min' or '{count}mo'; units are {units}")
+    raise QueryError(f"cannot read the span {text!r}; write a positive number and a unit, as in {units}")
+
+
+def duration(text: object, what: str) -> timedelta:
+    """Read a span such as ``"1h"`` as so much time; a day is 24 hours.
+
+    Args:
+        text: The span; months and years are no fixed time.
+        what: Its name in an error.
+
+    Examples:
+        >>> duration("90min", "settle")
+        datetime.timedelta(seconds=5400)
+    """
+    try:
+        span = last(text, False)
+    except QueryError:
+        span = None
+    if span is None or span.unit not in _TIMES:
+        raise QueryError(f"{what} must be a span such as '1h', '90min' or '3d', not {shown(text)}")
+    return span.count * _TIMES[span.unit]
+
+
+_PERIOD = re.compile(
+    r"(?P<year>\d{4})(?:-?(?:[Qq](?P<quarter>[1-4])|[Ww](?P<week>\d\d))|-(?P<month>\d\d)(?:-(?P<day>\d\d))?)?"
+)
+
+
+def during(period: object) -> Absolute:
+    """Read a calendar period: a year, quarter, month, ISO week or day.
+
+    Examples:
+        >>> during("2026-10")
+        Absolute(start='2026-10-01', end='2026-11-01')
+        >>> during("2026Q4").end
+        '2027-01-01'
+    """
+    found = _PERIOD.fullmatch(str(period).strip())
+    try:
+        if found is None:
+            raise ValueError  # noqa: TRY301
+        year, month, day = int(found["year"]), found["month"], found["day"]
+        if found["week"]:
+            start = date.fromisocalendar(year, int(found["week"]), 1)
+            return _absolute(start, start + timedelta(days=7))
+        if day:
+            start = date(year, int(month), int(day))
+            return _absolute(start, start + timedelta(days=1))
+        if not month and not found["quarter"]:
+            return _absolute(date(year, 1, 1), date(year + 1, 1, 1))
+        first = int(month) if month else 3 * int(found["quarter"]) - 2
+        after = first + (1 if month else 3)
+        return _absolute(date(year, first, 1), date(year + (after > 12), (after - 1) % 12 + 1, 1))  # noqa: PLR2004
+    except (ValueError, OverflowError):
+        raise QueryError(
+            f"cannot read the period {period!r}; write '2026', '2026Q4', '2026-10', '2026-W41' or '2026-10-05'"
+        ) from None
+
+
+def _absolute(start: date, end: date) -> Absolute:
+    return Absolute(moment(start, "start"), moment(end, "end"))

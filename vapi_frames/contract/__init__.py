@@ -1,0 +1,1 @@
+"""The words of the published contract, and what each measure means."""

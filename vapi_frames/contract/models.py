@@ -1,0 +1,281 @@
+"""The wire models of ``POST /analytics``: requests closed, replies open.
+
+Facts from the published reference (``docs.vapi.ai/api-reference/analytics/get``) with what the vendor's full OpenAPI
+and SDKs add: ``groupBy`` travels as an array, names and aliases have at most 40 characters, variable keys 100.
+Closed means that an unknown word raises; open means that a new field or value passes, with one warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import pydantic_core
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from vapi_frames.contract.vocabulary import (
+    COLUMNS,
+    GROUP_COLUMNS,
+    KEY_LIMIT,
+    NAME_LIMIT,
+    OPERATIONS,
+    SPOKEN_COLUMNS,
+    SPOKEN_GROUPS,
+    SPOKEN_OPERATIONS,
+    SPOKEN_STEPS,
+    STEPS,
+    TABLES,
+    Column,
+    GroupColumn,
+    Operation,
+    Step,
+    Table,
+)
+from vapi_frames.errors import QueryError, ResponseError, ResponseWarning, UnknownWordError, shown, warn
+
+__all__ = [
+    "AnalyticsOperation",
+    "AnalyticsQuery",
+    "AnalyticsQueryDTO",
+    "AnalyticsQueryResult",
+    "TimeRange",
+    "VariableValueGroupBy",
+    "parse_replies",
+    "parse_request",
+    "read_json",
+]
+
+
+def _listed(value: object) -> object:
+    """Accept ``groupBy`` as the one string that the reference shows, too."""
+    return [value] if isinstance(value, str) else value
+
+
+def _date_time(value: object) -> object:
+    """Check that a date-time says its offset, and keep the text."""
+    try:
+        parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise ValueError(f"{value!r} is not an ISO 8601 date-time with 'Z' or an offset, e.g. '2026-10-01T00:00:00Z'")
+    return value
+
+
+Text40 = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=NAME_LIMIT)]
+DateTime = Annotated[str, BeforeValidator(_date_time)]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VariableValueGroupBy(_Closed):
+    """A variable to group by: its key in the calls' variable values."""
+
+    key: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=KEY_LIMIT)]
+
+
+class TimeRange(_Closed):
+    """The range and step of a query; what is absent takes the contract's default (7 days ago, now, UTC, no step)."""
+
+    step: Step | None = None
+    start: DateTime | None = None
+    end: DateTime | None = None
+    timezone: Annotated[str, StringConstraints(strict=True, min_length=1)] | None = None
+
+
+class AnalyticsOperation(_Closed):
+    """One aggregation; the reply carries it under ``alias``, else under the API's default name."""
+
+    operation: Operation
+    column: Column
+    alias: Text40 | None = None
+
+
+class AnalyticsQuery(_Closed):
+    """One question of a request."""
+
+    table: Table
+    name: Text40
+    group_by: Annotated[list[GroupColumn], BeforeValidator(_listed)] | None = Field(None, alias="groupBy")
+    group_by_variable_value: list[VariableValueGroupBy] | None = Field(None, alias="groupByVariableValue")
+    time_range: TimeRange | None = Field(None, alias="timeRange")
+    operations: list[AnalyticsOperation]
+
+
+class AnalyticsQueryDTO(_Closed):
+    """The body of a request.
+
+    Examples:
+        >>> dto = AnalyticsQueryDTO.model_validate({"queries": []})
+        >>> dto.to_body()
+        {'queries': []}
+    """
+
+    queries: list[AnalyticsQuery]
+
+    def to_body(self) -> dict[str, Any]:
+        """Return the JSON body, without what was not asked for."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class ReplyTimeRange(BaseModel):
+    """The echoed range; open."""
+
+    model_config = ConfigDict(extra="allow")
+
+    step: str | None = None
+    start: str | None = None
+    end: str | None = None
+    timezone: str | None = None
+
+
+class AnalyticsQueryResult(BaseModel):
+    """One answer of a reply; open. Rows stay as they came: the answer reads them column by column."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    time_range: ReplyTimeRange = Field(alias="timeRange")
+    result: list[Any]
+
+
+_WORDS: dict[str, tuple[tuple[str, ...], str, Mapping[str, str]]] = {
+    "table": (TABLES, "table", {"calls": "call", "subscriptions": "subscription"}),
+    "groupBy": (GROUP_COLUMNS, "group column", SPOKEN_GROUPS),
+    "step": (STEPS, "step", SPOKEN_STEPS),
+    "operation": (OPERATIONS, "operation", SPOKEN_OPERATIONS),
+    "column": (COLUMNS, "column", SPOKEN_COLUMNS),
+}
+_FIELDS: dict[str, type[BaseModel]] = {
+    "": AnalyticsQueryDTO,
+    "queries": AnalyticsQuery,
+    "timeRange": TimeRange,
+    "operations": AnalyticsOperation,
+    "groupByVariableValue": VariableValueGroupBy,
+}
+_REPLIES = TypeAdapter(list[AnalyticsQueryResult])
+
+
+def json_path(location: tuple[int | str, ...]) -> str:
+    """Write a location as JSON path.
+
+    Examples:
+        >>> json_path((0, "result", 3, "date"))
+        '$[0].result[3].date'
+        >>> json_path(("a.b",))
+        "$['a.b']"
+    """
+    parts = ["$"]
+    for part in location:
+        if isinstance(part, int):
+            parts.append(f"[{part}]")
+        else:
+            parts.append(f".{part}" if part.isidentifier() else f"[{part!r}]")
+    return "".join(parts)
+
+
+def parse_request(body: object) -> AnalyticsQueryDTO:
+    """Read the body of a request: a mapping, or its JSON text.
+
+    Raises:
+        UnknownWordError: A word that the contract does not know, with its place and the nearest valid one.
+        QueryError: Anything else that the contract forbids.
+
+    Examples:
+        >>> parse_request('{"queries": [{"table": "calls", "name": "n", "operations": []}]}')
+        Traceback (most recent call last):
+        ...
+        vapi_frames.errors.UnknownWordError: unknown table 'calls' at $.queries[0].table; did you mean 'call'? \
+Valid: call, subscription.
+    """
+    if isinstance(body, str | bytes):
+        body = read_json(body)
+    try:
+        return AnalyticsQueryDTO.model_validate(body)
+    except ValidationError as error:
+        raise _request_error(error) from None
+
+
+def read_json(body: str | bytes) -> Any:
+    """Return what the JSON text of a request says, its limits and words unchecked.
+
+    Raises:
+        QueryError: It is not JSON.
+    """
+    try:
+        return pydantic_core.from_json(body, allow_inf_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise QueryError(f"the body is not JSON: {error}") from None
+
+
+def _request_error(error: ValidationError) -> QueryError:
+    first = error.errors(include_url=False)[0]
+    location = first["loc"]
+    path, given = json_path(location), first["input"]
+    names = [part for part in location if isinstance(part, str)]
+    if first["type"] == "literal_error":
+        words, kind, spoken = _WORDS[names[-1]]
+        return UnknownWordError(given, kind, words, also=spoken, where=path)
+    if first["type"] == "extra_forbidden":
+        model = _FIELDS[names[-2] if len(names) > 1 else ""]
+        fields = [field.alias or name for name, field in model.model_fields.items()]
+        hint = "The API has no filters." if "filter" in names[-1].casefold() or names[-1] == "where" else ""
+        return UnknownWordError(names[-1], "field", fields, where=path, hint=hint)
+    if first["type"] == "missing":
+        return QueryError(f"{path} is missing")
+    if first["type"] == "string_too_long":
+        most = first.get("ctx", {}).get("max_length")
+        return QueryError(f"{path} has {len(given)} characters, at most {most} are allowed: {shown(given)}")
+    if first["type"] in ("model_type", "list_type"):
+        return QueryError(
+            f"{path} must be {'a list' if first['type'] == 'list_type' else 'an object'}, not {shown(given)}"
+        )
+    return QueryError(f"{path}: {first['msg']}; given {shown(given)}")
+
+
+def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
+    """Read a reply: its bytes or text, or what ``json.loads`` makes of it.
+
+    Raises:
+        ResponseError: It is no JSON array of answers; the error has the JSON path.
+    """
+    if isinstance(payload, str | bytes | bytearray | memoryview):
+        payload = _from_json(payload)
+    if isinstance(payload, Mapping) and {"name", "result"} <= set(payload):
+        payload = [payload]
+    if isinstance(payload, Mapping) and "message" in payload:
+        raise ResponseError(f"the reply is an error, not an answer: {shown(payload['message'])}")
+    try:
+        replies = _REPLIES.validate_python(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = "is missing" if first["type"] == "missing" else f"{first['msg']}; given {shown(first['input'])}"
+        raise ResponseError(said, path=json_path(first["loc"])) from None
+    new = sorted({name for reply in replies for name in (reply.model_extra or {})})
+    new += sorted({f"timeRange.{name}" for reply in replies for name in (reply.time_range.model_extra or {})})
+    new += sorted(
+        {f"step {span.step!r}" for span in (r.time_range for r in replies) if span.step not in (None, *STEPS)}
+    )
+    if new:
+        warn(f"the reply has what the contract does not name: {', '.join(new)}", ResponseWarning)
+    return replies
+
+
+def _from_json(payload: str | bytes | bytearray | memoryview) -> Any:
+    text = bytes(payload) if isinstance(payload, memoryview) else payload
+    try:
+        return pydantic_core.from_json(text, allow_inf_nan=False, cache_strings="all")
+    except ValueError as error:
+        start = text[:60] if isinstance(text, str) else bytes(text[:60]).decode("utf-8", "replace")
+        raise ResponseError(f"the reply is not JSON ({error}); it begins {start!r}") from None

@@ -1,0 +1,1 @@
+"""From a result to a DataFrame, and what a frame knows of itself."""

@@ -1,0 +1,127 @@
+"""An index as sorted values and whole numbers, on which verbs count, compare and put together quickly."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.result.ordering import combine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    import numpy.typing as npt
+
+    from vapi_frames.result.ordering import AnyCodes, Codes
+
+__all__ = ["Level", "distinct", "index_of", "instants_in", "levels_of", "ranked", "trimmed"]
+
+
+_PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
+_IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
+
+
+class Level(NamedTuple):
+    """One level of an index.
+
+    Attributes:
+        name: Its name.
+        uniques: Its distinct values, ascending, without the missing one; more than the rows have, perhaps.
+        codes: For each row the place of its value, -1 for missing; whole numbers as short as the index has them, with
+            which nothing but looking up is safe.
+    """
+
+    name: str
+    uniques: pd.Index
+    codes: AnyCodes
+
+
+def instants_in(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd.DatetimeIndex:
+    """Return *micros*, in microseconds since 1970, as the values of a level in *zone*."""
+    instants = micros.astype("datetime64[us]")
+    # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
+    tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else timegrid.zone(zone)
+    return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
+
+
+def levels_of(index: pd.Index) -> list[Level]:
+    """Return the named levels of *index*."""
+    if isinstance(index, pd.MultiIndex):
+        return [
+            _sorted(str(name), index.levels[i], np.asarray(index.codes[i]))
+            for i, name in enumerate(index.names)
+            if name is not None
+        ]
+    if index.name is None:
+        return []
+    codes, found = index.factorize()
+    return [_sorted(str(index.name), pd.Index(found), codes.astype(np.int64))]
+
+
+def _sorted(name: str, values: pd.Index, codes: AnyCodes) -> Level:
+    is_missing = np.asarray(values.isna())
+    if values.is_monotonic_increasing and not is_missing.any():
+        return Level(name, values, codes)
+    order = np.asarray(values.argsort())
+    order = order[~is_missing[order]]
+    position = np.full(len(values) + 1, -1, np.int64)
+    position[order] = np.arange(len(order))
+    return Level(name, values.take(order), position[codes])
+
+
+def index_of(levels: Sequence[Level]) -> pd.Index:
+    """Return the index that *levels* make: a plain one of one level, a MultiIndex of several."""
+    if len(levels) == 1:
+        name, values, codes = levels[0]
+        if (codes < 0).any():
+            missing: Any = np.nan if values.dtype == object else pd.NA  # None would mean: do not fill
+            return values.take(codes, fill_value=missing).rename(name)
+        return values.take(codes).rename(name)
+    parts: Any = [level.uniques.rename(level.name) for level in levels]
+    places: Any = [level.codes for level in levels]
+    names = [level.name for level in levels]
+    return pd.MultiIndex(levels=parts, codes=places, names=names, verify_integrity=False)
+
+
+def distinct(levels: Sequence[Level]) -> tuple[list[Level], Codes]:
+    """Return the distinct rows that *levels* make, ascending with missing last, and for each row which of them it is.
+
+    Args:
+        levels: At least one.
+    """
+    sizes = [len(level.uniques) for level in levels]
+    combined = combine([level.codes for level in levels], sizes)
+    found, places = ranked(combined, math.prod(size + 1 for size in sizes))
+    first = np.empty(len(found), np.int64)  # a row of each
+    first[places] = np.arange(len(places))
+    return [trimmed(Level(level.name, level.uniques, level.codes[first])) for level in levels], places
+
+
+def ranked(values: Codes, size: int) -> tuple[Codes, Codes]:
+    """Return the distinct *values*, which are from 0 to below *size*, ascending, and each one's place among them."""
+    if size <= 4 * len(values):  # a mark for each that there could be is less than a table of those that there are
+        is_there = np.zeros(size, bool)
+        is_there[values] = True
+        return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[values]
+    codes, found = pd.factorize(values)
+    order = np.argsort(found)
+    position = np.empty(len(found), np.int64)
+    position[order] = np.arange(len(found))
+    return found[order], position[codes]
+
+
+def trimmed(level: Level) -> Level:
+    """Return *level* without the values that no row has."""
+    name, uniques, codes = level
+    is_used = np.zeros(len(uniques) + 1, bool)
+    is_used[codes] = True  # of a missing one, the place after the last
+    is_used = is_used[:-1]
+    if is_used.all():
+        return level
+    position = np.append(np.cumsum(is_used) - 1, -1)
+    return Level(name, uniques[is_used], position[codes])

@@ -1,0 +1,180 @@
+"""Two answers of one question side by side: which rows face each other, and which may be compared at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.errors import FrameWarning, warn
+from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, ranked
+from vapi_frames.frames.meta import Derived, restamp
+from vapi_frames.frames.partial import seconds_of, shares
+from vapi_frames.frames.provenance import Opened, number_array, numbers, opened
+from vapi_frames.query.comparison import ADDED
+from vapi_frames.result.aggregate import percent
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    import numpy.typing as npt
+
+    from vapi_frames.query.comparison import Comparison, Periods
+
+    Codes = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+__all__ = ["side_by_side"]
+
+
+class _Side(NamedTuple):
+    """One period: its rows and its buckets; without a step the range is its one bucket.
+
+    Attributes:
+        held: The rows.
+        buckets: Every bucket of the range, in seconds since 1970.
+        shares: Which share of each had passed and lies in the range.
+        has_begun: Whether it had begun when the question was asked.
+        place: For each row, the place of its bucket.
+    """
+
+    held: Opened
+    buckets: Codes
+    shares: Floats
+    has_begun: npt.NDArray[np.bool_]
+    place: Codes
+
+
+def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Comparison, periods: Periods) -> pd.DataFrame:
+    """Return both answers on the index of the present one; see `vapi_frames.query.comparison.Comparison.fetch`."""
+    query = comparison.query
+    now, then = _side(opened(present), periods.start, periods.end), _side(opened(before), *periods[2:4])
+    facing = _facing(now, then, comparison, periods)
+    # A row of the result is a slot and a group. First come the buckets asked for, then those before that face none.
+    alone = np.setdiff1d(np.arange(len(then.buckets)), facing)
+    slot_now = np.append(np.arange(len(now.buckets)), np.full(len(alone), -1))
+    slot_then = np.append(facing, alone)
+    slot_of = np.empty(len(then.buckets), np.int64)
+    slot_of[facing[facing >= 0]] = np.flatnonzero(facing >= 0)
+    slot_of[alone] = len(now.buckets) + np.arange(len(alone))
+    groups, group_now, group_then = _groups(now.held, then.held)
+    many = len(groups[0].codes) if groups else 1
+    key_now, key_then = now.place * many + group_now, slot_of[then.place] * many + group_then
+    keys, rows = ranked(np.concatenate([key_now, key_then]), (len(now.buckets) + len(alone)) * many)
+    row_now, row_then = rows[: len(key_now)], rows[len(key_now) :]
+    slot, group = keys // max(many, 1), keys % max(many, 1)
+    at_now, at_then = slot_now[slot], slot_then[slot]
+    is_known, was_there = np.append(now.has_begun, False)[at_now], at_then >= 0
+    is_both = is_known & was_there
+    is_alike = is_both
+    if query.time_step:
+        share_now, share_then = np.append(now.shares, np.nan)[at_now], np.append(then.shares, np.nan)[at_then]
+        is_alike = is_both & np.isclose(share_now, share_then, rtol=0, atol=1e-9)
+    columns: dict[str, Any] = {}
+    known: dict[str, Derived] = {}
+    for one in query.measures:
+        nothing = 0.0 if one.measure.fill == "zero" else np.nan
+        value = _spread(now.held, one.name, row_now, np.where(is_known, nothing, np.nan))
+        other = _spread(then.held, one.name, row_then, np.where(was_there, nothing, np.nan))
+        delta = np.where(is_alike, value - other, np.nan)
+        unit = now.held.meta.units[one.name]
+        columns[one.name] = value
+        for word, values, in_ in zip(ADDED, (other, delta, percent(delta, other)), (unit, unit, "%"), strict=True):
+            columns[f"{one.name}{word}"] = values
+            known[f"{one.name}{word}"] = Derived(in_, "none")
+    levels = [Level(one.name, one.uniques, one.codes[group]) for one in groups]
+    frame = pd.DataFrame({name: number_array(values, now.held.backend) for name, values in columns.items()}, copy=False)
+    if query.time_step:
+        levels = [Level("date", instants_in(query.zone.key, now.buckets * 1_000_000), at_now), *levels]
+        frame["dateBefore"] = instants_in(query.zone.key, then.buckets * 1_000_000).take(
+            at_then, fill_value=cast("Any", pd.NaT)
+        )
+        known["dateBefore"] = Derived("", "mark")
+    if levels:
+        frame.index = index_of(levels)
+    frame.attrs = dict(present.attrs)
+    notes = _said(is_both & ~is_alike, query.time_step)
+    meta = replace(now.held.meta, derived=known, before=periods[2:4], notes=(*now.held.meta.notes, *notes))
+    return restamp(frame, meta)
+
+
+def _said(unlike: npt.NDArray[np.bool_], step: str | None) -> tuple[str, ...]:
+    if not unlike.any():
+        return ()
+    count = int(unlike.sum())
+    said = f"{count} row{'' if count == 1 else 's'} of a partial {step} cannot be compared: of the {step} it is set "
+    said += "against, another share had passed or lies in the range"
+    warn(said, FrameWarning)
+    return (said,)
+
+
+def _side(held: Opened, start: datetime, end: datetime) -> _Side:
+    meta = held.meta
+    if meta.step is None:
+        return _Side(held, np.zeros(1, np.int64), np.ones(1), np.ones(1, bool), np.zeros(len(held.frame), np.int64))
+    tz = timegrid.zone(meta.zone)
+    until = timegrid.seconds(end) + (end.microsecond > 0)
+    buckets = np.array(timegrid.bucket_starts(timegrid.seconds(start), until, meta.step, tz), np.int64)
+    asked = replace(meta, start=start, end=end)
+    now = end if meta.now is None else meta.now
+    [date] = [level for level in held.levels if level.name == "date"]
+    place = np.searchsorted(buckets, seconds_of(date.uniques, meta.step, tz))[date.codes]
+    return _Side(held, buckets, shares(buckets, asked, tz), buckets < now.timestamp(), place.astype(np.int64))
+
+
+def _groups(now: Opened, then: Opened) -> tuple[list[Level], Codes, Codes]:
+    """Return the groups that either period has, ascending, and each row's place among them."""
+    levels = []
+    for one in now.levels:
+        if one.name == "date":
+            continue
+        [other] = [level for level in then.levels if level.name == one.name]
+        uniques = one.uniques.union(other.uniques)
+        if isinstance(one.uniques, pd.CategoricalIndex):
+            texts = pd.CategoricalIndex(one.uniques).categories.union(pd.CategoricalIndex(other.uniques).categories)
+            uniques = pd.CategoricalIndex(texts, categories=texts)
+        codes = [np.append(uniques.get_indexer(level.uniques), -1)[level.codes] for level in (one, other)]
+        levels.append(Level(one.name, uniques.rename(one.name), np.concatenate(codes).astype(np.int64)))
+    split = len(now.frame)
+    if not levels:
+        return [], np.zeros(split, np.int64), np.zeros(len(then.frame), np.int64)
+    seen, group = distinct(levels)
+    return seen, group[:split], group[split:]
+
+
+def _spread(held: Opened, name: str, rows: Codes, found: Floats) -> Floats:
+    """Return *found* with the column in its place at *rows*."""
+    found[rows] = numbers(held.frame[name])
+    return found
+
+
+def _facing(now: _Side, then: _Side, comparison: Comparison, periods: Periods) -> Codes:
+    """Return for each bucket the place of the one before that faces it, -1 for none."""
+    step, tz = comparison.query.time_step, comparison.query.zone
+    if step is None or comparison.align == "ordinal":
+        place = np.arange(len(now.buckets))
+        return np.where(place < len(then.buckets), place, -1)
+    there = {wall: i for i, wall in enumerate(_walls(then.buckets, step, tz))}
+    found = []
+    for wall, occurrence in _walls(now.buckets, step, tz):
+        other = comparison.partner(wall, periods)
+        found.append(-1 if other is None else there.get((other, occurrence), -1))
+    return np.array(found, np.int64)
+
+
+def _walls(buckets: Codes, step: str, tz: ZoneInfo) -> list[tuple[datetime, int]]:
+    """Return where on the wall clock each bucket starts, and how many before it started there, too."""
+    seen: dict[datetime, int] = {}
+    found = []
+    for at in buckets.tolist():
+        wall = timegrid.from_seconds(at).astimezone(tz).replace(tzinfo=None)
+        if step not in timegrid.FIXED_STEPS:  # of a midnight that does not exist, the clock shows another time
+            floor = timegrid.local_floor(timegrid.to_wall(wall), step)
+            wall = timegrid.from_seconds(floor).astimezone(UTC).replace(tzinfo=None)
+        seen[wall] = seen.get(wall, -1) + 1
+        found.append((wall, seen[wall]))
+    return found

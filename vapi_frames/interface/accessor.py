@@ -1,0 +1,332 @@
+"""``df.vapi``: a thin face on the verbs; it keeps no state, because pandas may make a new one at each access."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from vapi_frames.errors import ProvenanceError, QueryError
+from vapi_frames.interface.verbs import Verbs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from vapi_frames.contract.vocabulary import CallColumn, SubscriptionColumn
+    from vapi_frames.frames.meta import Meta
+    from vapi_frames.interface.connect import Vq
+    from vapi_frames.query.query import Query
+
+__all__ = ["VapiAccessor", "frame"]
+
+_ATTRIBUTE = "vapi"
+
+
+@pd.api.extensions.register_dataframe_accessor("vapi")
+class VapiAccessor(Verbs):
+    """What a frame knows and can do, under ``df.vapi``.
+
+    On a frame that was fetched, `meta`, `units`, `query`, `partial`, `elapsed` and `describe` say what it is. `rollup`,
+    `fill_gaps`, `drop_partial`, `top`, `share`, `ratio`, `per_minute`, `per_call`, `success_rate`, `change`, `outcome`,
+    `label`, `reconcile` and `wide` return a new frame; each is also a function of `vapi_frames.analysis`, for
+    ``df.pipe``. `with_units`, `style` and `for_excel` make tables to be read. `plot`, `save` and `refresh` do as they
+    say. On a frame of call records, `call` and `subscription` start a question that is answered from that very frame.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost").by("type").step("month").during("2026-10").fetch()
+        >>> df.vapi.units
+        {'sumCost': 'USD'}
+        >>> df.vapi.wide("cost").round(2)
+        type                       inboundPhoneCall  outboundPhoneCall  webCall
+        date
+        2026-10-01 00:00:00+00:00           1152.42             576.42   413.38
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        if _ATTRIBUTE not in frame.attrs and "createdAt" not in frame.columns:
+            raise ProvenanceError(
+                ".vapi works on two kinds of frame: one that was fetched with this package (its df.attrs say so; "
+                "concat, merge and pivot may drop them), and call records, which have a column 'createdAt'. "
+                f"This one has the columns {', '.join(map(str, frame.columns[:8]))}"
+            )
+        self._frame = frame
+
+    # --- a frame that was fetched -------------------------------------------------------------------------------
+
+    @property
+    def meta(self) -> Meta:
+        """What the frame knows of itself: source, body, range, zone, units, when it was asked.
+
+        Raises:
+            ProvenanceError: It knows nothing: it was not fetched, or a step of pandas dropped ``df.attrs``.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> meta = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.meta
+            >>> meta.source, meta.step, meta.zone, meta.start.isoformat()
+            ('calls', 'day', 'UTC', '2026-10-01T00:00:00+00:00')
+        """
+        from vapi_frames.frames.meta import read_meta
+
+        return read_meta(self._frame)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Column → unit, for the measures that the frame still has.
+
+        Raises:
+            ProvenanceError: The values of a measure were changed, so that its unit may be another.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().sum("cost").avg("duration").during("2026-10").fetch().vapi.units
+            {'sumCost': 'USD', 'avgDuration': 'min'}
+        """
+        from vapi_frames import analysis
+
+        return analysis.units(self._frame)
+
+    @property
+    def query(self) -> Query[Any]:
+        """The question that the frame answers, ready to be asked again.
+
+        Raises:
+            ProvenanceError: It knows nothing of itself.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().count().by("type").last("7d").fetch().vapi.query
+            vq.call().count().by("type").last("7d")
+        """
+        from vapi_frames import analysis
+
+        return analysis.query(self._frame)
+
+    @property
+    def partial(self) -> pd.Series:
+        """For each row, whether its bucket is partial: the range cuts it, or it had not passed when asked.
+
+        bool, on the frame's index; pandas' ``boolean``, all missing, where the range is unknown.
+
+        Raises:
+            ProvenanceError: The dates are no longer the asked buckets.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+            >>> df.vapi.partial.tolist()
+            [True, False, False, False, True]
+        """
+        from vapi_frames import analysis
+
+        return analysis.partial(self._frame)
+
+    @property
+    def elapsed(self) -> pd.Series:
+        """For each row, the share of its bucket, 0 to 1, that had passed and lies in the range.
+
+        float64, on the frame's index; missing where the range is unknown.
+
+        Raises:
+            ProvenanceError: The dates are no longer the asked buckets.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+            >>> df.vapi.elapsed.round(2).tolist()
+            [0.57, 1.0, 1.0, 1.0, 0.86]
+        """
+        from vapi_frames import analysis
+
+        return analysis.elapsed(self._frame)
+
+    def plot(self, column: str | Sequence[str] | None = None, **options: Any) -> Any:
+        """Draw the chart that fits the frame's shape, through pandas' plotting backend.
+
+        With a step: a line per group, a partial bucket dashed. Without: a bar per group. One row: its figures. The axes
+        say unit and zone. Of many groups the largest are drawn, and the rest as one where it adds up.
+
+        Args:
+            column: The measure, by its own name or the API's column, or several of one unit; by default the first, and
+                without groups all of its unit.
+            options: Passed on to ``DataFrame.plot``, e.g. ``figsize``, ``ax``, ``title``, ``color``.
+
+        Returns:
+            The matplotlib Axes, or what another plotting backend returns.
+
+        Raises:
+            QueryError: The frame has no rows, or the measures do not fit on one axis.
+            MissingExtraError: matplotlib is pandas' plotting backend and is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> axes = vf.demo().call().sum("cost").by("type").step("day").during("2026-10").fetch().vapi.plot()
+            >>> axes.get_ylabel()
+            'sumCost (USD)'
+        """
+        from vapi_frames import plotting
+
+        return plotting.plot(self._frame, column, **options)
+
+    def refresh(self, vq: Vq | None = None) -> pd.DataFrame:
+        """Ask the frame's question again; a relative range moves on.
+
+        Args:
+            vq: Whom to ask; may be left out only where the API was asked.
+
+        Returns:
+            A frame of the same index, columns and types.
+
+        Raises:
+            QueryError: It is not said whom to ask, where it was not the API that answered; or it is nobody.
+            SourceError: Nobody answered.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().last("7d").fetch()
+            >>> df.vapi.refresh(vf.demo()).equals(df)
+            True
+        """
+        meta = self.meta
+        if vq is None:
+            if meta.source != "api":
+                example = "vf.replay(folder)" if meta.source == "replay" else "vf.local(calls)"
+                raise QueryError(
+                    f"the frame was not answered by the API but from {meta.source!r}: say whom to ask, "
+                    f"e.g. df.vapi.refresh({example})"
+                )
+            from vapi_frames.interface.connect import vq as api
+
+            vq = api
+        if not hasattr(vq, "fetch"):
+            raise QueryError(f"refresh takes whom to ask, e.g. vf.local(calls), not {type(vq).__name__}")
+        return next(iter(vq.fetch(meta.query).values()))
+
+    def check_units(self, calls: Any) -> float:
+        """Return how many times the durations of the frame are those of call records; far from 1, warn.
+
+        Args:
+            calls: The call records of the range, as a frame, or whom to ask for them, e.g. ``vf.local("calls/")``.
+
+        Returns:
+            About 1 where both are minutes, about 60 where the frame has seconds; NaN where there is nothing to compare.
+
+        Raises:
+            UnknownWordError: The frame has no sum or average of ``duration``.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("duration").during("2026-10").fetch()
+            >>> df.vapi.check_units(vf.demo())
+            1.0
+        """
+        from vapi_frames.frames.unit_check import factor
+
+        meta = self.meta
+        asked = meta.query.between(meta.start, meta.end)
+        vq: Any = calls if hasattr(calls, "fetch") else frame(calls)._local()  # noqa: SLF001 - its own kind
+        return factor(self._frame, next(iter(vq.fetch(asked).values())))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the frame as Parquet with all that it knows; `vapi_frames.load` reads it back.
+
+        Raises:
+            ProvenanceError: The frame knows nothing of itself.
+            QueryError: A column holds what Parquet cannot.
+            OSError: It cannot be written there.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> import tempfile
+            >>> df = vf.demo().call().sum("cost").during("2026-10").fetch()
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     df.vapi.save(f"{folder}/spend.parquet")
+            ...     vf.load(f"{folder}/spend.parquet").equals(df)
+            True
+        """
+        from vapi_frames import analysis
+
+        analysis.save(self._frame, path)
+
+    # --- a frame of call records --------------------------------------------------------------------------------
+
+    def call(self) -> Query[CallColumn]:
+        """Start a question about calls, answered from this frame of call records.
+
+        Raises:
+            ProvenanceError: The frame is an answer, and no call records.
+            MissingExtraError: DuckDB is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.sample_calls(2_000).vapi.call().count().by("type").during("2026-10").fetch()["countId"].to_dict()
+            {'inboundPhoneCall': 698, 'outboundPhoneCall': 407, 'webCall': 274}
+        """
+        return self._local().call()
+
+    def subscription(self) -> Query[SubscriptionColumn]:
+        """Start a question about the subscription, answered from this frame of call records.
+
+        Raises:
+            ProvenanceError: The frame is an answer, and no call records.
+            MissingExtraError: DuckDB is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> question = vf.sample_calls(2_000).vapi.subscription().max("concurrency")
+            >>> question.during("2026-10").fetch()["maxConcurrency"].tolist()
+            [3.0]
+        """
+        return self._local().subscription()
+
+    def _local(self) -> Vq:
+        if "createdAt" not in self._frame.columns:
+            raise ProvenanceError("this frame is an answer, not call records (no column 'createdAt'); use .query")
+        from vapi_frames.interface.connect import local
+
+        return local(self._frame)
+
+    def __repr__(self) -> str:
+        if _ATTRIBUTE not in self._frame.attrs:
+            return f"{len(self._frame):,} call records; .call() starts a question about them"
+        meta = self.meta
+        lines = [
+            repr(meta.query),
+            f"answered by  {meta.source}",
+            f"range        {_show(meta.start, meta)} until {_show(meta.end, meta)} ({meta.zone})",
+            f"index        {', '.join(map(str, self._frame.index.names)) if meta.levels else 'one row'}",
+            f"measures     {', '.join(f'{n} ({u})' if u else n for n, u in meta.all_units().items())}",
+        ]
+        if meta.step:
+            try:
+                lines.append(f"partial      {int(self.partial.fillna(False).sum())} of {len(self._frame)} rows")
+            except ProvenanceError as error:  # a repr does not raise; the verb itself will say the same
+                lines.append(f"partial      unknown: {error}")
+        lines.extend(f"note         {note}" for note in meta.notes)
+        return "\n".join(lines)
+
+
+def _show(instant: Any, meta: Meta) -> str:
+    from vapi_frames.calendar.buckets import zone
+
+    return "unknown" if instant is None else instant.astimezone(zone(meta.zone)).isoformat()
+
+
+def frame(df: pd.DataFrame) -> VapiAccessor:
+    """Return ``df.vapi``, typed, for editors that cannot see accessors.
+
+    Raises:
+        QueryError: It is no DataFrame.
+        ProvenanceError: The frame is neither an answer nor call records.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().sum("cost").during("2026-10").fetch()
+        >>> vf.frame(df).units
+        {'sumCost': 'USD'}
+    """
+    if not isinstance(df, pd.DataFrame):
+        raise QueryError(f"frame takes a DataFrame, not {type(df).__name__}")
+    return VapiAccessor(df)

@@ -1,0 +1,291 @@
+"""Where a question starts: `vq` and the ways to say whom it asks."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vapi_frames.calendar import ranges as timerange
+from vapi_frames.contract.vocabulary import BASE_URL, check_units
+from vapi_frames.errors import QueryError, shown
+from vapi_frames.interface.vq import Vq
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from vapi_frames.sources import Source, Wire
+    from vapi_frames.sources.cache.cache import Store
+
+__all__ = ["Vq", "connect", "demo", "local", "record", "replay", "vq", "warehouse"]
+
+
+def connect(
+    token: str | None = None,
+    *,
+    base_url: str = BASE_URL,
+    timeout: float | tuple[float, float] = (5.0, 60.0),
+    cache: str | PathLike[str] | None = None,
+    settle: str = "1h",
+    cache_limit: int = 2**30,
+    workers: int = 4,
+    units: Mapping[str, str] | None = None,
+) -> Vq:
+    """Return a `Vq` that asks the Vapi API.
+
+    Args:
+        token: The organisation's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
+        base_url: Where ``POST /analytics`` is served: https://, or http:// on this machine, which no proxy sees.
+        timeout: Seconds to wait for a connection, and between two pieces of a reply; or one number for both. A reply
+            as a whole may take ten times as long.
+        cache: A folder in which answers about buckets that are over are kept, so that they are asked for once; see
+            `vapi_frames.cache`. By default nothing is kept.
+        settle: How long after its end a bucket may still change, and is asked for again: ``"1h"``, ``"3d"``.
+        cache_limit: How many bytes the folder may hold; what was not used for longest goes first.
+        workers: How many requests are under way at once, where a question takes several.
+        units: In which unit a column comes, where it is not the documented one: ``{"duration": "s"}``.
+
+    Raises:
+        QueryError: An argument cannot be it, or *base_url* would send the key in the clear.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> vq = vf.connect(base_url="http://127.0.0.1:8484")  # vapi-frames serve, on this machine
+        >>> vq.call().count().during("2026-10")
+        vq.call().count().between("2026-10-01", "2026-11-01")
+    """
+    from vapi_frames.sources.http.connection import Connection
+    from vapi_frames.sources.http.secrets import Hidden
+
+    units = check_units(units)
+    token = Hidden(token) if isinstance(token, str) else token  # should an argument be wrong, tracebacks hide it
+    connection = Connection(token, base_url=base_url, timeout=timeout)
+    source = _asking(connection, workers=workers, store=_store(connection, cache, settle, cache_limit))
+    return Vq(lambda: source, units=units)
+
+
+def _asking(wire: Wire, **options: Any) -> Source:
+    from vapi_frames.sources.api.client import ApiSource
+    from vapi_frames.sources.api.source import Fanout
+
+    return Fanout(ApiSource(wire), **options)
+
+
+def _store(wire: Wire, folder: object, settle: str, limit: int) -> Callable[[], Store] | None:
+    """Return what opens the folder, for whoever has the key at that moment."""
+    lasting = timerange.duration(settle, "settle")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
+        raise QueryError(f"cache_limit must be a whole number of bytes, not {limit!r}")
+    if folder is None:
+        return None
+    if not isinstance(folder, str | PathLike) or not str(folder):
+        raise QueryError(f"cache must be a folder, not {shown(folder)}")
+    from vapi_frames.sources.cache.cache import Store
+
+    place = Path(folder)
+    return lambda: Store(place, scope=wire.scope(), settle=lasting, limit=limit)
+
+
+def _api() -> Source:
+    from vapi_frames.sources.http.connection import Connection
+
+    return _asking(Connection())
+
+
+vq = Vq(_api)
+"""Asks the API, with the key of ``VAPI_API_KEY`` (or ``VAPI_TOKEN``), read when it fetches."""
+
+
+def local(
+    calls: pd.DataFrame | pa.Table | Sequence[dict[str, Any]] | str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    duplicates: Literal["keep", "first", "raise"] = "keep",
+    on_error: Literal["raise", "skip"] = "raise",
+    now: datetime | str | None = None,
+) -> Vq:
+    """Return a `Vq` that answers from call records on this machine, with an embedded DuckDB.
+
+    Args:
+        calls: A DataFrame or Arrow table of call records, a list of call JSON, or files of Parquet or JSON: a path, a
+            folder, a glob, or several. Call JSON is what ``GET /call`` returns, pages of it, or the reports that are
+            sent when a call is over. Columns are the API's, nested, or flat with dots or underscores
+            (``costBreakdown.llm``, ``costBreakdown_llm``); a column that a question does not use may be missing.
+        duplicates: What becomes of a record with the id of an earlier one: it is counted, too (``"keep"``), left out
+            (``"first"``), or an error (``"raise"``).
+        on_error: What becomes of call JSON that cannot be read: an error (``"raise"``), or left out and counted in
+            ``df.vapi.meta.notes`` (``"skip"``).
+        now: Its clock, for relative ranges; the wall clock by default.
+
+    Raises:
+        RecordsError: *calls* is none of these, no file matches, or a call in a list cannot be read.
+        MissingExtraError: DuckDB is not installed.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> calls = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z", "cost": 0.25}]
+        >>> vf.local(calls).call().sum("cost").during("2026-10").fetch()
+           sumCost
+        0     0.25
+    """
+    from vapi_frames.sources.local.source import CallsSource
+
+    clock = None if now is None else timerange.clock(now)
+    source = CallsSource(calls, duplicates=duplicates, on_error=on_error, now=clock)
+    return Vq(lambda: source)
+
+
+def warehouse(
+    connection: Any,
+    table: str | Sequence[str],
+    *,
+    dialect: str | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    now: datetime | str | None = None,
+) -> Vq:
+    """Return a `Vq` that answers from a table of call records in a warehouse; only aggregated rows travel.
+
+    Args:
+        connection: A Spark session, or any connection of Python's database API (PEP 249).
+        table: The table's name, with dots between its parts (``"sales.calls"``), or the parts as a tuple where they
+            hold dots themselves. It is always quoted: write it as the engine stores it.
+        dialect: Whose SQL it is: ``"spark"``, ``"databricks"``, ``"postgres"``, ``"clickhouse"``, ``"duckdb"``,
+            ``"bigquery"``, ``"snowflake"`` or ``"trino"``. A Spark session needs none.
+        columns: Column of the API → column of the table, where the table calls it otherwise; or a tuple of the
+            table's column and the way into what is nested there. ``"variableValues.<key>"`` names a variable.
+        now: Its clock, for relative ranges; the wall clock by default.
+
+    Raises:
+        QueryError: An argument cannot be it.
+        UnknownWordError: There is no such dialect, or the API has no such column.
+        MissingExtraError: sqlglot is not installed.
+
+    Examples:
+        >>> import duckdb, vapi_frames as vf
+        >>> connection = duckdb.connect()
+        >>> _ = connection.execute("CREATE TABLE calls (id TEXT, created TIMESTAMP, usd DOUBLE)")
+        >>> _ = connection.execute("INSERT INTO calls VALUES ('1', '2026-10-01 12:00:00', 0.25)")
+        >>> names = {"createdAt": "created", "cost": "usd"}
+        >>> vq = vf.warehouse(connection, "calls", dialect="duckdb", columns=names)
+        >>> vq.call().sum("cost").during("2026-10").fetch()
+           sumCost
+        0     0.25
+    """
+    from vapi_frames.sources.warehouse.source import WarehouseSource
+
+    clock = None if now is None else timerange.clock(now)
+    source = WarehouseSource(connection, table, dialect=dialect, columns=columns, now=clock)
+    return Vq(lambda: source)
+
+
+def demo() -> Vq:
+    """Return a `Vq` over a realistic sample organisation; no key, no network. Its clock stands at the end of its data.
+
+    The records are those of `vapi_frames.sample_calls`: the same on every machine.
+
+    Raises:
+        MissingExtraError: DuckDB is not installed.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> vf.demo().call().sum("cost").count().during("2026-10").fetch().round(2)
+           sumCost  countId
+        0  2142.22    13495
+    """
+    from vapi_frames.sources.local.sample import sample_calls
+    from vapi_frames.sources.local.source import CallsSource
+
+    source = CallsSource(sample_calls(), now=datetime(2026, 11, 16, tzinfo=UTC))
+    return Vq(lambda: source)
+
+
+def record(folder: str | PathLike[str], source: Vq | None = None, *, now: datetime | str | None = None) -> Vq:
+    """Return a `Vq` that asks *source*, and keeps each question with its reply as a JSON file, for `replay`.
+
+    A file holds what was asked and what came: ids of assistants and values of variables, too. Nothing of headers is
+    kept; the key, bearer tokens and JSON Web Tokens are replaced by ``***``. Look before you share it.
+
+    Args:
+        folder: Where the files go, one for each question; a question that is asked again replaces its own.
+        source: Who answers: the API by default. What it holds in a cache is asked anew. One that is not the API is
+            asked as the API is: without filters, by the filtered words as well.
+        now: Its clock, which stands still, so that all relative ranges are of one moment; by default that of *source*
+            as it is now. With the same moment, the same questions replace the same files.
+
+    Raises:
+        QueryError: An argument cannot be it.
+        OSError: There can be no such folder.
+
+    Examples:
+        >>> import tempfile, vapi_frames as vf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     frame = vf.record(folder, vf.demo()).call().sum("cost").last("30d").fetch()
+        ...     vf.replay(folder).call().sum("cost").last("30d").fetch().equals(frame)
+        True
+    """
+    from vapi_frames.sources.api.client import ApiSource
+    from vapi_frames.sources.api.source import Fanout
+    from vapi_frames.sources.recordings.replay import Recorder
+    from vapi_frames.sources.recordings.served import Served
+
+    place = _folder(folder, "record")
+    if not isinstance(source, Vq | None):  # not repeated: it may be the key
+        kind = type(source).__name__
+        raise QueryError(f"record takes whom to ask, e.g. vf.record(folder, vf.connect(...)), not {kind}")
+    vq = connect() if source is None else source
+    asked, units = vq.source, vq._units  # noqa: SLF001 - its own kind
+    clock = vq.now() if now is None else timerange.clock(now)
+    if place.exists() and not place.is_dir():
+        raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
+    place.mkdir(parents=True, exist_ok=True)
+    if isinstance(asked, Fanout) and isinstance(asked.asked, ApiSource):
+        recorder = Recorder(asked.asked.wire, place, clock, units=units)
+        fanout = asked.asking(ApiSource(recorder, kind=asked.kind, now=clock))
+    else:
+        recorder = Recorder(Served(asked, clock), place, clock, units=units)
+        # Who answers in this process has no rate to keep to: a question is one file, however long its range.
+        fanout = Fanout(ApiSource(recorder, kind=asked.kind, now=clock), workers=1, divide=lambda piece: [piece])
+    return Vq(lambda: fanout, units=units)
+
+
+def replay(folder: str | PathLike[str]) -> Vq:
+    """Return a `Vq` that answers from what `record` kept in *folder*, without a network.
+
+    Its clock is that of the newest recording, so that a relative range is the range that was recorded. The name of a
+    question does not matter, nor into how many requests a long range was divided. The folder is read once.
+
+    Raises:
+        ReplayMissError: There is no recording, or a file that is none. When asked: a question was not recorded; the
+            error names the nearest recording, and what differs.
+
+    Examples:
+        >>> import tempfile, vapi_frames as vf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = vf.record(folder, vf.demo()).call().count().during("2026-10").fetch()
+        ...     vf.replay(folder).call().count().during("2026-09").fetch()
+        Traceback (most recent call last):
+        ...
+        vapi_frames.errors.ReplayMissError: no recording in ... answers vq.call().count().between(...); the nearest, \
+countId-2026-10-01-....json, answers vq.call().count().between(...). \
+timeRange.start: asked '2026-09-01T00:00:00Z', recorded '2026-10-01T00:00:00Z'; \
+timeRange.end: asked '2026-10-01T00:00:00Z', recorded '2026-11-01T00:00:00Z'. Ask it of vf.record(...) first
+    """
+    from vapi_frames.sources.api.client import ApiSource
+    from vapi_frames.sources.api.source import Fanout
+    from vapi_frames.sources.recordings.replay import Player
+
+    player = Player(_folder(folder, "replay"))
+    source = Fanout(ApiSource(player, kind="replay", now=player.now), divide=player.divide)
+    return Vq(lambda: source, units=player.units)
+
+
+def _folder(folder: object, verb: str) -> Path:
+    path = os.fspath(folder) if isinstance(folder, str | PathLike) else None
+    if not isinstance(path, str) or not path:
+        said = "an empty text" if path == "" else type(folder).__name__
+        raise QueryError(f'{verb} takes a folder, e.g. vf.{verb}("recordings"), not {said}')
+    return Path(path)

@@ -1,0 +1,70 @@
+"""The vendor's own dashboard as one request: its eleven questions, and the figures on top."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames.analysis import per_call
+from vapi_frames.frames.meta import read_meta, restamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from vapi_frames.contract.vocabulary import CallColumn, Step
+    from vapi_frames.query.query import Query
+
+__all__ = ["kpis", "questions"]
+
+PARTS: tuple[CallColumn, ...] = (
+    "costBreakdown.llm",
+    "costBreakdown.stt",
+    "costBreakdown.tts",
+    "costBreakdown.vapi",
+    "costBreakdown.transport",
+    "costBreakdown.analysisBreakdown.summary",
+)
+
+
+def questions(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]]:
+    """Return name → question, eleven of them.
+
+    Args:
+        ranged: A question about calls with the range and the zone of all of them, and no measure.
+        step: The step of those over time.
+    """
+    over_time = ranged.step(step)
+    found: dict[str, Query[Any]] = {
+        "costParts": over_time.sum(*PARTS),
+        "duration": over_time.sum("duration"),
+        "averageCost": over_time.avg("cost").with_counts(),
+        "types": over_time.count().by("type"),
+        "endedReasons": ranged.count().by("endedReason"),
+        "assistants": ranged.count().sum("cost", "duration").by("assistantId"),
+        "averageDuration": ranged.avg("duration").with_counts().by("assistantId"),
+        "minutes": ranged.sum("duration"),
+        "spend": ranged.count().sum("cost"),
+        "success": ranged.count().by("analysis.successEvaluation", "assistantId"),
+        "costProviders": ranged.sum(*PARTS),
+    }
+    return {name: query.named(name) for name, query in found.items()}
+
+
+def kpis(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the figures on top as one row: minutes, calls, spend and cost per call.
+
+    Args:
+        frames: The answers to `questions`; the figures are the totals that they hold.
+
+    Returns:
+        ``sumDuration`` (min), ``countId`` (calls), ``sumCost`` (USD), ``sumCostPerCall`` (USD/call).
+    """
+    minutes, spend = (read_meta(frames[name]) for name in ("minutes", "spend"))
+    row = frames["minutes"].join(frames["spend"])
+    row.attrs = dict(frames["spend"].attrs)
+    body = {**spend.body, "operations": [*minutes.body["operations"], *spend.body["operations"]]}
+    units, sums = minutes.units | spend.units, minutes.sums + spend.sums
+    restamp(row, replace(spend, body=body, units=units, sums=sums, title=None))
+    return per_call(row, "cost")

@@ -1,0 +1,396 @@
+"""The verbs of ``df.vapi``: each returns a new frame, and is a function of `vapi_frames.analysis`, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pandas as pd
+    from pandas.io.formats.style import Styler
+
+    from vapi_frames.contract.ended_reasons import Level
+    from vapi_frames.contract.vocabulary import Step
+
+__all__ = ["Verbs"]
+
+
+class Verbs:
+    """What can be made of a frame that was fetched; it keeps no state but the frame."""
+
+    _frame: pd.DataFrame
+
+    def rollup(self, step: Step | Literal["all"] | None = None, by: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the frame at a coarser step, with fewer groups, or both; each number is exact.
+
+        Args:
+            step: The coarser step, or ``"all"`` for the whole range as one; as it is, by default.
+            by: The groups to keep, by the names of their levels; all of them by default, none for ``[]``.
+
+        Raises:
+            NonAdditiveError: A measure cannot be made again exactly; the error names the question to ask instead.
+            QueryError: The step is not coarser, or the buckets do not nest.
+            UnknownWordError: There is no such step or group.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost").by("type").step("day").during("2026-10").fetch()
+            >>> df.vapi.rollup("month", by=[]).round(2)
+                                       sumCost
+            date
+            2026-10-01 00:00:00+00:00  2142.22
+        """
+        from vapi_frames import analysis
+
+        return analysis.rollup(self._frame, step, by)
+
+    def fill_gaps(
+        self, *, mark: bool = False, concurrency: Literal["carry"] | None = None, whole: bool = False
+    ) -> pd.DataFrame:
+        """Return the frame with a row for every bucket of the asked range, for each group that it has.
+
+        Args:
+            mark: Add the boolean column ``filled``.
+            concurrency: ``"carry"`` fills calls at once with the last value before; they are missing without it.
+            whole: The rows that were left out, if any, had no calls.
+
+        Raises:
+            ProvenanceError: Rows were chosen, or one lies off the grid.
+            QueryError: There is no step, or there would be more than ten million rows.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().by("endedReason").step("hour").during("2026-10-04").fetch()
+            >>> len(df), len(df.vapi.fill_gaps())
+            (66, 240)
+        """
+        from vapi_frames import analysis
+
+        return analysis.fill_gaps(self._frame, mark=mark, concurrency=concurrency, whole=whole)
+
+    def drop_partial(self) -> pd.DataFrame:
+        """Return the rows of whole buckets; the frame then answers for the range of these alone.
+
+        Raises:
+            QueryError: There is no step.
+            ProvenanceError: The range is unknown, or the dates are no longer the asked buckets.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().step("day").during("2026-10").fetch().vapi.rollup("week")
+            >>> df.vapi.drop_partial()
+                                       countId
+            date
+            2026-10-05 00:00:00+00:00     2960
+            2026-10-12 00:00:00+00:00     3013
+            2026-10-19 00:00:00+00:00     3147
+        """
+        from vapi_frames import analysis
+
+        return analysis.drop_partial(self._frame)
+
+    def top(self, n: int = 10, *, by: str | None = None, of: str | None = None, other: bool = True) -> pd.DataFrame:
+        """Return the frame with the *n* largest values of a group, and all others as ``other``.
+
+        Args:
+            n: How many to keep.
+            by: The measure that ranks; may be left out where there is only one.
+            of: The group; may be left out where there is only one.
+            other: Whether the rest becomes one value, each measure by its own rule; else it is left out.
+
+        Raises:
+            QueryError: *n* is less than 1, or it is not said of which group.
+            UnknownWordError: There is no such group, or nothing to rank by.
+            NonAdditiveError: A measure cannot be put together for the others; leave them out, or leave it out.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
+            >>> df.vapi.top(2)
+                                  countId
+            endedReason
+            assistant-ended-call     2366
+            customer-ended-call      6707
+            other                    4422
+        """
+        from vapi_frames import analysis
+
+        return analysis.top(self._frame, n, by=by, of=of, other=other)
+
+    def share(self, column: str | None = None, *, within: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the frame with each row's share of a total as a new last column, e.g. ``sumCostShare``.
+
+        Args:
+            column: A sum or count; may be left out where there is only one measure.
+            within: The levels whose slices each add up to 1, e.g. ``"date"``; the whole frame by default.
+
+        Raises:
+            NonAdditiveError: It is an average, a least or a greatest value.
+            UnknownWordError: There is no such level.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost").by("type").during("2026-10").fetch()
+            >>> df.vapi.share()["sumCostShare"].round(3).tolist()
+            [0.538, 0.269, 0.193]
+        """
+        from vapi_frames import analysis
+
+        return analysis.share(self._frame, column, within=within)
+
+    def ratio(self, num: str, den: str, *, name: str | None = None) -> pd.DataFrame:
+        """Return the frame with the ratio of two sums or counts as a new last column, missing where *den* is 0.
+
+        Args:
+            num: The measure above the line.
+            den: The measure below it.
+            name: The new column, ``<num>Per<Den>`` by default.
+
+        Raises:
+            NonAdditiveError: One of them is an average, a least or a greatest value.
+            QueryError: *name* is one of the two.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost", "costBreakdown.llm").during("2026-10").fetch()
+            >>> df.vapi.ratio("costBreakdown.llm", "cost", name="llm")["llm"].round(3).tolist()
+            [0.22]
+        """
+        from vapi_frames import analysis
+
+        return analysis.ratio(self._frame, num, den, name=name)
+
+    def per_minute(self, column: str | None = None) -> pd.DataFrame:
+        """Return the frame with *column* (``cost`` by default) per minute of call, e.g. ``sumCostPerMinute``.
+
+        Raises:
+            NonAdditiveError: It is an average, a least or a greatest value.
+            UnknownWordError: A measure is missing; the error says what to ask for.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost", "duration").during("2026-10").fetch().vapi.per_minute()
+            >>> df["sumCostPerMinute"].round(4).tolist(), df.vapi.units["sumCostPerMinute"]
+            ([0.1238], 'USD/min')
+        """
+        from vapi_frames import analysis
+
+        return analysis.per_minute(self._frame, column)
+
+    def per_call(self, column: str | None = None) -> pd.DataFrame:
+        """Return the frame with *column* (``cost`` by default) per call, e.g. ``sumCostPerCall``.
+
+        Raises:
+            NonAdditiveError: It is an average, a least or a greatest value.
+            UnknownWordError: A measure is missing; the error says what to ask for.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost").count().during("2026-10").fetch().vapi.per_call()
+            >>> df["sumCostPerCall"].round(4).tolist(), df.vapi.units["sumCostPerCall"]
+            ([0.1587], 'USD/call')
+        """
+        from vapi_frames import analysis
+
+        return analysis.per_call(self._frame, column)
+
+    def success_rate(
+        self, *, of: Literal["evaluated", "calls"] = "evaluated", success: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Return how many calls were evaluated as a success, and their rate, per remaining group and bucket.
+
+        Args:
+            of: The denominator.
+            success: The values that count as a success, for a rubric other than true and false, or pass and fail.
+
+        Raises:
+            UnknownWordError: The group or the count is missing; the error says what to ask for.
+            QueryError: A value is of another rubric, and *success* does not say what it means.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().by("analysis.successEvaluation").during("2026-10").fetch()
+            >>> df.vapi.success_rate()["successPerEvaluated"].round(3).tolist()
+            [0.574]
+        """
+        from vapi_frames import analysis
+
+        return analysis.success_rate(self._frame, of=of, success=success)
+
+    def change(
+        self, periods: int = 1, *, columns: str | Sequence[str] | None = None, whole: bool = False
+    ) -> pd.DataFrame:
+        """Return the frame with each row's change since the bucket *periods* steps earlier on the calendar.
+
+        Args:
+            periods: How many steps.
+            columns: The measures; all by default.
+            whole: The rows that were left out, if any, had no calls.
+
+        Raises:
+            ProvenanceError: Rows were chosen, so that one that is absent says nothing.
+            QueryError: There is no step.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost").step("week").between("2026-10-05", "2026-10-19").fetch()
+            >>> df.vapi.change()["sumCostPercent"].round(2).tolist()
+            [nan, 6.51]
+        """
+        from vapi_frames import analysis
+
+        return analysis.change(self._frame, periods, columns=columns, whole=whole)
+
+    def outcome(self, level: Level = "outcome") -> pd.DataFrame:
+        """Return the frame with its ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
+
+        Args:
+            level: ``"outcome"``, ``"fault"``, ``"component"`` or ``"provider"``.
+
+        Raises:
+            UnknownWordError: There is no such level, or the frame is not by ended reason.
+            NonAdditiveError: A measure cannot be made again exactly.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().by("endedReason").during("2026-10").fetch()
+            >>> df.vapi.outcome("fault")["countId"].to_dict()["none"]
+            12641
+        """
+        from vapi_frames import analysis
+
+        return analysis.outcome(self._frame, level)
+
+    def label(self, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> pd.DataFrame:
+        """Return the frame with names beside ids, as a level ``assistantName`` before ``assistantId``.
+
+        Args:
+            names: id → name.
+            of: The group of the ids.
+
+        Raises:
+            QueryError: *names* is no mapping, or the frame has such a level already.
+            UnknownWordError: The frame has no such group.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().by("assistantId").during("2026-10").fetch()
+            >>> names = {"3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10": "Reception"}
+            >>> df.vapi.label(names).loc["Reception"]["countId"].tolist()
+            [3376]
+        """
+        from vapi_frames import analysis
+
+        return analysis.label(self._frame, names, of=of)
+
+    def reconcile(self) -> pd.DataFrame:
+        """Return the frame with the cost that its parts do not explain as a new last column ``sumCostResidual``.
+
+        Raises:
+            UnknownWordError: A sum is missing; the error says what to ask for.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
+            >>> question = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
+            >>> question.during("2026-10").fetch().vapi.reconcile()["sumCostResidual"].tolist()
+            [0.0]
+        """
+        from vapi_frames import analysis
+
+        return analysis.reconcile(self._frame)
+
+    def wide(self, column: str | None = None) -> pd.DataFrame:
+        """Return one measure with the buckets as rows and the groups as columns.
+
+        Args:
+            column: The measure, by its own name or the API's column; may be left out where there is only one.
+
+        Raises:
+            UnknownWordError: There is no such measure, or more than one.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().by("type").step("week").between("2026-10-05", "2026-10-19").fetch()
+            >>> df.vapi.wide()
+            type                       inboundPhoneCall  outboundPhoneCall  webCall
+            date
+            2026-10-05 00:00:00+00:00              1466                886      608
+            2026-10-12 00:00:00+00:00              1459                990      564
+        """
+        from vapi_frames import analysis
+
+        return analysis.wide(self._frame, column)
+
+    def describe(self) -> str:
+        """Return in a few sentences what the frame is, fit for a caption; see `vapi_frames.analysis.describe`.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> print(vf.demo().call().count().during("2026-10").fetch().vapi.describe())
+            The number of calls (countId, calls). From 2026-10-01 00:00 until 2026-10-31 24:00 UTC. 1 row.
+            Answered from call records.
+        """
+        from vapi_frames import analysis
+
+        return analysis.describe(self._frame)
+
+    def with_units(self) -> pd.DataFrame:
+        """Return the frame with the unit of each measure in its header, ``sumCost (USD)``: a table to be read.
+
+        Raises:
+            ProvenanceError: The values of a measure were changed, so that its unit may be another.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> list(vf.demo().call().sum("cost").count().during("2026-10").fetch().vapi.with_units())
+            ['sumCost (USD)', 'countId (calls)']
+        """
+        from vapi_frames import analysis
+
+        return analysis.with_units(self._frame)
+
+    def style(self, caption: str | None = None) -> Styler:
+        """Return the frame as a table to be read: captioned, numbers by their unit, units and zone in the headers.
+
+        Args:
+            caption: What stands above; what `describe` says of the frame, by default.
+
+        Returns:
+            A ``Styler`` of pandas, whose own methods can be called, e.g. ``.to_html()``.
+
+        Raises:
+            MissingExtraError: jinja2 is not installed.
+            ProvenanceError: The values of a measure were changed, so that its unit may be another.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost").by("type").during("2026-10").fetch()
+            >>> "$1,152.42" in df.vapi.style("Spend in October").to_html()
+            True
+        """
+        from vapi_frames import analysis
+
+        return analysis.style(self._frame, caption)
+
+    def for_excel(self) -> pd.DataFrame:
+        """Return the frame as a spreadsheet can hold it: ``df.vapi.for_excel().to_excel("spend.xlsx", index=False)``.
+
+        Returns:
+            The index levels, then the columns, with units in the headers; dates as wall clock, the zone in the header,
+            beside them the offset where an hour may come twice; no text is a formula.
+
+        Raises:
+            QueryError: A sheet has no room for it.
+            ProvenanceError: The values of a measure were changed, so that its unit may be another.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost").by("type").step("day").during("2026-10-05").fetch()
+            >>> list(df.vapi.for_excel())
+            ['date (UTC)', 'type', 'sumCost (USD)']
+        """
+        from vapi_frames import analysis
+
+        return analysis.for_excel(self._frame)

@@ -1,0 +1,1 @@
+"""The query: a frozen value, its verbs, its other forms."""

@@ -1,0 +1,200 @@
+"""One measure of a query, and the checks of its words."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from vapi_frames.contract.vocabulary import (
+    COLUMNS,
+    GROUP_COLUMNS,
+    KEY_LIMIT,
+    NAME_LIMIT,
+    OPERATIONS,
+    SPOKEN_COLUMNS,
+    SPOKEN_GROUPS,
+    SPOKEN_OPERATIONS,
+    default_name,
+    measure,
+)
+from vapi_frames.errors import NonAdditiveError, QueryError, require, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, Literal
+
+    from vapi_frames.contract.vocabulary import Column, Measure, Operation
+
+__all__ = [
+    "Aggregation",
+    "Recipe",
+    "added",
+    "check_groups",
+    "check_keys",
+    "check_new",
+    "check_text",
+    "read_pair",
+    "recipe",
+    "with_counts",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """One measure as it was asked for.
+
+    Attributes:
+        operation: The contract's operation.
+        column: The contract's column.
+        alias: The name it was given, ``None`` for the API's own.
+    """
+
+    operation: Operation
+    column: Column
+    alias: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its column on the frame."""
+        return self.alias or default_name(self.operation, self.column)
+
+    @property
+    def wire(self) -> str:
+        """The alias on the wire: the name, shortened where it is longer than the contract allows."""
+        name = self.name
+        if len(name) <= NAME_LIMIT:
+            return name
+        return f"{name[:31]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+    @property
+    def measure(self) -> Measure:
+        """What is known of it."""
+        return measure(self.operation, self.column)
+
+
+def check_text(value: object, what: str, limit: int | None) -> None:
+    """Raise `QueryError` unless *value* is text that the contract has room for."""
+    if not isinstance(value, str) or not value:
+        raise QueryError(f"{what} must be text of at least one character, not {shown(value)}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise QueryError(f"{what} {shown(value)} holds half of a surrogate pair, which no JSON text can carry")
+    if limit is not None and len(value) > limit:
+        raise QueryError(f"{what} {shown(value)} has {len(value)} characters; the contract allows {limit}")
+
+
+def check_new(one: Aggregation, asked: tuple[Aggregation, ...]) -> None:
+    """Raise `QueryError` where *one* repeats a measure, or takes a name that is taken."""
+    if one in asked:
+        raise QueryError(f'{one.operation}("{one.column}") is already asked for; name each measure once')
+    if any(one.name == other.name for other in asked):
+        raise QueryError(f"two measures are named {one.name!r}; give one of them another alias")
+    if one.name in ("date", *GROUP_COLUMNS):
+        raise QueryError(f"alias {one.name!r} is the name of an index level; choose another")
+
+
+def read_pair(alias: str, pair: Any) -> tuple[Any, Operation]:
+    """Return the column and the operation of a *pair* that is to be called *alias*; ``mean`` is the average."""
+    if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004
+        raise QueryError(f'{alias}={pair!r} is not a pair (column, operation); e.g. {alias}=("cost", "sum")')
+    column, word = pair
+    operation = "avg" if word == "mean" else word
+    require(operation, OPERATIONS, "operation", also=SPOKEN_OPERATIONS)
+    return column, cast("Operation", operation)
+
+
+def added(
+    asked: tuple[Aggregation, ...], operation: Operation, columns: Sequence[str], alias: str | None
+) -> tuple[Aggregation, ...]:
+    """Return *asked* with *operation* of each of *columns*; an *alias* names one."""
+    if not columns:
+        raise QueryError(f'{operation}() needs a column, e.g. {operation}("cost"); columns: {", ".join(COLUMNS)}')
+    if alias is not None:
+        if len(columns) > 1:
+            raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; give each its own verb")
+        check_text(alias, "alias", None)
+    for column in columns:
+        require(column, COLUMNS, "column", also=SPOKEN_COLUMNS)
+        one = Aggregation(operation, cast("Column", column), alias)
+        check_new(one, asked)
+        asked = (*asked, one)
+    return asked
+
+
+def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
+    """Raise `QueryError` unless all *columns* are group columns, and none of them among *groups* or named twice."""
+    for position, column in enumerate(columns):
+        require(
+            column, GROUP_COLUMNS, "group column", also=SPOKEN_GROUPS,
+            hint="Give several one by one; for a variable of the calls use .by_variable(key).",
+        )  # fmt: skip
+        if column in groups or column in columns[:position]:
+            raise QueryError(f"{column!r} is already grouped by; name each group once")
+
+
+def check_keys(keys: Sequence[str], variables: Sequence[str]) -> None:
+    """Raise `QueryError` unless all *keys* can be a variable's, and none is among *variables* or named twice."""
+    for position, key in enumerate(keys):
+        check_text(key, "variable key", KEY_LIMIT)
+        if key in variables or key in keys[:position]:
+            raise QueryError(f"variable {key!r} is already grouped by; name each once")
+
+
+def with_counts(asked: tuple[Aggregation, ...]) -> tuple[Aggregation, ...]:
+    """Return *asked* with, beside each average, the count of the same column, where it is not asked for."""
+    counts = {one.column for one in asked if one.operation == "count"}
+    found: list[Aggregation] = []
+    for one in asked:
+        found.append(one)
+        if one.operation == "avg" and one.column not in counts:
+            counts.add(one.column)
+            found.append(Aggregation("count", one.column))
+    return tuple(found)
+
+
+class Recipe(NamedTuple):
+    """How one column of coarser rows is made.
+
+    Attributes:
+        name: The column.
+        rule: ``weighted`` is an average, from its sum or its values, and the count.
+        total: For an average, the column of its sum, where there is one.
+        counts: For an average, the column of its count.
+    """
+
+    name: str
+    rule: Literal["sum", "min", "max", "weighted"]
+    total: str | None = None
+    counts: str | None = None
+
+
+def recipe(one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, over_groups: bool) -> Recipe:
+    """Return how *one* is made from finer rows that also hold the measures *beside* it.
+
+    Raises:
+        NonAdditiveError: It cannot be made exactly; the message says why, and not yet what to ask instead.
+
+    Examples:
+        >>> from vapi_frames.query.aggregation import Aggregation
+        >>> avg, count = Aggregation("avg", "duration"), Aggregation("count", "duration")
+        >>> recipe(avg, [avg, count], over_time=True, over_groups=False)
+        Recipe(name='avgDuration', rule='weighted', total=None, counts='countDuration')
+    """
+    rules = {one.measure.over_time} if over_time else set()
+    rules |= {one.measure.over_groups} if over_groups else set()
+    what = f"{one.name!r}, the {one.operation} of {one.column!r},"
+    if "none" in rules:
+        if one.column == "concurrency" and one.operation in ("min", "max"):
+            raise NonAdditiveError(f"{what} does not add up over groups: their peaks need not coincide")
+        raise NonAdditiveError(f"{what} cannot be made again from finer rows")
+    if rules <= {"weighted"}:
+        there = {other.operation: other.name for other in beside if other.column == one.column}
+        if "count" not in there:
+            raise NonAdditiveError(
+                f"{what} is made again only from the counts of the same column, which are not here (.with_counts() "
+                "adds them): a mean of means is another number"
+            )
+        return Recipe(one.name, "weighted", there.get("sum"), there["count"])
+    (rule,) = rules
+    assert rule in ("sum", "min", "max")  # noqa: S101 - what else the table says has been dealt with
+    return Recipe(one.name, rule)

@@ -1,0 +1,360 @@
+"""The verbs that build a question: measures, groups, filters and time. `vapi_frames.query.query.Query` asks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import ranges as timerange
+from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, NAME_LIMIT, SPOKEN_STEPS, STEPS, TABLES
+from vapi_frames.errors import require
+from vapi_frames.query import aggregation
+from vapi_frames.query import filters as chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Literal, Self
+    from zoneinfo import ZoneInfo
+
+    from vapi_frames.calendar.ranges import TimeRange
+    from vapi_frames.contract.vocabulary import GroupColumn, Operation, Step, Table
+    from vapi_frames.query.query import Asker
+
+__all__ = ["Builder"]
+
+
+C = TypeVar("C", bound=str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Builder(Generic[C]):
+    """What a question is made of, and the verbs that make another one of it."""
+
+    table: Table
+    asked: tuple[aggregation.Aggregation, ...] = ()
+    groups: tuple[GroupColumn, ...] = ()
+    variables: tuple[str, ...] = ()
+    time_step: Step | None = None
+    time_range: TimeRange | None = None
+    timezone: str | None = None
+    title: str | None = None
+    counted: bool = False
+    filters: tuple[chosen.Filter, ...] = ()
+    asker: Asker | None = None
+
+    def __post_init__(self) -> None:
+        require(self.table, TABLES, "table")
+
+    # --- measures -----------------------------------------------------------------------------------------------
+
+    def sum(self, *columns: C, alias: str | None = None) -> Self:
+        """Add the sum of each of *columns*, in the column's unit, as float64.
+
+        Raises:
+            UnknownWordError: The table has no such column, or no sum of it.
+            QueryError: A measure stands twice, or the alias cannot be one.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> [one.name for one in vq.call().sum("cost", "costBreakdown.llm").measures]
+            ['sumCost', 'sumCostBreakdownLlm']
+        """
+        return self._measure("sum", columns, alias)
+
+    def avg(self, *columns: C, alias: str | None = None) -> Self:
+        """Add the mean of each of *columns* over the calls that have a value, in the column's unit, as float64.
+
+        Raises:
+            UnknownWordError: The table has no such column, or no average of it.
+            QueryError: A measure stands twice, or the alias cannot be one.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().avg("duration", alias="minutes")
+            vq.call().avg("duration", alias="minutes")
+        """
+        return self._measure("avg", columns, alias)
+
+    mean = avg
+
+    def count(self, *columns: C, alias: str | None = None) -> Self:
+        """Add the number of calls that have a value in each of *columns*, as int64; without columns, of all calls.
+
+        Raises:
+            UnknownWordError: The table has no such column, or no count of it.
+            QueryError: A measure stands twice, or the alias cannot be one.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> [one.name for one in vq.call().count().count("duration").measures]
+            ['countId', 'countDuration']
+        """
+        return self._measure("count", columns or cast("tuple[C, ...]", ("id",)), alias)
+
+    def min(self, *columns: C, alias: str | None = None) -> Self:
+        """Add the least value of each of *columns*, in the column's unit, as float64.
+
+        Raises:
+            UnknownWordError: The table has no such column, or no least value of it.
+            QueryError: A measure stands twice, or the alias cannot be one.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> [one.name for one in vq.call().min("duration").measures]
+            ['minDuration']
+        """
+        return self._measure("min", columns, alias)
+
+    def max(self, *columns: C, alias: str | None = None) -> Self:
+        """Add the greatest value of each of *columns*, in the column's unit, as float64.
+
+        Raises:
+            UnknownWordError: The table has no such column, or no greatest value of it.
+            QueryError: A measure stands twice, or the alias cannot be one.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.subscription().max("concurrency").step("hour").last("3d")
+            vq.subscription().max("concurrency").step("hour").last("3d")
+        """
+        return self._measure("max", columns, alias)
+
+    def history(self, *columns: C, alias: str | None = None) -> Self:
+        """Add the history of each of *columns*, as float64; only that of ``concurrency`` has a known meaning.
+
+        The level ``date`` then holds the instants at which it changed.
+
+        Raises:
+            UnknownWordError: The table has no such column.
+            QueryError: A measure stands twice, or the alias cannot be one.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.subscription().history("concurrency").during("2026-10-05").levels
+            ('date',)
+        """
+        return self._measure("history", columns, alias)
+
+    def agg(self, **named: tuple[C, Operation | Literal["mean"]]) -> Self:
+        """Add named measures as pandas does: ``agg(spend=("cost", "sum"))``.
+
+        Raises:
+            QueryError: A value is not a pair of column and operation, or a measure stands twice.
+            UnknownWordError: There is no such column or operation.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().agg(spend=("cost", "sum"), calls=("id", "count"))
+            vq.call().sum("cost", alias="spend").count("id", alias="calls")
+        """
+        query = self
+        for alias, pair in named.items():
+            column, operation = aggregation.read_pair(alias, pair)
+            query = query._measure(operation, (column,), alias)
+        return query
+
+    def with_counts(self) -> Self:
+        """Add, beside each average, the count of the same column: what averages need to re-aggregate exactly.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> [one.name for one in vq.call().avg("duration").with_counts().measures]
+            ['avgDuration', 'countDuration']
+        """
+        return replace(self, counted=True)
+
+    def _measure(self, operation: Operation, columns: tuple[C, ...], alias: str | None) -> Self:
+        return replace(self, asked=aggregation.added(self.asked, operation, columns, alias))
+
+    # --- groups -------------------------------------------------------------------------------------------------
+
+    def by(self, *columns: GroupColumn) -> Self:
+        """Group by *columns*; they become index levels of strings under the API's own names, in this order.
+
+        Raises:
+            UnknownWordError: There is no such group.
+            QueryError: A group stands twice.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().by("assistantId", "endedReason").step("day").levels
+            ('date', 'assistantId', 'endedReason')
+        """
+        aggregation.check_groups(columns, self.groups)
+        return replace(self, groups=self.groups + columns) if columns else self
+
+    def by_variable(self, *keys: str) -> Self:
+        """Group by variables of the calls; they become index levels named by their *keys*, after the groups.
+
+        A key that equals a column or an alias becomes the level ``variable.<key>``.
+
+        Raises:
+            QueryError: A key is no text, or stands twice.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().by("type").by_variable("plan", "cost").levels
+            ('type', 'plan', 'variable.cost')
+        """
+        aggregation.check_keys(keys, self.variables)
+        return replace(self, variables=self.variables + keys) if keys else self
+
+    def where(self, words: Mapping[str, chosen.Values] | None = None, /, **equals: chosen.Values) -> Self:
+        """Ask only about the calls whose groups or variables have the values given; filters add up.
+
+        Call records are filtered where they lie. The API has no filters: it is asked by the filtered words as well,
+        and its rows are chosen and rolled up.
+
+        Args:
+            words: Group column or ``variable.<key>`` → a value: text, a bool, a whole number, ``None`` for the calls
+                without one, or a list of these.
+            equals: The same, where the word is a name.
+
+        Raises:
+            QueryError: A value cannot be a group's, or a word stands twice.
+            UnknownWordError: Calls cannot be chosen by a word.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
+            vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
+        """
+        return replace(self, filters=chosen.added(self.filters, words, equals))
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def step(self, step: Step) -> Self:
+        """Split the range into buckets of one *step* of the calendar; they become the index level ``date``.
+
+        Raises:
+            UnknownWordError: There is no such step.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().step("week").by("type").levels
+            ('date', 'type')
+        """
+        require(step, STEPS, "step", also=SPOKEN_STEPS)
+        return replace(self, time_step=step)
+
+    def between(self, start: object, end: object) -> Self:
+        """Ask for the half-open range [start, end).
+
+        Args:
+            start: A date, datetime, ``pandas.Timestamp`` or ISO text; naive ones are wall clock in the zone of
+                `tz`. ``None`` leaves the contract's default: 7 days ago.
+            end: The same, exclusive; ``None`` leaves the contract's default: now.
+
+        Raises:
+            QueryError: A side is no moment, or finer than a microsecond.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> query = vq.call().count().between("2026-10-01", "2026-10-08").tz("America/New_York")
+            >>> [side.isoformat() for side in query.instants()]
+            ['2026-10-01T04:00:00+00:00', '2026-10-08T04:00:00+00:00']
+        """
+        return replace(self, time_range=timerange.between(start, end))
+
+    def during(self, period: object) -> Self:
+        """Ask for a calendar period: ``"2026"``, ``"2026Q4"``, ``"2026-10"``, ``"2026-W41"`` or ``"2026-10-05"``.
+
+        Raises:
+            QueryError: It is no period.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().during("2026Q4")
+            vq.call().count().between("2026-10-01", "2027-01-01")
+        """
+        return replace(self, time_range=timerange.during(period))
+
+    def since(self, start: object) -> Self:
+        """Ask for everything from *start* until now.
+
+        Raises:
+            QueryError: It is no moment.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().since("2026-10-01").instants()[1] is None
+            True
+        """
+        return self.between(timerange.moment(start, "start"), None)
+
+    def last(self, span: str, *, complete: bool = False) -> Self:
+        """Ask for the *span* before now: ``90s 15min 12h 30d 4w 3mo 1y``; days and longer are calendar units.
+
+        Args:
+            span: How much.
+            complete: Only whole buckets of the step (of the unit, without a step), so that none is partial.
+
+        Raises:
+            QueryError: It is no span.
+
+        Examples:
+            >>> from datetime import UTC, datetime
+            >>> from vapi_frames import vq
+            >>> query = vq.call().count().step("day").last("30d", complete=True)
+            >>> [side.isoformat() for side in query.instants(datetime(2026, 11, 16, 12, tzinfo=UTC))]
+            ['2026-10-17T00:00:00+00:00', '2026-11-16T00:00:00+00:00']
+        """
+        return replace(self, time_range=timerange.last(span, complete))
+
+    def tz(self, name: str) -> Self:
+        """Read naive times, and cut buckets, on the calendar of the IANA zone *name*.
+
+        Raises:
+            QueryError: There is no such zone.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().tz("Europe/London").zone.key
+            'Europe/London'
+        """
+        return replace(self, timezone=timegrid.zone(name).key)
+
+    def named(self, name: str) -> Self:
+        """Name the query: the key of its frame where several are fetched; at most 40 characters.
+
+        Raises:
+            QueryError: It is no text, or too long.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().named("calls").body()["queries"][0]["name"]
+            'calls'
+        """
+        aggregation.check_text(name, "name", NAME_LIMIT)
+        return replace(self, title=name)
+
+    # --- what it asks for ---------------------------------------------------------------------------------------
+
+    @property
+    def measures(self) -> tuple[aggregation.Aggregation, ...]:
+        """The measures, in the order of the frame's columns."""
+        return aggregation.with_counts(self.asked) if self.counted else self.asked
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The names of the frame's index levels: ``date``, the groups, the variables."""
+        taken = {"date", *GROUP_COLUMNS, *COLUMNS, *(one.name for one in self.measures)}
+        variables = (f"variable.{key}" if key in taken else key for key in self.variables)
+        return (*(("date",) if self.is_dated else ()), *self.groups, *variables)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the answer's rows have a date: with a step its buckets, in a history the instants of change."""
+        return self.time_step is not None or any(one.operation == "history" for one in self.asked)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of its calendar; UTC unless said."""
+        return timegrid.zone(self.timezone or "UTC")
+
+    def _key(self) -> tuple[Any, ...]:
+        return (
+            self.table, self.measures, self.groups, self.variables,
+            self.time_step, self.time_range, self.timezone, self.title, self.filters,
+        )  # fmt: skip

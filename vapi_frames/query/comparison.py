@@ -1,0 +1,312 @@
+"""A question set against another period: which two ranges are asked, and which bucket faces which.
+
+The other period is the asked one moved back: by its own length (``previous``), or by a span of the calendar. What has
+not happened yet is cut off first, so that a month until today is set against the same part of the month before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar.ranges import Absolute, Relative, effective, iso, last
+from vapi_frames.contract.vocabulary import NAME_LIMIT
+from vapi_frames.errors import QueryError, require
+from vapi_frames.query.schema import as_polars
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from vapi_frames.query.query import Query
+    from vapi_frames.query.spec import DtypeBackend, ProgressOption
+
+__all__ = ["Align", "Comparison", "Periods", "compare"]
+
+Align: TypeAlias = Literal["ordinal", "weekday", "calendar"]
+Shift: TypeAlias = Relative | timedelta
+PREVIOUS = "previous"
+_DAY = timedelta(days=1)
+_MONTHS = ("mo", "y")
+_WEEKDAY_STEPS = ("second", "minute", "hour", "day", "week")
+ADDED = ("Before", "Delta", "Percent")
+
+
+class Periods(NamedTuple):
+    """The two ranges of a comparison, in UTC; the other one is before, and moved back by *shift*."""
+
+    start: datetime
+    end: datetime
+    before_start: datetime
+    before_end: datetime
+    shift: Shift
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison:
+    """A question and the period that its answer is set against; made by `Query.compare`.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> question = vf.demo().call().sum("cost").step("week").between("2026-10-12", "2026-10-19")
+        >>> df = question.compare("previous").fetch()
+        >>> df["sumCostPercent"].round(2).tolist()
+        [6.51]
+    """
+
+    query: Query[Any]
+    to: str
+    align: Align = "ordinal"
+
+    def periods(self, now: datetime | None = None) -> Periods:
+        """Return the two ranges.
+
+        Args:
+            now: What a relative range is relative to; the clock of the source by default.
+
+        Raises:
+            QueryError: The range is empty, has not begun, or the other period cuts buckets elsewhere.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> [side.isoformat() for side in vq.call().count().during("2026-10").compare("previous").periods()[2:4]]
+            ['2026-09-01T00:00:00+00:00', '2026-10-01T00:00:00+00:00']
+        """
+        query = self.query
+        at = query._now(now)  # noqa: SLF001 - the two are one thing
+        start, end = effective(query.instants(at), at)
+        known = min(end, at)
+        if known <= start:
+            raise QueryError(f"the range begins at {iso(start)}, in the future: there is nothing to compare yet")
+        tz = query.zone
+        span = query.time_range
+        if self.to != PREVIOUS:
+            shift: Shift = last(self.to, False)
+        elif isinstance(span, Relative) and span.complete:
+            earlier, _ = span.resolve(start, tz, query.time_step)
+            assert earlier is not None  # noqa: S101 - a relative range has both sides
+            return Periods(start, end, earlier, start, _length(earlier, start, tz))
+        else:
+            shift = replace(span, complete=False) if isinstance(span, Relative) else _length(start, end, tz, known)
+        found = Periods(start, end, _moved(start, shift, tz), _moved(known, shift, tz, is_end=True), shift)
+        if query.time_step:
+            self._check_edges(found, query.time_step, tz)
+        if self.align == "weekday" and not _weeks(found, tz):
+            raise QueryError(f"{self.to!r} is less than half a week, so no weekday faces its like: compare with '7d'")
+        return found
+
+    def _check_edges(self, found: Periods, step: str, tz: ZoneInfo) -> None:
+        sides = (found.start, found.before_start)
+        on_edge = [timegrid.span(_floor(side, step, tz), step, tz).first == side.timestamp() for side in sides]
+        if on_edge[0] and not on_edge[1]:
+            weeks = " compare with '52w' for a year;" if step == "week" else ""
+            raise QueryError(
+                f"{self.to!r} before the start of a {step} is {iso(sides[1])}, in the middle of one, so that no bucket "
+                f"would face its like:{weeks} take a span of whole {step}s, or another step"
+            )
+
+    def partner(self, wall: datetime, periods: Periods) -> datetime | None:
+        """Return the wall clock reading that faces *wall*; ``None`` where that day does not exist.
+
+        Args:
+            wall: The wall clock, naive, of the asked period.
+            periods: The two ranges.
+
+        Examples:
+            >>> from datetime import datetime
+            >>> from vapi_frames import vq
+            >>> comparison = vq.call().count().step("day").during("2026-03").compare("1y", align="calendar")
+            >>> str(comparison.partner(datetime(2026, 3, 9), comparison.periods()))
+            '2025-03-09 00:00:00'
+        """
+        if self.align == "weekday":
+            return wall - _weeks(periods, self.query.zone)
+        if isinstance(periods.shift, timedelta):
+            return wall - periods.shift
+        utc = timegrid.zone("UTC")
+        found = _wall(periods.shift.before(timegrid.wall_instant(wall, utc), utc), utc)
+        return None if periods.shift.unit in _MONTHS and found.day != wall.day else found
+
+    def queries(self, now: datetime | None = None) -> tuple[Query[Any], Query[Any]]:
+        """Return the two questions: as asked, and of the other period.
+
+        Raises:
+            QueryError: The two ranges cannot be set side by side, or nothing says what time it is.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().during("2026-10").compare("previous").queries()[1]
+            vq.call().count().between("2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z")
+        """
+        found = self.periods(now)
+        title = self.query.title
+        named = None if title is None else f"{title[: NAME_LIMIT - 7]}-before"
+        return self.query, replace(self.query, time_range=Absolute(found.before_start, found.before_end), title=named)
+
+    def body(self, now: datetime | None = None) -> dict[str, Any]:
+        """Return exactly what goes on the wire: both questions in one body; no network.
+
+        Raises:
+            QueryError: The two ranges cannot be set side by side, or nothing says what time it is.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> len(vf.demo().call().count().last("7d").compare("previous").body()["queries"])
+            2
+        """
+        at = self.query._now(now)  # noqa: SLF001
+        return {"queries": [one.body(at)["queries"][0] for one in self.queries(at)]}
+
+    def fetch(
+        self,
+        *,
+        dtype_backend: DtypeBackend | None = None,
+        categorical: bool = False,
+        progress: ProgressOption = None,
+    ) -> pd.DataFrame:
+        """Ask for both periods at once, and return them side by side.
+
+        Args:
+            dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
+            categorical: Group levels as categories of the values seen.
+            progress: As in `Query.fetch`.
+
+        Returns:
+            One row per group and bucket that either period has, on the index of the asked one. For each measure
+            ``sumCost``, ``sumCostBefore``, ``sumCostDelta``, ``sumCostPercent``, all float64; with a step also
+            ``dateBefore`` (``datetime64[us, zone]``), the bucket that it is set against. An absent row is what the
+            measure says of it (a sum is 0); a bucket that the other period does not have is missing; one of the other
+            period alone has no ``date``. Partial buckets are compared where the same share of both has passed.
+
+        Raises:
+            QueryError: The question is wrong.
+            SourceError: Nobody answered.
+            ResponseError: The answer breaks the contract.
+            PartialResultError: A part of it did not arrive.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> question = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
+            >>> question.compare("previous").fetch()[["countId", "countIdBefore", "countIdDelta"]]
+                               countId  countIdBefore  countIdDelta
+            type
+            inboundPhoneCall    1505.0         1572.0         -67.0
+            outboundPhoneCall    991.0         1029.0         -38.0
+            webCall              602.0          649.0         -47.0
+        """
+        asker = self.query._bound()  # noqa: SLF001
+        return asker.compare(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
+
+    def to_arrow(self) -> pa.Table:
+        """Ask, and return both periods as an Arrow table; it raises what `fetch` does.
+
+        Returns:
+            The index levels, then the columns of `fetch`; all measures ``double``, missing ones null.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> question = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
+            >>> question.compare("previous").to_arrow().column_names
+            ['type', 'countId', 'countIdBefore', 'countIdDelta', 'countIdPercent']
+        """
+        import pyarrow as pa
+
+        frame = self.fetch(dtype_backend="pyarrow")  # whose missing values are null, and whose texts are Arrow's
+        table = pa.Table.from_pandas(frame.reset_index() if self.query.levels else frame, preserve_index=False)
+        return table.replace_schema_metadata()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Ask, and return both periods as a polars frame, with the columns of `to_arrow`; it raises what `fetch` does.
+
+        Raises:
+            MissingExtraError: polars is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().count().by("type").last("7d").compare("previous").to_polars().shape
+            (3, 5)
+        """
+        return as_polars(self.to_arrow())
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Ask, and hand both periods over as Arrow's PyCapsule protocol has it; see `to_arrow`."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        align = "" if self.align == "ordinal" else f', align="{self.align}"'
+        return f'{self.query!r}.compare("{self.to}"{align})'
+
+
+def compare(query: Query[Any], to: object, align: Align) -> Comparison:
+    """Return the comparison of *query* with *to*.
+
+    Raises:
+        QueryError: *to* is no span, or the question has nothing that could be compared so.
+    """
+    require(align, get_args(Align), "alignment")
+    shift = None
+    if to != PREVIOUS:
+        try:
+            shift = last(to, False)
+        except QueryError as error:
+            raise QueryError(f"{error}, or 'previous' for the period before") from None
+    step = query.time_step
+    if any(one.operation == "history" for one in query.measures):
+        raise QueryError("a history has rows of its own dates, which cannot be set side by side")
+    if align == "weekday" and step not in _WEEKDAY_STEPS:
+        raise QueryError(f"a {step or 'range without a step'} has no weekday: align='ordinal' or 'calendar'")
+    if align == "calendar" and step == "week" and shift is not None and shift.unit in _MONTHS:
+        raise QueryError("weeks do not stand on the same dates in another month or year: compare with '4w' or '52w'")
+    names = {one.name for one in query.measures}
+    made = {f"{name}{word}" for name in names for word in ADDED} | {"dateBefore"}
+    if names & made:
+        raise QueryError(f"the alias {min(names & made)!r} is a name that the comparison itself gives")
+    return Comparison(query, str(to), align)
+
+
+def _floor(side: datetime, step: str, tz: ZoneInfo) -> int:
+    return timegrid.floor(timegrid.seconds(side), step, tz)
+
+
+def _wall(at: datetime, tz: ZoneInfo) -> datetime:
+    return at.astimezone(tz).replace(tzinfo=None)
+
+
+def _weeks(periods: Periods, tz: ZoneInfo) -> timedelta:
+    """Return the whole weeks that lie nearest to the distance of the two periods."""
+    days = (_wall(periods.start, tz).date() - _wall(periods.before_start, tz).date()).days
+    return timedelta(days=7 * round(days / 7))
+
+
+def _is_midnight(wall: datetime) -> bool:
+    return wall == wall.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _length(start: datetime, end: datetime, tz: ZoneInfo, known: datetime | None = None) -> Shift:
+    """Return how long a range is: in months where it is whole ones, in days where it is days, else in time."""
+    low, high = _wall(start, tz), _wall(end, tz)
+    if _is_midnight(low) and _is_midnight(high):
+        months = (high.year - low.year) * 12 + high.month - low.month
+        if low.day == high.day == 1 and months:
+            return Relative(months, "mo")
+        return Relative((high - low).days, "d")
+    if _is_midnight(low) and known is not None and end == known:  # until now: as many days, the last one cut alike
+        return Relative((high - low).days + 1, "d")
+    return end - start
+
+
+def _moved(at: datetime, shift: Shift, tz: ZoneInfo, *, is_end: bool = False) -> datetime:
+    """Return *at* moved back, on the calendar of the zone where the shift is one of days or longer."""
+    if isinstance(shift, timedelta):
+        return at - shift
+    found = shift.before(at, tz)
+    if is_end and shift.unit in _MONTHS and _wall(found, tz).day != _wall(at, tz).day:
+        # The 31st faces no day of a shorter month, which is over by then.
+        day = _wall(found, tz).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
+        return timegrid.wall_instant(day, tz)
+    return found

@@ -1,0 +1,92 @@
+"""A query in its other forms: the contract's body and back, code that can be pasted, a shell command."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from vapi_frames.calendar.ranges import iso
+from vapi_frames.contract.vocabulary import BASE_URL, NAME_LIMIT
+from vapi_frames.errors import QueryError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Any
+
+    from vapi_frames.contract.models import AnalyticsQuery
+    from vapi_frames.query.filters import Filter
+    from vapi_frames.query.query import Query
+
+__all__ = ["compile_query", "curl", "read_query"]
+
+
+def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:
+    """Return *query* as one element of the body's ``queries``; of its filters, for which there is no room, the name."""
+    if not query.asked:
+        raise QueryError('nothing is asked for: add a measure, e.g. .count() or .sum("cost")')
+    _check_names(query)
+    start, end = query.instants(now)
+    parts: dict[str, Any] = {"table": query.table, "name": query.title}
+    if query.groups:
+        parts["groupBy"] = list(query.groups)
+    if query.variables:
+        parts["groupByVariableValue"] = [{"key": key} for key in query.variables]
+    span = {
+        "step": query.time_step,
+        "start": start and iso(start),
+        "end": end and iso(end),
+        "timezone": query.timezone,
+    }
+    if any(span.values()):
+        parts["timeRange"] = {word: value for word, value in span.items() if value}
+    parts["operations"] = [
+        {"operation": one.operation, "column": one.column, "alias": one.wire} for one in query.measures
+    ]
+    if query.title is None:
+        parts["name"] = _automatic_name(parts, query.filters)
+    return parts
+
+
+def _check_names(query: Query[Any]) -> None:
+    """Raise `QueryError` where two columns or levels of the frame, or two keys on the wire, would have one name."""
+    for names in ((*query.levels, *(one.name for one in query.measures)), [one.wire for one in query.measures]):
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if list(names).count(name) > 1)
+            raise QueryError(f"two of the answer's columns would be named {twice!r}; give one another alias")
+
+
+def _automatic_name(parts: dict[str, Any], filters: tuple[Filter, ...]) -> str:
+    """Name a query by what it asks and a hash of it, so that equal questions, and no others, have equal names."""
+    hashable = {**parts, "name": "", **({"filters": filters} if filters else {})}
+    hashed = hashlib.sha256(json.dumps(hashable, separators=(",", ":")).encode()).hexdigest()[:8]
+    words = [one["alias"] for one in parts["operations"][:2]] + parts.get("groupBy", [])
+    head = "-".join([*words, parts.get("timeRange", {}).get("step", "")]).strip("-")
+    return f"{head[: NAME_LIMIT - 9]}-{hashed}"
+
+
+def read_query(body: object, name: str | None) -> AnalyticsQuery:
+    """Return the one query of *body*, or the one called *name*."""
+    from vapi_frames.contract.models import parse_request
+
+    if isinstance(body, str | bytes):
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise QueryError(f"the body is not JSON: {error}") from None
+    if isinstance(body, dict) and "queries" not in body and "table" in body:
+        body = {"queries": [body]}
+    queries = [one for one in parse_request(body).queries if name in (None, one.name)]
+    if len(queries) != 1:
+        called = "" if name is None else f" named {name!r}"
+        raise QueryError(f"the body holds {len(queries)} queries{called}; pick exactly one of them with name=")
+    return queries[0]
+
+
+def curl(body: dict[str, Any]) -> str:
+    """Return a shell command that posts *body* to the API, with the key left in the environment."""
+    return (
+        f'curl -sS {BASE_URL}/analytics \\\n  -H "Authorization: Bearer $VAPI_API_KEY" \\\n'
+        f"  -H 'Content-Type: application/json' \\\n  --data {shlex.quote(json.dumps(body))}"
+    )

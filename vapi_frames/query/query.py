@@ -1,0 +1,408 @@
+"""The question: a frozen value whose verbs return a new one, and which compiles to the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from vapi_frames.calendar import ranges as timerange
+from vapi_frames.errors import QueryError, suggest
+from vapi_frames.query import aggregation, code, comparison, lint
+from vapi_frames.query import compile as wire
+from vapi_frames.query import rewrite as widening
+from vapi_frames.query.builder import Builder
+from vapi_frames.query.schema import as_polars
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from typing import Any
+
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from vapi_frames.calendar.ranges import Instants
+    from vapi_frames.contract.models import AnalyticsQueryDTO
+    from vapi_frames.contract.vocabulary import Table
+    from vapi_frames.query.comparison import Align, Comparison
+    from vapi_frames.query.lint import Finding, Plan
+    from vapi_frames.query.spec import DtypeBackend, ProgressOption
+
+__all__ = ["SPOKEN_VERBS", "Asker", "Query", "hint"]
+
+
+C = TypeVar("C", bound=str)
+
+
+class Asker(Protocol):
+    """Whom a query asks; what `vapi_frames.connect` and its siblings return."""
+
+    def now(self) -> datetime:
+        """Return the clock by which relative ranges resolve."""
+        ...
+
+    def fetch(
+        self,
+        *queries: Query[Any],
+        dtype_backend: DtypeBackend | None = None,
+        categorical: bool = False,
+        progress: ProgressOption = None,
+    ) -> dict[str, pd.DataFrame]:
+        """Answer the queries as frames, by name."""
+        ...
+
+    def compare(
+        self,
+        comparison: Comparison,
+        *,
+        dtype_backend: DtypeBackend | None = None,
+        categorical: bool = False,
+        progress: ProgressOption = None,
+    ) -> pd.DataFrame:
+        """Answer both periods of a comparison as one frame."""
+        ...
+
+    def to_arrow(self, query: Query[Any]) -> pa.Table:
+        """Answer one query as an Arrow table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Query(Builder[C]):
+    """A question about calls or the subscription; every verb returns a new one and asks nobody.
+
+    Start one with ``vq.call()`` or ``vq.subscription()``. The order of verbs never matters, except that measures and
+    groups keep theirs; measures and groups add up, everything else replaces.
+
+    It is a lazy answer to whatever reads Arrow: ``pl.DataFrame(q)``, ``pa.table(q)`` and narwhals ask it when they read
+    it, each time anew; ``pa.schema(q)`` asks nobody.
+
+    Examples:
+        >>> from vapi_frames import vq
+        >>> q = vq.call().sum("cost").by("assistantId").step("day").during("2026-10")
+        >>> q
+        vq.call().sum("cost").by("assistantId").step("day").between("2026-10-01", "2026-11-01")
+        >>> q.body()["queries"][0]["timeRange"]
+        {'step': 'day', 'start': '2026-10-01T00:00:00Z', 'end': '2026-11-01T00:00:00Z'}
+    """
+
+    def compare(self, to: str = "previous", *, align: Align = "ordinal") -> Comparison:
+        """Set the answer against that of another period, which is asked in the same request; ``.fetch()`` it.
+
+        Args:
+            to: ``"previous"``, the period before of the same length (months where the range is whole months, days where
+                it is days), or how much earlier, as in `last`: ``"7d"``, ``"52w"``, ``"1y"``.
+            align: Which buckets face each other: the first, the second, ... of both (``"ordinal"``), the same days of
+                the week (``"weekday"``), or the same dates (``"calendar"``).
+
+        Raises:
+            QueryError: *to* is no span, or the question has nothing that could be compared so.
+            UnknownWordError: There is no such alignment.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().sum("cost").step("day").last("7d").compare("7d", align="weekday")
+            vq.call().sum("cost").step("day").last("7d").compare("7d", align="weekday")
+        """
+        return comparison.compare(self, to, align)
+
+    def instants(self, now: datetime | None = None) -> Instants:
+        """Return the asked range in UTC; a side that was not asked for is ``None``.
+
+        Raises:
+            QueryError: The range is empty, or relative and nothing says what time it is.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().during("2026-10-05").instants()[1].isoformat()
+            '2026-10-06T00:00:00+00:00'
+        """
+        if self.time_range is None:
+            return None, None
+        if isinstance(self.time_range, timerange.Absolute):
+            return self.time_range.resolve(self.zone)
+        return self.time_range.resolve(self._now(now), self.zone, self.time_step)
+
+    def _now(self, now: datetime | None) -> datetime:
+        clock = self._clock(now)
+        if clock is None:
+            raise QueryError("the range is relative and the query is bound to no source: pass now=, or ask through one")
+        return clock
+
+    def _clock(self, now: datetime | None) -> datetime | None:
+        """Return *now*, else what the source says, else ``None``."""
+        if now is None:
+            return None if self.asker is None else self.asker.now()
+        return timerange.clock(now)
+
+    def body(self, now: datetime | None = None) -> dict[str, Any]:
+        """Return exactly what goes on the wire, ``{"queries": [...]}``; no network.
+
+        A question with filters goes out without them, by the filtered words as well.
+
+        Args:
+            now: What a relative range is relative to; the clock of the source by default.
+
+        Raises:
+            QueryError: There is nothing asked, or the range is empty.
+            NonAdditiveError: The API cannot answer it, for it has no filters.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().sum("cost").body()["queries"][0]["operations"]
+            [{'operation': 'sum', 'column': 'cost', 'alias': 'sumCost'}]
+        """
+        if not self.filters:
+            return {"queries": [wire.compile_query(self, now)]}
+        now = self._clock(now)
+        name = wire.compile_query(self, now)["name"]
+        return {"queries": [wire.compile_query(replace(widening.widened(self), title=name), now)]}
+
+    def dto(self, now: datetime | None = None) -> AnalyticsQueryDTO:
+        """Return the body as a validated model of the contract.
+
+        Args:
+            now: As in `body`.
+
+        Raises:
+            QueryError: There is nothing asked, or the range is empty.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().step("day").dto().queries[0].time_range.step
+            'day'
+        """
+        from vapi_frames.contract.models import AnalyticsQueryDTO
+
+        return AnalyticsQueryDTO.model_validate(self.body(now))
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any] | str | bytes, name: str | None = None) -> Query[str]:
+        """Read a query from the body of a request; ``from_body(q.body(now)).body() == q.body(now)``.
+
+        Args:
+            body: ``{"queries": [...]}``, one of its queries, or the JSON text of either.
+            name: Which query, where there are several.
+
+        Raises:
+            QueryError: The contract forbids it, or *name* does not pick exactly one.
+
+        Examples:
+            >>> from vapi_frames import Query
+            >>> Query.from_body({"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]})
+            vq.call().count().named("n")
+        """
+        one = wire.read_query(body, name)
+        query: Query[str] = Query(table=one.table)
+        for wanted in one.operations:
+            default = aggregation.Aggregation(wanted.operation, wanted.column)
+            alias = None if wanted.alias in (None, default.wire) else wanted.alias
+            query = query._measure(wanted.operation, (wanted.column,), alias)
+        query = query.by(*one.group_by or ()).by_variable(*(v.key for v in one.group_by_variable_value or ()))
+        span = one.time_range
+        if span and span.step:
+            query = query.step(span.step)
+        if span and span.timezone:
+            query = query.tz(span.timezone)
+        if span and (span.start or span.end):
+            query = query.between(span.start, span.end)
+        return query if wire.compile_query(query, None)["name"] == one.name else query.named(one.name)
+
+    def lint(self, now: datetime | None = None) -> list[Finding]:
+        """Return what looks wrong: errors that the contract forbids, and warnings. Ids are stable.
+
+        Args:
+            now: As in `body`; without it and a source, a relative range is not looked at.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> [finding.id for finding in vq.call().count().step("day").between("2026-10-01", "2026-10-31").lint()]
+            ['VF202']
+        """
+        return lint.findings(self, self._clock(now))
+
+    def explain(self, now: datetime | None = None) -> Plan:
+        """Return the plan: the question in words, whom it asks, the resolved range, buckets and findings.
+
+        Args:
+            now: As in `body`.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().step("day").during("2026-10").explain().buckets
+            31
+        """
+        return lint.plan(self, self._clock(now))
+
+    def curl(self, now: datetime | None = None) -> str:
+        """Return a shell command that asks the API; the key stays ``$VAPI_API_KEY``.
+
+        Args:
+            now: As in `body`.
+
+        Raises:
+            QueryError: There is nothing asked, or the range is empty.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> "Authorization: Bearer $VAPI_API_KEY" in vq.call().count().curl()
+            True
+        """
+        return wire.curl(self.body(now))
+
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    def fetch(
+        self,
+        *,
+        dtype_backend: DtypeBackend | None = None,
+        categorical: bool = False,
+        progress: ProgressOption = None,
+    ) -> pd.DataFrame:
+        """Ask, and return the answer as a typed frame.
+
+        Args:
+            dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
+            categorical: Group levels as categories of the values seen.
+            progress: ``None`` shows one line, or a notebook's bar, once several requests take more than two seconds;
+                ``True`` does at once, ``False`` never; a function is called with a `vapi_frames.Progress`.
+
+        Returns:
+            One row per group and bucket that the source has, sorted. Index: ``date`` (``datetime64[us, zone]``) with
+            a step, then groups, then variables; one key gives a plain index, none a single row. Columns: the
+            measures in the order asked; counts int64, all else float64. Units and range: ``df.vapi``.
+
+        Raises:
+            QueryError: The question is wrong.
+            SourceError: Nobody answered.
+            ResponseError: The answer breaks the contract.
+            PartialResultError: A part of it did not arrive.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().sum("cost").count().by("type").during("2026-10").fetch().round(2)
+                               sumCost  countId
+            type
+            inboundPhoneCall   1152.42     6537
+            outboundPhoneCall   576.42     4265
+            webCall             413.38     2693
+        """
+        frames = self._bound().fetch(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
+        return next(iter(frames.values()))
+
+    def to_arrow(self) -> pa.Table:
+        """Ask, and return the answer as an Arrow table, sorted; it raises what `fetch` does.
+
+        Returns:
+            The index levels, then the measures, as columns: ``date`` ``timestamp[us, zone]``, groups ``string``, counts
+            ``int64``, all else ``double``.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().count().by("type").during("2026-10").to_arrow().column_names
+            ['type', 'countId']
+        """
+        return self._bound().to_arrow(self)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Ask, and return the answer as a polars frame, with the columns of `to_arrow`; it raises what `fetch` does.
+
+        Raises:
+            MissingExtraError: polars is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().count().by("type").during("2026-10").to_polars().shape
+            (3, 2)
+        """
+        return as_polars(self.to_arrow())
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Ask, and hand the answer over as Arrow's PyCapsule protocol has it; the columns are those of `to_arrow`.
+
+        Examples:
+            >>> import pyarrow as pa, vapi_frames as vf
+            >>> pa.table(vf.demo().call().count().during("2026-10")).to_pylist()
+            [{'countId': 13495}]
+        """
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> object:
+        """Hand over the types of the answer, which the question alone decides; nobody is asked.
+
+        Examples:
+            >>> import pyarrow as pa
+            >>> from vapi_frames import vq
+            >>> pa.schema(vq.call().sum("cost").by("type").step("day")).names
+            ['date', 'type', 'sumCost']
+        """
+        from vapi_frames.query.schema import schema
+
+        return schema(self).__arrow_c_schema__()
+
+    def _bound(self) -> Asker:
+        if self.asker is None:
+            raise QueryError(
+                "the query is bound to no source; ask one: vq.fetch(query), or vf.local(calls).fetch(query)"
+            )
+        return self.asker
+
+    # --- a value ------------------------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Query) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whom it asks may hold a connection or a key, and stays behind.
+        return _restore, (self.table, self.asked, *self._key()[2:], self.counted)
+
+    def __repr__(self) -> str:
+        return code.code(self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"a Query has no {name!r}{hint(name, type(self))}", name=name, obj=self)
+
+
+def _restore(table: Table, asked: tuple[aggregation.Aggregation, ...], *rest: Any) -> Query[Any]:
+    names = ("groups", "variables", "time_step", "time_range", "timezone", "title", "filters", "counted")
+    return Query(table=table, asked=asked, **dict(zip(names, rest, strict=True)))
+
+
+_OF_FRAMES = {
+    "plot",
+    "head",
+    "tail",
+    "loc",
+    "iloc",
+    "index",
+    "columns",
+    "shape",
+    "vapi",
+    "describe",
+    "sort_values",
+    "to_csv",
+}
+SPOKEN_VERBS = {
+    "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
+    "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
+    "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
+    "filter": "where", "filters": "where", "filter_by": "where", "query": "where", "isin": "where",
+}  # fmt: skip
+
+
+def hint(name: str, kind: type) -> str:
+    """Return what someone who looks for the attribute *name* of a query may have meant."""
+    if name.startswith("_"):
+        return ""
+    if name in _OF_FRAMES:
+        return f"; .fetch() it first: the frame has .{name}"
+    if name in ("median", "quantile", "std", "var", "nunique"):
+        return "; the contract has sum, avg, count, min, max and history"
+    verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
+    near = suggest(name, verbs, also=SPOKEN_VERBS)
+    return f"; did you mean .{near[0]}()?" if near else ""

@@ -1,0 +1,93 @@
+"""A filtered question as the API can be asked it: without filters, by the filtered words as well.
+
+The rows that match are chosen afterwards, and rolled up over the words that were added: `vapi_frames.result.post_filter`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vapi_frames.errors import NonAdditiveError
+from vapi_frames.query.aggregation import Aggregation, recipe
+from vapi_frames.query.filters import parted
+from vapi_frames.query.filters import said as _said
+
+if TYPE_CHECKING:
+    from vapi_frames.query.query import Query
+
+    C = TypeVar("C", bound=str)
+
+__all__ = ["said", "widened"]
+
+
+def widened(query: Query[C]) -> Query[C]:
+    """Return *query* without filters, by the filtered words too, and with the counts that its averages then need.
+
+    Its groups, its variables and its measures come first, in their order. Where every filtered word is among its
+    groups, nothing is added.
+
+    Raises:
+        NonAdditiveError: A measure cannot be rolled up over the words that would be added.
+
+    Examples:
+        >>> from vapi_frames import vq
+        >>> widened(vq.call().avg("cost").by("type").where(status="ended"))
+        vq.call().avg("cost").count("cost").by("type", "status")
+        >>> widened(vq.call().avg("cost").by("type").where(type="webCall"))
+        vq.call().avg("cost").by("type")
+    """
+    if not query.filters:
+        return query
+    filtered, keys = parted(query.filters)
+    groups = (*query.groups, *(word for word in filtered if word not in query.groups))
+    variables = (*query.variables, *(key for key in keys if key not in query.variables))
+    plain: Query[C] = replace(query, filters=(), groups=groups, variables=variables)
+    if (groups, variables) == (query.groups, query.variables):
+        return plain
+    measures = list(query.measures)
+    taken = {"date", *groups, *variables, *(one.name for one in measures), *(one.wire for one in measures)}
+    counted = {one.column for one in measures if one.operation == "count"}
+    for one in query.measures:
+        if one.operation == "avg" and one.column not in counted:
+            counted.add(one.column)
+            measures.append(_count(one, taken))
+    for one in query.measures:
+        try:
+            recipe(one, measures, over_time=False, over_groups=True)
+        except NonAdditiveError as error:
+            raise NonAdditiveError(
+                f"the API has no filters, and what it says by {', '.join(_added(query, plain))} cannot be rolled up: "
+                f"{error}. Ask for the groups, and choose rows of the frame: {plain!r}"
+            ) from None
+    return replace(plain, asked=tuple(measures), counted=False)
+
+
+def _count(one: Aggregation, taken: set[str]) -> Aggregation:
+    """Return the count of the column of *one*, under a name that nothing else has."""
+    count = Aggregation("count", one.column)
+    number = 2
+    while count.name in taken or count.wire in taken:
+        count = Aggregation("count", one.column, f"count{number}")
+        number += 1
+    taken.update((count.name, count.wire))
+    return count
+
+
+def _added(query: Query[Any], wide: Query[Any]) -> list[str]:
+    """Return the words that *wide* has beyond the groups and variables of *query*."""
+    variables = (f"variable.{key}" for key in wide.variables[len(query.variables) :])
+    return [*wide.groups[len(query.groups) :], *variables]
+
+
+def said(query: Query[Any]) -> tuple[str, str]:
+    """Return what *query* is filtered by, and how it is answered."""
+    try:
+        more = _added(query, widened(query))
+    except NonAdditiveError:
+        asked = "it cannot be asked of the API, which has no filters"
+    else:
+        asked = "the API has none: the matching rows are chosen"
+        if more:
+            asked = f"the API is asked by {', '.join(more)} as well, and the matching rows are rolled up exactly"
+    return _said(query.filters), f"call records are filtered in the SELECT; {asked}"

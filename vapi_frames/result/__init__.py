@@ -1,0 +1,1 @@
+"""What a source gives back: an Arrow table and the range it covers."""

@@ -1,0 +1,1 @@
+"""The API: many queries as few requests."""

@@ -1,0 +1,43 @@
+"""The names of the organisation's assistants, which no answer of the API has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vapi_frames.errors import AuthenticationError, ResponseError, ResponseWarning, shown, warn
+from vapi_frames.sources.api.listing import LIMIT, Listing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from vapi_frames.sources.http.connection import Connection
+
+__all__ = ["assistants"]
+
+
+def assistants(connection: Connection, *, now: datetime, limit: int = LIMIT) -> dict[str, str]:
+    """Return id → name of the assistants that have a name; empty, with a warning, for a key that may not list them.
+
+    Args:
+        connection: Who is asked.
+        now: The clock.
+        limit: How many assistants a page has at most.
+
+    Raises:
+        SourceError: Nobody answered, or there is no key.
+        ResponseError: The reply is no list of assistants.
+    """
+    connection.scope()  # without any key nothing else would come, either
+    try:
+        records = Listing(connection, "/assistant", limit=limit).all(now)
+    except AuthenticationError as error:
+        warn(f"the key does not let see the names of the assistants, so that ids stay ids: {error}", ResponseWarning)
+        return {}
+    found = {}
+    for place, record in enumerate(records):
+        if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+            raise ResponseError(f"it is no assistant with an id: {shown(record)}", path=f"$[{place}]")
+        name = record.get("name")
+        if isinstance(name, str) and name:
+            found[record["id"]] = name
+    return found

@@ -1,0 +1,188 @@
+"""What the API lists by creation time, whole, in whatever order it sorts.
+
+A list has no next page: there is a limit, and there are bounds on ``createdAt``. The order is not documented, many
+records may share an instant, and an instant may be finer than the JSON shows. So nothing is concluded from a full page
+but that there may be more. A window of time is done when less than a full page came of it; until then it is asked in
+narrower windows.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vapi_frames.errors import RecordsError, ResponseError, VapiFramesError, shown
+from vapi_frames.sources import progress
+from vapi_frames.sources.http.connection import is_too_much
+from vapi_frames.sources.records.flatten import read_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vapi_frames.sources.http.connection import Connection
+
+__all__ = ["LIMIT", "Listing", "Window"]
+
+LIMIT = 1_000  # records of a page; the API gives no more
+_UNHEARD = 100  # records of a page where the limit was not heard
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_GROWTH = 4  # times the width of the window before
+_HALVINGS = 5  # times that a page is made smaller until the reply is not too large, or too slow
+
+
+class Window(NamedTuple):
+    """What was created in a window of time.
+
+    Attributes:
+        start: Where the window begins.
+        end: Where it ends, exclusive.
+        records: What the API listed, in its order.
+        asked: The request in words.
+        is_whole: Whether that is all; not where more than a page was created within a millisecond.
+    """
+
+    start: datetime
+    end: datetime
+    records: list[Any]
+    asked: str
+    is_whole: bool = True
+
+
+class Listing:
+    """A list of the API's.
+
+    Args:
+        connection: Who is asked.
+        path: Where the list is.
+        limit: How many records a page has at most.
+
+    Attributes:
+        requests: How many pages were asked for.
+    """
+
+    def __init__(self, connection: Connection, path: str, *, limit: int = LIMIT) -> None:
+        self._connection = connection
+        self._path = path
+        self._limit = limit
+        self.requests = 0
+
+    def all(self, now: datetime) -> list[Any]:
+        """Return all there is: by one request where that is less than a page.
+
+        Raises:
+            SourceError: Nobody answered.
+            ResponseError: A reply is no list of records.
+        """
+        found = self._page({})
+        if not self._may_be_more(found):
+            return found
+        first = datetime(2000, 1, 1, tzinfo=UTC)  # long before there was an API
+        found = []
+        for window in self.between(first, now + timedelta(days=1)):
+            if not window.is_whole:
+                raise ResponseError(f"{window.asked} brought as many records as a page has, and there may be more")
+            found += window.records
+        return found
+
+    def between(self, start: datetime, end: datetime) -> Iterator[Window]:
+        """Yield windows that make up [start, end), oldest first; a record may be met in two that touch.
+
+        Args:
+            start: A whole millisecond.
+            end: The same.
+
+        Raises:
+            SourceError: Nobody answered.
+            ResponseError: A reply is no list of records, or has some that were created at another time.
+        """
+        at, last = (start - _EPOCH) // _MS, (end - _EPOCH) // _MS
+        width, failed = last - at, 0
+        while at < last:
+            until = min(at + width, last)
+            width = until - at
+            bounds = {"createdAtGe": _text(at), "createdAtLt": _text(until)}
+            progress.tick()
+            try:
+                page = self._page(bounds)
+            except VapiFramesError as error:
+                if not is_too_much(error) or failed == _HALVINGS or self._limit == 1:
+                    raise
+                self._limit, failed = self._limit // 2, failed + 1
+                continue
+            failed, aim = 0, max(self._limit * 2 // 3, 1)
+            instants = self._instants(page, bounds, at, until)
+            is_full = self._may_be_more(page)
+            if is_full and width > 1:
+                # In an order of time the page lies in a part of the window, and tells how dense the records are there.
+                # Many of one instant tell nothing of the others.
+                spread = (max(instants) - min(instants)) * aim // self._limit if instants else 0
+                width = max(1, min(max(spread, width // 8), width // 2))
+                continue
+            yield Window(_instant(at), _instant(until), page, self._said(bounds), len(page) < self._limit)
+            at = until
+            width = width * _GROWTH if len(page) * _GROWTH <= aim else max(1, width * aim // len(page))
+
+    def _may_be_more(self, page: list[Any]) -> bool:
+        return len(page) >= self._limit or len(page) == _UNHEARD
+
+    def _page(self, bounds: dict[str, str]) -> list[Any]:
+        self.requests += 1
+        content = self._connection.get(self._path, {"limit": str(self._limit), **bounds}, divisible=bool(bounds))
+        try:
+            # Not pydantic's parser: it refuses the whole page for half a character in one transcript.
+            found = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            said = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        else:
+            if isinstance(found, list):
+                return found
+            said = f"it is {type(found).__name__}"
+            if isinstance(found, dict):
+                message = found.get("message", found.get("error"))
+                said = f"it is an object with {', '.join(map(shown, list(found)[:8])) or 'nothing'}"
+                said = f"it is an error: {shown(message)}" if message is not None else said
+        # Out of the block, or the error would keep the whole reply.
+        raise ResponseError(f"the reply to {self._said(bounds)} is no array of records: {said}")
+
+    def _instants(self, page: list[Any], bounds: dict[str, str], at: int, until: int) -> list[int]:
+        """Return when the records were created, in milliseconds, as far as they say so.
+
+        Raises:
+            ResponseError: One was created at another time; a millisecond may be due to how the API rounds.
+        """
+        found = []
+        for place, record in enumerate(page):
+            created = _created(record)
+            if created is None:
+                continue
+            millis = (created - _EPOCH) // _MS
+            if not at - 1 <= millis <= until + 1:
+                raise ResponseError(
+                    f"it is {created.isoformat()}, which is not what {self._said(bounds)} asked for; who does not "
+                    "choose by createdAt cannot be asked for all records",
+                    path=f"$[{place}].createdAt",
+                )
+            found.append(millis)
+        return found
+
+    def _said(self, bounds: dict[str, str]) -> str:
+        within = f" from {bounds['createdAtGe']} until {bounds['createdAtLt']}" if bounds else ""
+        return f"GET {self._path}{within}"
+
+
+def _created(record: Any) -> datetime | None:
+    try:
+        [created] = read_times("createdAt", [record.get("createdAt") if isinstance(record, dict) else None])
+    except RecordsError:
+        return None
+    return created
+
+
+def _instant(millis: int) -> datetime:
+    return _EPOCH + millis * _MS
+
+
+def _text(millis: int) -> str:
+    return f"{_instant(millis).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

@@ -1,0 +1,1 @@
+"""The API's calls, a Parquet file a day."""

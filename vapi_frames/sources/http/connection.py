@@ -1,0 +1,387 @@
+"""The one way out of the house: HTTPS requests with a key, bounded retries, errors that say what to do."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import ssl
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import (  # what requests itself is built on, and lets through here and there
+    DecodeError,
+    HTTPError,
+    ProtocolError,
+    ReadTimeoutError,
+)
+
+from vapi_frames.contract.vocabulary import BASE_URL
+from vapi_frames.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    QueryError,
+    RateLimitError,
+    ResponseError,
+    StatusError,
+    VapiFramesError,
+)
+from vapi_frames.sources import progress
+from vapi_frames.sources.http.retry import backoff, limiter, pause, retry_after
+from vapi_frames.sources.http.secrets import Hidden, Key, can_be_key, key_from_environment, scrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Connection", "is_too_much"]
+
+_RETRIED = frozenset({408, 409, 429})
+_TOO_MUCH = frozenset({408, 413, 504, 524})  # the statuses of a question that is too large, or takes too long
+_PASSING = (  # what may go well when tried again: no connection, no reply in time, a reply that broke off
+    requests.ConnectionError,
+    requests.Timeout,
+    DecodeError,
+    ProtocolError,
+    ReadTimeoutError,
+)
+_LONGEST_WAIT = 60.0  # seconds; a server that asks for more gets an error with what it asked
+_LONGEST_TIMEOUT = 86_400.0  # seconds; sockets refuse very large numbers
+_WHOLE = 10  # times the seconds between two pieces of a reply, within which all of it must have come
+_AT_ONCE = 65_536  # bytes of a reply that are read at once
+LARGEST = 2**28  # bytes of a reply, decompressed
+_SHOWN = 2_000  # characters of an error's body that are kept
+_SAID = 500  # characters of an error's body that a message repeats
+
+
+class _Session(requests.Session):
+    """A session that leaves redirects alone: requests would parse where they point to even if told not to follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        return None
+
+
+class _TooLargeError(ResponseError):
+    """A reply is larger than may be."""
+
+
+def is_too_much(error: BaseException) -> bool:
+    """Say whether *error* may come of a question that is too large: less of it may be answered."""
+    if isinstance(error, ConnectionFailedError):
+        return error.timed_out
+    return isinstance(error, _TooLargeError) or (isinstance(error, StatusError) and error.status in _TOO_MUCH)
+
+
+class Connection:
+    """A server that is asked with a key.
+
+    Args:
+        token: The organisation's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
+        base_url: Where the API is served: https://, or http:// on this machine, which no proxy sees.
+        timeout: Seconds to wait for a connection, and between two pieces of the reply; or one number for both. As a
+            whole, a reply may take ten times as long.
+        attempts: How often one request is tried at most.
+        sleep: How waiting is done; for tests.
+        largest: How many bytes a reply may have, decompressed.
+
+    Raises:
+        QueryError: An argument cannot be it, or *base_url* would send the key in the clear.
+    """
+
+    _url = ""  # a traceback with locals may ask for the repr of one that is still being made
+
+    def __init__(
+        self,
+        token: str | None = None,
+        *,
+        base_url: str = BASE_URL,
+        timeout: float | tuple[float, float] = (5.0, 60.0),
+        attempts: int = 4,
+        sleep: Callable[[float], None] = pause,
+        largest: int = LARGEST,
+    ) -> None:
+        token = Hidden(token.strip()) if isinstance(token, str) else token
+        if token is not None and not can_be_key(token):
+            raise QueryError("token must be the key as text, in ASCII and without spaces and line breaks")
+        self._key = None if token is None else Key(token)
+        self._url = _check_url(base_url)
+        self._timeout = _check_timeout(timeout)
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise QueryError(f"attempts must be a whole number of at least 1, not {attempts!r}")
+        self._attempts = attempts
+        self._sleep = sleep
+        self._largest = largest
+        self._idle: list[tuple[int, requests.Session]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def host(self) -> str:
+        """Its address, as far as it says who is asked."""
+        return self._url
+
+    def scope(self) -> str:
+        """Return what tells apart whom is asked on whose behalf: the address, and a keyed hash instead of the key.
+
+        Raises:
+            AuthenticationError: There is no key.
+        """
+        return f"{self._url} {(self._key or key_from_environment()).organisation()}"
+
+    def scrubber(self) -> Callable[[str], str]:
+        """Return what takes the key out of a text that is kept where others read it."""
+        return scrubber(*([self._key] if self._key else []))
+
+    def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
+        """Post JSON, and return the reply's.
+
+        Args:
+            path: Where, below the address.
+            body: What.
+            attempts: How often it is tried, if not as often as may be.
+            divisible: Whether less can be asked for: what `is_too_much` is then not tried again.
+
+        Raises:
+            SourceError: There was no reply, or it refuses.
+            ResponseError: The reply is no JSON.
+        """
+        return self._ask(f"{self._url}{path}", body, {}, attempts or self._attempts, divisible=divisible)
+
+    def get(self, path: str, parameters: Mapping[str, str], *, divisible: bool = False) -> bytes:
+        """Get JSON; what may be said of the reply, and the errors, are those of `post`."""
+        return self._ask(f"{self._url}{path}", None, parameters, self._attempts, divisible=divisible)
+
+    def _ask(
+        self, url: str, body: bytes | None, parameters: Mapping[str, str], attempts: int, *, divisible: bool
+    ) -> bytes:
+        key = self._key or key_from_environment()
+        together = limiter(f"{self._url} {key.organisation()}")
+        waited = 0.0
+        for attempt in range(1, attempts + 1):
+            if left := together.left(waited):  # another was asked to wait
+                progress.say(f"waiting {left:.0f} s, rate limit")
+                self._sleep(left)
+            # Errors are returned up to here: no frame of their traceback holds a reply, which may repeat the key.
+            outcome, wait = self._try(url, body, parameters, key, attempt)
+            if isinstance(outcome, bytes):
+                return outcome
+            if wait is None or attempt == attempts or (divisible and is_too_much(outcome)):
+                raise outcome
+            limited = isinstance(outcome, RateLimitError)
+            if limited:
+                waited = together.hold(wait)
+            progress.say(f"waiting {wait:.0f} s, {'rate limit' if limited else _short(outcome)}")
+            self._sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _try(
+        self, url: str, body: bytes | None, parameters: Mapping[str, str], key: Key, attempt: int
+    ) -> tuple[bytes | VapiFramesError, float | None]:
+        """Return the reply, or the error and how long to wait before the next attempt, ``None`` if none would help."""
+        session = self._borrowed()
+        progress.requested()
+        try:
+            with session.request(
+                "GET" if body is None else "POST", url, params=parameters, data=body, auth=key, timeout=self._timeout,
+                allow_redirects=False, stream=True, headers={} if body is None else _JSON,
+            ) as reply:  # fmt: skip
+                content = self._content(reply)
+        except _TooLargeError as error:
+            return error.with_traceback(None), None
+        except (HTTPError, OSError, ValueError) as error:  # requests' own are among them
+            reason = _innermost(_without_frames(error))
+            words = re.sub(r"^.*?(object at 0x\w+>|port=\d+\)):\s*", "", str(reason)) or type(reason).__name__
+            said = f"no reply from {url} in {_times(attempt)}: {words}"
+            failed = ConnectionFailedError(
+                said, attempts=attempt, timed_out=isinstance(reason, ReadTimeoutError | requests.ReadTimeout)
+            )
+            failed.__cause__ = error
+            is_passing = isinstance(error, _PASSING) and not isinstance(reason, ssl.SSLCertVerificationError)
+            return failed, backoff(attempt) if is_passing else None
+        with self._lock:
+            self._idle.append((os.getpid(), session))
+        if 200 <= reply.status_code < 300:  # noqa: PLR2004
+            return _checked(reply, content, url, key), None
+        status = reply.status_code
+        asked = retry_after(reply.headers, datetime.now(UTC), limited=status == 429)  # noqa: PLR2004
+        is_passing = (status in _RETRIED or status >= 500) and (asked or 0) <= _LONGEST_WAIT  # noqa: PLR2004
+        refused = _status_error(reply, content, key, asked, attempt)
+        return refused, (asked or backoff(attempt)) if is_passing else None
+
+    def _borrowed(self) -> requests.Session:
+        """Return a session that nobody else uses meanwhile; who has read its reply to the end gives it back."""
+        with self._lock:
+            # A forked process must not share its parent's connection: each could read the other's reply.
+            self._idle = [one for one in self._idle if one[0] == os.getpid()]
+            if self._idle:
+                return self._idle.pop()[1]
+        session = _Session()
+        # One pooled connection a session; retries are ours, because urllib3 leaves a POST alone.
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        session.headers["Accept"] = "application/json"
+        session.headers["Accept-Encoding"] = "gzip"
+        session.headers["User-Agent"] = "vapi-frames"
+        # Without TLS the key stays on this machine, so the proxies of the environment do not apply.
+        session.trust_env = self._url.startswith("https:")
+        return session
+
+    def _content(self, reply: requests.Response) -> bytes:
+        """Return the whole body; one that trickles in or has no end is an error."""
+        until = time.monotonic() + _WHOLE * self._timeout[1]
+        # What has come is handed over at once, where the HTTP library can: a full block may take for ever.
+        read = getattr(reply.raw, "read1", reply.raw.read)
+        content = bytearray()
+        while piece := read(_AT_ONCE, decode_content=True):
+            content += piece
+            if len(content) > self._largest:
+                raise _TooLargeError(f"the reply has more than {self._largest:,} bytes: ask for less at once")
+            if time.monotonic() > until:
+                raise requests.ReadTimeout(f"Read timed out: the reply has not ended after {_WHOLE} timeouts")
+        return bytes(content)
+
+    def __repr__(self) -> str:
+        return f"the API at {self._url}"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a connection holds a key and is not pickled; connect again where it is needed")
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _checked(reply: requests.Response, content: bytes, url: str, key: Key) -> bytes | ResponseError:
+    """Return the body of a success, or what makes it none."""
+    came = f"{url} replied {reply.status_code} with"
+    content = content.removeprefix(b"\xef\xbb\xbf").strip()
+    if key.is_in(content):  # no answer is; neither a frame nor an error shall show it
+        return ResponseError(f"{came} the key itself: base_url echoes requests instead of answering them")
+    if not content:
+        return ResponseError(f"{came} an empty body")
+    if content.startswith(b"<"):
+        title = _title(content.decode("utf-8", "replace"))
+        return ResponseError(f"{came} HTML ({title}), not JSON: is base_url right, is a sign-in page in between?")
+    return content
+
+
+def _status_error(reply: requests.Response, content: bytes, key: Key, wait: float | None, attempt: int) -> StatusError:
+    status = reply.status_code
+    body = key.scrub(content.decode("utf-8", "replace"))  # before it is cut, or half of the key could be left
+    message = f"the API replied {status}: {_said(body)}"
+    found = next((reply.headers[name] for name in ("x-request-id", "cf-ray") if name in reply.headers), None)
+    request_id = found and key.scrub(found)
+    if request_id:
+        message += f" (request {request_id})"
+    if attempt > 1:
+        message += f", in the last of {_times(attempt)}"
+    if wait:
+        message += f". It asked to wait {wait:g} s"
+    advice = _advice(status, key.scrub(reply.headers.get("location", "")))
+    message += f". {advice}" if advice else ""
+    body = body[:_SHOWN]
+    if status in (401, 403):
+        return AuthenticationError(message, status=status, request_id=request_id, body=body)
+    if status == 429:  # noqa: PLR2004
+        return RateLimitError(message, status=status, request_id=request_id, body=body, retry_after=wait)
+    return StatusError(message, status=status, request_id=request_id, body=body)
+
+
+def _check_url(base_url: object) -> str:
+    """Return *base_url* without a slash at its end; the key goes only over TLS, or to this machine."""
+    parts = urlsplit("")
+    try:
+        parts = urlsplit(base_url if isinstance(base_url, str) and not re.search(r"[\s\\]", base_url) else "")
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an unclosed bracket, a port that is no number
+        is_address = False
+    if not is_address:  # not repeated: it may be the key, in the wrong place
+        raise QueryError(f"base_url is not an http(s) address such as {BASE_URL!r}")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise QueryError("base_url must not carry a user, a password, a query or a fragment")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise QueryError(f"base_url {base_url!r} would send the key in the clear; use https://")
+    return parts.geturl().rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_timeout(timeout: object) -> tuple[float, float]:
+    pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    numbers = [t for t in pair if isinstance(t, int | float) and not isinstance(t, bool)]
+    if len(pair) == len(numbers) == 2 and all(0 < t <= _LONGEST_TIMEOUT for t in numbers):  # noqa: PLR2004
+        return float(numbers[0]), float(numbers[1])
+    raise QueryError(
+        "timeout must be seconds, or (seconds to connect, seconds to read), more than 0 and at most a day, "
+        f"not {timeout!r}"
+    )
+
+
+def _short(error: VapiFramesError) -> str:
+    """Return in two words what went wrong."""
+    return f"status {error.status}" if isinstance(error, StatusError) else "no reply"
+
+
+def _said(body: str) -> str:
+    """Return what an error body says: the server's own message, or that it is HTML."""
+    text = body.strip()
+    if text.startswith("<"):
+        return f"an HTML page ({_title(text)})"
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError):
+        parts = None
+    message = (parts.get("message") or parts.get("error") or text) if isinstance(parts, dict) else text
+    said = "; ".join(map(str, message)) if isinstance(message, list) else str(message)
+    return said if len(said) <= _SAID else said[: _SAID - 3] + "..."
+
+
+def _title(page: str) -> str:
+    found = re.search(r"<title[^>]*>([^<]*)", page, re.IGNORECASE)
+    return found[1].strip()[:80] if found and found[1].strip() else "without a title"
+
+
+def _advice(status: int, location: str) -> str:
+    if status in (401, 403):
+        return "Use the organisation's private key (dashboard, API Keys); the public key is for web clients only"
+    if status in (404, 405):
+        return "Is base_url right? The contract is POST /analytics"
+    if 300 <= status < 400:  # noqa: PLR2004
+        return f"It points to {location or 'nowhere'}; redirects are not followed, for the key's sake: set base_url"
+    return ""
+
+
+def _times(attempt: int) -> str:
+    return "1 attempt" if attempt == 1 else f"{attempt} attempts"
+
+
+def _inner(failure: BaseException) -> list[BaseException]:
+    """Return what *failure* was made of: requests wraps urllib3's exceptions, which wrap the socket's."""
+    return [part for part in (*failure.args, getattr(failure, "reason", None)) if isinstance(part, BaseException)]
+
+
+def _innermost(failure: BaseException) -> BaseException:
+    while inner := _inner(failure):
+        failure = inner[0]
+    return failure
+
+
+def _without_frames(failure: BaseException) -> BaseException:
+    """Return *failure* without what may hold the key: the request, and the frames of the HTTP libraries."""
+    found: list[BaseException] = [failure]
+    for one in found:
+        one.__traceback__ = None
+        for name in {"request", "response", "pool", "conn"} & vars(one).keys():
+            vars(one)[name] = None
+        around = (one.__cause__, one.__context__, *_inner(one))
+        found += [other for other in around if other is not None and other not in found]
+    return failure

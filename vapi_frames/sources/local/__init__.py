@@ -1,0 +1,1 @@
+"""DuckDB over frames and files."""

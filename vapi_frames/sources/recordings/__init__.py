@@ -1,0 +1,1 @@
+"""Replies as files, and answers from them."""

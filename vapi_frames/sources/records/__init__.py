@@ -1,0 +1,1 @@
+"""Where a call record keeps what a query uses."""

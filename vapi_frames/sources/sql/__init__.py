@@ -1,0 +1,1 @@
+"""A query as one SELECT, and its rows as a result."""

@@ -1,0 +1,1 @@
+"""The same SELECT on other engines."""
