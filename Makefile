@@ -30,16 +30,16 @@ types: ## mypy and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-test: ## all tests; one file: make test ARGS=tests/test_lint.py
+test: ## all tests; one file: make test ARGS=tests/query/test_lint.py
 	$(BIN)/python -m pytest $(ARGS)
 
 # Not --quiet, which drops the warnings before they are counted, so that --strict has none.
 docs: ## the site, where every warning is an error; to look at it: mkdocs serve
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	$(BIN)/python -m tests.site_links site
+	$(BIN)/python -m tests.support.site_links site
 
 notebooks: ## write what is generated under notebooks/ anew
-	$(BIN)/python -m tests.make_pages
+	$(BIN)/python -m tests.support.make_pages
 
 hooks: ## what a commit runs, on all files
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files

@@ -43,7 +43,7 @@ def plot() -> None:
 
 def polars() -> None:
     """Give the answer as a polars frame."""
-    from tests.wires import Calls, Wire, over
+    from tests.support.wires import Calls, Wire, over
 
     frame = over(Wire(Calls())).call().count().step("day").between(*NOVEMBER).to_polars()
     assert frame.shape == (7, 2)
@@ -76,8 +76,8 @@ def warehouse() -> None:
 
 def server() -> None:
     """Answer over HTTP."""
-    from tests.endpoint import KEY, running
-    from tests.wires import Calls, Wire, over
+    from tests.support.endpoint import KEY, running
+    from tests.support.wires import Calls, Wire, over
 
     with running(over(Wire(Calls())).source) as endpoint:
         asked = vf.connect(KEY, base_url=endpoint.url)
@@ -129,7 +129,7 @@ def test() -> None:
         "-c",
         "/dev/null",
         "--rootdir=.",
-        "tests/test_query.py",
+        "tests/query/test_query.py",
     )
 
 

@@ -59,7 +59,7 @@ def engine(request):
 
 def _session(name):
     def session():
-        from tests import engines
+        from tests.support import engines
 
         with getattr(engines, f"{name}_session")() as session:
             yield session

@@ -1,8 +1,9 @@
-"""The house: a module imports only from a lower floor, and none grows too large."""
+"""The layers: a folder imports only from folders below it, and inside a folder no modules form a circle."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -10,252 +11,186 @@ import pytest
 import vapi_frames
 
 PACKAGE = Path(vapi_frames.__path__[0])
-FLOORS = {
-    "errors": 0,
-    "vocabulary": 0.5,
-    "contract": 1,
-    "timegrid": 1,
-    "outcomes": 1,
-    "dates": 1.5,  # the mezzanine: what the rooms of floor 2 share, and stands on the calendar
-    "timerange": 1.5,
-    "wire": 1.8,
-    "additivity": 1.9,
-    "filters": 1.9,
-    "widening": 1.93,
-    "lint": 1.95,
-    "asker": 1.95,
-    "comparison": 1.96,
-    "builder": 1.97,
-    "answer": 1.98,
-    "query": 2,
-    "parse": 2.1,  # between the question and its answer: floors 2 and below do no I/O
-    "reply": 2.3,
-    "gathering": 2.4,
-    "meta": 2.5,
-    "keys": 2.5,
-    "narrowing": 2.7,
-    "frames": 3,
-    "sources": 3,
-    "sources.sql": 3,
-    "writing": 3.2,
-    "sources.progress": 3.2,
-    "sources.duplicates": 3.5,
-    "sources.records": 3.5,
-    "sources.sweep": 3.6,
-    "sources.concurrency": 3.5,
-    "sources.dialects": 3.6,
-    "sources.nested": 3.6,
-    "sources.engine": 3.7,
-    "sources.jsonfiles": 3.7,
-    "sources.rendering": 3.7,
-    "sources.tables": 3.7,
-    "sources.drivers": 3.8,
-    "sources.files": 3.8,
-    "sources.key": 3.3,
-    "sources.waits": 3.3,
-    "sources.pieces": 3.5,
-    "sources.dayfiles": 3.7,
-    "sources.scrub": 3.5,
-    "sources.recording": 3.5,
-    "sources.misses": 3.6,
-    "sources.connection": 3.9,
-    "sources.listing": 3.95,
-    "sources.workers": 3.95,
-    "sources.archive": 4,
-    "sources.assistants": 4,
-    "sources.fanout": 4,
-    "sources.tape": 4,
-    "sources.served": 4,
-    "sources.segments": 3.8,
-    "sources.shelf": 3.9,
-    "sources.api": 4,
-    "sources.cache": 4,
-    "sources.calls": 4,
-    "sources.warehouse": 4,
-    "sample": 4,
-    "analysis.trust": 4,
-    "analysis.buckets": 4.1,
-    "analysis.files": 4.1,
-    "analysis.unitcheck": 4.1,
-    "analysis.rollup": 4.2,
-    "analysis.words": 4.2,
-    "analysis.gaps": 4.3,
-    "analysis.report": 4.3,
-    "analysis.groups": 4.3,
-    "analysis.ratios": 4.3,
-    "analysis.change": 4.4,
-    "analysis.compare": 4.5,
-    "analysis": 4.5,
-    "plotting.tables": 4.6,
-    "plotting.axes": 4.7,
-    "plotting.elsewhere": 4.7,
-    "plotting": 4.8,
-    "dashboard": 4.6,
-    "asking": 4.9,
-    "entry": 5,
-    "verbs": 5.5,
-    "accessor": 6,
-    "completion": 6.5,
-    "server.openapi": 7,
-    "server.app": 7.2,
-    "server": 7.4,
-    "server.listen": 7.4,
-    "exports": 7.5,
-    "commands": 7.8,
-    "cli": 8,
-    "__init__": 8,
-}
-# What each floor may import of others' at module level; the rest is imported when it is first used.
-STANDARD = {"pandas", "numpy"}
+
+# From the ground up. The modules of the first line are no folder, and may import each other.
+LAYERS = [
+    {"errors", "cancellation", "files", "redact"},
+    {"contract", "calendar"},
+    {"query"},
+    {"result"},
+    {"frames", "sources"},
+    {"analysis", "server"},
+    {"plotting"},
+    {"interface"},
+    {"cli", "vapi_frames"},
+]
+# Inside `sources`; its own modules are the protocol that all of them know.
+SOURCES = [
+    {"sources", "progress"},
+    {"http"},
+    {"sql"},
+    {"records"},
+    {"api", "local", "warehouse"},
+    {"cache", "recordings", "archive"},
+]
+PURE_LAYERS = 4  # which do no I/O and read no clock, but for files.py
+CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "time_ns", "sleep"}
+PATH_IO = {"read_text", "read_bytes", "write_text", "write_bytes", "open", "unlink", "mkdir", "touch", "rename"}
+OS_PATHS = {"fspath", "path", "PathLike", "sep", "fsdecode", "fsencode"}
 HEAVY = {
-    "requests",
-    "duckdb",
-    "pydantic",
-    "pydantic_core",
-    "pyarrow",
-    "polars",
-    "matplotlib",
-    "starlette",
-    "uvicorn",
-    "h11",
-    "tqdm",
-    "IPython",
-    "ipywidgets",
-    "jinja2",
-    "openpyxl",
-    "sqlglot",
-    "pyspark",
-    "pandas",
-    "numpy",
-}
-OWNERS = {
-    "contract": {"pydantic", "pydantic_core"},
-    "answer": {"pyarrow"},
-    "dates": {"numpy", "pyarrow"},
-    "gathering": {"numpy", "pyarrow"},
-    "reply": {"pyarrow"},
-    "additivity": {"numpy"},
-    "keys": {"pandas", "numpy"},
-    "narrowing": {"numpy", "pyarrow"},
-    "frames": {"pandas", "numpy", "pyarrow"},
-    "analysis.trust": {"pandas", "numpy"},
-    "analysis.buckets": {"pandas", "numpy"},
-    "analysis.files": {"pandas"},
-    "analysis.rollup": {"pandas", "numpy"},
-    "analysis.gaps": {"pandas", "numpy"},
-    "analysis.groups": {"pandas", "numpy"},
-    "analysis.ratios": {"pandas", "numpy"},
-    "analysis.report": {"pandas"},
-    "analysis.change": {"numpy"},
-    "analysis.compare": {"pandas", "numpy"},
-    "plotting": {"pandas"},
-    "plotting.tables": {"pandas", "numpy"},
-    "plotting.axes": {"pandas"},
-    "plotting.elsewhere": {"pandas"},
-    "accessor": {"pandas"},
-    "sample": {"pandas", "numpy"},
-    "sources.connection": {"requests"},
-    "sources.key": {"requests"},
-    "sources.fanout": {"pyarrow"},
-    "sources.sweep": {"numpy"},
-    "sources.engine": {"pyarrow"},
-    "sources.cache": {"pyarrow"},
-    "sources.calls": {"pyarrow"},
-    "sources.segments": {"pyarrow"},
-    "sources.warehouse": {"pyarrow"},
-    "writing": {"numpy", "pyarrow"},
-}
+    "IPython", "duckdb", "h11", "ipywidgets", "jinja2", "matplotlib", "openpyxl", "polars", "pyspark", "sqlglot",
+    "sqlite3", "starlette", "tqdm", "uvicorn",
+}  # fmt: skip
 
 
 def modules():
-    """Return module name → path."""
+    """Return the dotted name of each module, without the package's, and its path; the package itself is vapi_frames."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-        found[name] = path
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "vapi_frames"] = path
     return found
 
 
-def is_type_checking(node):
-    """Say whether *node* is ``if TYPE_CHECKING:``."""
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in modules().items()}
 
 
-def imports(tree, *, top_only=False):
-    """Yield (module, names) of every import that runs."""
-    nodes = list(tree.body)
-    while nodes:
-        node = nodes.pop()
-        if is_type_checking(node):
-            continue
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, ()) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield node.module, [alias.name for alias in node.names]
-        if not (top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
-            nodes.extend(ast.iter_child_nodes(node))
+def statements(tree):
+    """Return every import statement: of types and inside functions, too."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
-def own(name, tree):
-    """Return the package's modules that *name* imports, also inside functions."""
+def own(name, trees=None):
+    """Return the modules of the package that the module *name* imports."""
+    trees = TREES if trees is None else trees
     found = set()
-    for module, names in imports(tree):
-        if module == "vapi_frames":
-            found |= {n for n in names if n in FLOORS} | ({"__init__"} if not set(names) <= set(FLOORS) else set())
-        elif module.startswith("vapi_frames."):
-            inner = module.removeprefix("vapi_frames.")
-            nested = {f"{inner}.{n}" for n in names} & set(FLOORS)
-            found |= nested or {inner}
+    for node in statements(trees[name]):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        else:
+            assert node.level == 0, f"{name}: imports are absolute"
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            targets = [target if target.removeprefix("vapi_frames.") in trees else node.module for target in whole]
+        for target in targets:
+            if target.split(".")[0] == "vapi_frames":
+                inner = target.removeprefix("vapi_frames.")
+                assert inner in trees, f"{name} imports {target}, which is no module"
+                found.add(inner)
     return found - {name}
 
 
-TREES = {name: ast.parse(path.read_text()) for name, path in modules().items()}
+def place(name):
+    """Return (layer, layer inside sources) of a module, and the folder that it is in."""
+    top, _, rest = name.partition(".")
+    [layer] = [number for number, folders in enumerate(LAYERS) if top in folders]
+    if top != "sources":
+        return (layer, 0), top if layer else "the ground"
+    inner = rest.split(".")[0] or "sources"
+    [room] = [number for number, folders in enumerate(SOURCES) if inner in folders]
+    return (layer, room), "sources" if room == 0 else f"sources.{inner}"
 
 
-def test_every_module_has_a_floor():
-    """A new module is given its floor on purpose."""
-    assert set(TREES) == set(FLOORS)
+def wrong_imports(trees):
+    """Return the imports that do not lead to a folder below, as (module, imported module)."""
+    found = []
+    for name in trees:
+        at, folder = place(name)
+        for other in own(name, trees):
+            below, other_folder = place(other)
+            if folder != other_folder and below >= at:
+                found.append((name, other))
+    return found
 
 
-@pytest.mark.parametrize("name", [name for name in FLOORS if name not in ("__init__", "cli")])
-def test_imports_go_down(name):
-    """Each import, also one inside a function, is of a lower floor; so there are no cycles."""
-    upward = {other for other in own(name, TREES[name]) if FLOORS[other] >= FLOORS[name]}
-    assert not upward, f"{name} (floor {FLOORS[name]}) imports {upward}"
+@pytest.mark.parametrize("name", TREES)
+def test_a_module_is_in_a_folder_of_the_plan(name):
+    """There is no module beside the folders, and no folder without a layer."""
+    place(name)
 
 
-def test_the_rooms_of_floor_four_do_not_know_each_other():
-    """Sources know the protocol, not their neighbours."""
-    sources = {name for name in FLOORS if name.startswith("sources.") and FLOORS[name] == 4}
-    for name in sources:
-        assert not own(name, TREES[name]) & sources
+def test_folders_import_only_folders_below():
+    """Folders of one layer do not know each other, either; imports of types and inside functions count."""
+    assert not wrong_imports(TREES)
 
 
-@pytest.mark.parametrize("name", FLOORS)
-def test_heavy_packages_are_imported_by_their_owners_only(name):
-    """At module level a third party stands only where its floor owns it."""
-    top = {module.split(".")[0] for module, _ in imports(TREES[name], top_only=True)}
-    assert top & HEAVY <= OWNERS.get(name, set())
+def test_modules_form_no_circle():
+    """Whoever reads a module can read first what it needs."""
+    graphlib.TopologicalSorter({name: own(name) for name in TREES}).prepare()
 
 
-@pytest.mark.parametrize("name", FLOORS)
-def test_no_module_outgrows_its_room(name):
-    """About 400 lines; there is no utils and no core."""
-    assert len(modules()[name].read_text().splitlines()) <= 420
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("calendar.buckets", "from vapi_frames.query.query import Query"),
+        ("contract.models", "from vapi_frames.calendar import buckets"),
+        ("query.lint", "def f():\n    from vapi_frames.result import reply"),
+        ("result.reply", "if TYPE_CHECKING:\n    from vapi_frames.sources import Source"),
+        ("sources.sql.select", "from vapi_frames.sources.records.columns import Columns"),
+        ("sources.local.source", "from vapi_frames.sources.warehouse import source"),
+        ("frames.build", "import vapi_frames.sources.progress"),
+    ],
+)
+def test_an_import_upwards_or_sideways_is_seen(name, code):
+    """The check of the layers finds what it is there for."""
+    assert wrong_imports({**TREES, name: ast.parse(code)})
+
+
+def impure(tree):
+    """Return what a module calls or imports that reads a clock, or reads or writes anything."""
+    found = []
+    for node in statements(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+        found += [name for name in names if name in ("socket", "time", "subprocess", "shutil", "tempfile")]
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            found += [alias.name for alias in node.names if alias.name not in OS_PATHS]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            owner = node.value.id
+            if owner == "os" and node.attr not in OS_PATHS:
+                found.append(f"os.{node.attr}")
+            if owner in ("datetime", "date", "time") and node.attr in CLOCKS:
+                found.append(f"{owner}.{node.attr}")
+        if isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Name) and called.id in ("open", "input", "print"):
+                found.append(called.id)
+            if isinstance(called, ast.Attribute) and called.attr in PATH_IO:
+                found.append(f".{called.attr}()")
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in TREES if place(name)[0][0] < PURE_LAYERS and name != "files"])
+def test_the_lower_layers_do_no_io_and_read_no_clock(name):
+    """Queries, calendars and results are values; only zone data may be read, which zoneinfo does."""
+    assert not impure(TREES[name])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open('x')", "Path('x').read_text()", "import socket", "datetime.now()", "import time", "from os import fork",
+        "os.environ", "from time import sleep", "p.write_bytes(b'')", "date.today()",
+    ],
+)  # fmt: skip
+def test_io_and_clocks_are_seen(code):
+    """The check of the lower layers finds what it is there for."""
+    assert impure(ast.parse(code))
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_heavy_packages_are_imported_where_they_are_used(name):
+    """At the top of a module stands nothing that an import of the package would not load anyway, save type imports."""
+    top = [node for node in TREES[name].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module.split(".")[0] for node in top if isinstance(node, ast.ImportFrom)}
+    assert not names & HEAVY
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_no_module_grows_too_large(name):
+    """About 400 lines, and no drawer for everything."""
+    assert len(modules()[name].read_text(encoding="utf-8").splitlines()) <= 420
     assert name.rsplit(".", 1)[-1] not in ("utils", "core", "helpers", "common")
-
-
-def test_floors_zero_to_two_read_no_clock_and_do_no_io():
-    """Questions and calendars are values."""
-    for name, tree in TREES.items():
-        if FLOORS[name] > 2.3:
-            continue
-        called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        assert not called & {"open", "datetime.now", "datetime.utcnow", "time.time", "date.today", "datetime.today"}, (
-            name
-        )
 
 
 def test_every_public_thing_is_documented():

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pytest
 
 import vapi_frames as vf
-from tests.servers import Server
-from tests.shapes import same
-from tests.wires import KEY, Calls, connected, counting
+from tests.support.servers import Server
+from tests.support.shapes import same
+from tests.support.wires import KEY, Calls, connected, counting
 from vapi_frames import plotting
-from vapi_frames.cli.cli import main
+from vapi_frames.cli.main import main
 from vapi_frames.errors import MissingExtraError, QueryWarning
 from vapi_frames.server import create_app
 from vapi_frames.server.listen import make_server

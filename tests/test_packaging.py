@@ -1,4 +1,4 @@
-"""What a build leaves: a wheel and a source archive with the package, its licence and what it says of itself."""
+"""What a build leaves: a wheel and a source archive with the package, its license and what it says of itself."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def built(tmp_path_factory):
 
 
 def test_the_wheel_has_the_package_and_no_more(built):
-    """Every module, the mark that it has types, the licence; no test, page or tool of the project."""
+    """Every module, the mark that it has types, the license; no test, page or tool of the project."""
     wheel, _ = built
     meta = {
         f"{NAME}.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
@@ -62,7 +62,7 @@ def test_the_source_archive_has_what_makes_the_wheel_and_no_more(built, tmp_path
 
 
 def test_the_metadata_say_what_it_is(built):
-    """Version, licence, Pythons, extras and description are those of the project, in both archives."""
+    """Version, license, Pythons, extras and description are those of the project, in both archives."""
     wheel, source = built
     text = wheel[f"{NAME}.dist-info/METADATA"]
     assert source[f"{NAME}/PKG-INFO"] == text
@@ -78,7 +78,7 @@ def test_the_metadata_say_what_it_is(built):
     assert set(meta.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
     assert "Programming Language :: Python :: 3 :: Only" in meta.get_all("Classifier")
     assert wheel[f"{NAME}.dist-info/entry_points.txt"].decode().split() == [
-        "[console_scripts]", "vapi-frames", "=", "vapi_frames.cli.cli:main",
+        "[console_scripts]", "vapi-frames", "=", "vapi_frames.cli.main:main",
     ]  # fmt: skip
 
 

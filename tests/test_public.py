@@ -86,6 +86,48 @@ def test_importing_the_package_loads_no_third_party_beyond_pandas():
     assert run(code) == "['vapi_frames'] []"
 
 
+CALLED = {
+    "Comparison": "demo.compare('previous').__class__ is vf.Comparison",
+    "Progress": "vf.Progress.__name__ == 'Progress'",
+    "Query": "vf.Query(table='call') == vf.vq.call()",
+    "VapiAccessor": "isinstance(frame.vapi, vf.VapiAccessor)",
+    "VapiFramesError": "issubclass(vf.errors.QueryError, vf.VapiFramesError)",
+    "Vq": "isinstance(vf.demo(), vf.Vq)",
+    "analysis": "vf.analysis.rollup(frame, by=[]).shape == (1, 1)",
+    "cache": "len(vf.cache.info(folder).columns) and vf.cache.clear(folder) == 0",
+    "connect": "isinstance(vf.connect('key'), vf.Vq)",
+    "demo": "isinstance(vf.demo(), vf.Vq)",
+    "errors": "vf.errors.QueryError('x')",
+    "frame": "isinstance(vf.frame(frame), vf.VapiAccessor)",
+    "load": "frame.vapi.save(folder + '/x.parquet') or vf.load(folder + '/x.parquet').equals(frame)",
+    "local": "isinstance(vf.local(vf.sample_calls(9)), vf.Vq)",
+    "record": "isinstance(vf.record(folder + '/r', vf.demo()), vf.Vq)",
+    "replay": "isinstance(vf.replay(folder + '/r'), vf.Vq)",
+    "sample_calls": "len(vf.sample_calls(9)) == 9",
+    "to_frame": "vf.to_frame([{'name': 'n', 'timeRange': {}, 'result': [{'countId': '1'}]}]).shape == (1, 1)",
+    "vq": "isinstance(vf.vq, vf.Vq)",
+    "warehouse": "isinstance(vf.warehouse(duckdb.connect(), 'calls', dialect='duckdb'), vf.Vq)",
+}
+
+
+@pytest.mark.extra("warehouse")
+def test_every_public_name_works_once_all_modules_are_imported(tmp_path):
+    """An import of a submodule puts it on the package under its name, where it must not replace a public name."""
+    assert sorted(CALLED) == vf.__all__
+    lines = [f"assert {code}, {name!r}" for name, code in sorted(CALLED.items(), key=lambda one: one[0] == "replay")]
+    code = (
+        "import duckdb, importlib, pkgutil, warnings, vapi_frames as vf\n"
+        "for one in pkgutil.walk_packages(vf.__path__, 'vapi_frames.'):\n"
+        "    if not one.name.endswith('__main__'):\n"
+        "        importlib.import_module(one.name)\n"
+        f"folder = {str(tmp_path)!r}\n"
+        "demo = vf.demo().call().count().by('type').last('7d')\n"
+        "frame = demo.fetch()\n"
+        "vf.record(folder + '/r', vf.demo()).fetch(demo)\n"
+    )
+    run(code + "\n".join(lines))
+
+
 @pytest.mark.extra("local")
 def test_the_accessor_is_registered_by_the_import_alone():
     """A frame just read has df.vapi."""

@@ -2,7 +2,7 @@
 
 Examples:
     >>> import vapi_frames as vf
-    >>> vq = vf.demo()  # a sample organisation; `from vapi_frames import vq` asks the API
+    >>> vq = vf.demo()  # a sample organization; `from vapi_frames import vq` asks the API
     >>> vq.call().sum("cost").count().by("type").during("2026-10").fetch().round(2)
                        sumCost  countId
     type

@@ -12,13 +12,13 @@ from vapi_frames.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Stop", "check_wanted", "stopped_by"]
+__all__ = ["Stop", "on_cancel", "raise_if_cancelled"]
 
 
 class Stop:
     """Calls off an answer that nobody waits for any more, from another thread.
 
-    Whoever asks puts the asking inside `reaching`; a source puts its work inside `stopped_by`. Neither needs the
+    Whoever asks puts the asking inside `scope`; a source puts its work inside `on_cancel`. Neither needs the
     other: without a `Stop`, work runs to its end, and a source that knows nothing of it does, too.
     """
 
@@ -38,7 +38,7 @@ class Stop:
                 way()
 
     @contextmanager
-    def reaching(self) -> Iterator[None]:
+    def scope(self) -> Iterator[None]:
         """Let this end the work that is done in the block, by this thread."""
         token = _STOP.set(self)
         try:
@@ -49,7 +49,7 @@ class Stop:
     @contextmanager
     def _calling(self, way: Callable[[], object]) -> Iterator[None]:
         with self._lock:
-            check_wanted()
+            raise_if_cancelled()
             self._ways.append(way)
         try:
             yield
@@ -58,7 +58,7 @@ class Stop:
                 self._ways.remove(way)
 
 
-def check_wanted() -> None:
+def raise_if_cancelled() -> None:
     """Raise `SourceError` where nobody waits any more for what is done here."""
     stop = _STOP.get()
     if stop is not None and stop.is_set:
@@ -66,7 +66,7 @@ def check_wanted() -> None:
 
 
 @contextmanager
-def stopped_by(way: Callable[[], object]) -> Iterator[None]:
+def on_cancel(way: Callable[[], object]) -> Iterator[None]:
     """Have *way* called from another thread, should nobody wait any more for what is done in the block.
 
     Raises:

@@ -296,7 +296,7 @@ def _rebuild(kind: type[Exception], message: str, state: dict[str, Any]) -> Exce
     return error
 
 
-HEARER: ContextVar[Callable[[str], object] | None] = ContextVar("HEARER", default=None)
+warning_handler: ContextVar[Callable[[str], object] | None] = ContextVar("warning_handler", default=None)
 """Who hears a warning where there is no line of a caller's to show it at: a server, whose clients ask from afar."""
 
 
@@ -305,7 +305,7 @@ def warn(message: str, category: type[Warning]) -> None:
     import sys
     import warnings
 
-    hearer = HEARER.get()
+    hearer = warning_handler.get()
     if hearer is not None:
         hearer(message)
         return
@@ -330,7 +330,7 @@ def suggest(word: object, allowed: Iterable[str], *, also: Mapping[str, str] | N
     """Return up to three *allowed* words near *word*, best first.
 
     Args:
-        word: What was given; anything but text has no neighbours.
+        word: What was given; anything but text has no neighbors.
         allowed: The valid words.
         also: Words people use instead → the valid word, e.g. ``{"daily": "day"}``.
 

@@ -3,7 +3,7 @@
 python -m tests.benchmarks                        all of it, with 20 million calls: about a quarter of an hour
 python -m tests.benchmarks --short                a million calls, few rounds: about two minutes, as in CI
 python -m tests.benchmarks --only replies,verbs   some of it
-python -m tests.benchmarks --page                 all of it, and notebooks/benchmarks.md
+python -m tests.benchmarks --page                 all of it, and notebooks/project/benchmarks.md
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.benchmarks import endpoint, growth, imports, page, records, replies, verbs, wire
 
 PARTS = ("imports", "replies", "records", "verbs", "endpoint", "wire", "growth")
-PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "benchmarks.md"
+PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "project" / "benchmarks.md"
 
 
 def measured(part, options, folder):

@@ -12,7 +12,7 @@ import duckdb
 
 from tests.benchmarks.data import ZONE, files
 from tests.benchmarks.timing import Row, told
-from tests.endpoint import SAFETY, command
+from tests.support.endpoint import SAFETY, command
 from vapi_frames import vq
 
 DAYS = ("2025-03-10T04:00:00.000Z", "2025-09-26T04:00:00.000Z")  # two hundred, by five assistants

@@ -31,7 +31,7 @@ _TAIL = """
 
 - **By hand** is SQL as an expert writes it, `date_trunc(step, ts AT TIME ZONE zone)`, on the same DuckDB. This package
   does not call the engine's zone-aware truncation: it spells out the zone's few offset changes within the range, and
-  the rest is arithmetic on whole numbers. That is faster, and right where the other is not, see [time](time.md).
+  the rest is arithmetic on whole numbers. That is faster, and right where the other is not, see [time](../guides/time.md).
   Without a step there is nothing to gain, so that *no step* and *three groups* take what the engine takes.
 - A question to call records costs some ten milliseconds before the engine starts, whatever their number: of small files
   it is the larger part.
@@ -44,7 +44,7 @@ _TAIL = """
   dict for a moment, which is nearly half of the time at a million rows: a limit of the design, not yet of the code.
 - *rollup*, *fill_gaps* and the others check first that the frame is what came: a pass over its values and its index.
 - The server of the last rows waits a tenth of a second with each reply. *Cold* asks everything; *warm* finds what is
-  over in the [cache](offline.md), and asks for the rest.
+  over in the [cache](../guides/offline.md), and asks for the rest.
 
 `pytest tests/benchmarks/bench_functions.py` shows the functions one by one. `make bench ARGS=--short` takes
 two minutes, and is part of CI, which looks at the numbers that come out and not at the time they take.

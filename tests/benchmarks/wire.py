@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 
 import vapi_frames as vf
-from tests import servers
 from tests.benchmarks.timing import Row
-from tests.servers import Server
-from tests.wires import KEY, connected
+from tests.support import servers
+from tests.support.servers import Server
+from tests.support.wires import KEY, connected
 
 HOUR = timedelta(hours=1)
 BEGIN = datetime(2024, 11, 1, tzinfo=UTC)

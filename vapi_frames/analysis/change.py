@@ -8,12 +8,12 @@ import numpy as np
 
 from vapi_frames.analysis.gaps import fill_rules, placed
 from vapi_frames.analysis.ratios import added
-from vapi_frames.calendar.buckets import zone
+from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, warn
 from vapi_frames.frames.levels import distinct
 from vapi_frames.frames.meta import Derived
 from vapi_frames.frames.partial import shares
-from vapi_frames.frames.provenance import column_of, opened
+from vapi_frames.frames.provenance import check_frame, column_of
 from vapi_frames.result.aggregate import percent
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from vapi_frames.frames.provenance import Opened
+    from vapi_frames.frames.provenance import CheckedFrame
 
 __all__ = ["change"]
 
@@ -61,14 +61,14 @@ def change(
     """
     if isinstance(periods, bool) or not isinstance(periods, int | np.integer) or periods < 1:
         raise QueryError(f"periods must be a whole number of at least 1, not {periods!r}")
-    held = opened(frame)
+    held = check_frame(frame)
     held.check_whole("change", whole=whole)
     names = _named(held, columns)
     rules = fill_rules(held, names)
     buckets, place = placed(held)
     earlier, has_bucket = _earlier(held, place, periods)
     # Whether the earlier bucket was partial does not hang on its having a row.
-    is_whole = shares(buckets, held.meta, zone(held.meta.zone)) >= 1
+    is_whole = shares(buckets, held.meta, find_zone(held.meta.zone)) >= 1
     out = ~is_whole[place] | (has_bucket & ~is_whole[np.maximum(place - periods, 0)])
     new: dict[str, npt.NDArray[Any]] = {}
     known: dict[str, Derived] = {}
@@ -90,7 +90,7 @@ def change(
     return added(held, new, known)
 
 
-def _named(held: Opened, columns: str | Sequence[str] | None) -> list[str]:
+def _named(held: CheckedFrame, columns: str | Sequence[str] | None) -> list[str]:
     """Return the measures that are compared."""
     if columns is None:
         return [
@@ -104,7 +104,7 @@ def _named(held: Opened, columns: str | Sequence[str] | None) -> list[str]:
 
 
 def _earlier(
-    held: Opened, place: npt.NDArray[np.int64], periods: int
+    held: CheckedFrame, place: npt.NDArray[np.int64], periods: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return each row's earlier row, -1 for none, and whether the range has the earlier bucket."""
     groups = [level for level in held.levels if level.name != "date"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vapi_frames.calendar.buckets import zone
+from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.frames.meta import Meta, read_meta
 from vapi_frames.frames.partial import partial
@@ -99,7 +99,7 @@ def _range(meta: Meta) -> str:
 def _side(at: datetime, meta: Meta, *, ends: bool = False) -> str:
     from datetime import timedelta
 
-    wall = at.astimezone(zone(meta.zone))
+    wall = at.astimezone(find_zone(meta.zone))
     if ends and (wall.hour, wall.minute, wall.second, wall.microsecond) == (0, 0, 0, 0):
         return f"{wall - timedelta(days=1):%Y-%m-%d} 24:00"  # as a reader ends a day
     return f"{wall:%Y-%m-%d %H:%M}"

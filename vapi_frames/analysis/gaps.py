@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar.buckets import DAY, FIXED_STEPS, bucket_starts, find_zone, from_seconds, seconds, span
 from vapi_frames.errors import ProvenanceError, QueryError, require
 from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, trimmed
 from vapi_frames.frames.meta import Derived, restamp
 from vapi_frames.frames.partial import seconds_of
-from vapi_frames.frames.provenance import Opened, number_array, numbers, opened
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, number_array, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -59,7 +59,7 @@ def fill_gaps(
     """
     if concurrency is not None:
         require(concurrency, ("carry",), "fill for concurrency")
-    held = opened(frame)
+    held = check_frame(frame)
     held.check_whole("fill_gaps", whole=whole)
     if mark and MARK in held.others:
         raise QueryError(
@@ -104,7 +104,7 @@ def fill_gaps(
     return restamp(result, replace(held.meta, derived=derived, chosen=False))
 
 
-def fill_rules(held: Opened, names: Collection[str]) -> dict[str, str]:
+def fill_rules(held: CheckedFrame, names: Collection[str]) -> dict[str, str]:
     """Return for each of the measures *names* what an absent row means: ``zero``, ``missing`` or ``carry``.
 
     Raises:
@@ -118,7 +118,7 @@ def fill_rules(held: Opened, names: Collection[str]) -> dict[str, str]:
     return {name: rules[name] for name in names}
 
 
-def placed(held: Opened) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def placed(held: CheckedFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the buckets of the asked range that had begun, in seconds, and for each row the place of its own.
 
     Where the source knows of later ones, the buckets until then are among them.
@@ -134,22 +134,22 @@ def placed(held: Opened) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         raise ProvenanceError("the index has no level 'date' any more, so no row belongs to a bucket")
     if meta.start is None or meta.end is None:
         raise ProvenanceError("the range that was answered is unknown, so nothing says which buckets there are")
-    tz = timegrid.zone(meta.zone)
+    tz = find_zone(meta.zone)
     date = trimmed(next(level for level in held.levels if level.name == "date"))
     there = seconds_of(date.uniques, meta.step, tz)
     if (date.codes < 0).any():
         raise ProvenanceError("a row has no date, so it belongs to no bucket")
     end = meta.end if meta.now is None else min(meta.end, max(meta.now, meta.start))
     if len(there):
-        last = timegrid.from_seconds(timegrid.span(int(there[-1]), meta.step, tz).last)
+        last = from_seconds(span(int(there[-1]), meta.step, tz).last)
         end = max(end, min(meta.end, last))
-    about = (meta.end - meta.start).total_seconds() / timegrid.FIXED_STEPS.get(meta.step, timegrid.DAY)
+    about = (meta.end - meta.start).total_seconds() / FIXED_STEPS.get(meta.step, DAY)
     if about > 2 * MOST_ROWS:
         raise QueryError(
             f"the range holds about {int(about):,} buckets of a {meta.step}; at most {MOST_ROWS:,} are made"
         )
-    until = timegrid.seconds(end) + (end.microsecond > 0)
-    buckets = np.array(timegrid.bucket_starts(timegrid.seconds(meta.start), until, meta.step, tz), np.int64)
+    until = seconds(end) + (end.microsecond > 0)
+    buckets = np.array(bucket_starts(seconds(meta.start), until, meta.step, tz), np.int64)
     place = np.searchsorted(buckets, there)
     lost = np.flatnonzero(np.append(buckets, -1)[place] != there)
     if len(lost):

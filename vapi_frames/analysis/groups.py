@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.rollup import instead, plan, regroup
-from vapi_frames.contract import ended_reasons as outcomes
+from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import SPOKEN_GROUPS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
 from vapi_frames.frames.levels import Level, distinct, index_of, trimmed
 from vapi_frames.frames.meta import ATTRIBUTE, read_meta, restamp
-from vapi_frames.frames.provenance import Opened, column_of, opened
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, column_of
 from vapi_frames.result.aggregate import aggregate
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _SHOWN = 8  # unknown values that a message lists
 _ID = 8  # characters of an id that keep equal names apart
 
 
-def _level(held: Opened, name: str | None, verb: str) -> Level:
+def _level(held: CheckedFrame, name: str | None, verb: str) -> Level:
     """Return the group called *name*; the only one by default."""
     there = {level.name: level for level in held.levels if level.name != "date"}
     if name is None:
@@ -71,7 +71,7 @@ def top(
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise QueryError(f"n must be a whole number of at least 1, not {n!r}")
-    held = opened(frame)
+    held = check_frame(frame)
     level = _level(held, of, "top")
     ranked = _ranked(held, level, column_of(frame, by))
     if len(ranked) <= n:
@@ -91,7 +91,7 @@ def top(
     return regroup(held, levels, recipes, step=held.meta.step)
 
 
-def _ranked(held: Opened, level: Level, name: str) -> npt.NDArray[np.int64]:
+def _ranked(held: CheckedFrame, level: Level, name: str) -> npt.NDArray[np.int64]:
     """Return the places of the level's values, largest first; -1 is the missing one. Equal ones are in their order."""
     over_time = any(one.name == "date" for one in held.levels)
     better = instead(held, [level], None).with_counts()
@@ -125,7 +125,7 @@ def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
     return pd.Index(texts, dtype=values.dtype, name=name)
 
 
-def outcome(frame: pd.DataFrame, level: outcomes.Level = "outcome") -> pd.DataFrame:
+def outcome(frame: pd.DataFrame, level: ended_reasons.Level = "outcome") -> pd.DataFrame:
     """Return *frame* with the ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
 
     A reason that is not known yet maps by its prefix, or to ``unknown``, and is said. A call without a reason, which
@@ -148,15 +148,15 @@ def outcome(frame: pd.DataFrame, level: outcomes.Level = "outcome") -> pd.DataFr
         >>> df.vapi.outcome("fault")["countId"].to_dict()["none"]
         12641
     """
-    require(level, outcomes.LEVELS, "level", also=outcomes.SPOKEN_LEVELS)
-    held = opened(frame)
+    require(level, ended_reasons.LEVELS, "level", also=ended_reasons.SPOKEN_LEVELS)
+    held = check_frame(frame)
     there = {one.name: one for one in held.levels}
     if "endedReason" not in there:
         raise UnknownWordError("endedReason", "group of the frame", there, hint='Ask for it: .by("endedReason").')
     reasons = there["endedReason"]
     reasons = trimmed(reasons)
     words = [str(value) for value in reasons.uniques]
-    families = [str(outcomes.classify(word, level)) for word in words]
+    families = [str(ended_reasons.classify(word, level)) for word in words]
     values = sorted(set(families))
     uniques = _like(reasons.uniques, values, level)
     position = np.array([*(values.index(one) for one in families), -1], np.int64)
@@ -165,7 +165,7 @@ def outcome(frame: pd.DataFrame, level: outcomes.Level = "outcome") -> pd.DataFr
     recipes = plan(held, held.measures, over_time=False, over_groups=True, better=better)
     levels = [made if one.name == "endedReason" else one for one in held.levels]
     result = regroup(held, levels, recipes, step=held.meta.step, made={level: "endedReason"})
-    unknown = [word for word in words if not outcomes.is_known(word)]
+    unknown = [word for word in words if not ended_reasons.is_known(word)]
     if unknown:
         _say_unknown(result, unknown)
     return result
@@ -210,7 +210,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     """
     if not isinstance(names, Mapping | pd.Series):
         raise QueryError(f"names must be a mapping id → name, not {type(names).__name__}")
-    held = opened(frame)
+    held = check_frame(frame)
     ids = _level(held, of, "label")
     name = f"{of.removesuffix('Id')}Name"
     if name in (*held.frame.columns, *(one.name for one in held.levels)):
@@ -257,7 +257,7 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         [608, 564]
     """
     name = column_of(frame, column)
-    held = opened(frame)
+    held = check_frame(frame)
     values = frame[name]
     there = [level.name for level in held.levels]
     spare: list[Any] = [origin for level, origin in held.meta.made.items() if level in there and origin in there]

@@ -12,7 +12,7 @@ from vapi_frames.analysis.rollup import instead, plan, regroup
 from vapi_frames.contract.vocabulary import SPOKEN_GROUPS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.frames.meta import Derived, restamp
-from vapi_frames.frames.provenance import Opened, column_of, number_array, numbers, opened
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, column_of, number_array, numbers
 from vapi_frames.query.aggregation import Recipe
 from vapi_frames.result.aggregate import aggregate, divided
 from vapi_frames.result.ordering import combine
@@ -32,7 +32,7 @@ _TRUE = ("true", "pass")
 _FALSE = ("false", "fail")
 
 
-def added(held: Opened, columns: dict[str, npt.NDArray[Any]], known: dict[str, Derived]) -> pd.DataFrame:
+def added(held: CheckedFrame, columns: dict[str, npt.NDArray[Any]], known: dict[str, Derived]) -> pd.DataFrame:
     """Return a copy of the frame with new last *columns*, of which *known* says what they are."""
     taken = {*held.meta.units, *held.others, *held.marks, *held.frame.index.names}
     for name in columns:
@@ -51,7 +51,7 @@ def added(held: Opened, columns: dict[str, npt.NDArray[Any]], known: dict[str, D
     return restamp(result, meta, added=columns)
 
 
-def check_additive(held: Opened, name: str, what: str) -> None:
+def check_additive(held: CheckedFrame, name: str, what: str) -> None:
     """Raise `NonAdditiveError` unless *name* is a sum or a count, which alone may be added up."""
     asked = {one.name: one for one in held.meta.asked}
     if name in held.others:
@@ -93,7 +93,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
         >>> df.pipe(vf.analysis.ratio, "costBreakdown.llm", "cost", name="llm")["llm"].round(3).tolist()
         [0.198, 0.265, 0.221]
     """
-    held = opened(frame)
+    held = check_frame(frame)
     above, below = column_of(frame, num, operation=_wanted(num)), column_of(frame, den, operation=_wanted(den))
     return _ratio(held, above, below, name or f"{above}Per{below[0].upper()}{below[1:]}")
 
@@ -103,7 +103,7 @@ def _wanted(column: str) -> str | None:
 
 
 def _ratio(
-    held: Opened, above: str, below: str, name: str, *, unit: str | None = None, scale: float = 1.0
+    held: CheckedFrame, above: str, below: str, name: str, *, unit: str | None = None, scale: float = 1.0
 ) -> pd.DataFrame:
     for part in (above, below):
         check_additive(held, part, "a ratio")
@@ -138,7 +138,7 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.per_minute)["sumCostPerMinute"].round(4).tolist()
         [0.1208, 0.1398, 0.1133]
     """
-    held = opened(frame)
+    held = check_frame(frame)
     above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
     is_used = any(one.column == "minutesUsed" for one in held.meta.asked)
     below = column_of(frame, "minutesUsed" if is_used else "duration", operation="sum")
@@ -167,7 +167,7 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.per_call)["sumCostPerCall"].round(4).tolist()
         [0.1763, 0.1352, 0.1535]
     """
-    held = opened(frame)
+    held = check_frame(frame)
     above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
     below = column_of(frame, "id", operation="count")
     return _ratio(held, above, below, f"{above}PerCall")
@@ -194,7 +194,7 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
         >>> df.pipe(vf.analysis.share)["sumCostShare"].round(3).tolist()
         [0.538, 0.269, 0.193]
     """
-    held = opened(frame)
+    held = check_frame(frame)
     name = column_of(frame, column, operation=_wanted(column or ""))
     check_additive(held, name, "a share")
     codes, size = _slices(held, within)
@@ -203,7 +203,7 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
     return added(held, {f"{name}Share": divided(values, total)}, {f"{name}Share": Derived("share", "none")})
 
 
-def _slices(held: Opened, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
+def _slices(held: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
     """Return, for each row, the number of its slice; and how many numbers there are."""
     there = {level.name: level for level in held.levels}
     names = [] if within is None else [within] if isinstance(within, str) else list(within)
@@ -244,7 +244,7 @@ def success_rate(
         [0.62, 0.477, 0.579]
     """
     require(of, ("evaluated", "calls"), "denominator")
-    held = opened(frame)
+    held = check_frame(frame)
     there = {level.name: level for level in held.levels}
     if SUCCESS not in there:
         raise UnknownWordError(SUCCESS, "group of the frame", there, hint=f'Ask for it: .by("{SUCCESS}").')
@@ -259,11 +259,11 @@ def success_rate(
     parts = dict(zip(names, (values, values * is_won[level.codes], values * is_said[level.codes]), strict=True))
     only = frame[[counted]]
     known = {name: Derived("calls", "sum") for name in names[1:]}
-    split = opened(added(opened(only), {name: parts[name] for name in names[1:]}, known))
+    split = check_frame(added(check_frame(only), {name: parts[name] for name in names[1:]}, known))
     kept = [one for one in split.levels if one.name != SUCCESS]
     better = instead(split, kept, split.meta.step)
     recipes = plan(split, split.measures, over_time=False, over_groups=True, better=better)
-    rolled = opened(regroup(split, kept, recipes, step=split.meta.step))
+    rolled = check_frame(regroup(split, kept, recipes, step=split.meta.step))
     below, name = (names[2], "successPerEvaluated") if of == "evaluated" else (counted, "successPerCall")
     return _ratio(rolled, names[1], below, name, unit="")
 
@@ -306,7 +306,7 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
         >>> question.during("2026-10").fetch().pipe(vf.analysis.reconcile)["sumCostResidual"].tolist()
         [0.0]
     """
-    held = opened(frame)
+    held = check_frame(frame)
     cost = column_of(frame, "cost", operation="sum")
     there: dict[str, str] = {
         one.column: one.name for one in held.meta.asked if one.operation == "sum" and one.name in frame.columns

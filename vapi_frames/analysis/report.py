@@ -45,7 +45,7 @@ def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
     """Return *frame* as a table to be read: captioned, numbers by their unit, units and zone in the headers.
 
     It is a Styler of pandas, not a table of great_tables: it needs jinja2 alone, goes on with what its users know of
-    pandas, and writes HTML. No colour is used; what is missing is a dash, and a partial bucket says so in words.
+    pandas, and writes HTML. No color is used; what is missing is a dash, and a partial bucket says so in words.
 
     Args:
         frame: A result frame.

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import buckets
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
 from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, trimmed
 from vapi_frames.frames.meta import restamp
 from vapi_frames.frames.partial import floors, seconds_of
-from vapi_frames.frames.provenance import number_array, opened
+from vapi_frames.frames.provenance import check_frame, number_array
 from vapi_frames.query.aggregation import Recipe, recipe
 from vapi_frames.result.aggregate import aggregate, divided
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vapi_frames.contract.vocabulary import Step
-    from vapi_frames.frames.provenance import Opened
+    from vapi_frames.frames.provenance import CheckedFrame
     from vapi_frames.query.query import Query
 
 __all__ = ["instead", "plan", "regroup", "rollup"]
@@ -80,7 +80,7 @@ def rollup(
         date
         2026-10-01 00:00:00+00:00  2142.22
     """
-    held = opened(frame)
+    held = check_frame(frame)
     is_all = step == ALL
     coarser = _checked_step(held, step)
     groups = _checked_groups(held, by)
@@ -99,7 +99,7 @@ def rollup(
     return regroup(held, levels, recipes, step=wanted)
 
 
-def _checked_step(held: Opened, step: str | None) -> str | None:
+def _checked_step(held: CheckedFrame, step: str | None) -> str | None:
     """Return the step of the result, ``None`` for the whole range."""
     here = held.meta.step
     if step is None:
@@ -128,7 +128,7 @@ def _plural(step: str) -> str:
     return {"century": "centuries", "millennium": "millennia"}.get(step, f"{step}s")
 
 
-def _checked_groups(held: Opened, by: str | Sequence[str] | None) -> list[Level]:
+def _checked_groups(held: CheckedFrame, by: str | Sequence[str] | None) -> list[Level]:
     """Return the levels that are kept, in the order asked."""
     there = {level.name: level for level in held.levels if level.name != "date"}
     if by is None:
@@ -144,17 +144,17 @@ def _checked_groups(held: Opened, by: str | Sequence[str] | None) -> list[Level]
     return [there[name] for name in wanted]
 
 
-def _coarser(date: Level, held: Opened, step: str) -> Level:
+def _coarser(date: Level, held: CheckedFrame, step: str) -> Level:
     """Return the level of the coarser buckets.
 
     Raises:
         NonAdditiveError: A finer bucket lies in two coarser ones, because the clock was turned within it.
     """
-    fine, tz = held.meta.step or "", timegrid.zone(held.meta.zone)
+    fine, tz = held.meta.step or "", buckets.find_zone(held.meta.zone)
     date = trimmed(date)
     instants = seconds_of(date.uniques, fine, tz)
     coarse = floors(instants, step, tz)
-    if fine in timegrid.FIXED_STEPS and len(instants):
+    if fine in buckets.FIXED_STEPS and len(instants):
         for place, label in _turned(instants, fine, step, tz):
             coarse[place] = label
     labels, places = np.unique(coarse, return_inverse=True)
@@ -168,20 +168,20 @@ def _turned(instants: npt.NDArray[np.int64], fine: str, step: str, tz: ZoneInfo)
     It may bear a name that lies outside of it. All others lie in the coarser bucket that their name lies in.
     """
     there = {at: place for place, at in enumerate(instants.tolist())}
-    for change, _ in timegrid.offset_changes(int(instants.min()) - 1, int(instants.max()) + 2 * 3600, tz):
-        for bucket in {timegrid.floor(change - 1, fine, tz), timegrid.floor(change, fine, tz)} & there.keys():
-            span = timegrid.span(bucket, fine, tz)
+    for change, _ in buckets.offset_changes(int(instants.min()) - 1, int(instants.max()) + 2 * 3600, tz):
+        for bucket in {buckets.floor(change - 1, fine, tz), buckets.floor(change, fine, tz)} & there.keys():
+            span = buckets.span(bucket, fine, tz)
             inside = [at for at in (span.first, change - 1, change, span.last - 1) if span.first <= at < span.last]
-            label, *others = {timegrid.floor(at, step, tz) for at in inside}
+            label, *others = {buckets.floor(at, step, tz) for at in inside}
             if others:
-                at = timegrid.from_seconds(bucket).astimezone(tz).isoformat()
+                at = buckets.from_seconds(bucket).astimezone(tz).isoformat()
                 raise NonAdditiveError(
                     f"the {fine} {at} in {tz.key} lies in two {_plural(step)}: the clock was turned within it"
                 )
             yield there[bucket], label
 
 
-def instead(held: Opened, levels: Iterable[Level], step: str | None) -> Query[Any]:
+def instead(held: CheckedFrame, levels: Iterable[Level], step: str | None) -> Query[Any]:
     """Return the question that gives the coarser rows directly."""
     meta = held.meta.narrowed(held.measures, [level.name for level in levels]).stepped(step)
     if meta.last and meta.last[1]:
@@ -189,7 +189,9 @@ def instead(held: Opened, levels: Iterable[Level], step: str | None) -> Query[An
     return meta.query
 
 
-def plan(held: Opened, names: Iterable[str], *, over_time: bool, over_groups: bool, better: Query[Any]) -> list[Recipe]:
+def plan(
+    held: CheckedFrame, names: Iterable[str], *, over_time: bool, over_groups: bool, better: Query[Any]
+) -> list[Recipe]:
     """Return how the measures *names* are made again; what has no recipe is a ratio, which comes from its parts.
 
     Raises:
@@ -220,7 +222,12 @@ def plan(held: Opened, names: Iterable[str], *, over_time: bool, over_groups: bo
 
 
 def regroup(
-    held: Opened, levels: list[Level], recipes: list[Recipe], *, step: str | None, made: dict[str, str] | None = None
+    held: CheckedFrame,
+    levels: list[Level],
+    recipes: list[Recipe],
+    *,
+    step: str | None,
+    made: dict[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return the rows of *held* put together under new *levels*.
 

@@ -20,17 +20,15 @@ from vapi_frames.errors import UnknownWordError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
-
-    from vapi_frames.query.query import Query
-
 __all__ = [
     "LENGTHS",
     "Span",
     "bucket_starts",
+    "count_buckets",
     "edge_after",
     "edge_before",
     "elapsed_share",
+    "find_zone",
     "floor",
     "from_seconds",
     "is_bucket",
@@ -46,7 +44,6 @@ __all__ = [
     "to_wall",
     "wall_instant",
     "wall_offsets",
-    "zone",
 ]
 
 
@@ -59,6 +56,7 @@ LENGTHS = {
 }  # fmt: skip
 """About how many seconds a bucket has."""
 LAST_YEAR = 9000  # a bucket may reach a millennium further, and datetime ends with the year 9999
+FEW_BUCKETS = 10_000  # up to which they are counted one by one
 _LISTED = 2100  # zones list their changes one by one until 2037, and give a rule for all later years
 _MONTHS = {"month": 1, "quarter": 3}
 _YEARS = {"year": 1, "decade": 10, "century": 100, "millennium": 1000}
@@ -80,14 +78,14 @@ def _load_zone(name: str) -> ZoneInfo:
     return ZoneInfo(str.__str__(name))  # of a str that is more than text, the text
 
 
-def zone(name: object) -> ZoneInfo:
+def find_zone(name: object) -> ZoneInfo:
     """Return the IANA zone called *name*.
 
     Raises:
         UnknownWordError: There is none; the error names the nearest.
 
     Examples:
-        >>> zone("America/New_York").key
+        >>> find_zone("America/New_York").key
         'America/New_York'
     """
     if isinstance(name, str) and name and not _NOT_PLACES.match(name):
@@ -185,7 +183,7 @@ def floor(instant: int, step: str, tz: ZoneInfo) -> int:
 
     Examples:
         >>> at = seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
-        >>> from_seconds(floor(at, "day", zone("America/New_York"))).isoformat()
+        >>> from_seconds(floor(at, "day", find_zone("America/New_York"))).isoformat()
         '2026-03-08T05:00:00+00:00'
     """
     local = instant + _offset(instant, tz)
@@ -261,7 +259,7 @@ def bucket_starts(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
     """Return every bucket that holds an instant of [start, end), ascending.
 
     Examples:
-        >>> tz = zone("Pacific/Apia")  # 2011-12-30 did not exist there
+        >>> tz = find_zone("Pacific/Apia")  # 2011-12-30 did not exist there
         >>> days = bucket_starts(seconds(datetime(2011, 12, 29, 12, tzinfo=UTC)),
         ...                      seconds(datetime(2011, 12, 31, 12, tzinfo=UTC)), "day", tz)
         >>> [from_seconds(d).astimezone(tz).day for d in days]
@@ -317,7 +315,7 @@ def edge_before(instant: int, step: str, tz: ZoneInfo) -> int:
 
     Examples:
         >>> at = seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
-        >>> from_seconds(edge_before(at, "day", zone("America/New_York"))).isoformat()
+        >>> from_seconds(edge_before(at, "day", find_zone("America/New_York"))).isoformat()
         '2026-03-08T05:00:00+00:00'
     """
     edge = span(floor(instant, step, tz), step, tz).first
@@ -361,14 +359,10 @@ def is_bucket(instant: int, step: str, tz: ZoneInfo) -> bool:
     return any(floor(change, step, tz) == instant for change, _ in changes)
 
 
-def count_buckets(query: Query[Any], start: datetime, end: datetime) -> int:
-    """Return how many buckets of the step [start, end) touches; above ten thousand, about how many."""
-    step = query.time_step or "day"
+def count_buckets(start: datetime, end: datetime, step: str, tz: ZoneInfo) -> int:
+    """Return how many buckets of *step* [start, end) touches; above ten thousand, about how many."""
     about = int((end - start).total_seconds() / LENGTHS[step])
     if about > FEW_BUCKETS:
         return about
     until = seconds(end - timedelta(microseconds=1)) + 1
-    return len(bucket_starts(seconds(start), until, step, query.zone))
-
-
-FEW_BUCKETS = 10_000  # up to which they are counted one by one
+    return len(bucket_starts(seconds(start), until, step, tz))

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vapi_frames.errors import HEARER, NonAdditiveError, PartialResultError, QueryError, VapiFramesError
+from vapi_frames.errors import NonAdditiveError, PartialResultError, QueryError, VapiFramesError, warning_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vapi_frames.interface.connect import Vq
     from vapi_frames.query.query import Query
 
-__all__ = ["INTERRUPTED", "Parser", "add_archive", "add_query", "archive", "complain", "query"]
+__all__ = ["INTERRUPTED", "Parser", "add_archive", "add_query", "archive", "print_error", "query"]
 
 FAILED, WRONG, PARTIAL, INTERRUPTED = 1, 2, 3, 130
 
@@ -39,7 +39,7 @@ exit codes:
   0  the whole answer was written
   1  whoever was asked, or the writing, failed; a file that was there is as it was
   2  the question or an argument is wrong; asking again does not help
-  3  only a part arrived: it is in the file's neighbour, e.g. spend.partial.csv
+  3  only a part arrived: it is in the file's neighbor, e.g. spend.partial.csv
   130  it was interrupted by Ctrl-C
 
 The key of the API is read from VAPI_API_KEY (or VAPI_TOKEN) only. There is no option for it: arguments show in ps and
@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with 2, as every parser of arguments does."""
-        complain(f"{message}; see {self.prog} --help")
+        print_error(f"{message}; see {self.prog} --help")
         sys.exit(WRONG)
 
 
@@ -151,11 +151,11 @@ def _ended(run: Callable[[argparse.Namespace], int], options: argparse.Namespace
                 return INTERRUPTED
             if not isinstance(error, VapiFramesError | OSError):
                 raise
-            complain(error)
+            print_error(error)
             return WRONG if isinstance(error, QueryError | NonAdditiveError) else FAILED
 
 
-def complain(said: object, *, kind: str = "") -> None:
+def print_error(said: object, *, kind: str = "") -> None:
     """Say something on stderr, in one line."""
     text = " ".join(line.strip() for line in str(said).splitlines())
     line = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
@@ -171,7 +171,7 @@ def _run(options: argparse.Namespace) -> int:
     vq = _source(options)
     if options.verbose:
         for one in asked:
-            complain(f"asking {vq.source!r}: {one!r}")
+            print_error(f"asking {vq.source!r}: {one!r}")
     try:
         frames = list(vq.fetch(*asked).values())
     except PartialResultError as error:
@@ -183,7 +183,7 @@ def _run(options: argparse.Namespace) -> int:
         _print(csv_text(frames[0]))
     if options.verbose:
         for frame, place in zip(frames, paths or [Path("stdout")], strict=True):
-            complain(f"wrote {len(frame):,} row{'s' * (len(frame) != 1)} to {place}")
+            print_error(f"wrote {len(frame):,} row{'s' * (len(frame) != 1)} to {place}")
     return 0
 
 
@@ -282,13 +282,13 @@ def _keep_part(error: PartialResultError, paths: Sequence[Path], out: str | None
     from vapi_frames.cli.export import check_path, named_path, write
     from vapi_frames.frames.meta import read_meta
 
-    complain(error)
+    print_error(error)
     for start, end in error.missing:
-        complain(f"[{iso(start)}, {iso(end)})", kind="missing: ")
+        print_error(f"[{iso(start)}, {iso(end)})", kind="missing: ")
     for one in error.rest:
-        complain(repr(one), kind="left to ask: ")
+        print_error(repr(one), kind="left to ask: ")
     if out is None:
-        complain("the part that arrived is not printed; --out keeps it in a file")
+        print_error("the part that arrived is not printed; --out keeps it in a file")
         return
     try:
         parts = []
@@ -300,9 +300,9 @@ def _keep_part(error: PartialResultError, paths: Sequence[Path], out: str | None
             is_whole = not read_meta(frame).chosen
             parts.append((frame, path if is_whole else path.with_name(f"{path.stem}.partial{path.suffix}")))
         write(parts)
-        complain(f"the part that arrived is in {', '.join(str(path) for _, path in parts)}")
+        print_error(f"the part that arrived is in {', '.join(str(path) for _, path in parts)}")
     except (VapiFramesError, OSError) as failure:
-        complain(failure, kind="the part that arrived is lost: ")
+        print_error(failure, kind="the part that arrived is lost: ")
 
 
 @contextmanager
@@ -310,15 +310,15 @@ def _one_line_each() -> Iterator[None]:
     """Show warnings as a line each, and not as the two that Python makes of them."""
 
     def show(message: object, *_: object, **__: object) -> None:
-        complain(message, kind="warning: ")
+        print_error(message, kind="warning: ")
 
-    heard = HEARER.set(show)
+    heard = warning_handler.set(show)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
             yield
     finally:
-        HEARER.reset(heard)
+        warning_handler.reset(heard)
 
 
 @contextmanager

@@ -47,8 +47,8 @@ __all__ = [
     "AnalyticsQuery",
     "AnalyticsQueryDTO",
     "AnalyticsQueryResult",
-    "TimeRange",
     "VariableValueGroupBy",
+    "WireTimeRange",
     "parse_replies",
     "parse_request",
     "read_json",
@@ -85,7 +85,7 @@ class VariableValueGroupBy(_Closed):
     key: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=KEY_LIMIT)]
 
 
-class TimeRange(_Closed):
+class WireTimeRange(_Closed):
     """The range and step of a query; what is absent takes the contract's default (7 days ago, now, UTC, no step)."""
 
     step: Step | None = None
@@ -109,7 +109,7 @@ class AnalyticsQuery(_Closed):
     name: Text40
     group_by: Annotated[list[GroupColumn], BeforeValidator(_listed)] | None = Field(None, alias="groupBy")
     group_by_variable_value: list[VariableValueGroupBy] | None = Field(None, alias="groupByVariableValue")
-    time_range: TimeRange | None = Field(None, alias="timeRange")
+    time_range: WireTimeRange | None = Field(None, alias="timeRange")
     operations: list[AnalyticsOperation]
 
 
@@ -160,7 +160,7 @@ _WORDS: dict[str, tuple[tuple[str, ...], str, Mapping[str, str]]] = {
 _FIELDS: dict[str, type[BaseModel]] = {
     "": AnalyticsQueryDTO,
     "queries": AnalyticsQuery,
-    "timeRange": TimeRange,
+    "timeRange": WireTimeRange,
     "operations": AnalyticsOperation,
     "groupByVariableValue": VariableValueGroupBy,
 }

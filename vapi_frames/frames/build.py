@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vapi_frames.contract.models import AnalyticsQueryResult
     from vapi_frames.contract.vocabulary import Step, Table
     from vapi_frames.query.spec import DtypeBackend
-    from vapi_frames.result.result import Answer
+    from vapi_frames.result.result import Result
 
 __all__ = ["build", "check_options", "to_frame"]
 
@@ -47,7 +47,7 @@ def check_options(dtype_backend: object = None, categorical: object = False) -> 
 
 
 def build(
-    answer: Answer,
+    answer: Result,
     query: Query[Any],
     *,
     source: str,
@@ -144,7 +144,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         reply: Bytes or text, what ``json.loads`` makes of it, or the official SDK's result objects.
         query: The question. With it and a single answer, names need not match. Of a question with filters, the reply
             is that to its body. Without it, ``date``, the five group columns and the API's default measure names are
-            recognised.
+            recognized.
 
     Raises:
         QueryError: *query* is no question.
@@ -172,7 +172,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         dated = any("date" in row for row in replies[0].result)
         answer = read_reply(replies[0], query, None, dated=dated or query.time_step is not None)
         return build(answer, query, source="reply", now=None)
-    now = query.asker.now() if isinstance(query.time_range, Relative) and query.asker else None
+    now = query.vq.now() if isinstance(query.time_range, Relative) and query.vq else None
     place = 0
     if len(replies) != 1:
         [place] = match_replies([one.name for one in replies], [query.body(now)["queries"][0]["name"]])
@@ -190,12 +190,14 @@ def _infer(reply: AnalyticsQueryResult) -> Query[Any]:
         if key in known:
             one = known[key]
             table: Table = "subscription" if one.column in SUBSCRIPTION_COLUMNS else "call"
-            query = replace(query, table=table, asked=(*query.asked, Aggregation(one.operation, one.column)))
+            query = replace(
+                query, table=table, aggregations=(*query.aggregations, Aggregation(one.operation, one.column))
+            )
         elif key in GROUP_COLUMNS:
             query = query.by(key)
         elif key != "date":
             raise ResponseError(f"only the question says what {key!r} is: pass query=", path="$[0].result[0]")
-    if not query.asked:
+    if not query.aggregations:
         raise ResponseError("no row says which measures were asked for: pass query=", path="$[0].result")
     span = reply.time_range
     if span.step in STEPS:

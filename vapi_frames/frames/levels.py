@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import buckets
 from vapi_frames.result.ordering import combine
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def instants_in(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd.D
     """Return *micros*, in microseconds since 1970, as the values of a level in *zone*."""
     instants = micros.astype("datetime64[us]")
     # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
-    tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else timegrid.zone(zone)
+    tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else buckets.find_zone(zone)
     return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
 
 

@@ -118,7 +118,7 @@ class Meta:
         """The question, ready to be asked again; a relative range is relative again."""
         query = Query.from_body({"queries": [self.body]})
         span = query.time_range if self.last is None else _last(*self.last)
-        return replace(query, asked=self.asked, time_range=span, title=self.title, filters=self.filters)
+        return replace(query, aggregations=self.asked, time_range=span, title=self.title, filters=self.filters)
 
     def all_units(self) -> dict[str, str]:
         """Return column → unit, also of what verbs made of the measures."""

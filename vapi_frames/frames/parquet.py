@@ -11,7 +11,7 @@ import pandas as pd
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.frames.levels import Level, index_of, levels_of
 from vapi_frames.frames.meta import read_meta
-from vapi_frames.frames.provenance import Opened
+from vapi_frames.frames.provenance import CheckedFrame
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -86,7 +86,7 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
         hint = "for call records use vf.local(...)" if "createdAt" in frame.columns else str(error)
         raise ProvenanceError(f"{os.fspath(path)} was not written by df.vapi.save: {hint}") from None
     text = {"pyarrow": pd.ArrowDtype(pa.string()), "numpy_nullable": pd.StringDtype()}
-    kind: Any = text.get(Opened(frame, meta, []).backend)
+    kind: Any = text.get(CheckedFrame(frame, meta, []).backend)
     if meta.levels and None not in frame.index.names:
         frame.index = index_of([_retyped(level, kind) for level in levels_of(frame.index)])
     return frame

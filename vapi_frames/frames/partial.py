@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar.buckets import (
+    FIXED_STEPS,
+    elapsed_share,
+    find_zone,
+    floor,
+    from_seconds,
+    is_bucket,
+    label,
+    local_edges,
+    offset_segments,
+    seconds,
+    span,
+)
 from vapi_frames.calendar.ranges import iso
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.frames.meta import Meta, read_meta, restamp
-from vapi_frames.frames.provenance import opened
+from vapi_frames.frames.provenance import check_frame
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -26,18 +38,18 @@ __all__ = ["drop_partial", "elapsed", "floors", "partial", "seconds_of", "shares
 
 
 def floors(instants: Seconds, step: str, tz: ZoneInfo) -> Seconds:
-    """Return the bucket of each of *instants*, in seconds since 1970: the rule of `timegrid.floor`, on an array."""
+    """Return the bucket of each of *instants*, in seconds since 1970: the rule of `calendar.buckets.floor`."""
     if not len(instants):
         return instants
     low, high = int(instants.min()), int(instants.max()) + 1
-    segments = list(timegrid.offset_segments(low, high, tz))
+    segments = list(offset_segments(low, high, tz))
     begins = np.array([begin for begin, *_ in segments], np.int64)
     offsets = np.array([offset for *_, offset in segments], np.int64)
     local = instants + offsets[np.searchsorted(begins, instants, "right") - 1]
-    if step in timegrid.FIXED_STEPS:
-        return instants - local % timegrid.FIXED_STEPS[step]
-    edges = timegrid.local_edges(low, high, step, tz)
-    labels = np.array([timegrid.label(edge, tz) for edge in edges], np.int64)
+    if step in FIXED_STEPS:
+        return instants - local % FIXED_STEPS[step]
+    edges = local_edges(low, high, step, tz)
+    labels = np.array([label(edge, tz) for edge in edges], np.int64)
     return labels[np.searchsorted(np.array(edges, np.int64), local, "right") - 1]
 
 
@@ -53,9 +65,7 @@ def seconds_of(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
     found = micros // 1_000_000
     odd = np.flatnonzero((micros % 1_000_000 != 0) | (floors(found, step, tz) != found))
     # A bucket may bear a name that lies outside of it, where the clock was turned.
-    bad = next(
-        (i for i in odd.tolist() if micros[i] % 1_000_000 or not timegrid.is_bucket(int(found[i]), step, tz)), None
-    )
+    bad = next((i for i in odd.tolist() if micros[i] % 1_000_000 or not is_bucket(int(found[i]), step, tz)), None)
     if bad is not None:
         article = "an" if step == "hour" else "a"
         raise ProvenanceError(
@@ -101,7 +111,7 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
     if meta.step is None or (meta.start is None and meta.end is None):
         return pd.Series(np.nan, index=frame.index, name="elapsed", dtype="float64")
     codes, instants = pd.factorize(dates)
-    tz = timegrid.zone(meta.zone)
+    tz = find_zone(meta.zone)
     found = seconds_of(pd.DatetimeIndex(instants) if len(instants) else dates[:0], meta.step, tz)
     # The last one is what a missing date's code, -1, points to.
     share = np.append(shares(found, meta, tz, now), np.nan)
@@ -129,7 +139,7 @@ def shares(buckets: Seconds, meta: Meta, tz: ZoneInfo, now: datetime | None = No
     low = 0 if start is None else int(np.searchsorted(buckets, start, sorter=order)) + 2
     high = len(buckets) if end is None else int(np.searchsorted(buckets, end, sorter=order)) - 2
     for i in {*range(min(low, len(buckets))), *range(max(high, 0), len(buckets))}:
-        found[order[i]] = timegrid.elapsed_share(int(buckets[order[i]]), meta.step or "", tz, start, end)
+        found[order[i]] = elapsed_share(int(buckets[order[i]]), meta.step or "", tz, start, end)
     return found
 
 
@@ -173,7 +183,7 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.drop_partial)["countId"].tolist()
         [2960, 3013, 3147]
     """
-    held = opened(frame)
+    held = check_frame(frame)
     meta = held.meta
     if meta.step is None and "date" in frame.index.names:
         raise QueryError("the frame has no step: its dates are those of changes, not of buckets")
@@ -181,10 +191,10 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
     if meta.start is None or meta.end is None or meta.now is None or flags.isna().any():
         raise ProvenanceError("the range that was answered is unknown, so no bucket is known to be whole")
     result = frame.loc[~flags.to_numpy(dtype=bool)].copy()
-    span = _whole(meta) if meta.step and "date" in frame.index.names else (meta.start, meta.end)
-    if span != (meta.start, meta.end):
-        ranged = {**meta.body["timeRange"], "start": iso(span[0]), "end": iso(span[1])}
-        meta = replace(meta, body={**meta.body, "timeRange": ranged}, start=span[0], end=span[1], last=None)
+    whole = _whole(meta) if meta.step and "date" in frame.index.names else (meta.start, meta.end)
+    if whole != (meta.start, meta.end):
+        ranged = {**meta.body["timeRange"], "start": iso(whole[0]), "end": iso(whole[1])}
+        meta = replace(meta, body={**meta.body, "timeRange": ranged}, start=whole[0], end=whole[1], last=None)
     return restamp(result, replace(meta, chosen=not held.is_whole))
 
 
@@ -194,11 +204,11 @@ def _whole(meta: Meta) -> tuple[datetime, datetime]:
     assert meta.start  # noqa: S101
     assert meta.end  # noqa: S101
     assert meta.now  # noqa: S101
-    tz = timegrid.zone(meta.zone)
-    start, end = timegrid.seconds(meta.start), min(meta.end, meta.now)
-    first = timegrid.span(timegrid.floor(start, meta.step, tz), meta.step, tz)
-    low = meta.start if timegrid.from_seconds(first.first) >= meta.start else timegrid.from_seconds(first.last)
-    final = timegrid.span(timegrid.floor(timegrid.seconds(end), meta.step, tz), meta.step, tz)
-    high = timegrid.from_seconds(final.first)
+    tz = find_zone(meta.zone)
+    start, end = seconds(meta.start), min(meta.end, meta.now)
+    first = span(floor(start, meta.step, tz), meta.step, tz)
+    low = meta.start if from_seconds(first.first) >= meta.start else from_seconds(first.last)
+    final = span(floor(seconds(end), meta.step, tz), meta.step, tz)
+    high = from_seconds(final.first)
     # A range without any whole bucket keeps its begin, and no instant.
     return low, max(high, low)

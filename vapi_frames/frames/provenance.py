@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
 
-__all__ = ["Opened", "check_levels", "column_of", "number_array", "numbers", "opened", "query", "units"]
+__all__ = ["CheckedFrame", "check_frame", "check_levels", "column_of", "number_array", "numbers", "query", "units"]
 
 _SAME = 1e-6  # relative: a sum in another order, or in float32, differs in its last bits
 Backend = Literal["numpy", "numpy_nullable", "pyarrow"]
@@ -59,7 +59,7 @@ def query(frame: pd.DataFrame) -> Query[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class CheckedFrame:
     """A frame whose knowledge has been checked.
 
     Attributes:
@@ -118,7 +118,7 @@ class Opened:
         return {name: numbers(self.frame[name]) for name in names}
 
 
-def opened(frame: pd.DataFrame) -> Opened:
+def check_frame(frame: pd.DataFrame) -> CheckedFrame:
     """Return *frame* with what it knows of itself, checked against what it holds now.
 
     Raises:
@@ -126,7 +126,7 @@ def opened(frame: pd.DataFrame) -> Opened:
     """
     meta = read_meta(frame)
     check_values(frame, meta)
-    return Opened(frame, meta, check_levels(frame, meta))
+    return CheckedFrame(frame, meta, check_levels(frame, meta))
 
 
 def numbers(values: pd.Series) -> npt.NDArray[Any]:

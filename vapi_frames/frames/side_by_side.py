@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 import pandas as pd
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar.buckets import (
+    FIXED_STEPS,
+    bucket_starts,
+    find_zone,
+    from_seconds,
+    local_floor,
+    seconds,
+    to_wall,
+)
 from vapi_frames.errors import FrameWarning, warn
 from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, ranked
 from vapi_frames.frames.meta import Derived, restamp
 from vapi_frames.frames.partial import seconds_of, shares
-from vapi_frames.frames.provenance import Opened, number_array, numbers, opened
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, number_array, numbers
 from vapi_frames.query.comparison import ADDED
 from vapi_frames.result.aggregate import percent
 
@@ -42,7 +50,7 @@ class _Side(NamedTuple):
         place: For each row, the place of its bucket.
     """
 
-    held: Opened
+    held: CheckedFrame
     buckets: Codes
     shares: Floats
     has_begun: npt.NDArray[np.bool_]
@@ -52,7 +60,7 @@ class _Side(NamedTuple):
 def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Comparison, periods: Periods) -> pd.DataFrame:
     """Return both answers on the index of the present one; see `vapi_frames.query.comparison.Comparison.fetch`."""
     query = comparison.query
-    now, then = _side(opened(present), periods.start, periods.end), _side(opened(before), *periods[2:4])
+    now, then = _side(check_frame(present), periods.start, periods.end), _side(check_frame(before), *periods[2:4])
     facing = _facing(now, then, comparison, periods)
     # A row of the result is a slot and a group. First come the buckets asked for, then those before that face none.
     alone = np.setdiff1d(np.arange(len(then.buckets)), facing)
@@ -112,13 +120,13 @@ def _said(unlike: npt.NDArray[np.bool_], step: str | None) -> tuple[str, ...]:
     return (said,)
 
 
-def _side(held: Opened, start: datetime, end: datetime) -> _Side:
+def _side(held: CheckedFrame, start: datetime, end: datetime) -> _Side:
     meta = held.meta
     if meta.step is None:
         return _Side(held, np.zeros(1, np.int64), np.ones(1), np.ones(1, bool), np.zeros(len(held.frame), np.int64))
-    tz = timegrid.zone(meta.zone)
-    until = timegrid.seconds(end) + (end.microsecond > 0)
-    buckets = np.array(timegrid.bucket_starts(timegrid.seconds(start), until, meta.step, tz), np.int64)
+    tz = find_zone(meta.zone)
+    until = seconds(end) + (end.microsecond > 0)
+    buckets = np.array(bucket_starts(seconds(start), until, meta.step, tz), np.int64)
     asked = replace(meta, start=start, end=end)
     now = end if meta.now is None else meta.now
     [date] = [level for level in held.levels if level.name == "date"]
@@ -126,7 +134,7 @@ def _side(held: Opened, start: datetime, end: datetime) -> _Side:
     return _Side(held, buckets, shares(buckets, asked, tz), buckets < now.timestamp(), place.astype(np.int64))
 
 
-def _groups(now: Opened, then: Opened) -> tuple[list[Level], Codes, Codes]:
+def _groups(now: CheckedFrame, then: CheckedFrame) -> tuple[list[Level], Codes, Codes]:
     """Return the groups that either period has, ascending, and each row's place among them."""
     levels = []
     for one in now.levels:
@@ -146,7 +154,7 @@ def _groups(now: Opened, then: Opened) -> tuple[list[Level], Codes, Codes]:
     return seen, group[:split], group[split:]
 
 
-def _spread(held: Opened, name: str, rows: Codes, found: Floats) -> Floats:
+def _spread(held: CheckedFrame, name: str, rows: Codes, found: Floats) -> Floats:
     """Return *found* with the column in its place at *rows*."""
     found[rows] = numbers(held.frame[name])
     return found
@@ -171,10 +179,10 @@ def _walls(buckets: Codes, step: str, tz: ZoneInfo) -> list[tuple[datetime, int]
     seen: dict[datetime, int] = {}
     found = []
     for at in buckets.tolist():
-        wall = timegrid.from_seconds(at).astimezone(tz).replace(tzinfo=None)
-        if step not in timegrid.FIXED_STEPS:  # of a midnight that does not exist, the clock shows another time
-            floor = timegrid.local_floor(timegrid.to_wall(wall), step)
-            wall = timegrid.from_seconds(floor).astimezone(UTC).replace(tzinfo=None)
+        wall = from_seconds(at).astimezone(tz).replace(tzinfo=None)
+        if step not in FIXED_STEPS:  # of a midnight that does not exist, the clock shows another time
+            floor = local_floor(to_wall(wall), step)
+            wall = from_seconds(floor).astimezone(UTC).replace(tzinfo=None)
         seen[wall] = seen.get(wall, -1) + 1
         found.append((wall, seen[wall]))
     return found

@@ -309,9 +309,9 @@ class VapiAccessor(Verbs):
 
 
 def _show(instant: Any, meta: Meta) -> str:
-    from vapi_frames.calendar.buckets import zone
+    from vapi_frames.calendar.buckets import find_zone
 
-    return "unknown" if instant is None else instant.astimezone(zone(meta.zone)).isoformat()
+    return "unknown" if instant is None else instant.astimezone(find_zone(meta.zone)).isoformat()
 
 
 def frame(df: pd.DataFrame) -> VapiAccessor:

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vapi_frames.calendar import ranges as timerange
+from vapi_frames.calendar import ranges
 from vapi_frames.contract.vocabulary import BASE_URL, check_units
 from vapi_frames.errors import QueryError, shown
 from vapi_frames.interface.vq import Vq
@@ -39,7 +39,7 @@ def connect(
     """Return a `Vq` that asks the Vapi API.
 
     Args:
-        token: The organisation's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
+        token: The organization's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
         base_url: Where ``POST /analytics`` is served: https://, or http:// on this machine, which no proxy sees.
         timeout: Seconds to wait for a connection, and between two pieces of a reply; or one number for both. A reply
             as a whole may take ten times as long.
@@ -70,15 +70,15 @@ def connect(
 
 
 def _asking(wire: Wire, **options: Any) -> Source:
-    from vapi_frames.sources.api.client import ApiSource
-    from vapi_frames.sources.api.source import Fanout
+    from vapi_frames.sources.api.client import ApiClient
+    from vapi_frames.sources.api.source import ApiSource
 
-    return Fanout(ApiSource(wire), **options)
+    return ApiSource(ApiClient(wire), **options)
 
 
 def _store(wire: Wire, folder: object, settle: str, limit: int) -> Callable[[], Store] | None:
     """Return what opens the folder, for whoever has the key at that moment."""
-    lasting = timerange.duration(settle, "settle")
+    lasting = ranges.duration(settle, "settle")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
         raise QueryError(f"cache_limit must be a whole number of bytes, not {limit!r}")
     if folder is None:
@@ -134,7 +134,7 @@ def local(
     """
     from vapi_frames.sources.local.source import CallsSource
 
-    clock = None if now is None else timerange.clock(now)
+    clock = None if now is None else ranges.clock(now)
     source = CallsSource(calls, duplicates=duplicates, on_error=on_error, now=clock)
     return Vq(lambda: source)
 
@@ -177,13 +177,13 @@ def warehouse(
     """
     from vapi_frames.sources.warehouse.source import WarehouseSource
 
-    clock = None if now is None else timerange.clock(now)
+    clock = None if now is None else ranges.clock(now)
     source = WarehouseSource(connection, table, dialect=dialect, columns=columns, now=clock)
     return Vq(lambda: source)
 
 
 def demo() -> Vq:
-    """Return a `Vq` over a realistic sample organisation; no key, no network. Its clock stands at the end of its data.
+    """Return a `Vq` over a realistic sample organization; no key, no network. Its clock stands at the end of its data.
 
     The records are those of `vapi_frames.sample_calls`: the same on every machine.
 
@@ -227,10 +227,10 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
         ...     vf.replay(folder).call().sum("cost").last("30d").fetch().equals(frame)
         True
     """
-    from vapi_frames.sources.api.client import ApiSource
-    from vapi_frames.sources.api.source import Fanout
+    from vapi_frames.sources.api.client import ApiClient
+    from vapi_frames.sources.api.source import ApiSource
     from vapi_frames.sources.recordings.replay import Recorder
-    from vapi_frames.sources.recordings.served import Served
+    from vapi_frames.sources.recordings.served import InProcessWire
 
     place = _folder(folder, "record")
     if not isinstance(source, Vq | None):  # not repeated: it may be the key
@@ -238,17 +238,17 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
         raise QueryError(f"record takes whom to ask, e.g. vf.record(folder, vf.connect(...)), not {kind}")
     vq = connect() if source is None else source
     asked, units = vq.source, vq._units  # noqa: SLF001 - its own kind
-    clock = vq.now() if now is None else timerange.clock(now)
+    clock = vq.now() if now is None else ranges.clock(now)
     if place.exists() and not place.is_dir():
         raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
     place.mkdir(parents=True, exist_ok=True)
-    if isinstance(asked, Fanout) and isinstance(asked.asked, ApiSource):
+    if isinstance(asked, ApiSource) and isinstance(asked.asked, ApiClient):
         recorder = Recorder(asked.asked.wire, place, clock, units=units)
-        fanout = asked.asking(ApiSource(recorder, kind=asked.kind, now=clock))
+        fanout = asked.asking(ApiClient(recorder, kind=asked.kind, now=clock))
     else:
-        recorder = Recorder(Served(asked, clock), place, clock, units=units)
+        recorder = Recorder(InProcessWire(asked, clock), place, clock, units=units)
         # Who answers in this process has no rate to keep to: a question is one file, however long its range.
-        fanout = Fanout(ApiSource(recorder, kind=asked.kind, now=clock), workers=1, divide=lambda piece: [piece])
+        fanout = ApiSource(ApiClient(recorder, kind=asked.kind, now=clock), workers=1, divide=lambda piece: [piece])
     return Vq(lambda: fanout, units=units)
 
 
@@ -274,12 +274,12 @@ countId-2026-10-01-....json, answers vq.call().count().between(...). \
 timeRange.start: asked '2026-09-01T00:00:00Z', recorded '2026-10-01T00:00:00Z'; \
 timeRange.end: asked '2026-10-01T00:00:00Z', recorded '2026-11-01T00:00:00Z'. Ask it of vf.record(...) first
     """
-    from vapi_frames.sources.api.client import ApiSource
-    from vapi_frames.sources.api.source import Fanout
+    from vapi_frames.sources.api.client import ApiClient
+    from vapi_frames.sources.api.source import ApiSource
     from vapi_frames.sources.recordings.replay import Player
 
     player = Player(_folder(folder, "replay"))
-    source = Fanout(ApiSource(player, kind="replay", now=player.now), divide=player.divide)
+    source = ApiSource(ApiClient(player, kind="replay", now=player.now), divide=player.divide)
     return Vq(lambda: source, units=player.units)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from vapi_frames.calendar.ranges import Absolute
 from vapi_frames.errors import PartialResultError, QueryError
-from vapi_frames.query import compile as wire
 from vapi_frames.query import lint
 from vapi_frames.query.comparison import Comparison
+from vapi_frames.query.compile import compile_query
 from vapi_frames.query.query import Query
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.contract.vocabulary import CallColumn, Step, SubscriptionColumn
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
-    from vapi_frames.result.result import Answer
+    from vapi_frames.result.result import Result
     from vapi_frames.sources import Source
     from vapi_frames.sources.archive.archive import Archived
     from vapi_frames.sources.http.connection import Connection
@@ -62,7 +62,7 @@ class Vq:
             >>> vf.demo().call().count()
             vq.call().count()
         """
-        return Query(table="call", asker=self)
+        return Query(table="call", vq=self)
 
     def subscription(self) -> Query[SubscriptionColumn]:
         """Start a question about the subscription: concurrency and minutes used.
@@ -72,7 +72,7 @@ class Vq:
             >>> vf.demo().subscription().max("concurrency").during("2026-10").fetch()["maxConcurrency"].tolist()
             [8.0]
         """
-        return Query(table="subscription", asker=self)
+        return Query(table="subscription", vq=self)
 
     def now(self) -> datetime:
         """Return the clock by which relative ranges resolve, in UTC.
@@ -143,7 +143,7 @@ class Vq:
 
     def _answers(
         self, named: Mapping[str, Query[Any]], now: datetime, *, progress: ProgressOption = None, **options: Any
-    ) -> list[Answer]:
+    ) -> list[Result]:
         """Return an answer to each question, or raise what did arrive."""
         from vapi_frames.frames.meta import marked
         from vapi_frames.sources import IncompleteError, said
@@ -170,11 +170,11 @@ class Vq:
             frames=some,
             frame=some.get(missing[0][0]),
             missing=[span for _, _, span in missing],
-            rest=[replace(query, time_range=Absolute(*span), title=None, asker=self) for _, query, span in missing],
+            rest=[replace(query, time_range=Absolute(*span), title=None, vq=self) for _, query, span in missing],
         ) from cause
 
     def _frames(
-        self, named: Mapping[str, Query[Any]], answers: Sequence[Answer], now: datetime, **options: Any
+        self, named: Mapping[str, Query[Any]], answers: Sequence[Result], now: datetime, **options: Any
     ) -> dict[str, pd.DataFrame]:
         from vapi_frames.frames.build import build
 
@@ -255,7 +255,7 @@ class Vq:
         if not isinstance(comparison, Comparison):
             raise QueryError(f"compare takes a comparison, vq.call()....compare(...), not {type(comparison).__name__}")
         now = self.now()
-        both = comparison.queries(now)
+        both = cast("tuple[Query[Any], Query[Any]]", comparison.queries(now))
         # What is said of the question need not be said of its other period.
         lint.warn_once(both[0], now)
         frames = self._fetch(both, now, (), dtype_backend=dtype_backend, categorical=categorical, progress=progress)
@@ -263,7 +263,7 @@ class Vq:
         return side_by_side(present, before, comparison, comparison.periods(now))
 
     def assistants(self) -> pd.Series[str]:
-        """Return the names of the organisation's assistants by id, for ``df.vapi.label``; the API is asked once.
+        """Return the names of the organization's assistants by id, for ``df.vapi.label``; the API is asked once.
 
         Of a key that may not list them there are none, with a `ResponseWarning`. An assistant without a name, or one
         that was deleted, is not among them.
@@ -377,7 +377,7 @@ class Vq:
         for query in queries:
             if query in advised:
                 lint.warn_once(query, now)
-            name: str = wire.compile_query(query, now)["name"]
+            name: str = compile_query(query, now)["name"]
             if name in named and query.title is not None:
                 raise QueryError(f"two queries are named {name!r}; an answer is known by its name")
             named[name] = query

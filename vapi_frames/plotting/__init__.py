@@ -43,9 +43,9 @@ def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **optio
             raise MissingExtraError("plot", "matplotlib", "df.vapi.plot()") from None
     shown = picture(frame, column)
     if backend != "matplotlib":
-        from vapi_frames.plotting import other_backends as elsewhere
+        from vapi_frames.plotting import other_backends
 
-        return elsewhere.draw(shown, backend, options)
+        return other_backends.draw(shown, backend, options)
     from vapi_frames.plotting import axes
 
     if shown.kind == "cards" and "kind" not in options:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import buckets
 
 if TYPE_CHECKING:
     from vapi_frames.frames.meta import Meta
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["PALETTE", "bars", "cards", "lines"]
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
-"""The colours of the charts, in order: Okabe and Ito's, which colour-blind readers can tell apart."""
+"""The colors of the charts, in order: Okabe and Ito's, which color-blind readers can tell apart."""
 _OTHER = "#999999"
 _FEW = 60  # points of a line up to which each is marked
 _CARDS = 4  # in a row
@@ -30,7 +30,7 @@ def lines(shown: Picture, options: dict[str, Any]) -> Any:
     options.setdefault("xlabel", f"date ({meta.zone})")
     options.setdefault("ylabel", shown.label)
     if "colormap" not in options:
-        options.setdefault("color", _colours(table))
+        options.setdefault("color", _colors(table))
     options.setdefault("figsize", None if "ax" in options else (9, 4.5))
     kind = options.get("kind", "line")
     if kind in ("bar", "barh"):
@@ -52,19 +52,19 @@ def lines(shown: Picture, options: dict[str, Any]) -> Any:
     if options["legend"] or shown.before is not None:
         axes.legend(title=shown.legend, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     if kind in ("bar", "barh"):
-        _hatch(axes, shown.flags)  # after the legend, which takes its colours from the first bar
+        _hatch(axes, shown.flags)  # after the legend, which takes its colors from the first bar
     _finish(axes)
     return axes
 
 
-def _colours(table: pd.DataFrame) -> list[str]:
+def _colors(table: pd.DataFrame) -> list[str]:
     names = [str(name) for name in table.columns]
     return [_OTHER if name.startswith("other (") else PALETTE[i % len(PALETTE)] for i, name in enumerate(names)]
 
 
 def _time_bars(table: pd.DataFrame, meta: Meta, options: dict[str, Any]) -> Any:
     """Draw a bar per bucket (and group)."""
-    form = "%m-%d %H:%M:%S" if meta.step in timegrid.FIXED_STEPS else "%Y-%m" if meta.step == "month" else "%Y-%m-%d"
+    form = "%m-%d %H:%M:%S" if meta.step in buckets.FIXED_STEPS else "%Y-%m" if meta.step == "month" else "%Y-%m-%d"
     if options["kind"] == "barh":
         options["xlabel"], options["ylabel"] = options["ylabel"], options["xlabel"]
     axes = table.set_axis(pd.DatetimeIndex(table.index).strftime(form), axis=0).plot(**options)
@@ -95,9 +95,9 @@ def _dash(axes: Any, table: pd.DataFrame, flags: Any, options: dict[str, Any]) -
         present = values.notna().to_numpy()
         kept, is_partial = values[present], flags[present]
         for at in is_partial.nonzero()[0]:
-            for neighbour in (at - 1, at + 1):
-                if 0 <= neighbour < len(kept) and not (is_partial[neighbour] and neighbour > at):
-                    pair = kept.iloc[sorted((at, neighbour))]
+            for neighbor in (at - 1, at + 1):
+                if 0 <= neighbor < len(kept) and not (is_partial[neighbor] and neighbor > at):
+                    pair = kept.iloc[sorted((at, neighbor))]
                     axes.plot(date2num(pair.index), pair.to_numpy(), color=line.get_color(), linestyle="--", alpha=0.7)
             axes.plot(
                 date2num(kept.index[[at]]), [kept.iloc[at]], color=line.get_color(), linestyle="none", alpha=0.7,
@@ -107,7 +107,7 @@ def _dash(axes: Any, table: pd.DataFrame, flags: Any, options: dict[str, Any]) -
 
 
 def _before(axes: Any, shown: Picture) -> None:
-    """Draw the other period of a comparison dotted, in the same colours."""
+    """Draw the other period of a comparison dotted, in the same colors."""
     if shown.before is None:
         return
     from matplotlib.dates import date2num
@@ -136,7 +136,7 @@ def _shade(axes: Any, shown: Picture) -> None:
 def _date_axis(axes: Any, table: pd.DataFrame, meta: Meta) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    tz = timegrid.zone(meta.zone)
+    tz = buckets.find_zone(meta.zone)
     locator = AutoDateLocator(tz=tz, minticks=3, maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=tz))
@@ -161,7 +161,7 @@ def bars(shown: Picture, options: dict[str, Any]) -> Any:
     options.setdefault("xlabel" if across else "ylabel", shown.label)
     options.setdefault("ylabel" if across else "xlabel", table.index.name or "")
     if "colormap" not in options:
-        options.setdefault("color", _colours(table))
+        options.setdefault("color", _colors(table))
     height = max(2.0, 0.35 * len(table) * (1 + many) + 1.5)
     options.setdefault("figsize", None if "ax" in options else (9, height if across else 4.5))
     axes = table.plot(**options)

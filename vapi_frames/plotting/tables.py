@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "picture"]
 
-MOST = 8  # lines, or colours, that can be told apart
+MOST = 8  # lines, or colors, that can be told apart
 MOST_BARS = 20
 _WIDE = 44  # characters up to which a group's value is shown whole
 _ID = 8  # characters of an id that are shown
@@ -29,7 +29,7 @@ class Picture(NamedTuple):
     """What is drawn.
 
     Attributes:
-        table: The rows along the axis, one column a line or colour.
+        table: The rows along the axis, one column a line or color.
         kind: ``time`` with a date on the index, ``groups`` without, ``cards`` for one row of figures.
         names: The measures.
         label: What the numbers are, with their unit.
@@ -174,7 +174,7 @@ def _few(tables: list[pd.DataFrame], most: int, *, additive: bool) -> list[pd.Da
 
 
 def _bars(table: pd.DataFrame, names: list[str], groups: list[str], meta: Meta) -> pd.DataFrame:
-    """Return the rows of a bar chart, labelled: the smallest first where there is one bar a group."""
+    """Return the rows of a bar chart, labeled: the smallest first where there is one bar a group."""
     if not groups:
         if len(names) == 1:
             return table.set_axis(names, axis=0)

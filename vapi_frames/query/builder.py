@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from vapi_frames.calendar import buckets as timegrid
-from vapi_frames.calendar import ranges as timerange
-from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, NAME_LIMIT, SPOKEN_STEPS, STEPS, TABLES
+from vapi_frames.calendar import buckets, ranges
+from vapi_frames.contract.vocabulary import NAME_LIMIT, SPOKEN_STEPS, STEPS
 from vapi_frames.errors import require
-from vapi_frames.query import aggregation
-from vapi_frames.query import filters as chosen
+from vapi_frames.query import aggregation, filters
+from vapi_frames.query.spec import QuerySpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Literal, Self
-    from zoneinfo import ZoneInfo
+    from typing import Literal, Self
 
-    from vapi_frames.calendar.ranges import TimeRange
-    from vapi_frames.contract.vocabulary import GroupColumn, Operation, Step, Table
-    from vapi_frames.query.query import Asker
+    from vapi_frames.contract.vocabulary import GroupColumn, Operation, Step
 
 __all__ = ["Builder"]
 
@@ -28,23 +24,8 @@ C = TypeVar("C", bound=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Builder(Generic[C]):
-    """What a question is made of, and the verbs that make another one of it."""
-
-    table: Table
-    asked: tuple[aggregation.Aggregation, ...] = ()
-    groups: tuple[GroupColumn, ...] = ()
-    variables: tuple[str, ...] = ()
-    time_step: Step | None = None
-    time_range: TimeRange | None = None
-    timezone: str | None = None
-    title: str | None = None
-    counted: bool = False
-    filters: tuple[chosen.Filter, ...] = ()
-    asker: Asker | None = None
-
-    def __post_init__(self) -> None:
-        require(self.table, TABLES, "table")
+class Builder(QuerySpec[C]):
+    """The verbs, each of which returns another query."""
 
     # --- measures -----------------------------------------------------------------------------------------------
 
@@ -162,10 +143,10 @@ class Builder(Generic[C]):
             >>> [one.name for one in vq.call().avg("duration").with_counts().measures]
             ['avgDuration', 'countDuration']
         """
-        return replace(self, counted=True)
+        return replace(self, has_counts=True)
 
     def _measure(self, operation: Operation, columns: tuple[C, ...], alias: str | None) -> Self:
-        return replace(self, asked=aggregation.added(self.asked, operation, columns, alias))
+        return replace(self, aggregations=aggregation.added(self.aggregations, operation, columns, alias))
 
     # --- groups -------------------------------------------------------------------------------------------------
 
@@ -200,7 +181,7 @@ class Builder(Generic[C]):
         aggregation.check_keys(keys, self.variables)
         return replace(self, variables=self.variables + keys) if keys else self
 
-    def where(self, words: Mapping[str, chosen.Values] | None = None, /, **equals: chosen.Values) -> Self:
+    def where(self, words: Mapping[str, filters.Values] | None = None, /, **equals: filters.Values) -> Self:
         """Ask only about the calls whose groups or variables have the values given; filters add up.
 
         Call records are filtered where they lie. The API has no filters: it is asked by the filtered words as well,
@@ -220,7 +201,7 @@ class Builder(Generic[C]):
             >>> vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
             vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
         """
-        return replace(self, filters=chosen.added(self.filters, words, equals))
+        return replace(self, filters=filters.added(self.filters, words, equals))
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -255,7 +236,7 @@ class Builder(Generic[C]):
             >>> [side.isoformat() for side in query.instants()]
             ['2026-10-01T04:00:00+00:00', '2026-10-08T04:00:00+00:00']
         """
-        return replace(self, time_range=timerange.between(start, end))
+        return replace(self, time_range=ranges.between(start, end))
 
     def during(self, period: object) -> Self:
         """Ask for a calendar period: ``"2026"``, ``"2026Q4"``, ``"2026-10"``, ``"2026-W41"`` or ``"2026-10-05"``.
@@ -268,7 +249,7 @@ class Builder(Generic[C]):
             >>> vq.call().count().during("2026Q4")
             vq.call().count().between("2026-10-01", "2027-01-01")
         """
-        return replace(self, time_range=timerange.during(period))
+        return replace(self, time_range=ranges.during(period))
 
     def since(self, start: object) -> Self:
         """Ask for everything from *start* until now.
@@ -281,7 +262,7 @@ class Builder(Generic[C]):
             >>> vq.call().count().since("2026-10-01").instants()[1] is None
             True
         """
-        return self.between(timerange.moment(start, "start"), None)
+        return self.between(ranges.moment(start, "start"), None)
 
     def last(self, span: str, *, complete: bool = False) -> Self:
         """Ask for the *span* before now: ``90s 15min 12h 30d 4w 3mo 1y``; days and longer are calendar units.
@@ -300,7 +281,7 @@ class Builder(Generic[C]):
             >>> [side.isoformat() for side in query.instants(datetime(2026, 11, 16, 12, tzinfo=UTC))]
             ['2026-10-17T00:00:00+00:00', '2026-11-16T00:00:00+00:00']
         """
-        return replace(self, time_range=timerange.last(span, complete))
+        return replace(self, time_range=ranges.last(span, complete))
 
     def tz(self, name: str) -> Self:
         """Read naive times, and cut buckets, on the calendar of the IANA zone *name*.
@@ -313,7 +294,7 @@ class Builder(Generic[C]):
             >>> vq.call().count().tz("Europe/London").zone.key
             'Europe/London'
         """
-        return replace(self, timezone=timegrid.zone(name).key)
+        return replace(self, timezone=buckets.find_zone(name).key)
 
     def named(self, name: str) -> Self:
         """Name the query: the key of its frame where several are fetched; at most 40 characters.
@@ -328,33 +309,3 @@ class Builder(Generic[C]):
         """
         aggregation.check_text(name, "name", NAME_LIMIT)
         return replace(self, title=name)
-
-    # --- what it asks for ---------------------------------------------------------------------------------------
-
-    @property
-    def measures(self) -> tuple[aggregation.Aggregation, ...]:
-        """The measures, in the order of the frame's columns."""
-        return aggregation.with_counts(self.asked) if self.counted else self.asked
-
-    @property
-    def levels(self) -> tuple[str, ...]:
-        """The names of the frame's index levels: ``date``, the groups, the variables."""
-        taken = {"date", *GROUP_COLUMNS, *COLUMNS, *(one.name for one in self.measures)}
-        variables = (f"variable.{key}" if key in taken else key for key in self.variables)
-        return (*(("date",) if self.is_dated else ()), *self.groups, *variables)
-
-    @property
-    def is_dated(self) -> bool:
-        """Whether the answer's rows have a date: with a step its buckets, in a history the instants of change."""
-        return self.time_step is not None or any(one.operation == "history" for one in self.asked)
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The zone of its calendar; UTC unless said."""
-        return timegrid.zone(self.timezone or "UTC")
-
-    def _key(self) -> tuple[Any, ...]:
-        return (
-            self.table, self.measures, self.groups, self.variables,
-            self.time_step, self.time_range, self.timezone, self.title, self.filters,
-        )  # fmt: skip

@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
     from vapi_frames.calendar.ranges import Moment
     from vapi_frames.query.filters import Filter
-    from vapi_frames.query.query import Query
+    from vapi_frames.query.spec import QuerySpec
 
 __all__ = ["code"]
 
 
-def code(query: Query[Any]) -> str:
+def code(query: QuerySpec[Any]) -> str:
     """Return the code that builds *query* from ``vq``."""
     return f"vq.{query.table}()" + "".join(_verbs(query))
 
 
-def _verbs(query: Query[Any]) -> Iterator[str]:
+def _verbs(query: QuerySpec[Any]) -> Iterator[str]:
     plain: list[str] = []
-    for position, one in enumerate(query.asked):
+    for position, one in enumerate(query.aggregations):
         if one.alias is not None:
             yield f".{one.operation}({_text(one.column)}, alias={_text(one.alias)})"
             continue
         plain.append(_text(one.column))
-        after = query.asked[position + 1 : position + 2]
+        after = query.aggregations[position + 1 : position + 2]
         if not after or after[0].alias is not None or after[0].operation != one.operation:
             is_all = one.operation == "count" and plain == ['"id"']
             yield f".{one.operation}({'' if is_all else ', '.join(plain)})"
             plain = []
-    if query.counted:
+    if query.has_counts:
         yield ".with_counts()"
     if query.groups:
         yield f".by({', '.join(map(_text, query.groups))})"

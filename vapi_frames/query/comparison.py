@@ -6,25 +6,26 @@ not happened yet is cut off first, so that a month until today is set against th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import buckets
 from vapi_frames.calendar.ranges import Absolute, Relative, effective, iso, last
 from vapi_frames.contract.vocabulary import NAME_LIMIT
 from vapi_frames.errors import QueryError, require
+from vapi_frames.query.compile import compile_body
 from vapi_frames.query.schema import as_polars
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-    from vapi_frames.query.query import Query
-    from vapi_frames.query.spec import DtypeBackend, ProgressOption
+    from vapi_frames.query.spec import DtypeBackend, ProgressOption, QuerySpec
 
 __all__ = ["Align", "Comparison", "Periods", "compare"]
 
@@ -59,9 +60,10 @@ class Comparison:
         [6.51]
     """
 
-    query: Query[Any]
+    query: QuerySpec[Any]
     to: str
     align: Align = "ordinal"
+    fetcher: Callable[..., pd.DataFrame] = field(kw_only=True, compare=False)
 
     def periods(self, now: datetime | None = None) -> Periods:
         """Return the two ranges.
@@ -102,7 +104,7 @@ class Comparison:
 
     def _check_edges(self, found: Periods, step: str, tz: ZoneInfo) -> None:
         sides = (found.start, found.before_start)
-        on_edge = [timegrid.span(_floor(side, step, tz), step, tz).first == side.timestamp() for side in sides]
+        on_edge = [buckets.span(_floor(side, step, tz), step, tz).first == side.timestamp() for side in sides]
         if on_edge[0] and not on_edge[1]:
             weeks = " compare with '52w' for a year;" if step == "week" else ""
             raise QueryError(
@@ -128,11 +130,11 @@ class Comparison:
             return wall - _weeks(periods, self.query.zone)
         if isinstance(periods.shift, timedelta):
             return wall - periods.shift
-        utc = timegrid.zone("UTC")
-        found = _wall(periods.shift.before(timegrid.wall_instant(wall, utc), utc), utc)
+        utc = buckets.find_zone("UTC")
+        found = _wall(periods.shift.before(buckets.wall_instant(wall, utc), utc), utc)
         return None if periods.shift.unit in _MONTHS and found.day != wall.day else found
 
-    def queries(self, now: datetime | None = None) -> tuple[Query[Any], Query[Any]]:
+    def queries(self, now: datetime | None = None) -> tuple[QuerySpec[Any], QuerySpec[Any]]:
         """Return the two questions: as asked, and of the other period.
 
         Raises:
@@ -160,7 +162,7 @@ class Comparison:
             2
         """
         at = self.query._now(now)  # noqa: SLF001
-        return {"queries": [one.body(at)["queries"][0] for one in self.queries(at)]}
+        return {"queries": [compile_body(one, at)["queries"][0] for one in self.queries(at)]}
 
     def fetch(
         self,
@@ -199,8 +201,7 @@ class Comparison:
             outboundPhoneCall    991.0         1029.0         -38.0
             webCall              602.0          649.0         -47.0
         """
-        asker = self.query._bound()  # noqa: SLF001
-        return asker.compare(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
+        return self.fetcher(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
 
     def to_arrow(self) -> pa.Table:
         """Ask, and return both periods as an Arrow table; it raises what `fetch` does.
@@ -242,7 +243,7 @@ class Comparison:
         return f'{self.query!r}.compare("{self.to}"{align})'
 
 
-def compare(query: Query[Any], to: object, align: Align) -> Comparison:
+def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[..., pd.DataFrame]) -> Comparison:
     """Return the comparison of *query* with *to*.
 
     Raises:
@@ -266,11 +267,11 @@ def compare(query: Query[Any], to: object, align: Align) -> Comparison:
     made = {f"{name}{word}" for name in names for word in ADDED} | {"dateBefore"}
     if names & made:
         raise QueryError(f"the alias {min(names & made)!r} is a name that the comparison itself gives")
-    return Comparison(query, str(to), align)
+    return Comparison(query, str(to), align, fetcher=fetcher)
 
 
 def _floor(side: datetime, step: str, tz: ZoneInfo) -> int:
-    return timegrid.floor(timegrid.seconds(side), step, tz)
+    return buckets.floor(buckets.seconds(side), step, tz)
 
 
 def _wall(at: datetime, tz: ZoneInfo) -> datetime:
@@ -308,5 +309,5 @@ def _moved(at: datetime, shift: Shift, tz: ZoneInfo, *, is_end: bool = False) ->
     if is_end and shift.unit in _MONTHS and _wall(found, tz).day != _wall(at, tz).day:
         # The 31st faces no day of a shorter month, which is over by then.
         day = _wall(found, tz).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
-        return timegrid.wall_instant(day, tz)
+        return buckets.wall_instant(day, tz)
     return found

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vapi_frames.calendar.ranges import iso
 from vapi_frames.contract.vocabulary import BASE_URL, NAME_LIMIT
 from vapi_frames.errors import QueryError
+from vapi_frames.query import rewrite
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,14 +19,23 @@ if TYPE_CHECKING:
 
     from vapi_frames.contract.models import AnalyticsQuery
     from vapi_frames.query.filters import Filter
-    from vapi_frames.query.query import Query
+    from vapi_frames.query.spec import QuerySpec
 
-__all__ = ["compile_query", "curl", "read_query"]
+__all__ = ["compile_body", "compile_curl", "compile_query", "read_query"]
 
 
-def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:
+def compile_body(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
+    """Return the body of a request for *query* alone; one with filters is asked without them, by the filtered words."""
+    if not query.filters:
+        return {"queries": [compile_query(query, now)]}
+    now = query._clock(now)  # noqa: SLF001
+    name = compile_query(query, now)["name"]
+    return {"queries": [compile_query(replace(rewrite.widened(query), title=name), now)]}
+
+
+def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
     """Return *query* as one element of the body's ``queries``; of its filters, for which there is no room, the name."""
-    if not query.asked:
+    if not query.aggregations:
         raise QueryError('nothing is asked for: add a measure, e.g. .count() or .sum("cost")')
     _check_names(query)
     start, end = query.instants(now)
@@ -49,7 +60,7 @@ def compile_query(query: Query[Any], now: datetime | None) -> dict[str, Any]:
     return parts
 
 
-def _check_names(query: Query[Any]) -> None:
+def _check_names(query: QuerySpec[Any]) -> None:
     """Raise `QueryError` where two columns or levels of the frame, or two keys on the wire, would have one name."""
     for names in ((*query.levels, *(one.name for one in query.measures)), [one.wire for one in query.measures]):
         if len(set(names)) < len(names):
@@ -84,7 +95,7 @@ def read_query(body: object, name: str | None) -> AnalyticsQuery:
     return queries[0]
 
 
-def curl(body: dict[str, Any]) -> str:
+def compile_curl(body: dict[str, Any]) -> str:
     """Return a shell command that posts *body* to the API, with the key left in the environment."""
     return (
         f'curl -sS {BASE_URL}/analytics \\\n  -H "Authorization: Bearer $VAPI_API_KEY" \\\n'

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vapi_frames.calendar import buckets as timegrid
-from vapi_frames.calendar.buckets import count_buckets
+from vapi_frames.calendar.buckets import LENGTHS, count_buckets, find_zone, floor, from_seconds, seconds, span
 from vapi_frames.calendar.ranges import Absolute, effective, iso
 from vapi_frames.contract.vocabulary import SUBSCRIPTION_COLUMNS
 from vapi_frames.errors import NonAdditiveError, QueryError, QueryWarning, warn
-from vapi_frames.query import rewrite as widening
+from vapi_frames.query import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Literal
 
-    from vapi_frames.query.query import Query
+    from vapi_frames.query.spec import QuerySpec
 
 __all__ = ["Finding", "Plan", "findings", "plan", "warn_once"]
 
@@ -81,7 +80,7 @@ class Plan:
     def __str__(self) -> str:
         lines = [self.code]
         if self.start and self.end:
-            tz = timegrid.zone(self.zone)
+            tz = find_zone(self.zone)
             start, end = (side.astimezone(tz).isoformat() for side in (self.start, self.end))
             lines.append(f"range    [{start}, {end}) in {self.zone}")
         if self.buckets is not None:
@@ -95,7 +94,7 @@ class Plan:
     __repr__ = __str__
 
 
-def _range(query: Query[Any], now: datetime | None) -> tuple[datetime | None, datetime | None]:
+def _range(query: QuerySpec[Any], now: datetime | None) -> tuple[datetime | None, datetime | None]:
     """Return the range that would be asked, with the contract's defaults where *now* is known."""
     if now is None and not isinstance(query.time_range, Absolute):
         return None, None
@@ -103,12 +102,12 @@ def _range(query: Query[Any], now: datetime | None) -> tuple[datetime | None, da
     return effective((start, end), now) if now else (start, end)
 
 
-def plan(query: Query[Any], now: datetime | None) -> Plan:
+def plan(query: QuerySpec[Any], now: datetime | None) -> Plan:
     """Return what asking *query* would do."""
     found = tuple(findings(query, now))
     broken = any(one.level == "error" for one in found)
     start, end = (None, None) if broken else _range(query, now)
-    buckets = count_buckets(query, start, end) if query.time_step and start and end else None
+    buckets = count_buckets(start, end, query.time_step, query.zone) if query.time_step and start and end else None
     return Plan(
         code=repr(query),
         start=start,
@@ -118,11 +117,11 @@ def plan(query: Query[Any], now: datetime | None) -> Plan:
         levels=query.levels,
         columns=tuple((one.name, one.measure.unit) for one in query.measures),
         findings=found,
-        filters=widening.said(query) if query.filters else (),
+        filters=rewrite.said(query) if query.filters else (),
     )
 
 
-def findings(query: Query[Any], now: datetime | None) -> list[Finding]:
+def findings(query: QuerySpec[Any], now: datetime | None) -> list[Finding]:
     """Return everything that looks wrong about *query*, errors first."""
     try:
         start, end = _range(query, now)
@@ -136,8 +135,8 @@ def _warning(id_: str, message: str) -> Finding:
     return Finding(id_, "warning", message)
 
 
-def _about_measures(query: Query[Any]) -> Iterator[Finding]:
-    if not query.asked:
+def _about_measures(query: QuerySpec[Any]) -> Iterator[Finding]:
+    if not query.aggregations:
         yield Finding("VF001", "error", 'nothing is asked for: add a measure, e.g. .count() or .sum("cost")')
     for one in query.measures:
         is_subscription = one.column in SUBSCRIPTION_COLUMNS
@@ -158,7 +157,7 @@ def _about_measures(query: Query[Any]) -> Iterator[Finding]:
         yield _warning("VF105", f"{names}: the groups belong to table call; the subscription is one for all calls")
 
 
-def _about_words(query: Query[Any]) -> Iterator[Finding]:
+def _about_words(query: QuerySpec[Any]) -> Iterator[Finding]:
     if query.timezone in _ABBREVIATIONS:
         yield _warning(
             "VF208",
@@ -166,7 +165,7 @@ def _about_words(query: Query[Any]) -> Iterator[Finding]:
             f"the API appears to use; write {_ABBREVIATIONS[query.timezone]!r}",
         )
     try:
-        query = widening.widened(query)
+        query = rewrite.widened(query)
     except NonAdditiveError as error:
         yield _warning("VF107", str(error))
     taken = {"date", *query.groups, *(one.wire for one in query.measures)}
@@ -179,7 +178,7 @@ def _about_words(query: Query[Any]) -> Iterator[Finding]:
 
 
 def _about_range(
-    query: Query[Any], start: datetime | None, end: datetime | None, now: datetime | None
+    query: QuerySpec[Any], start: datetime | None, end: datetime | None, now: datetime | None
 ) -> Iterator[Finding]:
     asked = query.time_range
     if isinstance(asked, Absolute):
@@ -201,18 +200,18 @@ def _about_range(
     step = query.time_step
     if step is None or start is None:
         return
-    many = 0 if end is None else int((end - start).total_seconds() / timegrid.LENGTHS[step])
+    many = 0 if end is None else int((end - start).total_seconds() / LENGTHS[step])
     if many > MANY_BUCKETS:
         yield _warning("VF204", f"the range holds about {many:,} buckets of a {step}; take a coarser step or less")
         return
     article = "an" if step == "hour" else "a"
-    first = timegrid.span(timegrid.floor(timegrid.seconds(start), step, query.zone), step, query.zone)
-    if timegrid.from_seconds(first.first) < start:
+    first = span(floor(seconds(start), step, query.zone), step, query.zone)
+    if from_seconds(first.first) < start:
         yield _warning("VF205", f"the range begins inside {article} {step}: the first bucket is partial; {_WHOLE}")
     if end is None:
         return
-    final = timegrid.span(timegrid.floor(timegrid.seconds(end), step, query.zone), step, query.zone)
-    if timegrid.from_seconds(final.first) < end:
+    final = span(floor(seconds(end), step, query.zone), step, query.zone)
+    if from_seconds(final.first) < end:
         yield _warning("VF206", f"the range ends inside {article} {step}: the last bucket is partial; {_WHOLE}")
     elif now is not None and now.astimezone(UTC) < end:
         yield _warning("VF207", f"the range ends after now: the last {step} is still open; {_WHOLE}")
@@ -222,7 +221,7 @@ _WHOLE = "df.vapi.partial marks it, .last(..., complete=True) asks for whole buc
 _shown: set[Finding] = set()
 
 
-def warn_once(query: Query[Any], now: datetime) -> None:
+def warn_once(query: QuerySpec[Any], now: datetime) -> None:
     """Show the warnings about *query* that this process has not shown yet.
 
     Raises:

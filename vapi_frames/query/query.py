@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from vapi_frames.calendar import ranges as timerange
 from vapi_frames.errors import QueryError, suggest
 from vapi_frames.query import aggregation, code, comparison, lint
-from vapi_frames.query import compile as wire
-from vapi_frames.query import rewrite as widening
 from vapi_frames.query.builder import Builder
+from vapi_frames.query.compile import compile_body, compile_curl, compile_query, read_query
 from vapi_frames.query.schema import as_polars
 
 if TYPE_CHECKING:
@@ -22,21 +20,20 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from vapi_frames.calendar.ranges import Instants
     from vapi_frames.contract.models import AnalyticsQueryDTO
     from vapi_frames.contract.vocabulary import Table
     from vapi_frames.query.comparison import Align, Comparison
     from vapi_frames.query.lint import Finding, Plan
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
 
-__all__ = ["SPOKEN_VERBS", "Asker", "Query", "hint"]
+__all__ = ["SPOKEN_VERBS", "Fetcher", "Query", "hint"]
 
 
 C = TypeVar("C", bound=str)
 
 
-class Asker(Protocol):
-    """Whom a query asks; what `vapi_frames.connect` and its siblings return."""
+class Fetcher(Protocol):
+    """What fetches a query: the ``vq`` that `vapi_frames.connect` and its siblings return."""
 
     def now(self) -> datetime:
         """Return the clock by which relative ranges resolve."""
@@ -104,36 +101,7 @@ class Query(Builder[C]):
             >>> vq.call().sum("cost").step("day").last("7d").compare("7d", align="weekday")
             vq.call().sum("cost").step("day").last("7d").compare("7d", align="weekday")
         """
-        return comparison.compare(self, to, align)
-
-    def instants(self, now: datetime | None = None) -> Instants:
-        """Return the asked range in UTC; a side that was not asked for is ``None``.
-
-        Raises:
-            QueryError: The range is empty, or relative and nothing says what time it is.
-
-        Examples:
-            >>> from vapi_frames import vq
-            >>> vq.call().count().during("2026-10-05").instants()[1].isoformat()
-            '2026-10-06T00:00:00+00:00'
-        """
-        if self.time_range is None:
-            return None, None
-        if isinstance(self.time_range, timerange.Absolute):
-            return self.time_range.resolve(self.zone)
-        return self.time_range.resolve(self._now(now), self.zone, self.time_step)
-
-    def _now(self, now: datetime | None) -> datetime:
-        clock = self._clock(now)
-        if clock is None:
-            raise QueryError("the range is relative and the query is bound to no source: pass now=, or ask through one")
-        return clock
-
-    def _clock(self, now: datetime | None) -> datetime | None:
-        """Return *now*, else what the source says, else ``None``."""
-        if now is None:
-            return None if self.asker is None else self.asker.now()
-        return timerange.clock(now)
+        return comparison.compare(self, to, align, _fetch_comparison)
 
     def body(self, now: datetime | None = None) -> dict[str, Any]:
         """Return exactly what goes on the wire, ``{"queries": [...]}``; no network.
@@ -152,11 +120,7 @@ class Query(Builder[C]):
             >>> vq.call().sum("cost").body()["queries"][0]["operations"]
             [{'operation': 'sum', 'column': 'cost', 'alias': 'sumCost'}]
         """
-        if not self.filters:
-            return {"queries": [wire.compile_query(self, now)]}
-        now = self._clock(now)
-        name = wire.compile_query(self, now)["name"]
-        return {"queries": [wire.compile_query(replace(widening.widened(self), title=name), now)]}
+        return compile_body(self, now)
 
     def dto(self, now: datetime | None = None) -> AnalyticsQueryDTO:
         """Return the body as a validated model of the contract.
@@ -192,7 +156,7 @@ class Query(Builder[C]):
             >>> Query.from_body({"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]})
             vq.call().count().named("n")
         """
-        one = wire.read_query(body, name)
+        one = read_query(body, name)
         query: Query[str] = Query(table=one.table)
         for wanted in one.operations:
             default = aggregation.Aggregation(wanted.operation, wanted.column)
@@ -206,7 +170,7 @@ class Query(Builder[C]):
             query = query.tz(span.timezone)
         if span and (span.start or span.end):
             query = query.between(span.start, span.end)
-        return query if wire.compile_query(query, None)["name"] == one.name else query.named(one.name)
+        return query if compile_query(query, None)["name"] == one.name else query.named(one.name)
 
     def lint(self, now: datetime | None = None) -> list[Finding]:
         """Return what looks wrong: errors that the contract forbids, and warnings. Ids are stable.
@@ -248,7 +212,7 @@ class Query(Builder[C]):
             >>> "Authorization: Bearer $VAPI_API_KEY" in vq.call().count().curl()
             True
         """
-        return wire.curl(self.body(now))
+        return compile_curl(self.body(now))
 
     # --- asking -------------------------------------------------------------------------------------------------
 
@@ -340,24 +304,18 @@ class Query(Builder[C]):
 
         return schema(self).__arrow_c_schema__()
 
-    def _bound(self) -> Asker:
-        if self.asker is None:
+    def _bound(self) -> Fetcher:
+        if self.vq is None:
             raise QueryError(
                 "the query is bound to no source; ask one: vq.fetch(query), or vf.local(calls).fetch(query)"
             )
-        return self.asker
+        return cast("Fetcher", self.vq)
 
     # --- a value ------------------------------------------------------------------------------------------------
 
-    def __eq__(self, other: object) -> bool:
-        return self._key() == other._key() if isinstance(other, Query) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
     def __reduce__(self) -> tuple[Any, ...]:
         # Whom it asks may hold a connection or a key, and stays behind.
-        return _restore, (self.table, self.asked, *self._key()[2:], self.counted)
+        return _restore, (self.table, self.aggregations, *self._key()[2:], self.has_counts)
 
     def __repr__(self) -> str:
         return code.code(self)
@@ -368,9 +326,13 @@ class Query(Builder[C]):
             raise AttributeError(f"a Query has no {name!r}{hint(name, type(self))}", name=name, obj=self)
 
 
+def _fetch_comparison(both: Comparison, **options: Any) -> pd.DataFrame:
+    return cast("Query[Any]", both.query)._bound().compare(both, **options)  # noqa: SLF001 - a query of this module
+
+
 def _restore(table: Table, asked: tuple[aggregation.Aggregation, ...], *rest: Any) -> Query[Any]:
-    names = ("groups", "variables", "time_step", "time_range", "timezone", "title", "filters", "counted")
-    return Query(table=table, asked=asked, **dict(zip(names, rest, strict=True)))
+    names = ("groups", "variables", "time_step", "time_range", "timezone", "title", "filters", "has_counts")
+    return Query(table=table, aggregations=asked, **dict(zip(names, rest, strict=True)))
 
 
 _OF_FRAMES = {

@@ -1,6 +1,7 @@
 """A filtered question as the API can be asked it: without filters, by the filtered words as well.
 
-The rows that match are chosen afterwards, and rolled up over the words that were added: `vapi_frames.result.post_filter`.
+The rows that match are chosen afterwards, and rolled up over the words that were added:
+`vapi_frames.result.post_filter`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from vapi_frames.query.filters import parted
 from vapi_frames.query.filters import said as _said
 
 if TYPE_CHECKING:
-    from vapi_frames.query.query import Query
+    from vapi_frames.query.spec import QuerySpec
 
-    C = TypeVar("C", bound=str)
+    Q = TypeVar("Q", bound=QuerySpec[Any])
 
 __all__ = ["said", "widened"]
 
 
-def widened(query: Query[C]) -> Query[C]:
+def widened(query: Q) -> Q:
     """Return *query* without filters, by the filtered words too, and with the counts that its averages then need.
 
     Its groups, its variables and its measures come first, in their order. Where every filtered word is among its
@@ -42,7 +43,7 @@ def widened(query: Query[C]) -> Query[C]:
     filtered, keys = parted(query.filters)
     groups = (*query.groups, *(word for word in filtered if word not in query.groups))
     variables = (*query.variables, *(key for key in keys if key not in query.variables))
-    plain: Query[C] = replace(query, filters=(), groups=groups, variables=variables)
+    plain = replace(query, filters=(), groups=groups, variables=variables)
     if (groups, variables) == (query.groups, query.variables):
         return plain
     measures = list(query.measures)
@@ -60,7 +61,7 @@ def widened(query: Query[C]) -> Query[C]:
                 f"the API has no filters, and what it says by {', '.join(_added(query, plain))} cannot be rolled up: "
                 f"{error}. Ask for the groups, and choose rows of the frame: {plain!r}"
             ) from None
-    return replace(plain, asked=tuple(measures), counted=False)
+    return replace(plain, aggregations=tuple(measures), has_counts=False)
 
 
 def _count(one: Aggregation, taken: set[str]) -> Aggregation:
@@ -74,13 +75,13 @@ def _count(one: Aggregation, taken: set[str]) -> Aggregation:
     return count
 
 
-def _added(query: Query[Any], wide: Query[Any]) -> list[str]:
+def _added(query: QuerySpec[Any], wide: QuerySpec[Any]) -> list[str]:
     """Return the words that *wide* has beyond the groups and variables of *query*."""
     variables = (f"variable.{key}" for key in wide.variables[len(query.variables) :])
     return [*wide.groups[len(query.groups) :], *variables]
 
 
-def said(query: Query[Any]) -> tuple[str, str]:
+def said(query: QuerySpec[Any]) -> tuple[str, str]:
     """Return what *query* is filtered by, and how it is answered."""
     try:
         more = _added(query, widened(query))

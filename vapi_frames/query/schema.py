@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import polars as pl
 
     from vapi_frames.query.aggregation import Aggregation
-    from vapi_frames.query.query import Query
+    from vapi_frames.query.spec import QuerySpec
 
 __all__ = ["as_polars", "column_type", "schema"]
 
 
-def schema(query: Query[Any], *, dated: bool | None = None) -> pa.Schema:
+def schema(query: QuerySpec[Any], *, dated: bool | None = None) -> pa.Schema:
     """Return the Arrow schema of the answer to *query*: decided by the query alone."""
     dated = query.is_dated if dated is None else dated
     names = [name for name in query.levels if not (name == "date" and query.is_dated)]

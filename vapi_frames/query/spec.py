@@ -1,16 +1,138 @@
-"""The frozen value of a query."""
+"""The frozen value of a query: what its verbs change, and what all helpers take.
+
+It imports no sibling that takes it, so that the modules of this folder form no circle.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+
+from vapi_frames.calendar import buckets, ranges
+from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, TABLES
+from vapi_frames.errors import QueryError, require
+from vapi_frames.query import aggregation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from typing import Any, TypeAlias
+    from zoneinfo import ZoneInfo
 
-__all__ = ["DtypeBackend", "ProgressOption"]
+    from vapi_frames.calendar.ranges import Instants, TimeRange
+    from vapi_frames.contract.vocabulary import GroupColumn, Step, Table
+    from vapi_frames.query.filters import Filter
+
+__all__ = ["Clock", "DtypeBackend", "ProgressOption", "QuerySpec"]
 
 
 DtypeBackend: TypeAlias = Literal["numpy_nullable", "pyarrow"]
 ProgressOption: TypeAlias = "bool | Callable[[Any], object] | None"
 """How a long fetch is shown; a function is called with a `vapi_frames.Progress`."""
+
+C = TypeVar("C", bound=str)
+
+
+class Clock(Protocol):
+    """What a query needs of the ``vq`` that it is bound to, before it is fetched."""
+
+    def now(self) -> datetime:
+        """Return the time that relative ranges are relative to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class QuerySpec(Generic[C]):
+    """The parts of a query, and what follows from them alone.
+
+    Attributes:
+        table: ``call`` or ``subscription``.
+        aggregations: The measures, without the counts that `has_counts` adds.
+        groups: The grouping columns.
+        variables: The keys of the variables to group by.
+        time_step: The step of its buckets.
+        time_range: The range, as it was written.
+        timezone: The name of its time zone; ``None`` is the contract's default, UTC.
+        title: The name that `named` gave it.
+        has_counts: Whether each average has the count of its column beside it.
+        filters: Which calls it is about.
+        vq: What it is bound to, and is fetched from; no part of its value.
+    """
+
+    table: Table
+    aggregations: tuple[aggregation.Aggregation, ...] = ()
+    groups: tuple[GroupColumn, ...] = ()
+    variables: tuple[str, ...] = ()
+    time_step: Step | None = None
+    time_range: TimeRange | None = None
+    timezone: str | None = None
+    title: str | None = None
+    has_counts: bool = False
+    filters: tuple[Filter, ...] = ()
+    vq: Clock | None = None
+
+    def __post_init__(self) -> None:
+        require(self.table, TABLES, "table")
+
+    @property
+    def measures(self) -> tuple[aggregation.Aggregation, ...]:
+        """The measures, in the order of the frame's columns."""
+        return aggregation.with_counts(self.aggregations) if self.has_counts else self.aggregations
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The names of the frame's index levels: ``date``, the groups, the variables."""
+        taken = {"date", *GROUP_COLUMNS, *COLUMNS, *(one.name for one in self.measures)}
+        variables = (f"variable.{key}" if key in taken else key for key in self.variables)
+        return (*(("date",) if self.is_dated else ()), *self.groups, *variables)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the answer's rows have a date: with a step its buckets, in a history the instants of change."""
+        return self.time_step is not None or any(one.operation == "history" for one in self.aggregations)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of its calendar; UTC unless said."""
+        return buckets.find_zone(self.timezone or "UTC")
+
+    def _key(self) -> tuple[Any, ...]:
+        return (
+            self.table, self.measures, self.groups, self.variables,
+            self.time_step, self.time_range, self.timezone, self.title, self.filters,
+        )  # fmt: skip
+
+    def instants(self, now: datetime | None = None) -> Instants:
+        """Return the asked range in UTC; a side that was not asked for is ``None``.
+
+        Raises:
+            QueryError: The range is empty, or relative and nothing says what time it is.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().during("2026-10-05").instants()[1].isoformat()
+            '2026-10-06T00:00:00+00:00'
+        """
+        if self.time_range is None:
+            return None, None
+        if isinstance(self.time_range, ranges.Absolute):
+            return self.time_range.resolve(self.zone)
+        return self.time_range.resolve(self._now(now), self.zone, self.time_step)
+
+    def _now(self, now: datetime | None) -> datetime:
+        clock = self._clock(now)
+        if clock is None:
+            raise QueryError("the range is relative and the query is bound to no source: pass now=, or ask through one")
+        return clock
+
+    def _clock(self, now: datetime | None) -> datetime | None:
+        """Return *now*, else what the source says, else ``None``."""
+        if now is None:
+            return None if self.vq is None else self.vq.now()
+        return ranges.clock(now)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, QuerySpec) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())

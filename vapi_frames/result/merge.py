@@ -17,7 +17,7 @@ from vapi_frames.errors import BucketAlignmentError, ResponseWarning, warn
 from vapi_frames.query.schema import schema
 from vapi_frames.result import dates
 from vapi_frames.result.reply import Rows, read_rows
-from vapi_frames.result.result import Answer
+from vapi_frames.result.result import Result
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,7 +38,7 @@ def read_reply(
     *,
     place: int = 0,
     dated: bool | None = None,
-) -> Answer:
+) -> Result:
     """Read one answer of a reply; the arguments are those of `vapi_frames.result.reply.read_rows`.
 
     Raises:
@@ -112,7 +112,7 @@ class Gathered:
             raise BucketAlignmentError("the dates of some replies are instants, and of others the wall clock")
         return decided[0] if decided else None
 
-    def answer(self, known: Reading | None = None) -> Answer:
+    def answer(self, known: Reading | None = None) -> Result:
         """Return the answer that has come; the argument and the error are those of `reading`."""
         reading = self.reading(known)
         notes: tuple[str, ...] = ()
@@ -127,7 +127,7 @@ class Gathered:
         rest = [_dated(rows.table, _read(rows, reading), self.query) for rows in self._open]
         tables = [*self._tables, *self._small, *rest]
         table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
-        return Answer(table, self.start, self.end, notes, reading, is_assumed)
+        return Result(table, self.start, self.end, notes, reading, is_assumed)
 
 
 def _dated(table: pa.Table, reading: dates.Reading, query: Query[Any]) -> pa.Table:

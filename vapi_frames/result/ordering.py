@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vapi_frames.query.query import Query
-    from vapi_frames.result.result import Answer
+    from vapi_frames.result.result import Result
 
     Codes = npt.NDArray[np.int64]
     AnyCodes = npt.NDArray[np.signedinteger[Any]]
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["combine", "ordered", "sorted_table"]
 
 
-def sorted_table(answer: Answer, query: Query[Any]) -> pa.Table:
+def sorted_table(answer: Result, query: Query[Any]) -> pa.Table:
     """Return the answer's table in the order of the frame.
 
     Raises:
@@ -67,7 +67,7 @@ def ordered(table: pa.Table, levels: Sequence[str]) -> tuple[list[tuple[Any, Cod
     """
     if not levels:
         return [], None
-    keys = [_factorise(table.column(name)) for name in levels]
+    keys = [_factorize(table.column(name)) for name in levels]
     combined = combine([codes for _, codes in keys], [len(values) for values, _ in keys])
     order = None
     if (combined[1:] <= combined[:-1]).any():
@@ -81,7 +81,7 @@ def ordered(table: pa.Table, levels: Sequence[str]) -> tuple[list[tuple[Any, Cod
     return keys, order
 
 
-def _factorise(column: pa.ChunkedArray) -> tuple[Any, Codes]:
+def _factorize(column: pa.ChunkedArray) -> tuple[Any, Codes]:
     """Return the sorted distinct values of *column*, as an Arrow array, and each row's position among them."""
     encoded = column.combine_chunks().dictionary_encode()
     values = encoded.dictionary

@@ -12,7 +12,7 @@ from vapi_frames.query.aggregation import recipe
 from vapi_frames.query.schema import schema
 from vapi_frames.result.aggregate import aggregate
 from vapi_frames.result.ordering import combine, ordered
-from vapi_frames.result.result import Answer, empty_answer
+from vapi_frames.result.result import Result, empty_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["narrowed"]
 
 
-def narrowed(answer: Answer, asked: Query[Any], wide: Query[Any]) -> Answer:
+def narrowed(answer: Result, asked: Query[Any], wide: Query[Any]) -> Result:
     """Return the answer to *asked*: the matching rows of *answer*, rolled up over the words that were added.
 
     Args:
@@ -43,13 +43,13 @@ def narrowed(answer: Answer, asked: Query[Any], wide: Query[Any]) -> Answer:
     wanted, levels = schema(asked), [places[word] for word in _words(asked)]
     measures = [one.name for one in asked.measures]
     if len(levels) == len(places):
-        return Answer(table.select([*levels, *measures]).cast(wanted), answer.start, answer.end, answer.notes)
+        return Result(table.select([*levels, *measures]).cast(wanted), answer.start, answer.end, answer.notes)
     if not table.num_rows:
-        nothing = empty_answer(asked, answer.start, answer.end)
-        return Answer(nothing.table, answer.start, answer.end, answer.notes)
+        nothing = empty_result(asked, answer.start, answer.end)
+        return Result(nothing.table, answer.start, answer.end, answer.notes)
     arrays = _rolled_up(table, list(places.values()), levels, asked, wide)
     rolled = pa.table(arrays, schema=wanted)
-    return Answer(rolled, answer.start, answer.end, answer.notes)
+    return Result(rolled, answer.start, answer.end, answer.notes)
 
 
 def _words(query: Query[Any]) -> list[str]:

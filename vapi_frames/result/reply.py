@@ -1,7 +1,8 @@
 """What a server replied, read column by column; no object is made per row.
 
 Numbers may come as JSON numbers or as text, ``count`` usually as text; whatever the query says, not what the data look
-like, decides names and types. What the dates mean, all replies to one question say together: `vapi_frames.result.merge`.
+like, decides names and types. What the dates mean, all replies to one question say together:
+`vapi_frames.result.merge`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import buckets
 from vapi_frames.calendar.buckets import count_buckets
 from vapi_frames.calendar.ranges import Instants, effective, iso
 from vapi_frames.errors import ResponseError, ResponseWarning, shown, warn
 from vapi_frames.query.schema import column_type, schema
-from vapi_frames.result.result import empty_answer
+from vapi_frames.result.result import empty_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +115,7 @@ def read_rows(
     if dated:
         names = names.set(0, pa.field("date", _TEXTS))
     if not rows:
-        table = empty_answer(query, None, None).table if not query.levels and not dated else names.empty_table()
+        table = empty_result(query, None, None).table if not query.levels and not dated else names.empty_table()
         return Rows(query, table, start, end, root, as_asked)
     if not query.levels and not dated and len(rows) != 1:
         raise ResponseError(f"{len(rows)} rows came for a query without step and group, which has one", path=root)
@@ -139,7 +140,7 @@ def _is_all(rows: int, query: Query[Any], start: datetime | None, end: datetime 
     """Say whether *rows* is what a question by nothing but time has: a row for each bucket."""
     if query.groups or query.variables or query.time_step is None or start is None or end is None:
         return False
-    return count_buckets(query, start, end) == rows
+    return count_buckets(start, end, query.time_step or "day", query.zone) == rows
 
 
 def _range(
@@ -151,12 +152,12 @@ def _range(
     for name, side in (("start", reply.time_range.start), ("end", reply.time_range.end)):
         try:
             moment = datetime.fromisoformat(side) if side else None
-            if moment is not None and not 1 < moment.year <= timegrid.LAST_YEAR:
+            if moment is not None and not 1 < moment.year <= buckets.LAST_YEAR:
                 raise ValueError  # noqa: TRY301 - handled alike
         except ValueError:
-            said = f"{shown(side)} is not an ISO 8601 date of the years 2 to {timegrid.LAST_YEAR}"
+            said = f"{shown(side)} is not an ISO 8601 date of the years 2 to {buckets.LAST_YEAR}"
             raise ResponseError(said, path=f"{path}.{name}") from None
-        echoed.append(moment if moment is None or moment.tzinfo else timegrid.wall_instant(moment, query.zone))
+        echoed.append(moment if moment is None or moment.tzinfo else buckets.wall_instant(moment, query.zone))
     as_asked = _check_echo(reply.time_range, query, now, (echoed[0], echoed[1]), path)
     return echoed[0] or start, echoed[1] or end, as_asked
 

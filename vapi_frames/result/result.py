@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
 
-__all__ = ["Answer", "Reading", "empty_answer"]
+__all__ = ["Reading", "Result", "empty_result"]
 
 
 Reading: TypeAlias = Literal["instant", "wall"]
@@ -23,7 +23,7 @@ Reading: TypeAlias = Literal["instant", "wall"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Result:
     """An answer to one query.
 
     Attributes:
@@ -43,10 +43,10 @@ class Answer:
     assumed: bool = False
 
 
-def empty_answer(query: Query[Any], start: datetime | None, end: datetime | None) -> Answer:
+def empty_result(query: Query[Any], start: datetime | None, end: datetime | None) -> Result:
     """Return the answer of a source that has nothing: no row, or the one row of a query without step and group."""
     table = schema(query).empty_table()
     if not query.levels:
         nothing = [pa.array([0 if one.operation == "count" else None], column_type(one)) for one in query.measures]
         table = pa.table(nothing, schema=schema(query))
-    return Answer(table, start, end)
+    return Result(table, start, end)

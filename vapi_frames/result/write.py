@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_frames.calendar.ranges import effective
-from vapi_frames.cancellation import check_wanted
+from vapi_frames.cancellation import raise_if_cancelled
 from vapi_frames.contract.vocabulary import default_name
 from vapi_frames.errors import QueryError, ResponseError
 from vapi_frames.result.ordering import sorted_table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.contract.models import AnalyticsQuery
     from vapi_frames.query.query import Query
-    from vapi_frames.result.result import Answer
+    from vapi_frames.result.result import Result
 
 __all__ = ["row_keys", "write_replies", "write_reply"]
 
@@ -48,7 +48,7 @@ def row_keys(asked: AnalyticsQuery, query: Query[Any], *, dated: bool) -> list[s
 
 
 def write_replies(
-    answers: Sequence[Answer], asked: Sequence[AnalyticsQuery], queries: Sequence[Query[Any]], now: datetime
+    answers: Sequence[Result], asked: Sequence[AnalyticsQuery], queries: Sequence[Query[Any]], now: datetime
 ) -> bytes:
     """Return the body of a reply to several questions; the errors are those of `write_reply`."""
     written = (write_reply(*one, now) for one in zip(answers, asked, queries, strict=True))
@@ -56,7 +56,7 @@ def write_replies(
     return b"".join([b"[", *pieces[1:], b"]"])
 
 
-def write_reply(answer: Answer, asked: AnalyticsQuery, query: Query[Any], now: datetime) -> Iterator[bytes]:
+def write_reply(answer: Result, asked: AnalyticsQuery, query: Query[Any], now: datetime) -> Iterator[bytes]:
     """Yield the JSON of one element of a reply.
 
     Args:
@@ -80,7 +80,7 @@ def write_reply(answer: Answer, asked: AnalyticsQuery, query: Query[Any], now: d
     dated = pa.types.is_timestamp(table.schema.field(0).type)
     heads = [f"{_json(key)}:" for key in row_keys(asked, query, dated=dated)]
     for place in range(0, len(table), _ROWS):
-        check_wanted()
+        raise_if_cancelled()
         lot = table.slice(place, _ROWS)
         columns = [_values(column, head) for head, column in zip(heads, lot.columns, strict=True)]
         rows = ",".join(f"{{{','.join(row)}}}" for row in zip(*columns, strict=True))

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from vapi_frames.calendar.buckets import count_buckets
 from vapi_frames.calendar.ranges import effective
-from vapi_frames.cancellation import Stop, check_wanted
+from vapi_frames.cancellation import Stop, raise_if_cancelled
 from vapi_frames.contract.models import parse_request, read_json
-from vapi_frames.errors import HEARER, MissingExtraError, QueryError, RecordsError
+from vapi_frames.errors import MissingExtraError, QueryError, RecordsError, warning_handler
 from vapi_frames.query.query import Query
 from vapi_frames.result.write import write_replies
 from vapi_frames.server.openapi import PHRASES, document
@@ -229,8 +229,8 @@ class _Endpoint:
         """Return status and content; whatever happens, for what a worker raises would end the server."""
         queries: list[Query[Any]] = []
         try:
-            HEARER.set(_LOG.info)
-            with stop.reaching():
+            warning_handler.set(_LOG.info)
+            with stop.scope():
                 return 201, self._answer(body, queries)
         except _RefusedError as error:
             return 400, error_body(400, error.message)
@@ -242,7 +242,7 @@ class _Endpoint:
             return 500, error_body(500, _FAILED)
 
     def _answer(self, body: bytes, queries: list[Query[Any]]) -> bytes:
-        check_wanted()  # its turn may have come too late
+        raise_if_cancelled()  # its turn may have come too late
         try:
             loaded = read_json(body)
         except QueryError as error:
@@ -294,7 +294,9 @@ def _read_queries(asked: list[AnalyticsQuery]) -> list[Query[Any]]:
 def _check_buckets(queries: list[Query[Any]], now: datetime) -> None:
     """Refuse rows without end: where calls at once are asked for, each bucket of the range has one, calls or not."""
     dense = [q for q in queries if q.time_step and any(one.column == "concurrency" for one in q.measures)]
-    count = sum(count_buckets(query, *effective(query.instants(now), now)) for query in dense)
+    count = sum(
+        count_buckets(*effective(query.instants(now), now), query.time_step or "day", query.zone) for query in dense
+    )
     if count > BUCKET_LIMIT:
         raise QueryError(
             f"concurrency has a row for each bucket of its range, here about {count:,}, and a request at most "

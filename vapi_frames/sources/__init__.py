@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vapi_frames.query.query import Query
-    from vapi_frames.result.result import Answer
+    from vapi_frames.result.result import Result
 
 __all__ = ["IncompleteError", "Source", "Wire", "said"]
 
@@ -39,7 +39,7 @@ class IncompleteError(SourceError):
         self,
         message: str,
         *,
-        answers: Sequence[Answer | None],
+        answers: Sequence[Result | None],
         missing: Sequence[Sequence[tuple[datetime, datetime]]],
     ) -> None:
         super().__init__(message)
@@ -57,8 +57,8 @@ class Source(Protocol):
         """Return the clock by which relative ranges resolve, in UTC."""
         ...
 
-    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
-        """Answer *queries*, in order, as of *now*; work that takes long stands inside `stopped_by`."""
+    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
+        """Answer *queries*, in order, as of *now*; work that takes long stands inside `on_cancel`."""
         ...
 
 

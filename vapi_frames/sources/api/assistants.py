@@ -1,4 +1,4 @@
-"""The names of the organisation's assistants, which no answer of the API has."""
+"""The names of the organization's assistants, which no answer of the API has."""
 
 from __future__ import annotations
 

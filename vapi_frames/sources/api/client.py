@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from vapi_frames.sources import Wire
     from vapi_frames.sources.http.connection import Connection
 
-__all__ = ["ApiSource"]
+__all__ = ["ApiClient"]
 
 
-class ApiSource:
+class ApiClient:
     """The API, one request at a time; `vapi_frames.sources.api.source` makes few requests of many questions.
 
     Args:

@@ -44,7 +44,7 @@ class Piece:
     is_kept: bool = False
 
     def between(self, start: datetime, end: datetime, *, is_kept: bool | None = None) -> Piece:
-        """Return the piece for another range; it has an automatic name, which tells it from its neighbours.
+        """Return the piece for another range; it has an automatic name, which tells it from its neighbors.
 
         A side of the range that the question leaves to the server stays open, unless the piece is to be kept.
         """

@@ -11,8 +11,8 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from vapi_frames.cancellation import Stop, check_wanted
-from vapi_frames.errors import HEARER, ConnectionFailedError, StatusError, VapiFramesError
+from vapi_frames.cancellation import Stop, raise_if_cancelled
+from vapi_frames.errors import ConnectionFailedError, StatusError, VapiFramesError, warning_handler
 from vapi_frames.sources import progress
 from vapi_frames.sources.api.pieces import halves
 from vapi_frames.sources.http.connection import is_too_much
@@ -78,10 +78,10 @@ class Work:
             while thread.is_alive():
                 thread.join(_TICK)
                 progress.tick()
-                check_wanted()
+                raise_if_cancelled()
 
     def _work(self) -> None:
-        with self._stop.reaching():
+        with self._stop.scope():
             while True:
                 with self._change:
                     while not self._pending and self._under_way:  # what is under way may yet be halved
@@ -100,7 +100,7 @@ class Work:
 
     def _one(self) -> None:
         """Ask for the next lot."""
-        HEARER.set(self._hear)
+        warning_handler.set(self._hear)
         with self._change:
             if not self._pending:
                 return

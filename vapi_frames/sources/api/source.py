@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from vapi_frames.calendar.buckets import edge_after, edge_before, from_seconds, seconds
 from vapi_frames.calendar.ranges import Absolute, iso
-from vapi_frames.errors import HEARER, QueryError, ReplayMissError, ResponseWarning, VapiFramesError, warn
+from vapi_frames.errors import QueryError, ReplayMissError, ResponseWarning, VapiFramesError, warn, warning_handler
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.rewrite import widened
 from vapi_frames.result.merge import Gathered
 from vapi_frames.result.post_filter import narrowed
-from vapi_frames.result.result import Answer
+from vapi_frames.result.result import Result
 from vapi_frames.sources import IncompleteError, progress, said
 from vapi_frames.sources.api.pieces import QUESTIONS, Piece, Segment, batches, cut, is_divisible, whole
 from vapi_frames.sources.api.request_pool import Work
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vapi_frames.result.result import Reading
     from vapi_frames.sources.http.connection import Connection
 
-__all__ = ["Fanout"]
+__all__ = ["ApiSource"]
 
 _MOST = 64  # requests at once; a server would take more for an attack
 
@@ -78,7 +78,7 @@ class Store(Protocol):
         ...
 
 
-class Fanout:
+class ApiSource:
     """A source that asks another by as few requests as are right.
 
     Args:
@@ -110,7 +110,7 @@ class Fanout:
         self._divide = divide or partial(cut, buckets=buckets)
         self._questions = questions
 
-    def asking(self, asked: Asked) -> Fanout:
+    def asking(self, asked: Asked) -> ApiSource:
         """Return one that asks *asked* by the same pieces, and holds nothing."""
         other = copy(self)
         other.asked, other.kind = asked, asked.kind
@@ -127,7 +127,7 @@ class Fanout:
         found: Connection | None = getattr(self.asked, "connection", None)
         return found
 
-    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
+    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Answer *queries*; of one with filters, the wider question is asked, and its rows are chosen.
 
         Raises:
@@ -256,7 +256,7 @@ class _Question:
         assumed = any(one.assumed for one in self.held)
         return found is not None and ((known is not None and found != known) or (assumed and found == "wall"))
 
-    def answer(self, kind: str) -> Answer | None:
+    def answer(self, kind: str) -> Result | None:
         """Return what there is of the answer."""
         with self._lock:
             if not self._rows and not self.held:
@@ -272,7 +272,7 @@ class _Question:
                 start = fresh.start or start if begins == start else start
                 end = fresh.end or end if ends == end else end
         table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
-        return Answer(table, start, end, notes, reading, assumed)
+        return Result(table, start, end, notes, reading, assumed)
 
     def missing(self) -> list[tuple[datetime, datetime]]:
         """Return the ranges that were asked for and did not arrive."""
@@ -302,13 +302,13 @@ def _seconds(piece: Piece) -> tuple[int, int]:
 
 
 def _segment(piece: Piece, rows: Rows, now: datetime, known: Reading | None) -> Segment:
-    token = HEARER.set(lambda _: None)  # what there is to say of the dates is said of all pieces together
+    token = warning_handler.set(lambda _: None)  # what there is to say of the dates is said of all pieces together
     try:
         gathered = Gathered(piece.query)
         gathered.add(rows)
         read = gathered.answer(known)
     finally:
-        HEARER.reset(token)
+        warning_handler.reset(token)
     return Segment(*_seconds(piece), read.table, read.reading, read.assumed, now)
 
 

@@ -105,7 +105,7 @@ def archive(
         limit: How many calls a page has at most.
 
     Raises:
-        QueryError: The range is empty, *folder* is no folder, or holds the calls of another organisation.
+        QueryError: The range is empty, *folder* is no folder, or holds the calls of another organization.
         SourceError: Nobody answered.
         ResponseError: A reply is no list of calls; or a call could not be read, after all others were kept.
         RecordsError: Another run is at it, or a file with the name of a day is not of an archive.
@@ -123,7 +123,7 @@ def archive(
             if day not in states or not _is_done(day, states[day], now, wanted)
         ]
         _warn_of_forgotten([day for day in undone if day not in states], now)
-        run = _Run(files, extras, now, {one.organisation for one in states.values() if one.organisation})
+        run = _Run(files, extras, now, {one.organization for one in states.values() if one.organization})
         listing = Listing(connection, "/call", limit=limit)
         progress.expect(len(undone))
         for days in _rows_of(undone):
@@ -196,7 +196,7 @@ class _Run:
             self._whose.add(whose)
         if len(self._whose) > 1:
             raise QueryError(
-                f"the key is of the organisation {whose!r}, and {str(self._files.folder)!r} has the calls of another; "
+                f"the key is of the organization {whose!r}, and {str(self._files.folder)!r} has the calls of another; "
                 "each needs a folder of its own"
             )
         row = {name: value for name, value in values.items() if value is not None}
@@ -212,7 +212,7 @@ class _Run:
         oldest = self._now - KEPT
         open_ = sum(not _is_over(row) and (id_ in came or row["createdAt"] >= oldest) for id_, row in merged.items())
         whose = next(iter(self._whose), None)
-        state = State(self._now, open=open_, wrong=wrong, kept=frozenset(self._extras), organisation=whose)
+        state = State(self._now, open=open_, wrong=wrong, kept=frozenset(self._extras), organization=whose)
         self._files.write(day, merged.values(), state)
         self.new += len(merged) - len(kept)
         self.updated += sum(merged[id_] != row for id_, row in kept.items())

@@ -45,20 +45,20 @@ class State:
         open: How many of its calls were not over, so that they will change.
         wrong: Whether the API listed something that could not be read.
         kept: The columns that are kept beside those of analytics.
-        organisation: Whose calls they are, as far as they say so.
+        organization: Whose calls they are, as far as they say so.
     """
 
     asked: datetime
     open: int = 0
     wrong: bool = False
     kept: frozenset[str] = frozenset()
-    organisation: str | None = None
+    organization: str | None = None
 
     def to_json(self) -> bytes:
         """Return it as the metadata of a file has it."""
         found = {
             "asked": iso(self.asked), "open": self.open, "wrong": self.wrong, "kept": sorted(self.kept),
-            "organisation": self.organisation,
+            "organization": self.organization,
         }  # fmt: skip
         return json.dumps(found).encode()
 
@@ -68,7 +68,7 @@ class State:
         found = json.loads(text)
         return cls(
             datetime.fromisoformat(found["asked"]).astimezone(UTC),
-            int(found["open"]), bool(found["wrong"]), frozenset(found["kept"]), found["organisation"],
+            int(found["open"]), bool(found["wrong"]), frozenset(found["kept"]), found["organization"],
         )  # fmt: skip
 
 

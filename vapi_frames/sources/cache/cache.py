@@ -60,7 +60,7 @@ class Store:
 
     Args:
         folder: Where.
-        scope: Who answers: the host, a space, and a keyed hash of the organisation's key.
+        scope: Who answers: the host, a space, and a keyed hash of the organization's key.
         settle: How long after its end a bucket counts as closed.
         limit: In bytes.
     """

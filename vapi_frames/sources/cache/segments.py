@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import buckets
 from vapi_frames.query.schema import schema
 from vapi_frames.sources.api.pieces import Segment
 
@@ -54,7 +54,7 @@ _How: TypeAlias = Literal["instant", "wall"]
 BROKEN = ".broken"
 _MARK = b"vapi_frames.segment"
 _DIGEST = 32
-_ASIDE = 7 * timegrid.DAY  # how long a file that was set aside is there for whoever wants to know why
+_ASIDE = 7 * buckets.DAY  # how long a file that was set aside is there for whoever wants to know why
 _END = b"PAR1"
 _TAIL = 65_536  # bytes that are read for the footer at first; few are longer
 _NAME = re.compile(r"(-?\d{1,15})-(-?\d{1,15})\.parquet")
@@ -326,7 +326,7 @@ def check_edges(question: Query[Any], *instants: int) -> None:
     if step is None:
         return
     for at in instants:
-        before, after = (timegrid.span(timegrid.floor(side, step, tz), step, tz) for side in (at - 1, at))
+        before, after = (buckets.span(buckets.floor(side, step, tz), step, tz) for side in (at - 1, at))
         if not before.last == at == after.first:
             raise ValueError(f"{at} is not an edge between two buckets of a {step} in {tz.key}")
 
@@ -334,7 +334,7 @@ def check_edges(question: Query[Any], *instants: int) -> None:
 def _stamps(question: Query[Any], *instants: int) -> list[int]:
     """Return the dates of the buckets that hold *instants*, as the table has them: in microseconds since 1970."""
     step = question.time_step or ""
-    return [1_000_000 * timegrid.floor(at, step, question.zone) for at in instants]
+    return [1_000_000 * buckets.floor(at, step, question.zone) for at in instants]
 
 
 def cut(segment: Segment, question: Query[Any], start: int, end: int) -> Segment:
@@ -371,5 +371,5 @@ def offsets(question: Query[Any], start: int, end: int) -> list[list[int]]:
     """
     if question.time_step is None:
         return []
-    segments = timegrid.offset_segments(start - timegrid.DAY, end + timegrid.DAY, question.zone)
+    segments = buckets.offset_segments(start - buckets.DAY, end + buckets.DAY, question.zone)
     return [[at, offset] for at, _, offset in segments]

@@ -71,14 +71,14 @@ class Shelf:
         return found
 
     def keep(self, segment: Segment) -> int:
-        """Write *segment*, put together with its neighbours where that pays, and return how many bytes that took.
+        """Write *segment*, put together with its neighbors where that pays, and return how many bytes that took.
 
         Raises:
             OSError: It cannot be written.
         """
         within: list[Path] = []
         if self._question.time_step is not None:
-            segment = self._with_neighbours(segment)
+            segment = self._with_neighbors(segment)
             within = self._within(segment)
         size = self._written(segment)
         for path in within:
@@ -154,17 +154,17 @@ class Shelf:
 
     # --- keeping --------------------------------------------------------------------------------------------------
 
-    def _with_neighbours(self, segment: Segment) -> Segment:
+    def _with_neighbors(self, segment: Segment) -> Segment:
         """Return *segment* with what is held right before it, so that a job which runs each hour leaves few files.
 
-        A neighbour joins where it has at most twice the rows. So of the files that stay, each has more than twice the
-        rows of the next, and their number is logarithmic. And whenever a row of a neighbour is written again, the file
+        A neighbor joins where it has at most twice the rows. So of the files that stay, each has more than twice the
+        rows of the next, and their number is logarithmic. And whenever a row of a neighbor is written again, the file
         it is in has grown by half or more, so that this, too, happens a logarithmic number of times. The smallest
         join always: hours in which nobody called have no rows at all.
         """
         paths = self._paths()
         while True:
-            joined = next((whole for path in paths if (whole := self._neighbour(path, segment))), None)
+            joined = next((whole for path in paths if (whole := self._neighbor(path, segment))), None)
             if joined is None:
                 return segment
             segment = segments.joined(joined, segment)
@@ -176,7 +176,7 @@ class Shelf:
                 return segments.write(self.folder, segment, self._question, self._text)
         raise FileNotFoundError(errno.ENOENT, "the folder is removed again and again", str(self.folder))
 
-    def _neighbour(self, path: Path, segment: Segment) -> Segment | None:
+    def _neighbor(self, path: Path, segment: Segment) -> Segment | None:
         """Return the segment in *path* where *segment* continues it, and the two are better one."""
         start, end = segments.range_of(path.name) or (0, 0)
         if not start < end == segment.start:
@@ -286,7 +286,7 @@ def question_of(text: str) -> tuple[Query[Any], str]:
         asked.append(one if one not in asked else replace(one, alias=f"{one.name}{len(asked) + 1}"))
     question: Query[Any] = Query(
         table=parts["table"],
-        asked=tuple(asked),
+        aggregations=tuple(asked),
         groups=tuple(parts["groups"]),
         variables=tuple(parts["variables"]),
         filters=tuple((word, tuple(values)) for word, values in parts["filters"]),

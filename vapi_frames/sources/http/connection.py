@@ -81,7 +81,7 @@ class Connection:
     """A server that is asked with a key.
 
     Args:
-        token: The organisation's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
+        token: The organization's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
         base_url: Where the API is served: https://, or http:// on this machine, which no proxy sees.
         timeout: Seconds to wait for a connection, and between two pieces of the reply; or one number for both. As a
             whole, a reply may take ten times as long.
@@ -130,7 +130,7 @@ class Connection:
         Raises:
             AuthenticationError: There is no key.
         """
-        return f"{self._url} {(self._key or key_from_environment()).organisation()}"
+        return f"{self._url} {(self._key or key_from_environment()).organization()}"
 
     def scrubber(self) -> Callable[[str], str]:
         """Return what takes the key out of a text that is kept where others read it."""
@@ -159,7 +159,7 @@ class Connection:
         self, url: str, body: bytes | None, parameters: Mapping[str, str], attempts: int, *, divisible: bool
     ) -> bytes:
         key = self._key or key_from_environment()
-        together = limiter(f"{self._url} {key.organisation()}")
+        together = limiter(f"{self._url} {key.organization()}")
         waited = 0.0
         for attempt in range(1, attempts + 1):
             if left := together.left(waited):  # another was asked to wait
@@ -352,7 +352,7 @@ def _title(page: str) -> str:
 
 def _advice(status: int, location: str) -> str:
     if status in (401, 403):
-        return "Use the organisation's private key (dashboard, API Keys); the public key is for web clients only"
+        return "Use the organization's private key (dashboard, API Keys); the public key is for web clients only"
     if status in (404, 405):
         return "Is base_url right? The contract is POST /analytics"
     if 300 <= status < 400:  # noqa: PLR2004

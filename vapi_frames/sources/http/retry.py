@@ -11,7 +11,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from vapi_frames.cancellation import check_wanted, stopped_by
+from vapi_frames.cancellation import on_cancel, raise_if_cancelled
 from vapi_frames.sources import progress
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def pause(seconds: float) -> None:
         SourceError: That is so.
     """
     over, until = threading.Event(), time.monotonic() + seconds
-    with stopped_by(over.set):
+    with on_cancel(over.set):
         while (left := until - time.monotonic()) > 0 and not over.wait(min(left, _TICK)):
             progress.tick()
-    check_wanted()
+    raise_if_cancelled()
 
 
 def retry_after(headers: Mapping[str, str], now: datetime, *, limited: bool = True) -> float | None:

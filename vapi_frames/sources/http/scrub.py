@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Scrub"]
+__all__ = ["Redactor"]
 
 # A bearer token has a digit, or "bearer certificates" would be one.
 _TOKENS = re.compile(
@@ -20,7 +20,7 @@ _TOKENS = re.compile(
 )
 
 
-class Scrub:
+class Redactor:
     """Replaces secrets in all texts of one recording.
 
     Args:

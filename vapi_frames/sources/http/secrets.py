@@ -52,9 +52,9 @@ class Key(AuthBase):
         """Whether *content* repeats the key."""
         return not self.is_stand_in() and self._read().encode() in content
 
-    def organisation(self) -> str:
-        """Return what tells organisations apart, and says nothing of the key."""
-        return hmac.digest(self._read().encode(), b"vapi-frames: organisation", "sha256").hex()[:16]
+    def organization(self) -> str:
+        """Return what tells organizations apart, and says nothing of the key."""
+        return hmac.digest(self._read().encode(), b"vapi-frames: organization", "sha256").hex()[:16]
 
     def scrub(self, text: str) -> str:
         """Return *text* without the key, should a server have repeated it."""
@@ -100,7 +100,7 @@ def key_from_environment() -> Key:
             said = f"{name} is no key: a key is ASCII text without spaces and line breaks; copy it again"
             raise AuthenticationError(said, status=401)
     raise AuthenticationError(
-        f"there is no key: set {KEY_VARIABLES[0]} to the organisation's private key, or pass vf.connect(token); "
+        f"there is no key: set {KEY_VARIABLES[0]} to the organization's private key, or pass vf.connect(token); "
         "vf.demo() needs none",
         status=401,
     )

@@ -1,4 +1,4 @@
-"""Call records of one sample organisation in New York, the same for the same seed.
+"""Call records of one sample organization in New York, the same for the same seed.
 
 They have what real records have and tidy examples lack: a working week in local time, a change of the
 clocks, an outage of a provider, an assistant launched late, calls nobody answered, calls still going on.
@@ -33,7 +33,7 @@ ASSISTANTS: dict[str, str] = {
     "58b4d3c9-e7a2-4160-a05f-2c9e81d76b44": "Reminders",
     "e6107fa5-92bd-4c3e-9d78-4b3a5f60c8e1": "Concierge",
 }
-"""The sample organisation's assistants: id → name, for labels."""
+"""The sample organization's assistants: id → name, for labels."""
 
 # Below, a word is its position in its list and -1 a missing one; a table by word then ends in the row for -1.
 _RECEPTION, _SUPPORT, _SALES, _REMINDERS, _CONCIERGE = range(5)
@@ -94,7 +94,7 @@ _LIVE_FROM = 1_000  # calls: of a smaller sample, four live ones would be too la
 
 
 def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", end: str = "2026-11-16") -> pd.DataFrame:
-    """Return *n* realistic call records of a sample organisation, the same for the same arguments.
+    """Return *n* realistic call records of a sample organization, the same for the same arguments.
 
     The default range holds the end of daylight saving time in New York (2026-11-01) and a three-hour outage
     of a model provider (2026-10-21, 14:00 to 17:00 there). In a range without that afternoon the outage moves

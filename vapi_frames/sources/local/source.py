@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from vapi_frames.calendar.ranges import effective, iso
-from vapi_frames.cancellation import stopped_by
+from vapi_frames.cancellation import on_cancel
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, require, warn
 from vapi_frames.query.query import Query
-from vapi_frames.result.result import Answer, empty_answer
+from vapi_frames.result.result import Result, empty_result
 from vapi_frames.sources.local.duplicates import (
     PLACE_IN_FILES,
     Place,
@@ -31,7 +31,7 @@ from vapi_frames.sources.local.duplicates import (
 from vapi_frames.sources.local.files import CallFiles, Reading
 from vapi_frames.sources.records.columns import KEPT_VARIABLES, TIMES, check_case, columns_for, id_of, missing, roots
 from vapi_frames.sources.records.flatten import LeftOut, flatten, read_times
-from vapi_frames.sources.sql import run as engine
+from vapi_frames.sources.sql.run import run_query
 from vapi_frames.sources.sql.select import check_answerable, literal, quote
 
 if TYPE_CHECKING:
@@ -130,18 +130,18 @@ class CallsSource:
             with self._relation(Query(table="call").count(), reading):
                 pass  # whatever is wrong with the records has been found
 
-    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
+    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Answer *queries*, in order, as of *now*."""
         for query in queries:
             check_answerable(query)
         return [self._answer(query, now) for query in queries]
 
-    def _answer(self, query: Query[Any], now: datetime) -> Answer:
+    def _answer(self, query: Query[Any], now: datetime) -> Result:
         start, end = effective(query.instants(now), now)
         reading = self._read()
         if reading.is_nothing and query.table == "call":  # which cannot say which variables there are
             _warn_empty(query, _Span(0, None, None), start, end)
-            return replace(empty_answer(query, start, end), notes=tuple(reading.notes))
+            return replace(empty_result(query, start, end), notes=tuple(reading.notes))
         with self._relation(query, reading) as (connection, relation, held):
             columns = columns_for(query, held)
             if "duration" in held and "duration" in columns.values:
@@ -157,7 +157,7 @@ class CallsSource:
                 columns = connection.sql(text).to_arrow_table().columns
                 return [column.cast(type_) for column, type_ in zip(columns, types, strict=True)]
 
-            answer, is_met = engine.answer(
+            answer, is_met = run_query(
                 query, columns, counted, (start, end), now=now, run=run, within=within, is_here=True
             )
         if not is_met:
@@ -190,7 +190,7 @@ class CallsSource:
         held: dict[str, Held]
         work = ExitStack()
         try:
-            work.enter_context(stopped_by(connection.interrupt))
+            work.enter_context(on_cancel(connection.interrupt))
             if self._files is not None:
                 relation, held = _in_files(connection, reading)
                 place = PLACE_IN_FILES

@@ -16,7 +16,7 @@ from vapi_frames.calendar.ranges import effective, iso
 from vapi_frames.errors import ReplayMissError, ResponseWarning, SourceError, warn
 from vapi_frames.query.compile import compile_query
 from vapi_frames.sources.api.pieces import is_divisible
-from vapi_frames.sources.http.scrub import Scrub
+from vapi_frames.sources.http.scrub import Redactor
 from vapi_frames.sources.http.secrets import scrubber
 from vapi_frames.sources.recordings.file import Recording, flat, identity, read_all, replies_to, unranged, write
 from vapi_frames.sources.recordings.misses import miss
@@ -62,7 +62,7 @@ class Recorder:
         return content
 
     def _keep(self, question: dict[str, Any], reply: dict[str, Any]) -> None:
-        scrub = Scrub(self.scrubber())
+        scrub = Redactor(self.scrubber())
         recording = Recording(scrub(question), scrub(reply), self._now, self._units)
         try:
             target = write(self.folder, recording)
@@ -152,7 +152,7 @@ class Player:
 
 def _clean(question: Mapping[str, Any]) -> dict[str, Any]:
     """Return *question* as its recording has it."""
-    clean: dict[str, Any] = Scrub(scrubber())(dict(question))
+    clean: dict[str, Any] = Redactor(scrubber())(dict(question))
     return clean
 
 

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from vapi_frames.contract.models import parse_request
-from vapi_frames.errors import HEARER
+from vapi_frames.errors import warning_handler
 from vapi_frames.query.query import Query
 from vapi_frames.result.write import write_replies
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from vapi_frames.sources import Source
 
-__all__ = ["Served"]
+__all__ = ["InProcessWire"]
 
 
-class Served:
+class InProcessWire:
     """A wire to whoever answers in this process.
 
     Args:
@@ -36,12 +36,12 @@ class Served:
         asked = parse_request(body).queries
         queries = [Query.from_body(one.model_dump(by_alias=True, exclude_none=True)) for one in asked]
         # What a source warns of is not said of a reply: it is shown as ever, at the line that asks.
-        token = HEARER.set(None)
+        token = warning_handler.set(None)
         try:
             with self._turn:
                 answers = self._source.answer(queries, self._now)
         finally:
-            HEARER.reset(token)
+            warning_handler.reset(token)
         return write_replies(answers, asked, queries, self._now)
 
     def scope(self) -> str:

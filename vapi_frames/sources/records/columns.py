@@ -365,7 +365,7 @@ def _as_number(word: str, expression: str, type_: str) -> str:
 
 
 def _as_text(word: str, expression: str, type_: str) -> str:
-    """Return text as it is, and a number as JSON writes it: pandas makes 7 a float where its neighbour is missing."""
+    """Return text as it is, and a number as JSON writes it: pandas makes 7 a float where its neighbor is missing."""
     if type_ == "varchar":
         return expression
     if type_ == "json":

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.calendar import buckets
-from vapi_frames.calendar import buckets as timegrid
-from vapi_frames.cancellation import check_wanted
+from vapi_frames.calendar.buckets import DAY, FIXED_STEPS, local_floor, next_local, offset_changes, offset_segments
+from vapi_frames.cancellation import raise_if_cancelled
 from vapi_frames.errors import QueryError
 from vapi_frames.sources.sql.select import bucket, bucket_label, local, stage
 
@@ -52,7 +52,7 @@ class Span(NamedTuple):
     @property
     def first(self) -> int:
         """From when on changes are looked at: no record is older than 1970-01-02."""
-        return max(self.start, timegrid.DAY * _MICRO)
+        return max(self.start, DAY * _MICRO)
 
 
 def span_of(start: datetime, end: datetime, now: datetime) -> Span:
@@ -63,7 +63,7 @@ def span_of(start: datetime, end: datetime, now: datetime) -> Span:
 
 def check_size(query: Query[Any], start: datetime, end: datetime) -> None:
     """Raise `QueryError` where the buckets of the range, each of which gets a row, are too many."""
-    count = buckets.count_buckets(query, start, end) if query.time_step else 1
+    count = buckets.count_buckets(start, end, query.time_step, query.zone) if query.time_step else 1
     if count > MOST_BUCKETS:
         raise QueryError(
             f"concurrency has a row for each bucket of the range, and this one holds about {count:,} of a "
@@ -109,9 +109,9 @@ def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> s
     """Return the SELECT of what changes within the range.
 
     For a history without a step its columns are an instant and the level from then on. Else they are, per stretch: the
-    bucket as `vapi_frames.sources.sql.select.select` has it (in microseconds), the stretch's number, the highest and lowest
-    level after a change, the first change, the sum of changes, that of each change times its time since the range's
-    start, and the sum of changes at the very start of the stretch.
+    bucket as `sources.sql.select` has it (in microseconds), the stretch's number, the highest and lowest level after a
+    change, the first change, the sum of changes, that of each change times its time since the range's start, and the
+    sum of changes at the very start of the stretch.
     """
     first, known = span.first, span.known
     steps = [
@@ -131,7 +131,7 @@ def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> s
     if query.time_step:
         seconds = first // _MICRO, max(known, first) // _MICRO + 1
         bucketed = bucket("t", query.time_step, seconds, query.zone, _MICRO)
-        until = [change * _MICRO for change, _ in timegrid.offset_changes(*seconds, query.zone)]
+        until = [change * _MICRO for change, _ in offset_changes(*seconds, query.zone)]
         if until:
             arms = " ".join(f"WHEN t < {change} THEN {i}" for i, change in enumerate(until))
             number = f"CASE {arms} ELSE {len(until)} END"
@@ -139,7 +139,7 @@ def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> s
         clock = f"SELECT t, d, n, {local('t', seconds, query.zone, _MICRO)} AS l"
         steps.append(stage("on_clock", clock, "FROM leveled"))
     source = "on_clock" if query.time_step else "leveled"
-    named_by = "l" if query.time_step and query.time_step not in timegrid.FIXED_STEPS else "t"
+    named_by = "l" if query.time_step and query.time_step not in FIXED_STEPS else "t"
     starts = " OR ".join([f"{named_by} = g0", *(f"t = {begin}" for begin in begins)])
     wall = ", l" if query.time_step else ""
     steps.append(stage("in_buckets", f"SELECT {bucketed} AS g0, {number} AS g1, t, d, n{wall}", f"FROM {source}"))
@@ -186,13 +186,13 @@ def stretches_of(query: Query[Any], span: Span) -> Iterator[Stretch]:
         return
     begin, end = span.start // _MICRO, -(-span.end // _MICRO)
     # Numbers count as the engine counts them, which sees no change before the first instant that it looks at.
-    number = -sum(change <= span.first // _MICRO for change, _ in timegrid.offset_changes(begin, end, tz))
-    for since, until, offset in timegrid.offset_segments(begin, end, tz):
+    number = -sum(change <= span.first // _MICRO for change, _ in offset_changes(begin, end, tz))
+    for since, until, offset in offset_segments(begin, end, tz):
         at = since
         while at < until:
-            floor = timegrid.local_floor(at + offset, step)
-            after = min(timegrid.next_local(floor, step) - offset, until)
-            name = floor - offset if step in timegrid.FIXED_STEPS else floor
+            floor = local_floor(at + offset, step)
+            after = min(next_local(floor, step) - offset, until)
+            name = floor - offset if step in FIXED_STEPS else floor
             yield Stretch(name, max(number, 0), max(at * _MICRO, span.start), min(after * _MICRO, span.end))
             at = after
         number += 1
@@ -229,7 +229,7 @@ def levels(
     found: dict[int, _Bucket] = {}
     level = 0
     for name, number, begin, until in stretches_of(query, span):
-        check_wanted()
+        raise_if_cancelled()
         end = min(until, span.known)
         highest, lowest, earliest, net, moment, early = changed.get((name, number), (level, level, end, 0, 0, 0))
         is_known = begin < end

@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 
 from vapi_frames.errors import RecordsWarning, warn
 from vapi_frames.query.schema import schema
-from vapi_frames.result.result import Answer
-from vapi_frames.sources.sql import concurrency
-from vapi_frames.sources.sql import concurrency_numpy as sweep
+from vapi_frames.result.result import Result
+from vapi_frames.sources.sql import concurrency, concurrency_numpy
 from vapi_frames.sources.sql.select import MINUTES, bucket_label, select
 
 if TYPE_CHECKING:
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
     Run: TypeAlias = Callable[[str, Sequence[pa.DataType]], list[Any]]
     """Runs a SELECT and returns its columns as Arrow arrays of the given types."""
 
-__all__ = ["answer"]
+__all__ = ["run_query"]
 
 
-def answer(
+def run_query(
     query: Query[Any],
     columns: Columns,
     relation: str,
@@ -38,7 +37,7 @@ def answer(
     run: Run,
     within: tuple[datetime, datetime] | None = None,
     is_here: bool = False,
-) -> tuple[Answer, bool]:
+) -> tuple[Result, bool]:
     """Answer *query* from *relation* over the range *span*; also say whether any record was met.
 
     Args:
@@ -66,7 +65,7 @@ def answer(
         step, zone = query.time_step, query.zone
         labels = [bucket_label(value, step, zone) for value in encoded.dictionary.to_pylist()]
         found[0] = _dates(labels, 1_000_000, wanted).take(encoded.indices)
-    return Answer(pa.table(found, schema=wanted), start, end, notes), is_met
+    return Result(pa.table(found, schema=wanted), start, end, notes), is_met
 
 
 def _backward(counts: Any) -> tuple[str, ...]:
@@ -100,7 +99,7 @@ def _concurrency(
     now: datetime,
     run: Run,
     is_here: bool,
-) -> tuple[Answer, bool]:
+) -> tuple[Result, bool]:
     start, end = span
     concurrency.check_size(query, start, end)
     ranged = concurrency.span_of(start, end, now)
@@ -114,12 +113,13 @@ def _concurrency(
         steps = concurrency.history(rows, ranged)
         dates = _dates([instant for instant, _ in steps], 1, wanted)
         table = pa.table([dates, pa.array([float(level) for _, level in steps], pa.float64())], schema=wanted)
-        return Answer(table, start, end, notes), met
+        return Result(table, start, end, notes), met
     buckets, values = concurrency.levels(query, rows, ranged)
     minutes = tuple(one for one in query.measures if one.column != "concurrency")
     others: dict[str, Any] = {}
     if minutes:  # of calls by their creation: a bucket without one has a row of nothing
-        partly, _ = answer(replace(query, asked=minutes, counted=False), columns, relation, span, now=now, run=run)
+        only_minutes = replace(query, aggregations=minutes, has_counts=False)
+        partly, _ = run_query(only_minutes, columns, relation, span, now=now, run=run)
         table = partly.table
         at = [int(date.timestamp()) for date in table.column("date").to_pylist()] if query.time_step else [0]
         met = met or any(column.null_count < len(column) for column in table.columns[1:])
@@ -130,7 +130,7 @@ def _concurrency(
     measured = {one.name: others[one.name] if one in minutes else values[one.operation] for one in query.measures}
     arrays = [_dates(buckets, 1_000_000, wanted)] if query.time_step else []
     arrays += [pa.array(measured[one.name], wanted.field(one.name).type) for one in query.measures]
-    return Answer(pa.table(arrays, schema=wanted), start, end, notes), met
+    return Result(pa.table(arrays, schema=wanted), start, end, notes), met
 
 
 def _windowed(
@@ -149,11 +149,11 @@ def _swept(
     begun, ended = (
         column.to_numpy() for column in run(concurrency.intervals(columns, relation, span), [pa.int64()] * 2)
     )
-    found = sweep.swept(begun, ended, span.known)
+    found = concurrency_numpy.swept(begun, ended, span.known)
     if is_plain:
-        return sweep.history(found)
+        return concurrency_numpy.history(found)
     moments = any(one.operation == "avg" for one in query.measures)
-    return sweep.stretched(found, list(concurrency.stretches_of(query, span)), span.first, moments=moments)
+    return concurrency_numpy.stretched(found, list(concurrency.stretches_of(query, span)), span.first, moments=moments)
 
 
 _CHANGES = (*[pa.int64()] * 6, pa.decimal128(38, 0), pa.int64())

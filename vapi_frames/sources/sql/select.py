@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import buckets
 from vapi_frames.errors import QueryError
 from vapi_frames.query.filters import variable_of
 
@@ -145,7 +145,7 @@ def select(
     steps = [stage("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {conditions}")]
     levels = [*(["g0"] if query.time_step else []), *groups]
     if query.time_step:
-        span = max(timegrid.seconds(low), 0), max(timegrid.seconds(high), timegrid.seconds(low), 0) + 1
+        span = max(buckets.seconds(low), 0), max(buckets.seconds(high), buckets.seconds(low), 0) + 1
         others = "".join(f", {name}" for name in (*groups, *values))
         steps += [
             stage("on_clock", f"SELECT e, {local('e', span, query.zone)} AS l{others}", "FROM in_range"),
@@ -184,7 +184,7 @@ def stage(name: str, *lines: str) -> str:
 
 def local(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
     """Return the expression for what the wall clock shows at *at*, an instant in *unit* parts of a second."""
-    segments = list(timegrid.offset_segments(*span, tz))
+    segments = list(buckets.offset_segments(*span, tz))
     if len(segments) == 1:
         return f"{at} + {segments[0][2] * unit}"
     arms = " ".join(f"WHEN {at} < {until * unit} THEN {offset * unit}" for _, until, offset in segments[:-1])
@@ -193,14 +193,14 @@ def local(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
 
 def bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
     """Return the expression for the bucket of *at*, whose wall clock is ``l``; all in *unit* parts of a second."""
-    if step in timegrid.FIXED_STEPS:
-        length = timegrid.FIXED_STEPS[step] * unit
+    if step in buckets.FIXED_STEPS:
+        length = buckets.FIXED_STEPS[step] * unit
         return at if length == 1 else f"{at} - l % {length}"
     if step == "day":
-        return f"l - l % {timegrid.DAY * unit}"
+        return f"l - l % {buckets.DAY * unit}"
     if step == "week":  # the Monday before 1970-01-01 was three days earlier
-        return f"l - (l + {3 * timegrid.DAY * unit}) % {7 * timegrid.DAY * unit}"
-    edges = [edge * unit for edge in timegrid.local_edges(*span, step, tz)]
+        return f"l - (l + {3 * buckets.DAY * unit}) % {7 * buckets.DAY * unit}"
+    edges = [edge * unit for edge in buckets.local_edges(*span, step, tz)]
     if len(edges) == 1:
         return f"{edges[0]}"
     arms = " ".join(f"WHEN l < {after} THEN {edge}" for edge, after in pairwise(edges))
@@ -209,4 +209,4 @@ def bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 
 
 def bucket_label(value: int, step: str, tz: ZoneInfo) -> int:
     """Return the instant that names the bucket that came back as *value*."""
-    return value if step in timegrid.FIXED_STEPS else timegrid.label(value, tz)
+    return value if step in buckets.FIXED_STEPS else buckets.label(value, tz)

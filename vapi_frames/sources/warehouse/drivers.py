@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from vapi_frames.cancellation import stopped_by
+from vapi_frames.cancellation import on_cancel
 from vapi_frames.errors import QueryError
 from vapi_frames.sources.warehouse.render import quoted
 from vapi_frames.sources.warehouse.table import described_type, duckdb_type, postgres_type, read_type, spark_type
@@ -89,7 +89,7 @@ class _Spark:
         tag = f"vapi_frames-{uuid4()}"
         add(tag)
         try:
-            with stopped_by(lambda: cancel(tag)):
+            with on_cancel(lambda: cancel(tag)):
                 yield
         finally:
             remove(tag)
@@ -107,7 +107,7 @@ class _Duckdb:
         self._dialect = dialect
 
     def run(self, text: str) -> pa.Table:
-        with stopped_by(self._connection.interrupt):
+        with on_cancel(self._connection.interrupt):
             return self._connection.sql(text).to_arrow_table()
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, Type]]:
@@ -141,7 +141,7 @@ class _Connection:
         """Run *text* and return its rows and their description. No parameters are passed: %, ? and : are text."""
         cancel = getattr(self._connection, "cancel", None) or (lambda: None)  # most drivers have no such verb
         with self._transaction(), closing(self._connection.cursor()) as cursor:
-            with stopped_by(cancel):
+            with on_cancel(cancel):
                 cursor.execute(text, **self._options)
                 found = cursor.fetchall()
             rows = [tuple(row.values() if isinstance(row, Mapping) else row) for row in found]

@@ -18,7 +18,7 @@ import pyarrow as pa
 from vapi_frames.calendar.ranges import effective, iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
 from vapi_frames.sources.records.columns import check_case, columns_for, roots
-from vapi_frames.sources.sql import run as engine
+from vapi_frames.sources.sql.run import run_query
 from vapi_frames.sources.sql.select import check_answerable
 from vapi_frames.sources.warehouse.dialects import AWARE, NAIVE, WORDS, dialect_of, micros
 from vapi_frames.sources.warehouse.drivers import driver_of, is_spark
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from typing import NoReturn, TypeVar
 
     from vapi_frames.query.query import Query
-    from vapi_frames.result.result import Answer
+    from vapi_frames.result.result import Result
     from vapi_frames.sources.sql.select import Columns
     from vapi_frames.sources.warehouse.table import Table
 
-    Result = TypeVar("Result")
+    T = TypeVar("T")
 
 __all__ = ["WarehouseSource"]
 
@@ -88,14 +88,14 @@ class WarehouseSource:
         """Return its clock."""
         return self._now or datetime.now(UTC)
 
-    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Answer]:
+    def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Answer *queries*, in order, as of *now*."""
         for query in queries:
             check_answerable(query)
         with self._lock:
             return [self._answer(query, now) for query in queries]
 
-    def _answer(self, query: Query[Any], now: datetime) -> Answer:
+    def _answer(self, query: Query[Any], now: datetime) -> Result:
         start, end = effective(query.instants(now), now)
         if self._table is None:
             found = self._ask(lambda: self._driver.columns(self._parts))
@@ -104,9 +104,7 @@ class WarehouseSource:
         columns = self._columns(query, table)
         self._look(table, columns)
         within = self._spanned(table, columns) if end - start > _LONG else None
-        answer, is_met = engine.answer(
-            query, columns, table.relation, (start, end), now=now, run=self._run, within=within
-        )
+        answer, is_met = run_query(query, columns, table.relation, (start, end), now=now, run=self._run, within=within)
         if not is_met:
             held = within or self._spanned(table, columns)
             said = f"they are from {iso(held[0])} to {iso(held[1])}" if held else "there are none at all"
@@ -168,7 +166,7 @@ class WarehouseSource:
         columns = list(zip(*found, strict=True)) or [()] * len(types)
         return [_array(column, type_) for column, type_ in zip(columns, types, strict=True)]
 
-    def _ask(self, verb: Callable[[], Result]) -> Result:
+    def _ask(self, verb: Callable[[], T]) -> T:
         try:
             return verb()
         except VapiFramesError:

@@ -1,0 +1,230 @@
+"""Ratios and shares are of sums; a residual is what the parts do not explain."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import vapi_frames as vf
+from tests.support.shapes import COARSER, QUIET, asked, fetch, laws, same
+from vapi_frames.analysis.ratios import SUCCESS
+from vapi_frames.contract.vocabulary import STEPS
+from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
+
+pytestmark = QUIET
+PARTS = tuple(
+    f"costBreakdown.{part}" for part in ("llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary")
+)
+
+
+@laws(50)
+@given(asked(steps=(None, *STEPS[3:])), st.data())
+def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
+    """Whichever comes first, each row is the ratio of its own sums."""
+    vq, query = drawn
+    frame = fetch(vq, query)
+    step = data.draw(st.sampled_from(["all", *COARSER.get(query.time_step, ())]))
+    by = [name for name in query.levels if name != "date" and data.draw(st.booleans())]
+    for verb in (
+        lambda f: f.vapi.ratio("sumCost", "countCostBreakdownLlm"),
+        lambda f: f.vapi.per_minute(),
+        lambda f: f.vapi.per_call("duration"),
+    ):
+        made = verb(frame).vapi.rollup(step=step, by=by)
+        same(made, verb(frame.vapi.rollup(step=step, by=by)))
+        same(made.iloc[:, :-1], frame.vapi.rollup(step=step, by=by))
+        numbers = made.itertuples(index=False)
+        name = made.columns[-1]
+        for row in numbers:
+            above, below = {
+                "sumCostPerCountCostBreakdownLlm": (row.sumCost, row.countCostBreakdownLlm),
+                "sumCostPerMinute": (row.sumCost, row.sumDuration),
+                "sumDurationPerCall": (row.sumDuration, row.countId),
+            }[name]
+            wanted = math.nan if below == 0 else above / below
+            assert np.isclose(row[-1], wanted, equal_nan=True)
+
+
+@laws(40)
+@given(asked(steps=(None, "hour", "day")), st.data())
+def test_shares_add_up_to_one_in_each_slice(drawn, data):
+    """Within whatever levels, unless there is nothing to share."""
+    vq, query = drawn
+    frame = fetch(vq, query)
+    within = [name for name in query.levels if data.draw(st.booleans())]
+    column = data.draw(st.sampled_from(["sumCost", "countId", "sumDuration"]))
+    shared = frame.vapi.share(column, within=within or None)
+    grouped = frame[column].groupby(level=within, dropna=False) if within else None
+    total = frame[column].sum() if grouped is None else grouped.transform("sum")
+    wanted = np.where(total == 0, np.nan, frame[column] / total)
+    np.testing.assert_allclose(shared[f"{column}Share"], wanted, rtol=1e-9)
+    slices = shared[f"{column}Share"].dropna()
+    sums = (
+        slices.groupby(level=within, dropna=False).sum() if within else pd.Series([slices.sum()] if len(slices) else [])
+    )
+    assert np.allclose(sums.to_numpy(dtype=float), 1)
+    same(shared[frame.columns], frame)
+
+
+def month(*measures, **options):
+    """Return sums of a month of the sample, by type and day."""
+    return vf.demo().call().sum(*measures).count().by("type").step("day").during("2026-10").fetch(**options)
+
+
+def test_units_say_what_a_ratio_is_of():
+    """The denominator stands in the name and in the unit."""
+    frame = month("cost", "duration", "costBreakdown.llmPromptTokens")
+    result = (
+        frame.vapi.per_minute()
+        .vapi.per_call()
+        .vapi.ratio("costBreakdown.llmPromptTokens", "duration")
+        .vapi.ratio("cost", "cost", name="one")
+    )
+    result = result.vapi.ratio("countId", "costBreakdown.llmPromptTokens").vapi.share("cost", within="date")
+    units = {name: unit for name, unit in result.vapi.units.items() if name not in frame}
+    assert units == {
+        "sumCostPerMinute": "USD/min", "sumCostPerCall": "USD/call", "sumCostBreakdownLlmPromptTokensPerSumDuration": "tokens/min",
+        "one": "", "countIdPerSumCostBreakdownLlmPromptTokens": "calls/token", "sumCostShare": "share",
+    }  # fmt: skip
+    assert list(result.columns[len(frame.columns) :]) == list(units)
+
+
+def test_minutes_are_of_whichever_column_has_them():
+    """The subscription's minutes serve per_minute as the calls' durations do."""
+    frame = vf.demo().subscription().sum("minutesUsed").count("minutesUsed").step("day").during("2026-10").fetch()
+    result = frame.vapi.per_minute("countMinutesUsed")
+    assert np.allclose(result["countMinutesUsedPerMinute"], frame["countMinutesUsed"] / frame["sumMinutesUsed"])
+    assert result.vapi.units["countMinutesUsedPerMinute"] == "calls/min"
+
+
+class TestWhatIsNoSum:
+    """A ratio of means is refused, and the error says what to ask for."""
+
+    @pytest.mark.parametrize(
+        ("verb", "error", "match"),
+        [
+            (lambda f: f.vapi.ratio("avgCost", "countId"), NonAdditiveError, r'avg of \'cost\': ask \.sum\("cost"\)'),
+            (lambda f: f.vapi.share("maxCost"), NonAdditiveError, r'max of \'cost\': ask \.sum\("cost"\)'),
+            (lambda f: f.vapi.per_minute(), UnknownWordError, r'\.sum\("cost"\)'),
+            (lambda f: f.vapi.per_call("avgCost"), NonAdditiveError, "needs a sum or a count"),
+            (lambda f: f.assign(mine=1).vapi.ratio("mine", "countId"), ProvenanceError, "a column of your own"),
+            (lambda f: f.assign(mine=1).vapi.share("mine"), ProvenanceError, "a column of your own"),
+            (lambda f: f.vapi.share("countId").vapi.share("countIdShare"), NonAdditiveError, "is neither"),
+            (lambda f: f.vapi.share("countId", within="day"), UnknownWordError, "did you mean 'date'"),
+            (lambda f: f.vapi.share("countId", within=["Type"]), UnknownWordError, "did you mean 'type'"),
+            (lambda f: f.vapi.ratio("countid", "countId"), UnknownWordError, "did you mean 'countId'"),
+            (lambda f: f.vapi.reconcile(), UnknownWordError, r'\.sum\("cost"\)'),
+            (lambda f: f.vapi.success_rate(), UnknownWordError, r'\.by\("analysis.successEvaluation"\)'),
+            (lambda f: f.vapi.success_rate(of="call"), UnknownWordError, "did you mean 'calls'"),
+            (lambda f: f.vapi.ratio("countId", "countId", name="countId"), QueryError, "a part of the ratio"),
+            (lambda f: f.vapi.ratio("countId", "countId", name="avgCost"), QueryError, "already"),
+            (lambda f: f.vapi.ratio("countId", "countId", name="date"), QueryError, "already"),
+        ],
+    )
+    def test_it_says_so(self, verb, error, match):
+        """By name."""
+        frame = vf.demo().call().avg("cost").max("cost").count().by("type").step("day").during("2026-10").fetch()
+        with pytest.raises(error, match=match):
+            verb(frame)
+
+    def test_a_level_is_no_sum(self):
+        """Concurrency has no sum to ask for."""
+        frame = vf.demo().subscription().max("concurrency").sum("minutesUsed").step("day").during("2026-10").fetch()
+        with pytest.raises(NonAdditiveError, match=r'\.sum\("minutesUsed"\)'):
+            frame.vapi.share("maxConcurrency")
+
+
+class TestSuccess:
+    """The rate of success, of evaluated calls or of all."""
+
+    def frame(self, values, days=("01",)):
+        """Return counts by evaluation and day."""
+        calls = [
+            {
+                "id": f"{d}-{i}",
+                "createdAt": f"2026-10-{d}T12:00Z",
+                "analysis.successEvaluation": v,
+                "cost": 1.0,
+                "type": "webCall",
+            }
+            for d in days
+            for i, v in enumerate(values)
+        ]
+        query = vf.local(calls, now="2026-11-01T00:00Z").call().sum("cost").count().by("type", SUCCESS).step("day")
+        return query.during("2026-10").fetch()
+
+    def test_what_was_not_evaluated_is_no_failure(self):
+        """Missing and empty evaluations count as calls and not as evaluated."""
+        frame = self.frame(["true", "true", "True ", "false", "FAIL", "", None], days=("01", "02"))
+        rate = frame.vapi.success_rate()
+        assert rate.columns.tolist() == ["countId", "countIdSuccess", "countIdEvaluated", "successPerEvaluated"]
+        assert rate.index.names == ["date", "type"]
+        assert rate.iloc[0].tolist() == [7, 3, 5, 0.6]
+        assert frame.vapi.success_rate(of="calls")["successPerCall"].tolist() == [3 / 7] * 2
+        rolled = rate.vapi.rollup(step="all", by=[])
+        assert rolled.iloc[0].tolist() == [14, 6, 10, 0.6]
+        assert rolled.vapi.units == {
+            "countId": "calls",
+            "countIdSuccess": "calls",
+            "countIdEvaluated": "calls",
+            "successPerEvaluated": "",
+        }
+        assert rolled.vapi.query.groups == ()
+        same(frame.vapi.rollup(step="all", by=SUCCESS).vapi.success_rate(), rolled)
+
+    def test_another_rubric_has_to_be_explained(self):
+        """Its values are listed; those that count are named by the user."""
+        frame = self.frame(["7", "9", "Pass"])
+        with pytest.raises(QueryError, match=r"'7', '9' are neither.*success=\['7'\]"):
+            frame.vapi.success_rate()
+        assert frame.vapi.success_rate(success=["9", "Pass"])["successPerEvaluated"].tolist() == [2 / 3]
+        assert frame.vapi.success_rate(success="9")["successPerEvaluated"].tolist() == [1 / 3]
+
+    def test_no_evaluation_is_no_rate(self):
+        """A denominator of 0 is missing, not 0 and not infinite."""
+        assert self.frame([None, ""]).vapi.success_rate()["successPerEvaluated"].isna().all()
+        assert len(self.frame([]).vapi.success_rate()) == 0
+
+
+def test_a_residual_is_found_per_row():
+    """Cost minus all its parts; what is left of binary fractions is 0; it adds up like a sum."""
+    calls = [
+        {"id": str(i), "createdAt": f"2026-10-0{i + 1}T00:00Z", "cost": 0.6 + extra, **dict.fromkeys(PARTS, 0.1)}
+        for i, extra in enumerate([0.0, 0.25, 0.0])
+    ]
+    calls[2] |= {"cost": None}
+    query = vf.local(calls, now="2026-10-09T00:00Z").call().sum("cost", *PARTS).step("day").during("2026-10")
+    result = query.fetch().vapi.reconcile()
+    assert result["sumCostResidual"].fillna(-1).round(9).tolist() == [0.0, 0.25, -1]
+    assert result["sumCostResidual"].iloc[0] == 0
+    assert result.vapi.units["sumCostResidual"] == "USD"
+    assert math.isclose(result.vapi.rollup(step="month")["sumCostResidual"].iloc[0], 0.25)
+    assert result.vapi.fill_gaps()["sumCostResidual"].iloc[-1] == 0
+    with pytest.raises(UnknownWordError, match=r'"costBreakdown.tts"'):
+        query.fetch().drop(columns="sumCostBreakdownTts").vapi.reconcile()
+    demo = vf.demo().call().sum("cost", *PARTS).by("type").step("day").during("2026-10").fetch()
+    assert np.allclose(demo.vapi.reconcile()["sumCostResidual"], 0, atol=0.01)
+
+
+def test_what_was_dropped_before_is_not_missed_by_a_share():
+    """A frame that has lost a measure still knows the sums of the others."""
+    df = vf.demo().call().sum("cost").count().by("type").during("2026-10").fetch()
+    shared = df.drop(columns="sumCost").vapi.share("countId")
+    assert shared.vapi.units == {"countId": "calls", "countIdShare": "share"}
+    assert shared.vapi.meta.sums == (float(df["countId"].sum()),)
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("numpy_nullable", "Float64"), ("pyarrow", "double[pyarrow]")])
+def test_the_residual_has_the_type_of_the_cost(backend, kind):
+    """Of whatever backend, with the same numbers."""
+    parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
+    query = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts]).by("type").during("2026-10")
+    found = query.fetch(dtype_backend=backend).vapi.reconcile()["sumCostResidual"]
+    assert str(found.dtype) == kind
+    expected = query.fetch().vapi.reconcile()["sumCostResidual"]
+    assert found.astype(float).tolist() == expected.tolist()

@@ -1,0 +1,654 @@
+"""The command ``vapi-frames query``: what it writes where, its exit codes, and what it never does to a file."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import errno
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import vapi_frames as vf
+from tests.support.engines import HOSTILE
+from tests.support.make_pages import PAGES
+from tests.support.servers import SAFETY, Server, answering, failing, silent
+from tests.support.snippets import commands
+from tests.support.wires import Calls, counting
+from vapi_frames.cli.commands import add_query
+from vapi_frames.cli.export import csv_text, json_text
+from vapi_frames.cli.main import main
+from vapi_frames.errors import PartialResultError
+from vapi_frames.frames.meta import marked
+from vapi_frames.interface.connect import Vq
+from vapi_frames.query.parse import parse
+
+KEY = "query-command-test-key-0001"
+SPEND = (
+    'vq.call().sum("cost").count().by("type").step("day").between("2026-10-01", "2026-10-04").tz("America/New_York")'
+)
+COUNT = 'vq.call().count().between("2026-10-01", "2026-10-04")'
+
+
+def body(*names, **more):
+    """Return the JSON of a body with a question of each name."""
+    count = {"operation": "count", "column": "id"}
+    return json.dumps({"queries": [{"table": "call", "name": name, "operations": [count], **more} for name in names]})
+
+
+def run(*arguments, **more):
+    """Run the command in a process of its own; return exit code, stdout and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "vapi_frames.cli", "query", *map(str, arguments)],
+        capture_output=True, check=False, timeout=SAFETY * 6, **more,
+    )  # fmt: skip
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.fixture
+def ask(capsys):
+    """Run the command in the test's own process; return exit code, stdout and the lines of stderr."""
+
+    def ask(*arguments):
+        try:
+            code = main(["query", *map(str, arguments)])
+        except SystemExit as ending:
+            code = ending.code
+        said = capsys.readouterr()
+        assert all(line.startswith("vapi-frames: ") for line in said.err.splitlines())
+        return code, said.out, said.err.splitlines()
+
+    return ask
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Write a file of call records with texts of every kind; return its path."""
+    calls = [
+        {"id": f"{at}", "createdAt": f"2026-10-0{1 + at % 3}T12:00:00.123456Z", "type": text, "cost": 0.1 * at}
+        for at, text in enumerate([*HOSTILE, None, "", "plain"])
+    ]
+    path = tmp_path / "calls.json"
+    path.write_text(json.dumps(calls), encoding="utf-8")
+    return path
+
+
+def rows_of(frame):
+    """Return the rows of a frame as plain values, its index first."""
+    table = frame.reset_index() if frame.index.names != [None] else frame
+    return list(table.columns), [
+        [None if pd.isna(value) else value for value in row] for row in table.itertuples(index=False)
+    ]
+
+
+# --- what is written ----------------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_csv_on_stdout_and_nothing_else():
+    """Stdout has the header and the rows; on success stderr is empty, and the exit code 0."""
+    code, out, err = run(SPEND, "--source", "demo")
+    assert (code, err) == (0, "")
+    header, *rows = csv.reader(io.StringIO(out))
+    frame = parse(SPEND)
+    frame = next(iter(vf.demo().fetch(frame).values()))
+    assert header == ["date", "type", "sumCost", "countId"]
+    assert rows == [
+        [date.isoformat(), kind, repr(float(cost)), str(count)]
+        for (date, kind), cost, count in zip(frame.index, frame["sumCost"], frame["countId"], strict=True)
+    ]
+    assert rows[0][0] == "2026-10-01T00:00:00-04:00"
+
+
+def test_csv_holds_every_text_and_digit(ask, records, tmp_path):
+    """Hostile texts come back from a reader of CSV as they were, numbers to the last digit."""
+    query = 'vq.call().sum("cost").by("type").between("2026-10-01", "2026-10-05")'
+    assert ask(query, "--source", records, "--out", tmp_path / "spend.csv") == (0, "", [])
+    content = (tmp_path / "spend.csv").read_bytes().decode("utf-8")
+    names, expected = rows_of(next(iter(vf.local(str(records)).fetch(parse(query)).values())))
+    header, *rows = csv.reader(io.StringIO(content, newline=""))
+    assert header == names
+    assert rows == [["" if kind is None else kind, repr(cost)] for kind, cost in expected]
+    assert {None, ""} <= {kind for kind, _ in expected}
+    assert re.search(r'^"",', content, re.MULTILINE), "empty text is quoted"
+    assert re.search(r"^,", content, re.MULTILINE), "missing is not"
+
+
+def test_json_is_a_list_of_rows(ask, records, tmp_path):
+    """Missing is null, there is no NaN, dates have their offset, and numbers all their digits."""
+    query = 'vq.call().sum("cost").avg("duration").by("type").step("day").tz("Asia/Kathmandu").since("2026-10-01")'
+    assert ask(query, "--source", records, "--out", tmp_path / "spend.json", "--now", "2026-11-01T00:00Z")[:2] == (
+        0,
+        "",
+    )
+    content = (tmp_path / "spend.json").read_bytes().decode("utf-8")
+    found = json.loads(content, parse_constant=lambda word: pytest.fail(word))
+    names, expected = rows_of(next(iter(vf.local(str(records), now="2026-11-01T00:00Z").fetch(parse(query)).values())))
+    assert [list(row) for row in found] == [names] * len(expected)
+    assert [list(row.values()) for row in found] == [[date.isoformat(), *others] for date, *others in expected]
+    assert found[0]["date"] == "2026-10-01T00:00:00+05:45"
+    assert found[0]["avgDuration"] is None
+
+
+def test_parquet_is_what_load_reads(ask, tmp_path):
+    """The frame comes back with its index, its types, and what it knows of itself."""
+    assert ask(SPEND, "--source", "demo", "--out", tmp_path / "spend.parquet") == (0, "", [])
+    loaded = vf.load(tmp_path / "spend.parquet")
+    fetched = next(iter(vf.demo().fetch(parse(SPEND)).values()))
+    pd.testing.assert_frame_equal(loaded, fetched)
+    assert vf.frame(loaded).query == vf.frame(fetched).query
+    assert vf.frame(loaded).units == {"sumCost": "USD", "countId": "calls"}
+
+
+@pytest.mark.parametrize(("suffix", "content"), [("csv", "type,sumCost\n"), ("json", "[]\n")])
+def test_an_answer_without_rows_is_a_file_without_rows(ask, tmp_path, suffix, content):
+    """A file that is written holds what was answered, also where that is nothing."""
+    query = 'vq.call().sum("cost").by("type").during("2020")'
+    path = tmp_path / f"spend.{suffix}"
+    code, out, [line] = ask(query, "--source", "demo", "--out", path)
+    assert (code, out) == (0, "")
+    assert "warning: no call was created in" in line
+    assert path.read_text(encoding="utf-8") == content
+
+
+def test_one_row_has_no_index():
+    """An answer without groups is one row of measures; a lone missing one is not an empty line, which readers skip."""
+    frame = pd.DataFrame({"avgCost": [np.nan]})
+    assert csv_text(frame) == 'avgCost\n""\n'
+    assert json_text(frame) == '[\n{"avgCost": null}\n]\n'
+    assert csv_text(pd.DataFrame({"a": [np.nan], "b": [1]})) == "a,b\n,1\n"
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+
+
+@given(st.lists(st.tuples(TEXTS, st.floats(allow_infinity=False), st.integers(-(2**63), 2**63 - 1)), min_size=1))
+def test_any_row_comes_back(rows):
+    """CSV and JSON hold any text and any number exactly."""
+    frame = pd.DataFrame(rows, columns=["a,b", "x", "n"]).set_index("a,b")
+    expected = [[text, None if x != x else x, n] for text, x, n in rows]
+    assert [list(row.values()) for row in json.loads(json_text(frame))] == expected
+    header, *lines = csv.reader(io.StringIO(csv_text(frame), newline=""))
+    assert header == ["a,b", "x", "n"]
+    assert [[text, float(x) if x else None, int(n)] for text, x, n in lines] == expected
+
+
+def test_text_is_utf_8_whatever_the_locale(tmp_path):
+    """Cron has the poorest of locales."""
+    path = tmp_path / "calls.json"
+    path.write_text('[{"id": "1", "createdAt": "2026-10-01T12:00:00Z", "type": "Ünï ☎", "cost": 1}]', encoding="utf-8")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    query = 'vq.call().count().by("type").named("☎").during("2026-10")'
+    code, out, err = run(query, "--source", path, "--verbose", env=environment)
+    assert (code, out) == (0, "type,countId\nÜnï ☎,1\n")
+    assert err.splitlines()[-1] == "vapi-frames: wrote 1 row to stdout"
+
+
+# --- where the question comes from --------------------------------------------------------------------------------
+
+
+def test_the_question_comes_from_stdin():
+    """``-`` reads code or a body from stdin."""
+    code, out, err = run("-", "--source", "demo", input=f"\n{COUNT}\n".encode())
+    assert (code, err) == (0, "")
+    span = {"start": "2026-10-01T00:00:00Z", "end": "2026-10-04T00:00:00Z"}
+    assert run("-", "--source", "demo", input=body("n", timeRange=span).encode()) == (code, out, err)
+
+
+def test_the_question_comes_from_a_file(ask, tmp_path):
+    """``@file`` reads it, with or without the mark that some editors put before text."""
+    whole = ask(COUNT, "--source", "demo")
+    for mark in ("", "\ufeff"):
+        (tmp_path / "question.txt").write_text(f"{mark}{COUNT}\n", encoding="utf-8")
+        assert ask(f"@{tmp_path / 'question.txt'}", "--source", "demo") == whole
+    (tmp_path / "question.txt").write_bytes(b"\xff\xfe")
+    for path in (tmp_path / "question.txt", tmp_path / "none.txt", tmp_path):
+        code, out, [line] = ask(f"@{path}", "--source", "demo")
+        assert (code, out) == (2, "")
+        assert f"cannot be read from {path}: " in line
+
+
+def test_several_questions_go_to_files_of_their_names(ask, tmp_path):
+    """``{name}`` in --out is the name of each."""
+    span = {"step": "day", "start": "2026-10-01T00:00:00Z", "end": "2026-10-04T00:00:00Z"}
+    out = tmp_path / "{name}-daily.csv"
+    assert ask(body("one", "two", timeRange=span), "--source", "demo", "--out", out) == (0, "", [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one-daily.csv", "two-daily.csv"]
+    single = 'vq.call().count().last("3d").named("mine")'
+    assert ask(single, "--source", "demo", "--out", out)[0] == 0
+    assert (tmp_path / "mine-daily.csv").exists()
+
+
+@pytest.fixture
+def nobody_answers(tmp_path, monkeypatch):
+    """Fail where somebody is asked; return the empty folder that is worked in."""
+    monkeypatch.setattr("vapi_frames.sources.local.source.CallsSource.answer", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("question", "out", "said"),
+    [
+        (body("a", "b"), None, "2 questions have 2 answers: give --out with {name}, e.g. '{name}.csv'"),
+        (body("a", "b"), "spend.csv", "2 questions have 2 answers"),
+        (body("a", "a"), "{name}.csv", "two queries of the body are named 'a'"),
+        (body("../a"), "{name}.csv", "the name '../a' cannot be a part of a file's name"),
+        (body(".a"), "{name}.csv", "the name '.a' cannot be"),
+        (body("a\n"), "{name}.csv", "the name 'a\\n' cannot be"),
+        ('vq.call().count().last("3d")', "{name}.csv", 'this one has none: add .named("...")'),
+        (COUNT, "spend.xlsx", "'spend.xlsx' must end in one of .parquet, .csv, .json"),
+        (COUNT, "spend", "'spend' must end in one of"),
+        (COUNT, "no/such/spend.csv", "there is no folder 'no/such'"),
+        (COUNT, "folder.csv", "'folder.csv' is a folder"),
+        ("vq.call().sum(cost)", None, 'text stands in quotes: "cost"'),
+        ("{", None, "the body is not JSON"),
+        ("", None, "there is no question"),
+        ("vq.call()", None, "nothing is asked for"),
+    ],
+)  # fmt: skip
+def test_a_wrong_question_or_path_ends_with_2(ask, nobody_answers, question, out, said):
+    """The line says what would be right; whoever would have been asked is not."""
+    (nobody_answers / "folder.csv").mkdir()
+    code, printed, [line] = ask(question, "--source", "demo", *(("--out", out) if out else ()))
+    assert (code, printed) == (2, "")
+    assert said in line
+    assert [path.name for path in nobody_answers.iterdir()] == ["folder.csv"]
+
+
+def test_bytes_that_are_no_text_are_refused():
+    """An argument in another encoding than UTF-8 is a question that cannot be read."""
+    code, out, err = run(os.fsdecode(COUNT.encode() + b".named('\xff')"), "--source", "demo")
+    assert (code, out) == (2, "")
+    assert err.startswith("vapi-frames: the question cannot be read from the arguments: ")
+
+
+# --- whom it asks -------------------------------------------------------------------------------------------------
+
+
+def test_files_are_asked_as_local_does(ask, tmp_path):
+    """Globs, several sources, a clock, and what becomes of bad records and of ids that stand twice."""
+    for at, ids in enumerate(("12", "23")):
+        calls = [{"id": one, "createdAt": "2026-10-01T12:00:00Z"} for one in ids]
+        (tmp_path / f"{at}.json").write_text(json.dumps(calls), encoding="utf-8")
+    question = 'vq.call().count().last("1d")'
+    now = ("--now", "2026-10-02T00:00Z")
+    for sources in ([tmp_path / "*.json"], [tmp_path / "0.json", tmp_path / "1.json"], [tmp_path]):
+        assert ask(question, "--source", *sources, *now, "--duplicates", "first")[:2] == (0, "countId\n3\n")
+    twice = ("--source", tmp_path / "0.json", "--source", tmp_path / "1.json")
+    code, out, lines = ask(question, *twice, *now)
+    assert (code, out) == (0, "countId\n4\n")
+    assert [line.startswith("vapi-frames: warning: ") for line in lines] == [True]
+    assert ask(question, *twice, *now, "--duplicates", "raise")[:2] == (1, "")
+    (tmp_path / "1.json").write_text('[{"id": "4", "createdAt": "yesterday"}]', encoding="utf-8")
+    assert ask(question, *twice, *now)[:2] == (1, "")
+    assert ask(question, *twice, *now, "--on-error", "skip")[:2] == (0, "countId\n2\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--source", "no/such/*.parquet"), 1, "no file matches"),
+        (("--source", "api", "calls"), 2, "--source is api, demo, or files"),
+        (("--source", "demo", "--source", "demo"), 2, "--source is api, demo, or files"),
+        (("--source", "demo", "--base-url", "http://127.0.0.1"), 2, "--base-url is for the API, and --source is demo"),
+        (("--source", "a", "b", "--timeout", "3"), 2, "--timeout is for the API, and --source is a b"),
+        (("--on-error", "skip"), 2, "--on-error is for call records, and --source is api"),
+        (("--source", "demo", "--now", "2026-10-01T00:00Z"), 2, "--now is for call records"),
+        (("--source", ".", "--now", "2026-10-01"), 2, "now='2026-10-01' has no zone"),
+        (("--timeout", "0"), 2, "timeout must be seconds"),
+        (("--base-url", "http://example.com"), 2, "would send the key in the clear"),
+        (("--timeout", "soon"), 2, "invalid float value: 'soon'; see vapi-frames query --help"),
+        (("--duplicates", "some"), 2, "invalid choice: 'some'"),
+        (("--tim", "3"), 2, "unrecognized arguments: --tim"),
+        ((), 1, "there is no key: set VAPI_API_KEY"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line_and_a_code(ask, arguments, code, said):
+    """1 where whoever was asked failed, 2 where the arguments are wrong."""
+    found, out, [line] = ask(COUNT, *arguments)
+    assert (found, out) == (code, "")
+    assert said in line
+
+
+def test_the_api_is_asked_with_the_key_of_the_environment(tmp_path):
+    """The body goes to --base-url, with the key of the environment, which is shown nowhere."""
+    environment = {**os.environ, "VAPI_API_KEY": KEY}
+    with Server(answering()) as server:
+        code, out, err = run(COUNT, "--base-url", server.url, "--verbose", env=environment)
+        asked = server.requests[0]
+        filtered = 'vq.subscription().avg("concurrency").where(type="webCall")'
+        assert run(filtered, "--base-url", server.url, env=environment)[0] == 2
+        assert len(server.requests) == 1
+    assert (code, out) == (0, "countId\n1\n")
+    assert asked.json() == parse(COUNT).body()
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert err.splitlines() == [
+        f"vapi-frames: asking the API at {server.url}: {COUNT}", "vapi-frames: wrote 1 row to stdout",
+    ]  # fmt: skip
+    path = tmp_path / "spend.csv"
+    path.write_text("before", encoding="utf-8")
+    for status, said in ((401, "the API replied 401"), (400, "the API replied 400")):
+        with Server(failing(status, "no\n\x1b[2J no")) as server:
+            code, out, err = run(COUNT, "--base-url", server.url, "--out", path, env=environment)
+        assert (code, out) == (1, "")
+        assert err.startswith(f"vapi-frames: {said}")
+        assert err.count("\n") == 1
+        assert err[:-1].isprintable()
+        assert KEY not in err
+    assert path.read_text(encoding="utf-8") == "before"
+
+
+@pytest.mark.parametrize("option", [("--token", KEY), (f"--key={KEY}",), ("--api-key", KEY), ("--token",)])
+def test_a_key_among_the_arguments_is_refused_and_not_repeated(ask, option):
+    """Arguments show in ps and in the shell's history."""
+    code, out, [line] = ask(COUNT, *option)
+    assert (code, out) == (2, "")
+    assert "set VAPI_API_KEY" in line
+    assert KEY not in line
+
+
+# --- what happens to files ----------------------------------------------------------------------------------------
+
+
+def left_alone(folder, path):
+    """Check that a file still holds what it held, and that nothing else is there."""
+    assert path.read_text(encoding="utf-8") == "before"
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+def test_a_run_that_fails_leaves_the_earlier_file(ask, tmp_path, monkeypatch, suffix):
+    """Whether the question, the records or the disk fails: the file is as it was, and nothing lies beside it."""
+    path = tmp_path / f"spend.{suffix}"
+    path.write_text("before", encoding="utf-8")
+    assert ask("vq.call()", "--source", "demo", "--out", path)[0] == 2
+    left_alone(tmp_path, path)
+    assert ask(COUNT, "--source", "no-such-file.json", "--out", path)[0] == 1
+    left_alone(tmp_path, path)
+
+    def full(self, *_, **__):
+        with Path(self if isinstance(self, Path) else _[0]).open("w") as file:
+            file.write("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    code, out, [line] = ask(COUNT, "--source", "demo", "--out", path)
+    assert (code, out) == (1, "")
+    assert "No space left on device" in line
+    left_alone(tmp_path, path)
+
+
+def test_all_of_several_files_are_replaced_or_none(ask, tmp_path, monkeypatch):
+    """Where the second cannot be written, the first is still that of the run before."""
+    path = tmp_path / "one.json"
+    path.write_text("before", encoding="utf-8")
+    frames = {"one": pd.DataFrame({"n": [1.0]}), "two": pd.DataFrame({"n": [np.inf]})}
+    monkeypatch.setattr(Vq, "fetch", lambda *_, **__: frames)
+    code, _, [line] = ask(body("one", "two"), "--source", "demo", "--out", tmp_path / "{name}.json")
+    assert code == 1
+    assert "infinite" in line
+    left_alone(tmp_path, path)
+
+
+def test_a_file_is_replaced_when_it_is_whole(ask, tmp_path, monkeypatch):
+    """A reader sees the old answer or the new one: the new one takes the place of the old in one step."""
+    path = tmp_path / "spend.csv"
+    path.write_text("before", encoding="utf-8")
+    seen = []
+    replace = Path.replace
+
+    def watched(self, target):
+        seen.append((path.read_text(encoding="utf-8"), self.read_text(encoding="utf-8")))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    assert ask(COUNT, "--source", "demo", "--out", path) == (0, "", [])
+    assert seen == [("before", path.read_text(encoding="utf-8"))]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- a part -------------------------------------------------------------------------------------------------------
+
+
+MISSING = [(datetime(2026, 10, 2, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC))]
+LINES = [
+    "vapi-frames: 1 of 2 pieces arrived",
+    "vapi-frames: missing: [2026-10-02T00:00:00Z, 2026-10-03T00:00:00Z)",
+    f"vapi-frames: left to ask: {parse(COUNT)!r}",
+]
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Let only a part of every answer arrive; return it."""
+    part = marked(next(iter(vf.demo().fetch(parse(COUNT).named("two")).values())), "did not arrive: a day")
+
+    def fetch(*_, **__):
+        said = "1 of 2 pieces\n arrived"
+        raise PartialResultError(said, frame=part, frames={"two": part}, missing=MISSING, rest=(parse(COUNT),))
+
+    monkeypatch.setattr(Vq, "fetch", fetch)
+    return part
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+def test_a_part_is_kept_beside_the_file(ask, tmp_path, broken, suffix):
+    """Exit code 3: the part is in the neighbor, the file is as it was, and stderr says what is missing."""
+    path = tmp_path / f"spend.{suffix}"
+    path.write_text("before", encoding="utf-8")
+    code, out, lines = ask(COUNT, "--source", "demo", "--out", path)
+    part = tmp_path / f"spend.partial.{suffix}"
+    assert (code, out) == (3, "")
+    assert lines == [*LINES, f"vapi-frames: the part that arrived is in {part}"]
+    assert path.read_text(encoding="utf-8") == "before"
+    assert part.exists()
+    if suffix == "csv":
+        assert part.read_text(encoding="utf-8") == csv_text(broken)
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_part_is_not_printed(ask):
+    """Whoever reads stdout cannot see the exit code in time."""
+    code, out, lines = ask(COUNT, "--source", "demo")
+    assert (code, out) == (3, "")
+    assert lines == [*LINES, "vapi-frames: the part that arrived is not printed; --out keeps it in a file"]
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_part_of_several_answers_goes_beside_its_own_file(ask, tmp_path):
+    """The frame knows which question it answers."""
+    assert ask(body("one", "two"), "--source", "demo", "--out", tmp_path / "{name}.csv")[0] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["two.partial.csv"]
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_part_that_cannot_be_written_is_still_a_part(ask, tmp_path, monkeypatch):
+    """The exit code stays, and stderr says that the part is lost."""
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    code, _, lines = ask(COUNT, "--source", "demo", "--out", tmp_path / "spend.csv")
+    assert code == 3
+    assert lines[-1].startswith("vapi-frames: the part that arrived is lost: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_saves_the_second_run_its_request(tmp_path):
+    """``--cache`` keeps what is over; the second run writes the same without asking."""
+    environment = {**os.environ, "VAPI_API_KEY": KEY}
+    question = 'vq.call().count().step("day").between("2025-10-01", "2025-10-08")'
+    with Server(counting(Calls(), datetime(2026, 1, 1, tzinfo=UTC))) as server:
+        asked = (question, "--base-url", server.url, "--cache", tmp_path / "cache")
+        first, second = (run(*asked, env=environment) for _ in range(2))
+        assert len(server.requests) == 1
+    assert first == second
+    assert first[0] == 0
+    assert len(first[1].splitlines()) == 8
+
+
+def test_a_minute_that_the_server_fails_at_leaves_a_part(tmp_path):
+    """For real: the command ends with 3, names the minute, and the file's neighbor has all others."""
+
+    def faults(request):
+        queries = request.json()["queries"]
+        spans = [(one["timeRange"]["start"], one["timeRange"]["end"]) for one in queries]
+        bad = any(start <= "2025-10-01T03:07:00Z" < end for start, end in spans)
+        return failing(413) if bad or len(queries) > 1 else None
+
+    question = 'vq.call().count().step("minute").between("2025-09-30T12:00", "2025-10-02T12:00")'
+    environment = {**os.environ, "VAPI_API_KEY": KEY}
+    path = tmp_path / "n.csv"
+    with Server(counting(Calls(every=60), datetime(2026, 1, 1, tzinfo=UTC), faults=faults)) as server:
+        code, out, err = run(question, "--base-url", server.url, "--out", path, env=environment)
+    assert (code, out) == (3, "")
+    assert "missing: [2025-10-01T03:07:00Z, 2025-10-01T03:08:00Z)" in err
+    assert [one.name for one in tmp_path.iterdir()] == ["n.partial.csv"]
+    assert len((tmp_path / "n.partial.csv").read_text().splitlines()) == 2 * 1440
+    assert KEY not in err
+
+
+# --- in a shell ---------------------------------------------------------------------------------------------------
+
+
+def test_warnings_are_one_line_each(tmp_path):
+    """Each is the message alone, without the line of source that Python shows."""
+    question = 'vq.call().count().step("day").last("36h")'
+    code, out, err = run(question, "--source", "demo", "--out", tmp_path / "n.csv")
+    assert (code, out) == (0, "")
+    assert [line[:28] for line in err.splitlines()] == ["vapi-frames: warning: VF205 "]
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_others_are_one_line_each(ask, monkeypatch):
+    """So are those of the libraries beneath; afterwards, warnings are shown as before."""
+    show = warnings.showwarning
+
+    def fetch(*_, **__):
+        warnings.warn("old\n API", FutureWarning, stacklevel=1)
+        return {"n": pd.DataFrame({"n": [1]})}
+
+    monkeypatch.setattr(Vq, "fetch", fetch)
+    assert ask(COUNT, "--source", "demo") == (0, "n\n1\n", ["vapi-frames: warning: old API"])
+    assert warnings.showwarning is show
+
+
+def test_a_reader_that_has_enough_ends_it_quietly():
+    """``vapi-frames query ... | head -1``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vapi_frames.cli", "query", SPEND, "--source", "demo"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(SAFETY * 6), err) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_behind_stdout_is_a_failure():
+    """What was not written is not the whole answer."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "vapi_frames.cli", "query", COUNT, "--source", "demo"],
+            stdout=full, stderr=subprocess.PIPE, check=False, timeout=SAFETY * 6,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == ["vapi-frames: [Errno 28] No space left on device"]
+
+
+def test_a_question_is_shown_as_it_can_be_asked_again(ask):
+    """What stderr shows of a question is its code, with every blank of its names."""
+    query = 'vq.call().count().named("two  blanks\\n")'
+    code, _, lines = ask(query, "--source", "demo", "--verbose")
+    assert code == 0
+    assert parse(lines[0].split(": ", 2)[2]) == parse(query)
+
+
+def test_ctrl_c_ends_with_130(tmp_path):
+    """It interrupts also while the API is silent; no traceback, no file."""
+    with Server(silent) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vapi_frames.cli", "query", COUNT, "--base-url", server.url, "--out", "n.csv"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env={**os.environ, "VAPI_API_KEY": KEY},
+        )  # fmt: skip
+        until = time.monotonic() + SAFETY * 6
+        while not server.requests and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=SAFETY) == (b"", b"")
+    assert process.returncode == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_is_none_of_the_engines_errors(ask, monkeypatch):
+    """DuckDB makes a RuntimeError of it, which is 130 all the same; another RuntimeError is what it is."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def fetch(*_, is_interrupted=True, **__):
+        try:
+            if is_interrupted:
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr(Vq, "fetch", fetch)
+    assert ask(COUNT, "--source", "demo") == (130, "", [])
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setattr(Vq, "fetch", lambda *_, **__: fetch(is_interrupted=False))
+    with pytest.raises(RuntimeError, match="Query interrupted"):
+        main(["query", COUNT, "--source", "demo"])
+
+
+def test_the_help_has_examples_that_are_questions(capsys):
+    """Each example of --help is read by the command's own parser, and its question by ours."""
+    with pytest.raises(SystemExit):
+        main(["query", "--help"])
+    said = capsys.readouterr().out
+    assert "VAPI_API_KEY" in said
+    assert "--token" not in said
+    lines = re.findall(r"^  vapi-frames (query .+)$", said, re.MULTILINE)
+    assert len(lines) == 4
+    parser = argparse.ArgumentParser()
+    add_query(parser.add_subparsers())
+    asked = [parser.parse_args(shlex.split(line.split(" < ")[0])).question for line in lines]
+    assert [question for question in asked if question[0] not in "@-" and parse(question)] == asked[:2]
+
+
+@pytest.mark.parametrize("page", ["start/howto.md", "guides/shell.md"])
+def test_the_page_shows_what_the_commands_print(page, tmp_path):
+    """Each command on the page, run by a shell in order, prints what stands below it; sums differ in their last digits."""
+    shown_commands = commands((PAGES / page).read_text(encoding="utf-8"))
+    assert len(shown_commands) == {"start/howto.md": 4, "guides/shell.md": 6}[page]
+    program = tmp_path / "bin" / "vapi-frames"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m vapi_frames.cli "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    for code, shown in shown_commands:
+        done = subprocess.run(
+            ["bash", "-c", code],
+            cwd=folder,
+            env={**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        rounded = [re.sub(r"\d+\.\d{5,}", lambda found: f"{float(found[0]):.6f}", one) for one in (done.stdout, shown)]
+        assert rounded[0] == rounded[1]

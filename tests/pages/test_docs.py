@@ -1,0 +1,196 @@
+"""The pages say what the package does: their examples run, their lists are complete."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import vapi_frames as vf
+from tests.support.engines import LOAD
+from tests.support.make_pages import PAGES, measures_page, wire_page
+from vapi_frames import analysis, errors
+from vapi_frames.cli.main import main
+from vapi_frames.query import lint
+from vapi_frames.query.parse import VERBS
+from vapi_frames.sources.warehouse.dialects import DIALECTS
+
+ROOT = PAGES.parent
+README = ROOT / "README.md"
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+DOCUMENTS = sorted([*PAGES.rglob("*.md"), *ROOT.glob("*.md")])
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def headings(page):
+    return re.findall(r"^#+ (.+)$", (PAGES / page).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def fenced(language, document=README):
+    return re.findall(rf"^```{language}\n(.+?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", sorted(str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")))
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
+def test_examples_of_a_page_give_what_it_shows(page):
+    """Every example on a page, run in order, prints what stands below it."""
+    text = (PAGES / page).read_text(encoding="utf-8")
+    unfenced = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)
+    examples = doctest.DocTestParser().get_doctest(unfenced, {}, page, page, 0)
+    report = []
+    doctest.DocTestRunner(optionflags=FLAGS).run(examples, out=report.append)
+    assert not report, "".join(report)
+    if examples.examples:
+        assert "import vapi_frames as vf" in text, "each page with examples says where vf comes from"
+
+
+def test_readme_names_every_verb_of_a_question():
+    """The table of verbs has each of them; another name for the same, such as mean, need not be there."""
+    text = README.read_text(encoding="utf-8")
+    assert [verb for verb in VERBS if getattr(vf.Query, verb).__name__ == verb and f"`.{verb}(" not in text] == []
+
+
+def test_page_of_verbs_names_every_verb_of_a_frame():
+    """Each function of analysis that returns a frame is said on the page of verbs."""
+    text = (PAGES / "guides/verbs.md").read_text(encoding="utf-8")
+    named = [name for name in analysis.__all__ if analysis.__dict__[name].__annotations__["return"] == "pd.DataFrame"]
+    assert [name for name in named if not re.search(rf"`[\w.]*\b{name}\(", text)] == []
+
+
+def test_page_of_warehouses_names_every_engine():
+    """The table has each dialect, and says of those that tests/support/engines.py starts that the tests run them."""
+    text = (PAGES / "guides/warehouse.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r'^\| [^|]+ \| `"(\w+)"`[^|]*\| [^|]+ \| (yes|no)\b', text, re.MULTILINE))
+    assert rows == {name: "yes" if name in LOAD else "no" for name in DIALECTS}
+
+
+def test_lint_page_names_every_finding():
+    """The page of findings has a heading for each id of lint.py, in order, and no other."""
+    ids = set(re.findall(r'"(VF\d{3})"', Path(lint.__file__).read_text(encoding="utf-8")))
+    assert [heading for heading in headings("reference/lint.md") if heading.startswith("VF")] == sorted(ids)
+
+
+def test_errors_page_names_every_error_and_warning():
+    """The page of errors has a heading for each public name of errors.py, once, and draws the tree as it is."""
+    named = [heading for heading in headings("reference/errors.md") if re.fullmatch(r"\w+(Error|Warning)", heading)]
+    assert sorted(named) == sorted(errors.__all__)
+    [tree] = fenced("text", PAGES / "reference/errors.md")
+    parents = []
+    for line in tree.splitlines():
+        place, name, builtin = re.fullmatch(r"([ │├└─]*)(\w+)(?: \((\w+)\))?", line).groups()
+        depth = len(place) // 3
+        kind = getattr(errors, name)
+        parents[depth:] = [kind]
+        if depth:
+            assert kind.__bases__[0] is parents[depth - 1], name
+            assert [base.__name__ for base in kind.__bases__[1:]] == [builtin] * (builtin is not None), name
+    drawn = set(re.findall(r"\w+Error", tree)) & set(errors.__all__)
+    assert drawn == {name for name in errors.__all__ if name.endswith("Error")}
+
+
+def test_measures_page_is_generated():
+    """The committed page of measures is what tests/support/make_pages.py writes."""
+    assert (PAGES / "reference/measures.md").read_text(encoding="utf-8") == measures_page()
+
+
+def test_bad_days_are_as_they_are_tested():
+    """The table of bad days is what tests/support/make_pages.py writes."""
+    assert (PAGES / "guides/wire.md").read_text(encoding="utf-8") == wire_page()
+
+
+def test_reference_names_every_public_name():
+    """The reference has each public name of the package once, and nothing else."""
+    shown = re.findall(r"^::: (\S+)$", (PAGES / "reference/api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    # Two functions are named like their modules, and would be taken for these.
+    shown = [
+        name
+        for name in shown
+        if name not in {"vapi_frames.analysis.change.change", "vapi_frames.analysis.rollup.rollup"}
+    ]
+    assert sorted(shown) == sorted(f"vapi_frames.{name}" for name in vf.__all__)
+
+
+def test_readme_shows_what_the_demo_prints(capsys):
+    """README's block of output is what the demo prints; only the folder of the chart differs."""
+    assert main(["demo"]) == 0
+    *printed, chart = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    *shown, shown_chart = fenced("text")[0].splitlines()
+    assert shown == printed
+    assert Path(shown_chart).name == Path(chart).name
+    assert Path(chart).read_bytes().startswith(b"\x89PNG")
+
+
+def test_readme_has_the_two_commands():
+    """README's first two shell blocks are one line each: set up and demo, set up and test."""
+    demo, tests = (block.strip() for block in fenced("sh")[:2])
+    assert "\n" not in demo + tests
+    assert re.fullmatch(r"python3 -m venv (\S+) && \1/bin/pip install .+ && \1/bin/vapi-frames demo", demo)
+    assert re.fullmatch(r"python3 -m venv (\S+) && \1/bin/pip install .+ && \1/bin/python -m pytest", tests)
+
+
+def test_plain_python_blocks_are_python():
+    """Blocks that are not run, because they need a network or files, are valid Python all the same."""
+    blocks = [block for document in DOCUMENTS for block in fenced("python", document)]
+    assert blocks
+    for block in blocks:
+        ast.parse(block)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    """Every relative link of a document leads to a file of the repository."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (document.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_navigation():
+    """mkdocs.yml names every page of the site."""
+    named = re.findall(r": (\S+\.(?:md|ipynb))$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(
+        path.relative_to(PAGES).as_posix() for path in PAGES.rglob("*") if path.suffix in (".md", ".ipynb")
+    )
+
+
+def test_words_of_contributing_are_those_of_the_makefile():
+    """The table has each word that `make` lists, and CI runs no other."""
+    words = {*re.findall(r"^([a-z]+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)} - {"help"}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert {*re.findall(r"^\| `make (\w+)` \|", contributing, re.MULTILINE)} | {"setup"} == words
+    run = re.findall(r"\bmake ((?:[a-z]+ ?)+)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert run
+    assert {word for line in run for word in line.split()} <= words
+
+
+def place_of(path):
+    """Return where the repository's *path* is: the package may be an installed one."""
+    return Path(vf.__path__[0]).parent if path.startswith("vapi_frames/") else ROOT
+
+
+def test_recipes_name_what_is_there():
+    """Each file of a recipe exists, and what a step names in backticks stands in one of that step's files."""
+    text = (PAGES / "project/recipes.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^(?:\d+\. |`pytest ).+(?:\n(?!\d+\. |\n).+)*", text, re.MULTILINE)
+    assert len(steps) > 30
+    for step in steps:
+        words = re.findall(r"`([^`]+)`", step)
+        paths = [path for word in words for path in word.split() if re.search(r"/|\.(py|md|yml|toml)$", path)]
+        assert paths, step
+        held = "".join((place_of(path) / path).read_text(encoding="utf-8") for path in paths)
+        for word in words:
+            if re.fullmatch(r"[\w\[\]]+", word):
+                assert re.search(rf"(?<!\w){re.escape(word)}(?!\w)", held), (word, paths)
+
+
+def test_changelog_begins_with_this_version():
+    """The newest section of the change log is that of the package's version."""
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest[1] == vf.__version__

@@ -1,0 +1,26 @@
+"""The endpoint under many clients and under random requests, in short; tests.support.load and tests.support.fuzz do it at length."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import fuzz, load
+
+
+def test_many_clients_get_their_own_right_answers(capsys):
+    """Of 32 clients at once none gets a wrong, lost or mixed-up answer, and the server's memory does not grow."""
+    found = load.run(clients=32, seconds=4)
+    with capsys.disabled():
+        print(f"\n32 clients, 4 s: {found}")  # noqa: T201 - how fast it was, in every log
+    assert found.wrong == []
+    assert found.replies > 32
+    assert found.end < found.warm + 100
+
+
+@pytest.mark.parametrize(("mode", "usual"), [("positive", "201"), ("negative", "400")])
+def test_random_requests_get_what_the_document_promises(mode, usual):
+    """Schemathesis finds no 5xx and no reply that the document does not have, whether requests are as it says or not."""
+    status, said, statuses = fuzz.fuzz(mode, examples=25, seed=1, phases="fuzzing")
+    assert status == 0, said
+    assert statuses[usual] >= 5
+    assert set(statuses) <= {"201", "400"}

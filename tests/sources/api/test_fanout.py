@@ -1,0 +1,506 @@
+"""Many questions and long ranges as few requests: nothing depends on the pieces, and what is missing is said."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import vapi_frames as vf
+from tests.support import servers
+from tests.support.servers import Server, failing
+from tests.support.shapes import asked, laws, same
+from tests.support.wires import Calls, Wire, connected, counting, over, spans
+from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.errors import (
+    AuthenticationError,
+    BucketAlignmentError,
+    ConnectionFailedError,
+    PartialResultError,
+    ProvenanceError,
+    QueryError,
+    RateLimitError,
+    ResponseError,
+    ResponseWarning,
+    StatusError,
+)
+from vapi_frames.sources.api.pieces import batches, cut, halves, whole
+from vapi_frames.sources.recordings.served import InProcessWire
+
+pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
+HARD = ("UTC", "America/New_York", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe", "Europe/London")
+
+
+def question(vq, days=30, *, step="hour", tz="America/New_York", groups=("assistantId",)):
+    """Return a question by the hour over some days."""
+    query = vq.call().sum("cost").count().by(*groups).step(step).tz(tz)
+    return query.between(
+        datetime(2026, 10, 1, 4, tzinfo=UTC), datetime(2026, 10, 1, 4, tzinfo=UTC) + timedelta(days=days)
+    )
+
+
+def status(number, **options):
+    """Return the error that a reply with this status becomes."""
+    kind = {401: AuthenticationError, 429: RateLimitError}.get(number, StatusError)
+    return kind(f"the API replied {number}", status=number, **options)
+
+
+# --- pieces ----------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(("minute", "hour", "day", "week", "month")),
+    st.sampled_from(HARD),
+    st.integers(10**9, 2 * 10**9),
+    st.integers(1, 400),
+    st.integers(1, 60),
+)
+@laws(150)
+def test_pieces_make_up_the_range_and_cut_no_bucket(step, zone, at, many, buckets):
+    """Pieces follow each other from begin to end, none has a bucket of another, and halves are likewise."""
+    start = datetime.fromtimestamp(at, UTC) + timedelta(microseconds=at % 1_000_000)
+    end = start + timedelta(seconds=many * {"minute": 60, "hour": 3600, "day": 86_400}.get(step, 86_400))
+    query = vf.vq.call().count().step(step).tz(zone).between(start, end)
+    piece = whole(0, query, NOW)
+    for parts in (list(cut(piece, buckets)), halves(piece) or [piece]):
+        assert (parts[0].start, parts[-1].end) == (start, end)
+        assert all(one.end == other.start for one, other in itertools.pairwise(parts))
+        assert all(one.query.instants(NOW) == (one.start, one.end) for one in parts)
+        held = [
+            timegrid.bucket_starts(
+                timegrid.seconds(one.start), timegrid.seconds(one.end) + bool(one.end.microsecond), step, query.zone
+            )
+            for one in parts
+        ]
+        assert len(set().union(*held)) == sum(map(len, held))
+        assert max(map(len, held)) <= 2 * buckets + 2 or parts == (halves(piece) or [piece])
+
+
+def test_a_piece_of_one_bucket_is_not_halved():
+    """There is nothing left to divide."""
+    query = vf.vq.call().count().step("hour").between("2026-10-01T00:00", "2026-10-01T01:00")
+    assert halves(whole(0, query, NOW)) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        vf.vq.call().count().last("2y"),
+        vf.vq.subscription().max("concurrency").step("hour").last("2y"),
+        vf.vq.subscription().history("concurrency").last("2y"),
+    ],
+)
+def test_what_does_not_add_up_over_ranges_is_not_cut(query):
+    """Without a step, and of how many calls there were at once, the range is asked for as it is."""
+    piece = whole(0, query, NOW)
+    assert list(cut(piece, 1)) == [piece]
+    assert halves(piece) == []
+
+
+def test_lots_hold_as_many_questions_and_buckets_as_may_be():
+    """A year of days is one request; two years of hours are two, of a month's pieces."""
+    days = list(cut(whole(0, vf.vq.call().count().step("day").last("365d"), NOW), 1))
+    assert [len(lot) for lot in batches(days, 1000)] == [len(days)]
+    hours = list(cut(whole(0, vf.vq.call().count().step("hour").last("2y"), NOW)))
+    assert len(hours) == 24
+    assert [len(lot) for lot in batches(hours)] == [13, 11]
+    seconds = list(cut(whole(0, vf.vq.call().count().step("second").last("90d"), NOW)))
+    assert len(seconds) == 3
+
+
+# --- the answer does not depend on the pieces ------------------------------------------------------------------------
+
+
+@given(st.data())
+@laws(60)
+@pytest.mark.filterwarnings("ignore:.*taken for instants:vapi_frames.errors.ResponseWarning")
+def test_an_answer_does_not_depend_on_how_it_was_split(data):
+    """Index, order, types and values are those of the answer in one piece, and what the calls themselves say."""
+    zone, step = data.draw(st.sampled_from(HARD)), data.draw(st.sampled_from(("hour", "day", "week", "month")))
+    dates = data.draw(st.sampled_from(("instant", "wall") if step != "hour" else ("instant",)))
+    around = data.draw(st.sampled_from((1_289_106_000, 1_325_203_200, 1_772_953_200, 1_793_509_200)))
+    start = datetime.fromtimestamp(around - data.draw(st.integers(0, 900_000)), UTC)
+    end = start + timedelta(seconds=data.draw(st.integers(3_600, 2_000_000)))
+    groups = data.draw(st.sampled_from(((), ("assistantId",))))
+    calls = Calls(every=data.draw(st.sampled_from((997, 4001, 40_009))), dates=dates)
+    query = vf.vq.call().sum("cost").count().by(*groups).step(step).tz(zone).between(start, end)
+    [one] = over(Wire(calls), buckets=10**6).fetch(query).values()
+    split = over(
+        Wire(calls), buckets=data.draw(st.integers(1, 40)), questions=data.draw(st.integers(1, 9)),
+        workers=data.draw(st.integers(1, 3)),
+    )  # fmt: skip
+    [many] = split.fetch(query).values()
+    same(one, many)
+    # More ranges tell more: what had to be assumed of one reply may be certain of several.
+    assert replace(vf.frame(one).meta, notes=()) == replace(vf.frame(many).meta, notes=())
+    found = calls.rows(int(start.timestamp()), int(end.timestamp()), step, zone, grouped=bool(groups))
+    assert len(many) == len(found)
+    assert many["countId"].sum() == sum(count for count, _ in found.values())
+
+
+def test_pieces_whose_dates_could_be_either_are_read_like_the_others():
+    """A server writes the wall clock; of days with calls at noon only, no piece tells, but one with others does."""
+    noon, always = Calls(every=997, dates="wall", between=(14, 18)), Calls(every=997, dates="wall")
+    wire = Wire(noon)
+    vq = over(wire, buckets=24, questions=1)
+    query = question(vq, 6)
+    changed = datetime(2026, 10, 4, tzinfo=UTC).isoformat()[:10]
+    answer = noon.answer
+    noon.answer = lambda one, now: (always.answer if one["timeRange"]["start"][:10] == changed else answer)(one, now)
+    frame = query.fetch()
+    hours = frame.index.get_level_values("date").tz_convert("UTC")
+    assert set(hours[hours.day == 2].hour) <= {14, 15, 16, 17}
+    assert vf.frame(frame).meta.notes == ()
+
+
+def test_dates_that_nothing_tells_apart_are_assumed_once():
+    """Where no piece tells, the instant is taken, with one warning and one note for the whole."""
+    vq = over(Wire(Calls(between=(14, 18))), buckets=24, questions=1)
+    with pytest.warns(ResponseWarning, match="taken for instants") as shown:
+        frame = question(vq, 3).fetch()
+    assert len(shown) == 1
+    assert len(vf.frame(frame).meta.notes) == 1
+
+
+def test_pieces_that_contradict_each_other_are_an_error():
+    """Instants in one reply and the wall clock in another are never merged."""
+    calls = Calls()
+    answer = calls.answer
+
+    def mixed(query, now):
+        calls.dates = "wall" if query["timeRange"]["start"] > "2026-10-03" else "instant"
+        return answer(query, now)
+
+    calls.answer = mixed
+    with pytest.raises(BucketAlignmentError, match="instants"):
+        question(over(Wire(calls), buckets=24, workers=1), 4).fetch()
+
+
+def test_several_long_questions_share_requests_and_get_their_names_back():
+    """Pieces of different questions go out together; each frame has the name and the body of its question."""
+    wire = Wire(Calls())
+    vq = over(wire, buckets=48, questions=10)
+    frames = vq.fetch(
+        question(vq, 8).named("mine"), question(vq, 8, tz="UTC", groups=()), vq.call().count().named("all")
+    )
+    assert len(wire.bodies) == 1
+    assert len({one["name"] for one in wire.bodies[0]}) == len(wire.bodies[0]) == 9
+    assert next(iter(frames)) == "mine"
+    assert list(frames)[2] == "all"
+    assert vf.frame(frames["mine"]).meta.body["name"] == "mine"
+    assert frames["mine"].index.names == ["date", "assistantId"]
+
+
+def test_a_year_of_days_in_pieces_of_one_is_few_requests():
+    """What would be 365 requests is eight, and all days are there."""
+    wire = Wire(Calls(every=9_973))
+    vq = over(wire, buckets=1)
+    frame = question(vq, 364, step="day", tz="UTC", groups=()).fetch()
+    assert len(wire.bodies) == 8
+    assert len(frame) == 365
+
+
+def test_a_side_that_was_not_asked_for_is_left_to_the_server():
+    """Seven days, the contract's default, go out in pieces; the first has no begin, the last no end."""
+    wire = Wire(Calls(every=9_973), now=NOW)
+    frame = over(wire, buckets=24).call().count().step("hour").fetch()
+    found = [one["timeRange"] for body in wire.bodies for one in body]
+    assert [(one.get("start"), one.get("end")) for one in found[:1] + found[-1:]] == [
+        (None, "2026-11-10T10:00:00Z"),
+        ("2026-11-16T10:00:00Z", None),
+    ]
+    assert frame["countId"].sum() == len(
+        list(Calls(every=9_973).within(int((NOW - timedelta(days=7)).timestamp()), int(NOW.timestamp())))
+    )
+
+
+@pytest.mark.extra("local")
+@given(st.data())
+@laws(60)
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning", "ignore::vapi_frames.errors.ResponseWarning")
+def test_any_question_in_pieces_has_the_answer_of_the_records(data):
+    """Measures, groups, variables, zones and steps of every kind, in pieces of every size: what the records say."""
+    vq, query = data.draw(asked())
+    [local] = vq.fetch(query).values()
+    wire = InProcessWire(vq.source, vq.now())
+    pieces = 400_000 // timegrid.LENGTHS[query.time_step or "day"] // data.draw(st.integers(1, 12))
+    split = over(wire, now=vq.now(), buckets=max(1, pieces), workers=data.draw(st.integers(1, 3)))
+    [merged] = split.fetch(query).values()
+    same(local, merged)
+
+
+# --- what fails is halved, said, or ends it --------------------------------------------------------------------------
+
+
+def too_many(limit, error):
+    """Fail where more than *limit* hours are asked for at once."""
+
+    def fails(queries):
+        hours = [
+            (datetime.fromisoformat(b) - datetime.fromisoformat(a)) / timedelta(hours=1) for a, b in spans(queries)
+        ]
+        return error() if sum(hours) > limit else None
+
+    return fails
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: status(413),
+        lambda: status(504),
+        lambda: status(524),
+        lambda: status(408),
+        lambda: ConnectionFailedError("no reply", attempts=1, timed_out=True),
+    ],
+)
+def test_what_is_too_large_is_halved_until_it_is_answered(error):
+    """A server that fails at more than seven hours at once gets the question in such pieces; nothing is missing."""
+    wire = Wire(Calls(), fails=too_many(7, error))
+    frame = question(over(wire), 4).fetch()
+    same(frame, question(over(Wire(Calls())), 4).fetch())
+    assert len({*spans(wire.answered)}) == len(wire.answered), "what was answered is not asked again"
+
+
+def test_a_server_that_takes_fewer_questions_gets_fewer():
+    """Where a body of more than eleven is refused as wrong, smaller ones are sent, and nothing is missing."""
+    wire = Wire(Calls(), fails=lambda queries: status(400) if len(queries) > 11 else None)
+    frame = question(over(wire, buckets=24), 30).fetch()
+    same(frame, question(over(Wire(Calls())), 30).fetch())
+
+
+def test_one_bad_range_costs_no_other():
+    """The pieces around one that always fails arrive; the error has them, the range that is missing, and its question."""
+
+    def fails(queries):
+        return status(500) if any(a < "2026-10-12T08" and b > "2026-10-12T08" for a, b in spans(queries)) else None
+
+    wire = Wire(Calls(), fails=fails)
+    vq = over(wire, buckets=24)
+    query = question(vq, 30).named("spend")
+    with pytest.raises(
+        PartialResultError, match="only a part.*2026-10-12T04:00:00Z until 2026-10-13T04:00:00Z.*500"
+    ) as caught:
+        query.fetch()
+    error = caught.value
+    assert error.missing == ((datetime(2026, 10, 12, 4, tzinfo=UTC), datetime(2026, 10, 13, 4, tzinfo=UTC)),)
+    assert isinstance(error.__cause__, StatusError)
+    assert list(error.frames) == ["spend"]
+    assert error.frame is error.frames["spend"]
+    assert "did not arrive: 2026-10-12" in vf.frame(error.frame).meta.notes[0]
+    wire.fails = lambda _: None
+    [rest] = vq.fetch(*error.rest).values()
+    same(pd.concat([error.frame, rest]).sort_index(), query.fetch())
+    assert "filters" not in repr(error.rest)
+
+
+def test_a_part_is_not_filled_as_if_it_were_whole():
+    """A bucket that did not arrive is not a bucket without calls: verbs that read absence refuse."""
+    vq = over(
+        Wire(
+            Calls(), fails=lambda queries: status(500) if len(queries) > 1 or "10-03" in spans(queries)[0][0] else None
+        ),
+        buckets=24,
+    )
+    with pytest.raises(PartialResultError) as caught:
+        question(vq, 4).fetch()
+    with pytest.raises(ProvenanceError):
+        caught.value.frame.vapi.fill_gaps()
+
+
+def test_where_nothing_arrives_the_reason_itself_is_raised():
+    """No part, no PartialResultError."""
+    for error in (status(500), status(401), status(429), ConnectionFailedError("no reply", attempts=4)):
+        with pytest.raises(type(error)) as caught:
+            question(over(Wire(Calls(), fails=lambda _, error=error: error), buckets=24), 30).fetch()
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("number", [401, 429, 400])
+def test_what_every_request_would_end_with_ends_it(number):
+    """A key that is refused, a limit that lasts, a question that is wrong: no further request goes out."""
+    wire = Wire(Calls())
+    wire.fails = lambda _: status(number) if len(wire.bodies) > 3 else None
+    with pytest.raises(PartialResultError) as caught:
+        question(over(wire, buckets=24, questions=1, workers=1), 30).fetch()
+    assert len(wire.bodies) == 4
+    assert len(caught.value.missing) == 1
+    assert caught.value.missing[0][1] == datetime(2026, 10, 31, 4, tzinfo=UTC)
+
+
+def test_a_server_that_is_down_is_left_alone():
+    """Three failures in a row end it: ten thousand pieces are not ten thousand failures."""
+    wire = Wire(Calls(), fails=lambda _: status(503))
+    with pytest.raises(StatusError):
+        question(over(wire, buckets=1, questions=1, workers=1), 90).fetch()
+    assert len(wire.bodies) == 3
+
+
+def test_of_several_questions_those_that_are_whole_are_kept():
+    """One of three fails for good: the other two are in the error's frames, and the third is its rest."""
+    vq = over(
+        Wire(Calls(), fails=lambda queries: status(500) if any(one["name"] == "bad" for one in queries) else None)
+    )
+    names = ("good", "bad", "fine")
+    with pytest.raises(PartialResultError) as caught:
+        vq.fetch(*(question(vq, 2).named(name) for name in names))
+    assert list(caught.value.frames) == ["good", "fine"]
+    assert caught.value.frame is None
+    assert len(caught.value.rest) == 1
+
+
+def test_an_error_in_the_code_is_no_failed_piece():
+    """What is no error of this package is raised as it is, from a thread as well."""
+    for questions in (1, 50):
+        with pytest.raises(ZeroDivisionError):
+            question(over(Wire(Calls(), fails=lambda _: 1 / 0), buckets=24, questions=questions), 30).fetch()
+
+
+def test_arrow_says_a_part_as_well():
+    """to_arrow raises the same error, with a frame."""
+    vq = over(
+        Wire(
+            Calls(), fails=lambda queries: status(500) if len(queries) > 1 or "10-03" in spans(queries)[0][0] else None
+        ),
+        buckets=24,
+    )
+    with pytest.raises(PartialResultError) as caught:
+        question(vq, 4).to_arrow()
+    assert len(caught.value.frame)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system cannot interrupt one thread")
+@pytest.mark.parametrize("workers", [1, 3])
+def test_ctrl_c_keeps_what_has_arrived(workers):
+    """Ctrl-C in the middle ends it at once, and what arrived is in the error."""
+    main, count = threading.main_thread().ident, []
+
+    def faults(request):
+        count.append(1)
+        if len(count) == 6:
+            signal.pthread_kill(main, signal.SIGINT)
+            return servers.silent
+        return None
+
+    with Server(counting(Calls(), NOW, faults=faults)) as server:
+        began = time.monotonic()
+        with pytest.raises(PartialResultError, match="interrupted") as caught:
+            question(connected(server, buckets=24, questions=1, workers=workers, timeout=30), 30).fetch()
+        assert time.monotonic() - began < 5
+    assert isinstance(caught.value.__cause__, KeyboardInterrupt)
+    assert 2 <= caught.value.frame.index.get_level_values("date").normalize().nunique() <= 8
+
+
+# --- waiting together ------------------------------------------------------------------------------------------------
+
+
+def test_one_limit_holds_back_everyone_with_the_same_key():
+    """After one 429 no worker, and no other vq with this key, sends anything until the wait is over."""
+    times, lock = [], threading.Lock()
+
+    def faults(request):
+        with lock:
+            times.append(time.monotonic())
+            return failing(429, Retry_After="1") if len(times) == 4 else None
+
+    with Server(counting(Calls(every=50_021), NOW, faults=faults)) as server:
+        first, second = (connected(server, buckets=24, questions=1, workers=3, sleep=time.sleep) for _ in range(2))
+        threads = [threading.Thread(target=question(one, 20).fetch) for one in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    limited = times[3]
+    quiet = [at for at in times if limited + 0.2 < at < limited + 0.95]
+    assert len(times) == 41
+    assert not quiet, [at - limited for at in times]
+
+
+# --- never silence ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [100, 1_000, 5_000])
+def test_a_suspicious_number_of_rows_is_said(rows):
+    """Exactly as many rows as servers cut at is a warning with the number."""
+    result = [{"assistantId": f"a{n}", "countId": "1"} for n in range(rows)]
+    wire = Wire(Calls(), change=lambda found: [{**found[0], "result": result}])
+    with pytest.warns(ResponseWarning, match=f"exactly {rows:,} rows came"):
+        assert len(over(wire).call().count().by("assistantId").fetch()) == rows
+
+
+def test_a_round_number_of_buckets_is_not_suspicious():
+    """A hundred days have a hundred rows."""
+    assert len(question(over(Wire(Calls())), 99, step="day", tz="UTC", groups=()).fetch()) == 100
+
+
+def test_another_range_than_asked_is_said():
+    """A server that cuts the range off, for it has forgotten, is a warning with both, and the frame has the echoed one."""
+
+    def forgetful(found):
+        return [{**one, "timeRange": {**one["timeRange"], "start": "2026-10-20T00:00:00.000Z"}} for one in found]
+
+    with pytest.warns(ResponseWarning, match="start 2026-10-20T00:00:00Z instead of 2026-10-01T04:00:00Z"):
+        frame = question(over(Wire(Calls(), change=forgetful)), 30, step="month", tz="UTC").fetch()
+    assert vf.frame(frame).meta.start == datetime(2026, 10, 20, tzinfo=UTC)
+
+
+def test_another_step_than_asked_is_an_error():
+    """Rows of other buckets are no answer."""
+    wire = Wire(Calls(), change=lambda found: [{**found[0], "timeRange": {**found[0]["timeRange"], "step": "day"}}])
+    with pytest.raises(ResponseError, match=r"timeRange\.step: the reply is by 'day', asked for was 'hour'"):
+        question(over(wire), 3).fetch()
+
+
+def test_another_zone_than_asked_is_said():
+    """The echoed zone is evidence."""
+    wire = Wire(Calls(), change=lambda found: [{**found[0], "timeRange": {**found[0]["timeRange"], "timezone": "UTC"}}])
+    with pytest.warns(ResponseWarning, match="zone 'UTC', asked for was 'America/New_York'"):
+        question(over(wire), 3).fetch()
+
+
+def test_a_row_that_stands_in_two_pieces_is_an_error():
+    """A server that ignores the range, and says everything for each piece, is found out."""
+    whole_ = Calls().answer(question(vf.vq, 4).body(NOW)["queries"][0], NOW)["result"]
+    wire = Wire(Calls(), change=lambda found: [{**one, "result": whole_} for one in found])
+    with pytest.raises(ResponseError):
+        question(over(wire, buckets=24), 4).fetch()
+
+
+def test_a_piece_that_is_missing_in_the_reply_is_an_error():
+    """Fewer answers than pieces: named, not merged."""
+    wire = Wire(Calls(), change=lambda found: found[:-1])
+    with pytest.raises(ResponseError, match="0 answers named"):
+        question(over(wire, buckets=24), 4).fetch()
+
+
+def test_an_answer_that_nobody_asked_for_is_said():
+    """More answers than questions is a warning."""
+    wire = Wire(Calls(), change=lambda found: [*found, {**found[0], "name": "other"}])
+    with pytest.warns(ResponseWarning, match="'other'"):
+        over(wire).fetch(vf.vq.call().count().named("a"), vf.vq.call().count().named("b"))
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True, "4", 65])
+def test_what_is_no_number_of_workers_is_refused(workers):
+    """Workers are a whole number from 1 to 64."""
+    with pytest.raises(QueryError, match="workers"):
+        vf.connect("sk-test-0001", workers=workers)
+
+
+def test_a_body_keeps_what_was_sent_whole():
+    """A question that needs no pieces goes out exactly as its body says, title and relative range included."""
+    wire = Wire(Calls(), now=NOW)
+    query = over(wire).call().count().step("hour").last("7d").named("mine")
+    query.fetch()
+    assert wire.bodies == [query.body(NOW)["queries"]]
+    assert json.loads(json.dumps(wire.bodies[0])) == query.body(NOW)["queries"]

@@ -1,0 +1,468 @@
+"""Call records as a source: what is read, what is refused, and what is said."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import warnings
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import vapi_frames as vf
+from vapi_frames.errors import QueryError, RecordsError, RecordsWarning
+
+NOW = "2026-11-20T00:00Z"
+
+
+def calls(**columns):
+    """Return three call records as a frame."""
+    data = {
+        "id": ["1", "2", "3"],
+        "createdAt": pd.to_datetime(["2026-10-01T03:00Z", "2026-10-01T05:00Z", "2026-10-02T12:00Z"]).as_unit("us"),
+        "assistantId": ["a", None, "a"],
+        "cost": [0.25, 0.5, None],
+    }
+    return pd.DataFrame({**data, **columns})
+
+
+def october(vq):
+    """Start a question about October."""
+    return vq.call().during("2026-10")
+
+
+def test_a_missing_column_is_named_only_where_it_is_used():
+    """Records may lack what a question does not use; what it uses and misses is named, with the nearest."""
+    vq = vf.local(calls(), now=NOW)
+    assert october(vq).sum("cost").fetch()["sumCost"].tolist() == [0.75]
+    with pytest.raises(RecordsError, match=r"no column 'costBreakdown.llm'.*They have: id, createdAt") as caught:
+        october(vq).sum("costBreakdown.llm").fetch()
+    assert caught.value.column == "costBreakdown.llm"
+    with pytest.raises(RecordsError, match="no column 'startedAt'"):
+        october(vq).sum("duration").fetch()
+    with pytest.raises(RecordsError, match="no variable 'plam'.*did you mean 'plan'"):
+        october(vf.local(calls(**{"variableValues.plan": ["x"] * 3}))).count().by_variable("plam").fetch()
+    with pytest.raises(RecordsError, match="no column 'createdAt'"):
+        october(vf.local(calls().drop(columns="createdAt"))).count().fetch()
+
+
+def test_a_records_own_duration_is_ignored_and_said():
+    """Its unit is not documented: minutes are endedAt - startedAt, and a warning says so once."""
+    start = pd.to_datetime(["2026-10-01T03:00Z"] * 3)
+    frame = calls(startedAt=start, endedAt=start + pd.Timedelta("90s"), duration=[9.0, 9.0, 9.0])
+    vq = vf.local(frame, now=NOW)
+    with pytest.warns(RecordsWarning, match="own 'duration' is not used"):
+        assert october(vq).sum("duration").fetch()["sumDuration"].tolist() == [4.5]
+    assert october(vq).avg("duration").fetch()["avgDuration"].tolist() == [1.5]
+    with pytest.raises(RecordsError, match="nothing says its unit"):
+        october(vf.local(calls(duration=[1.0, 2.0, 3.0]))).sum("duration").fetch()
+
+
+def test_without_a_range_the_last_seven_days_apply_and_an_empty_answer_says_what_there_is():
+    """The contract's default range, and a warning with the span of the records where it holds none of them."""
+    vq = vf.local(calls(), now=NOW)
+    with pytest.warns(
+        RecordsWarning, match=r"no call was created in \[2026-11-13.*they hold 3 calls from 2026-10-01T03:00:00Z"
+    ):
+        frame = vq.call().count().by("assistantId").fetch()
+    assert len(frame) == 0
+    assert vf.local(calls(), now="2026-10-02T18:00Z").call().count().fetch()["countId"].tolist() == [3]
+    with pytest.warns(RecordsWarning, match="there are none at all"):
+        assert october(vf.local([])).count().sum("cost").fetch()["countId"].tolist() == [0]
+
+
+def test_the_range_is_half_open_to_the_microsecond():
+    """start <= createdAt < end, compared in full."""
+    vq = vf.local(calls())
+    query = vq.call().count()
+    assert query.between("2026-10-01T03:00:00Z", "2026-10-01T05:00:00Z").fetch()["countId"].tolist() == [1]
+    assert query.between("2026-10-01T03:00:00.000001Z", "2026-10-01T05:00:00.000001Z").fetch()["countId"].tolist() == [
+        1
+    ]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2026-10-01T03:00:00.000Z", "2026-10-01T01:00:00-04:00", "2026-10-02T12:00:00Z"],
+        ["2026-10-01 03:00:00", "2026-10-01 05:00:00", "2026-10-02 12:00:00"],
+        pd.to_datetime(["2026-10-01T03:00", "2026-10-01T05:00", "2026-10-02T12:00"]),
+        pd.to_datetime(["2026-10-01T03:00", "2026-10-01T05:00", "2026-10-02T12:00"])
+        .tz_localize("UTC")
+        .tz_convert("Asia/Tokyo"),
+        pd.to_datetime(["2026-10-01T03:00", "2026-10-01T05:00", "2026-10-02T12:00"]).as_unit("ns"),
+    ],
+)
+def test_times_are_read_in_every_form_and_naive_ones_are_utc(times):
+    """Text, naive and aware timestamps of any unit mean the same instants, on a machine in any zone."""
+    frame = october(vf.local(calls(createdAt=times))).count().step("day").tz("America/New_York").fetch()
+    assert [str(day) for day in frame.index] == ["2026-10-01 00:00:00-04:00", "2026-10-02 00:00:00-04:00"]
+    assert october(vf.local(calls(createdAt=times))).count().step("hour").fetch().index[0].hour == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: calls(createdAt=[None, None, None]), "3 of 3 calls have no createdAt"),
+        (lambda: calls(createdAt=["soon", None, None]), "cannot be read.*soon.*column 'createdAt'"),
+        (lambda: calls(createdAt=[1, 2, 3]), "'createdAt' of the call records is bigint, not a timestamp"),
+        (lambda: calls(createdAt=pd.to_datetime(["1969-12-31T23:00Z"] * 3)), "before 1970"),
+        (lambda: calls(cost=["0.25", "0.5", "1"]), "'cost' of the call records is varchar, not a number"),
+        (lambda: calls(cost=[True, False, True]), "'cost' of the call records is boolean, not a number"),
+        (lambda: pd.concat([calls(), calls()[["cost"]]], axis=1), "two columns named 'cost'"),
+        (lambda: [{"id": "1", "createdAt": "soon"}], "call 1: createdAt is 'soon'"),
+        (lambda: [{"createdAt": "2026-10-01T00:00Z"}, {"cost": "1"}], "call 2: cost is '1', not a number"),
+        (lambda: [{"createdAt": "2026-10-01T00:00Z"}, 7], "call 2: it is int, not an object"),
+        (lambda: [{"createdAt": "2026-10-01T00:00Z", "endedReason": {}}], "call 1: endedReason"),
+        (lambda: {"createdAt": []}, "cannot read call records from dict"),
+        (lambda: 7, "cannot read call records from int"),
+        (lambda: "nowhere/*.parquet", "no file matches 'nowhere/"),
+    ],
+)
+def test_records_that_cannot_be_read_are_named(make, match):
+    """Which record or column, what it holds, what would be right; no engine's exception gets out."""
+    with pytest.raises(RecordsError, match=match):
+        october(vf.local(make(), now=NOW)).sum("cost").count().fetch()
+
+
+def test_files_that_are_no_parquet_are_named(tmp_path):
+    """A torn file and a file of another kind say so."""
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(RecordsError, match="cannot be read"):
+        october(vf.local(tmp_path / "torn.parquet")).count().fetch()
+    (tmp_path / "calls.csv").write_text("id,createdAt")
+    with pytest.raises(RecordsError, match="neither Parquet nor JSON; pass a DataFrame") as caught:
+        vf.local(tmp_path / "calls.csv")
+    assert caught.value.file.endswith("calls.csv")
+
+
+def test_files_are_looked_at_again_when_they_change(tmp_path):
+    """A daily export may grow while a notebook is open."""
+    calls().to_parquet(tmp_path / "1.parquet")
+    vq = vf.local(str(tmp_path / "*.parquet"), now=NOW)
+    assert october(vq).count().fetch()["countId"].tolist() == [3]
+    later = ["4", "5", "6"]
+    calls(id=later, createdAt=pd.to_datetime(["2026-10-03T00:00Z"] * 3)).to_parquet(tmp_path / "2.parquet")
+    assert october(vq).count().fetch()["countId"].tolist() == [6]
+    calls(id=later, createdAt=pd.to_datetime(["2026-10-03T00:00Z", None, None])).to_parquet(tmp_path / "2.parquet")
+    with pytest.raises(RecordsError, match="2 of 6 calls"):
+        october(vq).count().fetch()
+
+
+def test_files_with_odd_names_and_columns_are_read_as_named(tmp_path):
+    """Quotes in a path, hive-like folders and columns that differ by case neither break nor add anything."""
+    folder = tmp_path / "type=webCall" / "it's"
+    folder.mkdir(parents=True)
+    calls(**{"COST'\"": [9.0] * 3}).to_parquet(folder / 'a";--.parquet')
+    vq = vf.local([folder / 'a";--.parquet'], now=NOW)
+    assert october(vq).sum("cost").fetch()["sumCost"].tolist() == [0.75]
+    with pytest.raises(RecordsError, match="no column 'type'"):
+        october(vq).count().by("type").fetch()
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+def test_hostile_words_come_back_unchanged():
+    """SQL in a variable's key, a value or an alias is text."""
+    hostile = "\"'; DROP TABLE calls; -- ☎"
+    frame = calls(**{f"variableValues.{hostile}": [hostile, "", None]})
+    answer = october(vf.local(frame)).count(alias=hostile).by_variable(hostile).fetch()
+    assert answer.index.name == f"variable.{hostile}"
+    assert answer.index.tolist()[:2] == ["", hostile]
+    assert answer[hostile].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        vf.vq.subscription().max("concurrency").by("assistantId"),
+        vf.vq.subscription().sum("minutesUsed").by_variable("plan"),
+        vf.vq.subscription().history("concurrency").max("concurrency"),
+        vf.vq.subscription().sum("concurrency"),
+        vf.vq.subscription().history("minutesUsed"),
+        vf.vq.subscription().sum("cost"),
+        vf.vq.call().history("cost"),
+        vf.vq.call().sum("id"),
+        vf.vq.call().max("concurrency"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+def test_what_records_give_no_meaning_is_refused(query):
+    """One clear error, before anything is read; the API is asked the same question as it stands."""
+    with pytest.raises(QueryError, match="call records"):
+        vf.local(calls(), now=NOW).fetch(query.during("2026-10"))
+    assert query.body()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "json text", "table", "frame"])
+def test_times_without_a_zone_are_utc_wherever_the_machine_is(tmp_path, kind):
+    """The engine would take them for times of the machine's zone."""
+    asked = """
+import sys, pandas as pd, pyarrow as pa, vapi_frames as vf
+calls = pd.DataFrame({"id": ["1"], "createdAt": pd.to_datetime(["2026-10-01 00:00"]), "cost": [1.0]})
+kind, path = sys.argv[1:]
+if kind == "parquet":
+    calls.to_parquet(path)
+if kind == "json text":
+    calls["createdAt"] = ["2026-10-01 00:00"]
+given = path if kind == "parquet" else pa.Table.from_pandas(calls) if kind == "table" else calls
+frame = vf.local(given).call().sum("cost").step("hour").between("2026-09-01", "2026-11-01").fetch()
+print([str(date) for date in frame.index])
+"""
+    command = [sys.executable, "-c", asked, kind, str(tmp_path / "calls.parquet")]
+    told = subprocess.run(
+        command, env={**os.environ, "TZ": "Australia/Lord_Howe"}, capture_output=True, text=True, check=False
+    )
+    assert told.stdout == "['2026-10-01 00:00:00+00:00']\n", told.stderr
+
+
+def test_nothing_is_read_from_the_callers_names():
+    """A variable of the caller that is called like the relation is not what is read."""
+    calls_ = calls()
+    vq = vf.local(pa.Table.from_pandas(calls_), now=NOW)
+    frame = october(vq).count().step("day").fetch()
+    assert [day.isoformat() for day in frame.index] == ["2026-10-01T00:00:00+00:00", "2026-10-02T00:00:00+00:00"]
+
+
+def test_nan_is_missing_and_not_counted():
+    """A NaN in records means that there is no value."""
+    table = pa.table(
+        {"id": ["1", "2"], "createdAt": pa.array([datetime(2026, 10, 1, tzinfo=UTC)] * 2), "cost": [1.0, float("nan")]}
+    )
+    frame = october(vf.local(table)).sum("cost").count("cost").avg("cost").fetch()
+    assert frame.iloc[0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_threads_may_share_a_source():
+    """Eight threads that ask at once get what one gets."""
+    vq = vf.demo()
+    query = vq.call().sum("cost").by("assistantId").step("day").during("2026-10")
+    wanted = query.fetch()
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(query.fetch())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    for frame in found:
+        pd.testing.assert_frame_equal(frame, wanted)
+
+
+def test_several_questions_are_answered_as_of_one_moment():
+    """vq.fetch gives a dict by name; equal questions go out once; two equal names are an error."""
+    vq = vf.demo()
+    one, other = vq.call().count().last("3d").named("a"), vq.call().sum("cost").last("1d")
+    frames = vq.fetch(one, other, other)
+    assert list(frames) == ["a", other.body()["queries"][0]["name"]]
+    with pytest.raises(QueryError, match="two queries are named 'a'"):
+        vq.fetch(one, other.named("a"))
+
+
+def test_to_arrow_and_to_polars_give_the_frames_rows():
+    """The same rows in the same order, with the index levels as columns."""
+    query = vf.demo().call().sum("cost").count().by("type").step("week").between("2026-10-05", "2026-11-02")
+    frame = query.fetch().reset_index()
+    table = query.to_arrow()
+    assert [str(t) for t in table.schema.types] == ["timestamp[us, tz=UTC]", "string", "double", "int64"]
+    assert table.column("type").to_pylist() == frame["type"].tolist()
+    polars = query.to_polars()
+    assert polars["sumCost"].to_list() == frame["sumCost"].tolist()
+    assert polars["countId"].to_list() == frame["countId"].tolist()
+
+
+def test_a_source_is_not_pickled():
+    """A connection cannot travel, and says so."""
+    vq = vf.local(calls())
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(vq.source)
+    assert repr(vq) == "<vq asking 3 calls in memory>"
+
+
+def test_now_must_be_an_instant():
+    """A clock without a zone would be a guess."""
+    with pytest.raises(QueryError, match="has no zone"):
+        vf.local(calls(), now="2026-10-01")
+
+
+def test_nothing_warns_in_an_ordinary_question():
+    """A whole month of records is answered in silence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        october(vf.local(calls(), now=NOW)).sum("cost").by("assistantId").step("day").fetch()
+
+
+def test_columns_that_differ_by_case_only_stay_apart():
+    """The contract's words and variables' keys are case-sensitive, whatever the engine thinks."""
+    frame = calls(COST=[9.0] * 3, **{"variableValues.plan": ["a"] * 3, "variableValues.Plan": ["b"] * 3})
+    answer = october(vf.local(frame)).sum("cost").by_variable("plan", "Plan").fetch()
+    assert answer.index.tolist() == [("a", "b")]
+    assert answer["sumCost"].tolist() == [0.75]
+
+
+def test_files_of_different_forms_add_up(tmp_path):
+    """What one file keeps flat, another in a struct or under its other name, is one column."""
+    forms = [
+        {"costBreakdown.transcriber": [20.0] * 3},
+        {"costBreakdown": [{"stt": 1.0}] * 3},
+        {"costBreakdown.stt": [0.5] * 3},
+    ]
+    for number, form in enumerate(forms):
+        calls(id=[f"{number}-{i}" for i in range(3)], **form).to_parquet(tmp_path / f"{number}.parquet")
+    answer = october(vf.local(tmp_path)).sum("costBreakdown.transcriber").fetch()
+    assert answer.iloc[0, 0] == 64.5
+
+
+def test_names_that_the_engine_cannot_tell_apart_are_refused(tmp_path):
+    """In files and structs `cost` and `COST` are one name to the engine: an error, never a sum of both."""
+    calls().to_parquet(tmp_path / "1.parquet")
+    calls(id=["4", "5", "6"]).rename(columns={"cost": "COST"}).to_parquet(tmp_path / "2.parquet")
+    with pytest.raises(RecordsError, match="'COST' where the question uses 'cost'"):
+        october(vf.local(tmp_path)).sum("cost").fetch()
+    assert october(vf.local(tmp_path)).count().fetch()["countId"].tolist() == [6]
+    with pytest.raises(RecordsError, match="'LLM' where the question uses 'llm'"):
+        october(vf.local(calls(costBreakdown=[{"LLM": 50.0, "llm": 1.0}] * 3))).sum("costBreakdown.llm").fetch()
+
+
+def test_a_files_name_is_no_pattern_once_it_is_found(tmp_path):
+    """Brackets in a name mean themselves."""
+    calls().to_parquet(tmp_path / "a[1].parquet")
+    calls(cost=[100.0] * 3).to_parquet(tmp_path / "a1.parquet")
+    assert october(vf.local(tmp_path / "a[1].parquet")).sum("cost").fetch().iloc[0, 0] == 0.75
+
+
+def test_nanoseconds_never_move_a_call_into_the_next_bucket(tmp_path):
+    """Finer times are cut, not rounded: start <= createdAt < end."""
+    times = pd.to_datetime(["2026-09-30T23:59:59.999999999"] * 3)
+    for form in (calls(createdAt=times), calls(createdAt=times.tz_localize("UTC"))):
+        form.to_parquet(tmp_path / "ns.parquet")
+        for source in (form, pa.Table.from_pandas(form), tmp_path / "ns.parquet"):
+            with pytest.warns(RecordsWarning, match="no call was created"):
+                assert october(vf.local(source)).count().fetch()["countId"].tolist() == [0]
+
+
+def test_odd_columns_do_not_disturb_a_question_that_does_not_use_them():
+    """Only what the question may use is looked at; what cannot be a value is named where it is used."""
+    table = pa.Table.from_pandas(calls()).append_column("half", pa.array(np.array([1, 2, 3], "float16")))
+    assert october(vf.local(table)).sum("cost").fetch().iloc[0, 0] == 0.75
+    frame = calls(cost=pd.period_range("2026-10", periods=3, freq="M"))
+    assert october(vf.local(frame)).count().fetch().iloc[0, 0] == 3
+    with pytest.raises(RecordsError, match="no plain values"):
+        october(vf.local(frame)).sum("cost").fetch()
+    with pytest.raises(RecordsError, match="two columns named 'cost'"):
+        october(vf.local(pa.Table.from_pandas(calls()).append_column("cost", pa.array([1.0] * 3)))).sum("cost").fetch()
+
+
+def test_a_source_recovers_from_what_it_could_not_read():
+    """An engine that gave up is replaced: the corrected frame is answered."""
+    frame = calls()
+    frame["createdAt"] = frame["createdAt"].astype("datetime64[s, UTC]")
+    vq = vf.local(frame)
+    good = frame["createdAt"].copy()
+    frame["createdAt"] = pd.Series([12_700_000_000_000] * 3).astype("datetime64[s]").dt.tz_localize("UTC")
+    with pytest.raises(RecordsError):
+        october(vq).count().fetch()
+    frame["createdAt"] = good
+    assert october(vq).count().fetch()["countId"].tolist() == [3]
+
+
+def test_numbers_as_group_values_read_as_json_writes_them():
+    """pandas makes 7 a float where its neighbor is missing; the group is still "7"."""
+    for seats in ([7, None, 7.5], pd.array([7, None, 8], "Int64")):
+        answer = october(vf.local(calls(**{"variableValues.seats": seats}))).count().by_variable("seats").fetch()
+        assert answer.index[0] == "7"
+        assert pd.isna(answer.index[-1])
+
+
+def test_an_empty_frame_has_no_calls():
+    """Columns without types are those of an export of nothing."""
+    empty = pd.DataFrame(columns=["id", "createdAt", "cost", "assistantId"])
+    with pytest.warns(RecordsWarning, match="none at all"):
+        answer = october(vf.local(empty)).count().sum("cost").by("assistantId").step("day").fetch()
+    assert answer.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        ({"createdAt": "2026-10-01T00:00Z", "cost": 10**400}, "cost is 1000"),
+        ({"createdAt": "2026-10-01T00:00Z", "id": "\ud800"}, "call 1: 'id' holds no Unicode text"),
+        ({"createdAt": "2026-10-01T00:00Z", "variableValues": {"x": {1, 2}}}, "variable 'x' is no JSON value"),
+        ({"createdAt": "0001-01-01T00:00:00+23:00"}, "createdAt is '0001-01-01T00:00:00.23:00', not an ISO"),
+        ({"createdAt": "9999-12-31T23:00:00Z"}, "after the year 9000"),
+        ({"createdAt": pd.NaT}, "call 1: it has no createdAt$"),
+    ],
+)
+def test_odd_values_in_call_json_are_named(call, match):
+    """Whatever Python objects people put in, the error is ours and short."""
+    with pytest.raises(RecordsError, match=match) as caught:
+        october(vf.local([{"id": "1", "cost": 1.0, **call}])).sum("cost").count().fetch()
+    assert len(str(caught.value)) < 400
+
+
+def test_numpy_and_decimal_costs_are_numbers():
+    """A list made from other libraries' rows is read, too."""
+    from decimal import Decimal
+
+    rows = [
+        {"id": str(i), "createdAt": "2026-10-01T00:00Z", "cost": c} for i, c in enumerate([Decimal("0.25"), 1, 2.5])
+    ]
+    assert october(vf.local(rows)).sum("cost").fetch().iloc[0, 0] == 3.75
+
+
+def test_centuries_ask_no_more_of_the_engine_than_the_records_years():
+    """A wide range is cut to the years of the records before its edges are spelled out."""
+    vq = vf.local(calls(), now=NOW)
+    for step in ("month", "day"):
+        query = vq.call().count().step(step).between("1600-01-01", "2500-01-01").tz("America/New_York")
+        with pytest.warns(UserWarning, match="VF207"):
+            assert query.fetch()["countId"].sum() == 3
+
+
+def test_nested_and_flat_files_are_one_set_of_calls(tmp_path):
+    """pd.DataFrame(list) and pd.json_normalize(list) of the same export may lie in one folder."""
+    nested = [
+        {"id": str(i), "createdAt": "2026-10-01T00:00:00Z", "cost": 0.1, "costBreakdown": {"llm": 0.25},
+         "artifact": {"variableValues": {"plan": "pro"}}}
+        for i in range(4)
+    ]  # fmt: skip
+    pd.DataFrame(nested[:2]).to_parquet(tmp_path / "1.parquet")
+    pd.json_normalize(nested[2:]).to_parquet(tmp_path / "2.parquet")
+    answer = october(vf.local(tmp_path)).sum("costBreakdown.llm").count().by_variable("plan").fetch()
+    assert answer.index.tolist() == ["pro"]
+    assert answer.iloc[0].tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize("step", [None, "day"])
+def test_calls_that_end_before_they_start_are_said(step):
+    """Their minutes are added as they are, and the reader is told."""
+    times = pd.to_datetime(["2026-10-01T03:05Z", "2026-10-01T05:01Z", "2026-10-02T12:02Z"]).as_unit("us")
+    records = calls(startedAt=times, endedAt=times + pd.to_timedelta([60, -60, 120], "s"))
+    question = october(vf.local(records)).sum("duration").count()
+    with pytest.warns(RecordsWarning, match="minutes: 1 calls ended before they started"):
+        frame = (question.step(step) if step else question).fetch()
+    assert frame["sumDuration"].sum() == 2
+    assert len(frame.vapi.meta.notes) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_forked_process_makes_an_engine_of_its_own():
+    """The child of a fork answers, and does not wait for threads that only its parent has."""
+    asked = """
+import os, vapi_frames as vf
+calls = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z"}]
+count = lambda: int(vf.local(calls).call().count().between("2026-10-01", "2026-10-02").fetch().iloc[0, 0])
+first = count()
+child = os.fork()
+if child == 0:
+    os._exit(count())
+print(first, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), count())
+"""
+    command = [sys.executable, "-W", "ignore", "-c", asked]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert told.stdout == "1 1 1\n", told.stderr

@@ -1,0 +1,89 @@
+"""Bad days: each ends in the right answer or the right named error, within the promised time, and shows no key."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+
+import pytest
+
+import vapi_frames as vf
+from tests.support import servers
+from tests.support.bad_days import ANSWER, CASES, PATIENCE, bulky, endless
+from tests.support.servers import Server, answering
+from tests.support.wires import KEY, Calls, connected, counting
+from vapi_frames import errors
+
+ATTEMPTS = 2
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    """Start from an environment that has no proxy, no netrc and no certificates of its own."""
+    names = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", *(n for n in os.environ if n.lower().endswith("_proxy"))]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
+def test_a_bad_day(case, monkeypatch):
+    """The answer is right, or the error is exactly the named one and says why; in time, in so many requests."""
+    with case.where() as (url, server):
+        for name, value in case.environment.items():
+            monkeypatch.setenv(name, value.replace("{}", server.url) if server else value)
+        vq = connected(url, attempts=ATTEMPTS, timeout=(1.0, PATIENCE), sleep=time.sleep)
+        query = vq.call().named("q")
+        query = query.count() if case.columns == ("id",) else query.sum(*case.columns)
+        began = time.monotonic()
+        if case.becomes == ANSWER:
+            assert tuple(query.fetch().iloc[0]) == case.values
+        else:
+            with pytest.raises(vf.VapiFramesError) as caught:
+                query.fetch()
+            assert type(caught.value).__mro__[1 if type(caught.value).__name__.startswith("_") else 0] is getattr(
+                errors, case.becomes
+            ), repr(caught.value)
+            assert case.says in str(caught.value)
+            assert KEY not in "".join(traceback.format_exception(caught.value))
+        assert time.monotonic() - began < case.most
+        if server is not None and case.requests is not None:
+            assert len(server.requests) == case.requests
+
+
+def test_the_cases_are_what_was_promised():
+    """No case was lost, and none stands twice."""
+    assert len({case.what for case in CASES}) == len(CASES) == 66
+
+
+def test_a_reply_that_is_too_large_is_asked_for_in_halves():
+    """Where one reply is more than may be, shorter ranges are asked for, and nothing is missing."""
+    from tests.sources.api.test_fanout import NOW, question, same
+
+    calls = Calls()
+    with Server(counting(calls, NOW)) as server:
+        frame = question(connected(server, largest=20_000), 10).fetch()
+        assert len(server.requests) > 3
+        same(frame, question(connected(server), 10).fetch())
+
+
+@pytest.mark.parametrize("behavior", [bulky, endless])
+def test_more_than_may_be_is_not_read_to_its_end(behavior):
+    """A body beyond the limit is left where it is; memory does not follow it."""
+    with Server(behavior) as server:
+        began = time.monotonic()
+        with pytest.raises(errors.ResponseError, match="more than 1,000,000 bytes"):
+            connected(server, largest=1_000_000).call().count().fetch()
+        assert time.monotonic() - began < 2
+        assert len(server.requests) == 1
+
+
+def test_a_connection_that_was_left_is_not_used_again():
+    """After a reply that was not read to its end, the next question gets its own answer."""
+    with Server(bulky, answering(), servers.stalling, answering()) as server:
+        vq = connected(server, largest=1_000_000, timeout=(1.0, PATIENCE), attempts=1)
+        for kind in (errors.ResponseError, errors.ConnectionFailedError):
+            with pytest.raises(kind):
+                vq.call().count().fetch()
+            assert vq.call().count().fetch()["countId"].item() == 1

@@ -1,0 +1,17 @@
+"""A soak in short: hundreds of pieces, a tenth of the requests fail, and the answer is whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.soak import soak
+
+
+@pytest.mark.parametrize(("pieces", "questions"), [(800, 1), (900, 7)])
+def test_a_short_soak(pieces, questions):
+    """Nothing is lost, nothing wrong, nothing that was answered is asked again, and memory does not follow the pieces."""
+    seen = soak(pieces, 0.1, questions=questions)
+    assert sum(seen["faults"].values()) > 5
+    assert (seen["wrong"], seen["twice"], seen["answered"]) == (0, 0, pieces)
+    early, late = seen["megabytes"][2], seen["megabytes"][-1]
+    assert late - early < 25

@@ -1,0 +1,220 @@
+"""The same calls in DuckDB, PostgreSQL, Spark and ClickHouse give the answers that plain loops over them give."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+
+import vapi_frames as vf
+from tests.sources.test_agreement import check
+from tests.support.engines import CALLS, HOSTILE, LOAD, NOW, load_flat, run_clickhouse
+from tests.support.questions import ALL, CALL, FILTERS, QUESTIONS, VARIABLES
+from tests.support.reference import answer
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def asked(engine):
+    """Return a Vq over the calls in the engine."""
+    name, session = engine
+    where = LOAD[name](session, CALLS)
+    return vf.warehouse(where.pop("connection"), where.pop("table"), **where, now=NOW)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_engine_gives_the_oracles_answer(asked, name):
+    """A fixed question has one answer, whoever gives it: rows, order, types and missing values exactly, floats to 1e-9."""
+    query = QUESTIONS[name]
+    check(first(asked, query), query, answer(CALLS, query, NOW))
+
+
+@pytest.mark.parametrize("keys", VARIABLES)
+def test_hostile_words_come_back_unchanged(asked, keys):
+    """Keys and values of variables, aliases and names are text to every engine, whatever they look like."""
+    query = CALL.count(alias=keys[0][:40]).by("type").by_variable(*keys[:3]).between(*ALL).named(keys[-1][:40])
+    frames = asked.fetch(query)
+    assert list(frames) == [keys[-1][:40]]
+    check(frames[keys[-1][:40]], query, answer(CALLS, query, NOW))
+    query = CALL.count().by_variable(*keys[3:]).between(*ALL)
+    check(first(asked, query), query, answer(CALLS, query, NOW))
+
+
+def test_hostile_words_choose_the_calls_that_have_them(asked):
+    """Calls are chosen by any text, letter by letter, whatever it looks like to the engine."""
+    query = CALL.count().by("type").where(dict(FILTERS[:1])).between(*ALL)
+    check(first(asked, query), query, answer(CALLS, query, NOW))
+    for at in range(1, len(FILTERS), 8):  # a text for each of them would take Spark long
+        for one in (FILTERS[at : at + 1], FILTERS[at : at + 3]):
+            query = CALL.count().sum("cost").where(dict(one)).between(*ALL)
+            check(first(asked, query), query, answer(CALLS, query, NOW))
+
+
+SETTINGS = {
+    "duckdb": ["default_null_order = 'nulls_first'", "integer_division = true", "TimeZone = 'Africa/Cairo'"],
+    "postgres": ["standard_conforming_strings = off", "DateStyle = 'SQL, DMY'", "TimeZone = 'Africa/Cairo'"],
+    "spark": [
+        "spark.sql.ansi.enabled = false",
+        "spark.sql.parser.escapedStringLiterals = true",
+        "spark.sql.ansi.doubleQuotedIdentifiers = true",
+        "spark.sql.timestampType = TIMESTAMP_NTZ",
+        "spark.sql.caseSensitive = true",
+        "spark.sql.session.timeZone = Africa/Cairo",
+    ],
+    "clickhouse": [
+        "cast_keep_nullable = 1",
+        "prefer_column_name_to_alias = 1",
+        "aggregate_functions_null_for_empty = 1",
+        "transform_null_in = 1",
+        "session_timezone = 'Africa/Cairo'",
+    ],
+}
+
+
+def run(engine, text):
+    """Run *text* on an engine, whatever it is, and return the rows."""
+    name, session = engine
+    if name == "clickhouse":
+        return run_clickhouse(session, text)
+    if name == "spark":
+        return [tuple(row) for row in session.sql(text).collect()]
+    found = session.execute(text)
+    return found.fetchall() if name == "duckdb" or found.description else None
+
+
+def setting(engine, name):
+    """Return what a setting of the session is."""
+    how = {"duckdb": f"SELECT current_setting('{name}')", "postgres": f"SHOW {name}", "spark": f"SET {name}",
+           "clickhouse": f"SELECT value FROM system.settings WHERE name = '{name}'"}  # fmt: skip
+    return str(run(engine, how[engine[0]])[0][-1])
+
+
+@contextmanager
+def set_to(engine, text):
+    """Set something in the session, and set it back."""
+    name = text.split(" = ")[0]
+    before = setting(engine, name)
+    quote = "" if engine[0] == "spark" else "'"
+    run(engine, f"SET {text}")
+    try:
+        yield
+    finally:
+        run(engine, f"SET {name} = {quote}{before}{quote}")
+
+
+def test_settings_of_the_session_change_no_answer(engine, asked):
+    """People set what they like in their sessions; an answer is the same, and so are the settings afterwards."""
+    names = ["hour in Australia/Lord_Howe", "by type", "history", "concurrency in Pacific/Apia", "sum of the whole"]
+    names += ["chosen by some of its own", "chosen by what is missing"]
+    queries = [QUESTIONS[one] for one in names] + [CALL.count().by_variable("\\", "it's", "${x}").between(*ALL)]
+    for text in SETTINGS[engine[0]]:
+        with set_to(engine, text):
+            during = setting(engine, text.split(" = ")[0])
+            for query in queries:
+                check(first(asked, query), query, answer(CALLS, query, NOW))
+            assert setting(engine, text.split(" = ")[0]) == during
+
+
+def first(asked, query):
+    """Return the frame that answers *query*."""
+    [frame] = asked.fetch(query).values()
+    return frame
+
+
+# Per engine: a column's type, a value for it, and what the text of it is; a time of each kind, without a zone in UTC.
+KINDS = {
+    "duckdb": [("UUID", "'00000000-0000-0000-0000-0000000000ab'", "00000000-0000-0000-0000-0000000000ab"),
+               ("ENUM ('a', 'b')", "'b'", "b"), ("TEXT COLLATE NOCASE", "'A'", "A")],
+    "postgres": [("uuid", "'00000000-0000-0000-0000-0000000000ab'", "00000000-0000-0000-0000-0000000000ab"),
+                 ("mood", "'b'", "b"), ("char(5)", "'ab'", "ab"), ("varchar(9)", "'ab '", "ab "), ("name", "'ab'", "ab"),
+                 ("text COLLATE alike", "'A'", "A"), ("plan", "'pro'", "pro"), ("boolean", "true", "true")],
+    "spark": [("STRING", "'b'", "b"), ("STRING COLLATE UTF8_LCASE", "'A'", "A"), ("BOOLEAN", "true", "true"),
+              ("DECIMAL(5, 2)", "1.5", "1.50"), ("CHAR(5)", "'ab'", "ab"), ("BIGINT", "7", "7")],
+    "clickhouse": [("String", "'b'", "b"), ("LowCardinality(String)", "'b'", "b"), ("FixedString(5)", "'ab'", "ab"),
+                   ("Enum8('a' = 1, 'b' = 2)", "'b'", "b"), ("LowCardinality(Nullable(String))", "'b'", "b"),
+                   ("UUID", "'00000000-0000-0000-0000-0000000000ab'", "00000000-0000-0000-0000-0000000000ab"),
+                   ("Nullable(Bool)", "true", "true"), ("UInt64", "18446744073709551615", "18446744073709551615")],
+}  # fmt: skip
+TIMES = {
+    "duckdb": [("TIMESTAMP", "'2026-03-08 02:30:00.123456'"), ("TIMESTAMPTZ", "'2026-03-08 02:30:00.123456Z'"),
+               ("TIMESTAMP_NS", "'2026-03-08 02:30:00.123456999'")],
+    "postgres": [("timestamp", "'2026-03-08 02:30:00.123456'"), ("timestamptz", "'2026-03-08 02:30:00.123456Z'"),
+                 ("moment", "'2026-03-08 02:30:00.123456'")],
+    "spark": [("TIMESTAMP_NTZ", "TIMESTAMP_NTZ '2026-03-08 02:30:00.123456'"),
+              ("TIMESTAMP", "TIMESTAMP '2026-03-08 02:30:00.123456Z'")],
+    "clickhouse": [("DateTime64(6, 'Asia/Tokyo')", "'2026-03-08 11:30:00.123456'"),
+                   ("Nullable(DateTime64(6, 'UTC'))", "'2026-03-08 02:30:00.123456'"),
+                   ("DateTime64(9, 'UTC')", "'2026-03-08 02:30:00.123456999'")],
+}  # fmt: skip
+BEFORE = {
+    "postgres": "CREATE TYPE mood AS ENUM ('a', 'b'); CREATE DOMAIN plan AS text; CREATE DOMAIN moment AS timestamp; "
+    "CREATE COLLATION alike (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+}
+
+
+def made(engine, name, columns, values):
+    """Make a table of one row, and return a Vq over it."""
+    kind, session = engine
+    run(engine, f"DROP TABLE IF EXISTS {name}" if kind != "spark" else f"DROP VIEW IF EXISTS {name}")
+    if kind == "spark":  # a table of its own would need a catalog
+        cast = ", ".join(
+            f"CAST({value} AS {column[1]}) AS {column[0]}"
+            if "COLLATE" not in column[1]
+            else f"{value} {column[1][7:]} AS {column[0]}"
+            for column, value in zip(columns, values, strict=True)
+        )
+        run(engine, f"CREATE TEMP VIEW {name} AS SELECT {cast}")
+        return vf.warehouse(session, name, now=NOW)
+    named = ", ".join(" ".join(column) for column in columns)
+    run(engine, f"CREATE TABLE {name} ({named})" + (" ENGINE = Memory" if kind == "clickhouse" else ""))
+    run(engine, f"INSERT INTO {name} VALUES ({', '.join(values)})")
+    return vf.warehouse(session, name, dialect=kind, now=NOW)
+
+
+def test_every_type_of_text_and_time_is_read(engine):
+    """What an engine keeps text in is text, told apart letter by letter; a time without a zone is UTC; finer ones are cut."""
+    kind, _ = engine
+    if kind in BEFORE:
+        run(engine, BEFORE[kind])
+    quote = "`" if kind == "spark" else '"'
+    for type_, value, text in KINDS[kind]:
+        time_type, time = TIMES[kind][0]
+        columns = [
+            (f"{quote}createdAt{quote}", time_type),
+            ("status", type_),
+            ("id", "Int" if kind != "clickhouse" else "Int32"),
+        ]
+        vq = made(engine, "kinds", columns, [time, value, "1"])
+        frame = first(vq, CALL.count().by("status").during("2026-03-08"))
+        assert frame.index.tolist() == [text], type_
+        for values, count in (([text, "another"], 1), (text.swapcase() if text.isalpha() else "x", 0), (None, 0)):
+            query = CALL.count().where(status=values).during("2026-03-08")
+            assert first(vq, query)["countId"].tolist() == [count], type_
+    for type_, value in TIMES[kind]:
+        columns = [(f"{quote}{name}{quote}", type_) for name in ("createdAt", "startedAt", "endedAt")]
+        vq = made(
+            engine, "times", [*columns, ("id", "Int" if kind != "clickhouse" else "Int32")], [value, value, value, "1"]
+        )
+        at = "2026-03-08T02:30:00.123456Z"
+        for start, end, count in [(at, "2026-03-09T00:00Z", 1), ("2026-03-08T00:00Z", at, 0)]:
+            frame = first(vq, CALL.count().sum("duration").between(start, end))
+            assert frame["countId"].tolist() == [count], type_
+        frame = first(vq, CALL.count().sum("duration").step("hour").during("2026-03-08"))
+        assert [str(hour) for hour in frame.index] == ["2026-03-08 02:00:00+00:00"], type_
+        assert frame["sumDuration"].tolist() == [0.0]
+    if kind == "postgres":
+        engine[1].rollback()
+
+
+@pytest.mark.parametrize("name", ["'; DROP TABLE calls; --", 'a"b`c\\', "%s :x $1\n☎"])
+def test_hostile_names_of_tables_and_columns_are_names(engine, name):
+    """A table and its columns may be called like SQL: they are found, and nothing is run."""
+    keys, calls = load_flat(engine, name, HOSTILE)
+    dialect = {"dialect": engine[0]} if engine[0] != "spark" else {}
+    vq = vf.warehouse(engine[1], (name,), **dialect, now=NOW)
+    for at in range(0, len(keys), 8):
+        query = CALL.count().sum("cost").by_variable(*keys[at : at + 8]).between(*ALL)
+        check(first(vq, query), query, answer(calls, query, NOW))

@@ -1,0 +1,159 @@
+"""The statements in the words of every engine, also of those that are not here to run them: data/rendered.sql.
+
+`PYTHONPATH=. python tests/sources/warehouse/test_render.py` writes the file anew; read what changed before committing it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import sqlglot
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlglot import exp
+
+from tests.support.engines import HOSTILE, NOW
+from tests.support.questions import CALL, QUESTIONS, SUBSCRIPTION
+from vapi_frames.calendar.ranges import effective
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
+from vapi_frames.errors import RecordsError
+from vapi_frames.sources.sql.run import _CHANGES, run_query
+from vapi_frames.sources.sql.select import quote
+from vapi_frames.sources.warehouse.dialects import AWARE, DIALECTS, NAIVE, WORDS, dialect_of
+from vapi_frames.sources.warehouse.render import render
+from vapi_frames.sources.warehouse.source import WarehouseSource
+from vapi_frames.sources.warehouse.table import Type, read_table
+
+SNAPSHOTS = Path(__file__).parents[2] / "data" / "rendered.sql"
+RENDERED = {
+    "calls a day in New York": CALL.count().step("day").tz("America/New_York").between("2026-10-28", "2026-11-05"),
+    "what parts cost, by plan": CALL.sum("costBreakdown.llm").avg("duration").by_variable("plan").during("2026-10"),
+    "chosen calls": CALL.count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").during("2026-10"),
+    "the history of calls at once": SUBSCRIPTION.history("concurrency").during("2026-11-01"),
+}
+
+_TEXT, _NUMBER = Type("varchar"), Type("double")
+_MAP = Type("map", [("key", _TEXT), ("value", _TEXT)])
+FLAT = [("id", _TEXT), ("createdAt", Type(AWARE)), ("startedAt", Type(AWARE)), ("endedAt", Type(AWARE)),
+        *((name, _TEXT) for name in GROUP_COLUMNS), *((name, _NUMBER) for name in CALL_COLUMNS if name not in ("id", "duration"))]  # fmt: skip
+
+
+def tables(dialect):
+    """Return the forms that a table of *dialect* may have: flat, with wall clocks and what the engine can nest."""
+    has = dialect_of(dialect).words
+    variables = _MAP if "element_of" in has else Type("json")
+    nested = [(name, type_) for name, type_ in FLAT if "." not in name]
+    if "micros_of_wall" in has:
+        nested = [(name, Type(NAIVE) if name in ("startedAt", "endedAt") else type_) for name, type_ in nested]
+    parts = [("llm", _NUMBER), ("stt", _NUMBER), ("tts", _NUMBER), ("vapi", _NUMBER), ("transport", Type("decimal"))]
+    parts += [(name, Type("integer")) for name in ("ttsCharacters", "llmPromptTokens", "llmCompletionTokens")]
+    parts += [
+        ("llmCachedPromptTokens", Type("integer")),
+        ("analysisCostBreakdown", Type("struct", [("summary", _NUMBER)])),
+    ]
+    is_struct = dialect not in ("postgres", "snowflake")
+    nested += [("costBreakdown", Type("struct", parts) if is_struct else Type("json")), ("analysis", _TEXT),
+               ("artifact", Type("struct", [("variableValues", variables)]) if is_struct else Type("json"))]  # fmt: skip
+    return {"flat": [*FLAT, ("variableValues", variables)], "nested": nested}
+
+
+def statements(query, columns, relation):
+    """Return what is run to answer *query*."""
+    texts = []
+    at_once = any(one.column == "concurrency" for one in query.measures)
+
+    def run(text, types):
+        texts.append(text)
+        is_one = not query.levels and len(types) != len(_CHANGES)
+        rows = [0] if is_one or (at_once and len(texts) == 1) else []
+        return [pa.array(rows, type_) for type_ in types]
+
+    run_query(query, columns, relation, effective(query.instants(NOW), NOW), now=NOW, run=run)
+    return texts
+
+
+def rendered(query, dialect, columns):
+    """Return what is run to answer *query* from a table of *columns* in a warehouse, without one."""
+    kind = dialect_of(dialect)
+    table = read_table(("calls",), columns, kind, {})
+    source = WarehouseSource(_Unused(), "calls", dialect=dialect, now=NOW)
+    return [render(text, kind) for text in statements(query, source._columns(query, table), table.relation)]
+
+
+class _Unused:
+    def cursor(self):
+        raise AssertionError
+
+
+def snapshot():
+    """Return the text of the file: the last statement of each question, which is the one that answers it."""
+    parts = []
+    for dialect in DIALECTS:
+        for title, query in RENDERED.items():
+            texts = rendered(query, dialect, tables(dialect)["nested"])
+            parts.append(f"-- {dialect}: {title}\n-- {query!r}\n{texts[-1]};\n")
+    return "\n".join(parts)
+
+
+def test_typical_statements_are_as_they_were_read():
+    """Four questions in the words of each engine: a change of the text is a change that somebody has read."""
+    assert snapshot() == SNAPSHOTS.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", ["flat", "nested"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_fixed_question_can_be_written_for_every_engine(dialect, form):
+    """Nothing is left that the engine has no word for, and what is written is that engine's SQL."""
+    for name, query in QUESTIONS.items():
+        for text in rendered(query, dialect, tables(dialect)[form]):
+            assert not re.search(r"\b\w+_of\(|\b(instant|wall)\(", text), name
+            tree = sqlglot.parse_one(text, dialect=dialect)
+            assert isinstance(tree, exp.Select), name
+            assert not list(tree.find_all(exp.Command, exp.Placeholder, exp.Parameter)), name
+            if dialect == "bigquery":
+                assert "%" not in text, "it has no such operator"
+
+
+ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30) | st.sampled_from(HOSTILE)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(word=ANY)
+def test_no_text_gets_out_of_its_literal(dialect, word):
+    """A key is written in plain characters as it is, and else in hexadecimal digits that are its bytes."""
+    kind = DIALECTS[dialect]
+    shape, said = (render(f"SELECT {WORDS.json('x', 'json', [key])} AS a FROM calls", kind) for key in ("plain", word))
+    before, after = re.split("'/?plain'", shape)
+    assert said.startswith(before)
+    assert said.endswith(after)
+    inside = said[len(before) : len(said) - len(after)]
+    [written] = re.findall("'([^']*)'", inside.replace(", 'UTF8'", "").replace(", 'hex'", ""))
+    if re.fullmatch(r"'[A-Za-z0-9 _.,:/@#+=()~-]*'", inside):
+        assert written == kind.key(word)
+    else:
+        assert re.fullmatch(r"[A-Za-z_0-9( ]+(X?'[0-9a-f]*')[A-Za-z0-9,') ]*", inside)
+        assert bytes.fromhex(written).decode() == kind.key(word)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(word=ANY)
+def test_no_name_gets_out_of_its_quotes(dialect, word):
+    """A column's name is read back as one name; what an engine would change in it is refused."""
+    kind = DIALECTS[dialect]
+    try:
+        said = render(f"SELECT calls.{quote(word)} AS a FROM calls", kind)
+    except RecordsError:
+        assert "\0" in word or ("${" in word and dialect in ("spark", "databricks"))
+        return
+    tree = sqlglot.parse_one(said, dialect=dialect)
+    assert len(tree.expressions) == 1
+    if dialect != "bigquery" or "." not in word:  # where dots in quotes part names, and no column has any
+        [column] = tree.find_all(exp.Column)
+        assert column.name == word
+
+
+if __name__ == "__main__":
+    SNAPSHOTS.write_text(snapshot(), encoding="utf-8")

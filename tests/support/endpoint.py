@@ -1,0 +1,100 @@
+"""The endpoint on a loopback port: in a thread of the test's own process, or as the command in another one."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+
+from vapi_frames.server import create_app
+from vapi_frames.server.listen import make_server
+
+KEY = "endpoint-test-key-0001"
+SAFETY = 60.0  # seconds after which a test gives up; none comes near
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where it listens."""
+
+    port: int
+    key: str | None
+
+    @property
+    def url(self):
+        """Its address, as a base_url."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, body, *, method="POST", path="/analytics", headers=None, key=...):
+        """Send one request; return status, headers and the body, read as JSON."""
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        key = self.key if key is ... else key
+        sent = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+        sent = {name: value for name, value in {**sent, **(headers or {})}.items() if value is not None}
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=SAFETY)) as connection:
+            connection.request(method, path, content, sent)
+            reply = connection.getresponse()
+            said = reply.read()
+            return reply.status, reply.headers, json.loads(said) if said else None
+
+    def raw(self, content, *, end=False):
+        """Send bytes as they are; return all that comes back until the server closes, or a reply is whole."""
+        with socket.create_connection(("127.0.0.1", self.port), SAFETY) as connection:
+            connection.sendall(content)
+            if end:
+                connection.shutdown(socket.SHUT_WR)
+            came = b""
+            while piece := connection.recv(65_536):
+                came += piece
+                head, _, body = came.partition(b"\r\n\r\n")
+                length = [int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line]
+                if length and len(body) >= length[0]:
+                    break
+            return came
+
+
+@contextlib.contextmanager
+def running(source, *, key=KEY, timeout=SAFETY, around=lambda app: app, **limits):
+    """Serve *source* in a thread; *around* makes another app of the endpoint's."""
+    server = make_server(around(create_app(source, key=key, timeout=timeout, **limits)), timeout)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield Endpoint(port, key)
+        finally:
+            server.should_exit = True
+            thread.join(SAFETY)
+            assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def command(*arguments, key=KEY):
+    """Run ``vapi-frames serve`` with *arguments*; give the endpoint, the process, and a function to read its log."""
+    environment = {**os.environ, **({"VAPI_FRAMES_KEY": key} if key else {})}
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:  # a pipe that nobody reads would stop the server
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vapi_frames.cli", "serve", "--port", "0", *map(str, arguments)],
+            stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
+        )  # fmt: skip
+
+        def said():
+            log.seek(0)
+            return log.read()
+
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise AssertionError(said())
+            yield Endpoint(int(line.split("/analytics")[0].rsplit(":", 1)[1]), key), process, said
+        finally:
+            process.kill()
+            process.communicate(timeout=SAFETY)

@@ -1,0 +1,104 @@
+"""Write what is generated under notebooks/: the pages of measures, types and reasons, the table of bad days, the demo's
+chart, and the outputs of the notebooks.
+
+Run it from the root of the repository after a change that they show. With notebooks as arguments it runs nothing, and
+takes out of them what differs from machine to machine; the hooks of each commit do that:
+
+    python -m tests.support.make_pages
+    python -m tests.support.make_pages notebooks/start/tour.ipynb
+
+`archive-spark.ipynb` needs pyspark and Java.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from typing import TYPE_CHECKING
+
+from tests.support.notebooks import NOTEBOOKS, PAGES, run, stripped
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, MEASURES, SUBSCRIPTION_COLUMNS
+
+if TYPE_CHECKING:
+    from vapi_frames.contract.vocabulary import Measure
+
+_MEASURES = """\
+# Measures
+
+A measure is an operation on a column. This page is generated from the one table that the package itself reads.
+
+- **Name**: the column of the frame, unless you give an alias. It is also the API's own default name.
+- **Unit**: the unit of the values, as in `df.vapi.units`.
+- **No row**: what a bucket or group without a row means. `zero`: nothing happened. `missing`: there is no value.
+  `carry`: a level that lasts until its next row.
+- **Over time**, **over groups**: how the measure re-aggregates exactly, to a coarser step or to fewer groups. `sum`,
+  `min`, `max`: by that operation. `weighted`: the averages weighted by the counts of the same column, which
+  `.with_counts()` adds. `none`: not at all; ask the coarser question.
+
+The unit of `duration` is minutes. The published reference of the API does not say so.
+"""
+_WITHOUT = """\
+## Without a known meaning
+
+The contract allows these, too. The API may answer them, call records do not, and [lint](lint.md#vf102) warns.
+
+"""
+
+
+def measures_page() -> str:
+    """Return the text of measures.md."""
+    parts = [_MEASURES]
+    for table, columns in (("call", CALL_COLUMNS), ("subscription", SUBSCRIPTION_COLUMNS)):
+        parts.append(f"## Table `{table}`\n")
+        for column in columns:
+            parts.append(f"### {column}\n\n{_table([one for one in MEASURES if one.column == column and one.tables])}")
+    without: dict[str, list[str]] = {}
+    for one in MEASURES:
+        if not one.tables:
+            without.setdefault(one.column, []).append(f"`{one.operation}`")
+    rows = [f"| `{column}` | {', '.join(operations)} |" for column, operations in without.items()]
+    parts.append(_WITHOUT + "\n".join(["| column | operations |", "| --- | --- |", *rows, ""]))
+    return "\n".join(parts)
+
+
+def wire_page() -> str:
+    """Return the text of wire.md, with the table of bad days as they are tested."""
+    from tests.support.bad_days import table
+
+    before, _, rest = (PAGES / "guides/wire.md").read_text(encoding="utf-8").partition("<!-- cases -->\n")
+    _, _, after = rest.partition("<!-- end of cases -->\n")
+    return f"{before}<!-- cases -->\n{table()}\n<!-- end of cases -->\n{after}"
+
+
+def _table(measures: list[Measure]) -> str:
+    rows = ["| operation | name | unit | no row | over time | over groups |", "| --- " * 6 + "|"]
+    rows += [
+        f"| `{one.operation}` | `{one.name}` | {one.unit} | {one.fill} | {one.over_time} | {one.over_groups} |"
+        for one in measures
+    ]
+    return "\n".join([*rows, ""])
+
+
+def _main(notebooks: list[str]) -> None:
+    import nbformat
+
+    from tests.support.make_tables import reasons_page, types_page
+    from vapi_frames.cli.main import main
+
+    for path in notebooks:
+        nbformat.write(stripped(nbformat.read(path, as_version=4)), path)
+    if notebooks:
+        return
+    (PAGES / "reference/types.md").write_text(types_page(), encoding="utf-8")
+    (PAGES / "reference/reasons.md").write_text(reasons_page(), encoding="utf-8")
+    (PAGES / "reference/measures.md").write_text(measures_page(), encoding="utf-8")
+    (PAGES / "guides/wire.md").write_text(wire_page(), encoding="utf-8")
+    with contextlib.redirect_stdout(io.StringIO()):
+        main(["demo", "--png", str(PAGES / "spend.png")])
+    for path in NOTEBOOKS:
+        nbformat.write(run(path), path)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])
