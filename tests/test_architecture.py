@@ -202,3 +202,11 @@ def test_every_public_thing_is_documented():
                 for inner in node.body:
                     if isinstance(inner, ast.ClassDef | ast.FunctionDef) and not inner.name.startswith("_"):
                         assert ast.get_docstring(inner), f"{name}.{inner.name}"
+
+
+def test_no_test_module_imports_another():
+    """What several test modules share is in tests/support, so that each file can be read and moved on its own."""
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+            assert not [name for name in names if name.rpartition(".")[2].startswith("test_")], path

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.analysis.test_gaps import buckets_of, rows_of
-from tests.sources.test_agreement import NOW
-from tests.support.shapes import QUIET, asked, fetch, laws, same
+from tests.support.shapes import QUIET, asked, buckets_of, fetch, laws, rows_of, same
+from tests.support.strategies import NOW
 from vapi_frames.calendar.buckets import from_seconds, seconds, span
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import FrameWarning, ProvenanceError, QueryError, UnknownWordError

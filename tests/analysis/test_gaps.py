@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -12,34 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.sources.test_agreement import NOW, ZONES, call_lists
-from tests.support.reference import trunc
-from tests.support.shapes import QUIET, asked, fetch, laws, ranges, same, source
+from tests.support.shapes import QUIET, asked, buckets_of, fetch, laws, ranges, rows_of, same, source
+from tests.support.strategies import NOW, ZONES, call_lists
 from vapi_frames import analysis
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import ProvenanceError, QueryError, UnknownWordError
 from vapi_frames.query.query import Query
 
 pytestmark = QUIET
-
-
-def buckets_of(query, now=NOW):
-    """Return the buckets of the asked range that had begun, by walking it minute by minute."""
-    start, end = query.instants(NOW)
-    at, end = start.astimezone(UTC), min(end, now).astimezone(UTC)
-    found = set()
-    while at < end:
-        found.add(trunc(at, query.time_step, query.zone))
-        at = at.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return sorted(found)
-
-
-def rows_of(frame):
-    """Return {(date in UTC, groups...): {column: value}} with None for missing, in the frame's order."""
-    keys = [key if isinstance(key, tuple) else (key,) for key in frame.index]
-    plain = [(key[0].to_pydatetime().astimezone(UTC), *(None if pd.isna(k) else k for k in key[1:])) for key in keys]
-    values = [[None if math.isnan(v) else v for v in row] for row in frame.itertuples(index=False)]
-    return {key: dict(zip(frame.columns, row, strict=True)) for key, row in zip(plain, values, strict=True)}
 
 
 @laws(35)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.sources.test_agreement import ZONES, call_lists
 from tests.support.shapes import COARSER, QUIET, asked, fetch, laws, ranges, same, source
+from tests.support.strategies import ZONES, call_lists
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 from vapi_frames.query.query import Query

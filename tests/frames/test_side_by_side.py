@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.sources.test_agreement import ZONES, as_frame, call_lists
 from tests.support import reference, servers
+from tests.support.shapes import as_frame
+from tests.support.strategies import ZONES, call_lists
 from vapi_frames import vq
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError
 from vapi_frames.frames.side_by_side import side_by_side

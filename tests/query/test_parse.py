@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.query.test_query import NOW, VERBS, queries
+from tests.support.query_verbs import VERBS
+from tests.support.strategies import NOW, queries
 from vapi_frames import vq
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, UnknownWordError

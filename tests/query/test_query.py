@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 import vapi_frames as vf
+from tests.support.query_verbs import VERBS
+from tests.support.strategies import queries
 from vapi_frames import vq
-from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS
 from vapi_frames.errors import QueryError, UnknownWordError
 from vapi_frames.query.query import Query
 from vapi_frames.result.result import empty_result
@@ -54,29 +54,6 @@ def test_nothing_is_sent_that_was_not_asked_for():
     assert set(body) == {"table", "name", "operations"}
     assert body["operations"] == [{"operation": "count", "column": "id", "alias": "countId"}]
     assert span(vq.call().count().tz("Asia/Tokyo")) == {"timezone": "Asia/Tokyo"}
-
-
-VERBS = {
-    "sum": lambda q: q.sum("costBreakdown.llm"),
-    "avg": lambda q: q.avg("duration"),
-    "mean": lambda q: q.mean("cost"),
-    "count": lambda q: q.count(),
-    "min": lambda q: q.min("cost"),
-    "max": lambda q: q.max("cost"),
-    "history": lambda q: q.history("cost"),
-    "agg": lambda q: q.agg(spend=("cost", "sum")),
-    "by": lambda q: q.by("type"),
-    "by_variable": lambda q: q.by_variable("plan"),
-    "where": lambda q: q.where({"variable.plan": ["pro", None]}, type="webCall"),
-    "step": lambda q: q.step("day"),
-    "between": lambda q: q.between("2026-10-01", "2026-11-01"),
-    "during": lambda q: q.during("2026Q3"),
-    "since": lambda q: q.since("2026-10-01"),
-    "last": lambda q: q.last("30d"),
-    "tz": lambda q: q.tz("Asia/Tokyo"),
-    "named": lambda q: q.named("spend"),
-    "with_counts": lambda q: q.avg("cost").with_counts(),
-}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -121,47 +98,6 @@ def test_a_frame_knows_its_question_whatever_verb_built_it(verb):
     known = frame.vapi.query
     assert known.instants(NOW) == query.instants(NOW)
     assert replace(known, time_range=query.time_range) == query
-
-
-moments = st.datetimes(datetime(2020, 1, 1), datetime(2026, 11, 1))
-
-
-@st.composite
-def queries(draw, *, absolute=False):
-    """Draw any question that the builder can build."""
-    query = getattr(vq, draw(st.sampled_from(["call", "subscription"])))()
-    pairs = st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(COLUMNS))
-    for number, (operation, column) in enumerate(draw(st.lists(pairs, min_size=1, max_size=4, unique=True))):
-        alias = draw(st.none() | st.text(min_size=1, max_size=20).map(lambda t, n=number: f"{t}{n}"))
-        query = getattr(query, operation)(column, alias=alias)
-    query = query.by(*draw(st.lists(st.sampled_from(GROUP_COLUMNS), max_size=3, unique=True)))
-    query = query.by_variable(*draw(st.lists(st.text(min_size=1, max_size=100), max_size=2, unique=True)))
-    if step := draw(st.none() | st.sampled_from(STEPS)):
-        query = query.step(step)
-    if zone := draw(st.none() | st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe"])):
-        query = query.tz(zone)
-    if draw(st.booleans()):
-        query = query.with_counts()
-    if name := draw(st.none() | st.text(min_size=1, max_size=40)):
-        query = query.named(name)
-    start = draw(moments)
-    ranges = [
-        query,
-        query.between(
-            start.replace(tzinfo=UTC), (start + timedelta(days=40)).replace(tzinfo=timezone(timedelta(hours=5)))
-        ),
-        query.since(start.replace(tzinfo=UTC)),
-        query.between(None, start.replace(tzinfo=UTC)),
-    ]
-    if not absolute:
-        ranges += [
-            query.between(start, start + timedelta(days=40)),
-            query.between(start.date(), start.date() + timedelta(days=40)),
-            query.last("30d"),
-            query.last("12h"),
-            query.during("2026-10"),
-        ]
-    return draw(st.sampled_from(ranges))
 
 
 @given(queries())

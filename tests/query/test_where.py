@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.sources.test_agreement import NOW, absolute, as_frame, call_lists, call_questions, check, filters, serving
+from tests.support.endpoint import absolute, serving
 from tests.support.reference import answer
 from tests.support.servers import Server, reply
+from tests.support.shapes import as_frame, check
+from tests.support.strategies import NOW, call_lists, call_queries, filters
 from vapi_frames import vq
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import NonAdditiveError, QueryError, RecordsWarning, ResponseError, UnknownWordError
@@ -261,7 +263,7 @@ def test_explain_says_what_is_chosen_and_how():
 @pytest.fixture(scope="module")
 def endpoint():
     """Serve whatever `Switch.inner` is, and return it with a Vq that asks over HTTP."""
-    with serving() as served:
+    with serving(NOW) as served:
         yield served
 
 
@@ -273,8 +275,8 @@ def endpoint():
 def test_the_api_gives_the_answer_of_the_records(endpoint, data):
     """Asked wider and rolled up, over HTTP, a filtered question has the answer of the SELECT, and of loops over calls."""
     around, calls = data.draw(call_lists())
-    batch = [data.draw(call_questions(around)).where(data.draw(filters())) for _ in range(2)]
-    batch = [absolute(one).named(f"question {at}") for at, one in enumerate(batch)]
+    batch = [data.draw(call_queries(around)).where(data.draw(filters())) for _ in range(2)]
+    batch = [absolute(one, NOW).named(f"question {at}") for at, one in enumerate(batch)]
     switch, over_http = endpoint
     records = vf.local(as_frame(calls), now=NOW)
     switch.inner = records.source
@@ -386,7 +388,7 @@ def test_a_variable_named_like_a_column_is_filtered_by():
     ]  # fmt: skip
     records = vf.local(calls, now=NOW)
     query = vq.call().sum("cost", alias="plan").by_variable("plan").where({"variable.cost": "x", "variable.plan": "y"})
-    with serving() as (switch, over_http):
+    with serving(NOW) as (switch, over_http):
         switch.inner = records.source
         for source in (records, over_http):
             frame = only(source, query)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,19 +12,13 @@ import vapi_frames as vf
 from tests.support import servers
 from tests.support.bad_days import ANSWER, CASES, PATIENCE, bulky, endless
 from tests.support.servers import Server, answering
-from tests.support.wires import KEY, Calls, connected, counting
+from tests.support.shapes import same
+from tests.support.wires import KEY, Calls, connected, counting, question
 from vapi_frames import errors
 
+pytestmark = pytest.mark.usefixtures("clean_environment")
 ATTEMPTS = 2
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
-    """Start from an environment that has no proxy, no netrc and no certificates of its own."""
-    names = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", *(n for n in os.environ if n.lower().endswith("_proxy"))]
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
@@ -59,8 +53,6 @@ def test_the_cases_are_what_was_promised():
 
 def test_a_reply_that_is_too_large_is_asked_for_in_halves():
     """Where one reply is more than may be, shorter ranges are asked for, and nothing is missing."""
-    from tests.sources.api.test_fanout import NOW, question, same
-
     calls = Calls()
     with Server(counting(calls, NOW)) as server:
         frame = question(connected(server, largest=20_000), 10).fetch()

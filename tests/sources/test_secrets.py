@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
-import io
 import json
-import logging
-import os
 import pickle
 import signal
 import sys
 import threading
-import traceback
 import types
 import warnings
 
@@ -21,6 +17,14 @@ import pytest
 
 import vapi_frames as vf
 from tests.support import servers
+from tests.support.secret_checks import (
+    KEY,
+    assert_clean,
+    assert_error_clean,
+    caught,
+    texts,
+    traces,
+)
 from tests.support.servers import Server, answering, echoing, failing, reply
 from vapi_frames.errors import AuthenticationError, QueryError, ResponseError, StatusError
 from vapi_frames.interface.connect import Vq
@@ -28,35 +32,8 @@ from vapi_frames.sources.api.client import ApiClient
 from vapi_frames.sources.api.source import ApiSource
 from vapi_frames.sources.http.connection import Connection
 
-KEY = "sk-planted-4f1d9c"  # a global, never a local: the locals of a test's own frame are walked, too
+pytestmark = pytest.mark.usefixtures("clean_environment", "nothing_printed")
 ECHOED = f"you sent Bearer {KEY}, twice: {KEY}"
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
-    """Start from an environment that has no key, no proxy, no netrc and no certificates of its own."""
-    names = ["VAPI_API_KEY", "VAPI_TOKEN", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
-    names += [name for name in os.environ if name.lower().endswith("_proxy")]
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-
-
-@pytest.fixture(autouse=True)
-def nothing_printed(capfd):
-    """Whatever a test does, the key is on neither stream afterwards, with every logger speaking at DEBUG."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(name)s %(message)s %(args)r"))
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.removeHandler(handler)
-    root.setLevel(level)
-    out, err = capfd.readouterr()
-    assert KEY not in out + err + stream.getvalue()
 
 
 def ask(server, *, key=KEY, **options):
@@ -68,65 +45,6 @@ def ask(server, *, key=KEY, **options):
 
 
 # --- looking everywhere ----------------------------------------------------------------------------------------------
-
-
-def chain(error):
-    """Return *error* and every exception that can be reached from it."""
-    found = [error]
-    for one in found:
-        parts = [one.__cause__, one.__context__, *one.args, *vars(one).values(), *getattr(one, "exceptions", ())]
-        found += [part for part in parts if isinstance(part, BaseException) and part not in found]
-    return found
-
-
-def traces(error):
-    """Return the frames of an exception's traceback."""
-    step = error.__traceback__
-    while step:
-        yield step.tb_frame
-        step = step.tb_next
-
-
-def texts(error):
-    """Return everything that a log, a debugger, an error tracker or a pickle would make of *error*."""
-    for one in chain(error):
-        yield from (str(one), repr(one), repr(one.args), repr(vars(one)), repr(getattr(one, "__notes__", ())))
-        yield from (repr(value) for value in vars(one).values())
-        yield from (repr(vars(value)) for value in vars(one).values() if hasattr(value, "__dict__"))
-        if isinstance(one, OSError):
-            yield repr((one.filename, one.strerror))
-        yield "".join(traceback.TracebackException.from_exception(one, capture_locals=True, compact=False).format())
-        for frame in traces(one):
-            yield from (f"{name} = {value!r}" for name, value in frame.f_locals.items())
-            # What an error tracker shows of a local object: its attributes, one floor deep.
-            yield from (repr(vars(value)) for value in frame.f_locals.values() if hasattr(value, "__dict__"))
-
-
-def assert_clean(*found):
-    """Check that none of the texts holds the key."""
-    assert found
-    for text in found:
-        assert KEY not in text, text[:2_000]
-
-
-def assert_error_clean(error):
-    """Check that nothing that can be made of *error* holds the key, as it is and after a pickle."""
-    assert_clean(*texts(error))
-    dumped = pickle.dumps(error)
-    assert KEY.encode() not in dumped
-    restored = pickle.loads(dumped)
-    assert type(restored) is type(error)
-    assert str(restored) == str(error)
-    assert_clean(*texts(restored))
-
-
-def caught(run, kind=vf.VapiFramesError):
-    """Return the error that *run* raises."""
-    try:
-        run()
-    except kind as error:
-        return error
-    pytest.fail("nothing was raised")
 
 
 def reachable(vq):

@@ -9,14 +9,21 @@ from datetime import UTC, datetime
 import pytest
 
 import vapi_frames as vf
-from tests.sources.test_secrets import KEY, assert_clean, assert_error_clean, caught, clean_environment, nothing_printed
+from tests.support.secret_checks import (
+    KEY,
+    assert_clean,
+    assert_error_clean,
+    caught,
+)
 from tests.support.servers import Server, echoing, failing, hang_up, reset
 from tests.support.wires import Calls, counting
 from vapi_frames.errors import PartialResultError, RateLimitError
 
-__all__ = ["clean_environment", "nothing_printed"]  # fixtures, which pytest finds by their names
 NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
-pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+pytestmark = [
+    pytest.mark.usefixtures("clean_environment", "nothing_printed"),
+    pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning"),
+]
 
 
 def question(vq):

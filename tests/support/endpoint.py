@@ -11,10 +11,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vapi_frames.calendar.ranges import Absolute
+from vapi_frames.interface.vq import Vq
 from vapi_frames.server import create_app
 from vapi_frames.server.listen import make_server
+from vapi_frames.sources.api.client import ApiClient
+from vapi_frames.sources.api.source import ApiSource
+from vapi_frames.sources.http.connection import Connection
 
 KEY = "endpoint-test-key-0001"
 SAFETY = 60.0  # seconds after which a test gives up; none comes near
@@ -98,3 +103,36 @@ def command(*arguments, key=KEY):
         finally:
             process.kill()
             process.communicate(timeout=SAFETY)
+
+
+class Switch:
+    """A source that hands queries to `inner`, so that one server can serve the records of each example."""
+
+    kind = "calls"
+    inner = None
+
+    def __init__(self, now):
+        self._now = now
+
+    def now(self):
+        """Return the clock that the tests share."""
+        return self._now
+
+    def answer(self, queries, now):
+        """Return what the inner source gives back."""
+        return self.inner.answer(queries, now)
+
+
+@contextlib.contextmanager
+def serving(now):
+    """Serve a `Switch` over HTTP; yield it and a Vq that queries it, both with the clock *now*."""
+    switch = Switch(now)
+    with running(switch) as served:
+        source = ApiSource(ApiClient(Connection(KEY, base_url=served.url), now=now), buckets=10**9)
+        yield switch, Vq(lambda: source)
+
+
+def absolute(query, now):
+    """Return *query* with the instants that its range has at *now*, for a server with another clock."""
+    span = query.instants(now)
+    return replace(query, time_range=None if span == (None, None) else Absolute(*span))

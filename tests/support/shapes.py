@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+import math
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.sources.test_agreement import NOW, ZONES, as_frame, call_lists
-from vapi_frames.contract.vocabulary import GROUP_COLUMNS, STEPS
+from tests.support.reference import trunc
+from tests.support.strategies import KEYS, NOW, ZONES, call_lists
+from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS
 from vapi_frames.query.query import Query
 
 QUIET = [
@@ -85,3 +88,92 @@ def asked(draw, *, steps=STEPS, groups=3, additive=False, averages=True):
     if zone := draw(st.none() | st.sampled_from(ZONES)):
         query = query.tz(zone)
     return source(calls), draw(ranges(around, query))
+
+
+def as_frame(calls):
+    """Return the calls as the frame of call records that the design names."""
+    times = ("createdAt", "startedAt", "endedAt")
+    names = ["id", *times, *GROUP_COLUMNS, *(n for n in CALL_COLUMNS if n not in ("id", "duration"))]
+    names += [f"variableValues.{key}" for key in KEYS]
+    data = {}
+    for name in names:
+        values = [call[name] for call in calls]
+        if name in times:
+            data[name] = pd.Series(values, dtype="datetime64[us, UTC]")
+        elif name in CALL_COLUMNS and name != "id":
+            data[name] = pd.Series(values, dtype="float64")
+        else:
+            data[name] = pd.Series(values, dtype=object if pd.__version__ < "3" else "str")
+    return pd.DataFrame(data)
+
+
+def as_nested(call):
+    """Return the call as the API nests it."""
+    nested = {}
+    for name, value in call.items():
+        *way, last = name.split(".") if not name.startswith("variableValues.") else ("artifact", *name.split(".", 1))
+        inside = nested
+        for part in way:
+            inside = inside.setdefault(part, {})
+        inside[last] = value.isoformat() if isinstance(value, datetime) else value
+    return nested
+
+
+def as_json_files(calls, folder):
+    """Write the calls as JSON, the first half one flat object a line, the others as an array of nested ones."""
+    half = len(calls) // 2
+    lines = [json.dumps(call, default=datetime.isoformat) for call in calls[:half]]
+    (folder / "1.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    nested = json.dumps([as_nested(call) for call in calls[half:]], ensure_ascii=False)
+    (folder / "2.json").write_text(nested, encoding="utf-8")
+    return folder
+
+
+def check(frame, query, expected):
+    """Compare a frame with the oracle: index, order, types and missing values exactly, floats to 1e-9."""
+    assert list(frame.columns) == [one.name for one in query.measures]
+    rows = {}
+    index = frame.index
+    keys = [()] if not query.levels else [key if isinstance(key, tuple) else (key,) for key in index]
+    if query.levels:
+        assert tuple(index.names) == query.levels
+    for key, values in zip(keys, frame.itertuples(index=False), strict=True):
+        plain = tuple(
+            None if k is None or k != k else k.to_pydatetime().astimezone(UTC) if hasattr(k, "year") else k for k in key
+        )
+        rows[plain] = dict(zip(frame.columns, values, strict=True))
+    assert len(rows) == len(frame)
+    assert rows.keys() == expected.keys()
+    order = list(rows)
+    assert order == sorted(order, key=lambda key: [(k is None, k if k is not None else "") for k in key])
+    for key, row in expected.items():
+        for name, wanted in row.items():
+            got = rows[key][name]
+            if wanted is None:
+                assert math.isnan(got)
+            else:
+                assert got == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+    for one in query.measures:
+        assert frame[one.name].dtype == ("int64" if one.operation == "count" else "float64")
+    if query.time_step:
+        dates = index if isinstance(index, pd.DatetimeIndex) else index.levels[0]
+        assert str(dates.dtype) == f"datetime64[us, {query.zone.key}]"
+
+
+def buckets_of(query, now=NOW):
+    """Return the buckets of the asked range that had begun, by walking it minute by minute."""
+    start, end = query.instants(NOW)
+    at, end = start.astimezone(UTC), min(end, now).astimezone(UTC)
+    found = set()
+    while at < end:
+        found.add(trunc(at, query.time_step, query.zone))
+        at = at.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return sorted(found)
+
+
+def rows_of(frame):
+    """Return {(date in UTC, groups...): {column: value}} with None for missing, in the frame's order."""
+    keys = [key if isinstance(key, tuple) else (key,) for key in frame.index]
+    plain = [(key[0].to_pydatetime().astimezone(UTC), *(None if pd.isna(k) else k for k in key[1:])) for key in keys]
+    values = [[None if math.isnan(v) else v for v in row] for row in frame.itertuples(index=False)]
+    return {key: dict(zip(frame.columns, row, strict=True)) for key, row in zip(plain, values, strict=True)}

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.support import servers
 from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.errors import AuthenticationError, RateLimitError, StatusError
 from vapi_frames.interface.connect import Vq
 from vapi_frames.sources.api.client import ApiClient
 from vapi_frames.sources.api.source import ApiSource
@@ -143,3 +144,17 @@ def counting(calls, now, *, faults=lambda request: None):
 def spans(queries):
     """Return the (start, end) of each query."""
     return [(one["timeRange"].get("start"), one["timeRange"].get("end")) for one in queries]
+
+
+def question(vq, days=30, *, step="hour", tz="America/New_York", groups=("assistantId",)):
+    """Return a question by the hour over some days."""
+    query = vq.call().sum("cost").count().by(*groups).step(step).tz(tz)
+    return query.between(
+        datetime(2026, 10, 1, 4, tzinfo=UTC), datetime(2026, 10, 1, 4, tzinfo=UTC) + timedelta(days=days)
+    )
+
+
+def status(number, **options):
+    """Return the error that a reply with this status becomes."""
+    kind = {401: AuthenticationError, 429: RateLimitError}.get(number, StatusError)
+    return kind(f"the API replied {number}", status=number, **options)

@@ -37,18 +37,9 @@ from vapi_frames.sources.api.source import ApiSource
 from vapi_frames.sources.http.connection import Connection
 from vapi_frames.sources.http.retry import retry_after
 
+pytestmark = pytest.mark.usefixtures("clean_environment")
 KEY = "sk-test-0001"
 SOON = 5.0  # seconds; far more than any test needs, far less than a forgotten timeout takes
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
-    """Start from an environment that has no key, no proxy, no netrc and no certificates of its own."""
-    names = ["VAPI_API_KEY", "VAPI_TOKEN", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
-    names += [name for name in os.environ if name.lower().endswith("_proxy")]
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
 
 
 class Waits(list):

@@ -19,16 +19,14 @@ import vapi_frames as vf
 from tests.support import servers
 from tests.support.servers import Server, failing
 from tests.support.shapes import asked, laws, same
-from tests.support.wires import Calls, Wire, connected, counting, over, spans
+from tests.support.wires import Calls, Wire, connected, counting, over, question, spans, status
 from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import (
-    AuthenticationError,
     BucketAlignmentError,
     ConnectionFailedError,
     PartialResultError,
     ProvenanceError,
     QueryError,
-    RateLimitError,
     ResponseError,
     ResponseWarning,
     StatusError,
@@ -39,20 +37,6 @@ from vapi_frames.sources.recordings.served import InProcessWire
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
 HARD = ("UTC", "America/New_York", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe", "Europe/London")
-
-
-def question(vq, days=30, *, step="hour", tz="America/New_York", groups=("assistantId",)):
-    """Return a question by the hour over some days."""
-    query = vq.call().sum("cost").count().by(*groups).step(step).tz(tz)
-    return query.between(
-        datetime(2026, 10, 1, 4, tzinfo=UTC), datetime(2026, 10, 1, 4, tzinfo=UTC) + timedelta(days=days)
-    )
-
-
-def status(number, **options):
-    """Return the error that a reply with this status becomes."""
-    kind = {401: AuthenticationError, 429: RateLimitError}.get(number, StatusError)
-    return kind(f"the API replied {number}", status=number, **options)
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------

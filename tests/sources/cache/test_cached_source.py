@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.sources.api.test_fanout import question, status
 from tests.support.shapes import laws, same
-from tests.support.wires import Calls, Wire, over, spans
+from tests.support.wires import Calls, Wire, over, question, spans, status
 from vapi_frames.errors import BucketAlignmentError, PartialResultError, QueryError, ResponseWarning
 from vapi_frames.sources.cache.cache import Store
 

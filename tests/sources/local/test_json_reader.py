@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import vapi_frames as vf
-from tests.sources.records.test_records import call, october, total, write
+from tests.support.record_files import call, october, total, write
 from vapi_frames.cancellation import Stop
 from vapi_frames.errors import RecordsError, RecordsWarning, SourceError
 from vapi_frames.sources.local import files

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.sources import test_secrets
-from tests.sources.test_agreement import NOW, as_frame, call_lists, questions
+from tests.support import secret_checks
 from tests.support.endpoint import KEY, running
 from tests.support.servers import Server, answering, echoing, failing, reply
-from tests.support.shapes import laws, same
+from tests.support.shapes import as_frame, laws, same
+from tests.support.strategies import NOW, answerable_queries, call_lists
 from tests.support.wires import Calls, Wire, over
 from vapi_frames.errors import (
     NonAdditiveError,
@@ -147,7 +147,7 @@ def test_what_an_endpoint_answered_is_answered_again_without_it(tmp_path, no_net
 def test_any_question_of_any_records_is_replayed_as_it_was_answered(tmp_path_factory, data):
     """Whatever is asked of call records, the recording gives the records' own answer."""
     around, calls = data.draw(call_lists())
-    query = data.draw(questions(around))
+    query = data.draw(answerable_queries(around))
     folder = tmp_path_factory.mktemp("tape")
     local = vf.local(as_frame(calls), now=NOW)
     recorder = vf.record(folder, local)
@@ -415,11 +415,11 @@ def test_no_secret_is_in_any_byte(tmp_path, monkeypatch):
 def test_a_server_that_repeats_the_key_leaves_no_recording(tmp_path, status):
     """The error is as clean as without a recorder, and so is all that can be reached from it."""
     with Server(echoing(status)) as server:
-        vq = vf.record(tmp_path, vf.connect(test_secrets.KEY, base_url=server.url))
+        vq = vf.record(tmp_path, vf.connect(secret_checks.KEY, base_url=server.url))
         with pytest.raises((ResponseError, StatusError)) as caught:
             vq.call().count().fetch()
-    test_secrets.assert_error_clean(caught.value)
-    test_secrets.assert_clean(repr(vq), repr(vars(vq.source.asked.wire)))
+    secret_checks.assert_error_clean(caught.value)
+    secret_checks.assert_clean(repr(vq), repr(vars(vq.source.asked.wire)))
     assert names(tmp_path) == []
 
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import pytest
 
 import vapi_frames as vf
-from tests.sources.test_agreement import check
 from tests.support.engines import CALLS, HOSTILE, LOAD, NOW, load_flat, run_clickhouse
 from tests.support.questions import ALL, CALL, FILTERS, QUESTIONS, VARIABLES
 from tests.support.reference import answer
+from tests.support.shapes import check
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"

@@ -8,10 +8,10 @@ import pytest
 
 import vapi_frames as vf
 from tests.conftest import need
-from tests.sources.test_agreement import check
 from tests.support.engines import CALLS, NOW, called_off, load_postgres, postgres_server
 from tests.support.questions import ALL, CALL, QUESTIONS
 from tests.support.reference import answer
+from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, SourceError
 
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")

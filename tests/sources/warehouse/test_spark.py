@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 import vapi_frames as vf
-from tests.sources.test_agreement import check
 from tests.support.engines import CALLS, NOW, called_off, flat, load_spark
 from tests.support.notebooks import ON_SPARK, check_run
 from tests.support.questions import ALL, CALL, QUESTIONS
 from tests.support.reference import answer
+from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, SourceError
 
 pytestmark = pytest.mark.filterwarnings(
