@@ -123,9 +123,9 @@ def compare(rows, seed):
     now, then = bare(present), bare(before)
 
     def ours():
-        from vapi_frames.frames.side_by_side import side_by_side
+        from vapi_frames.frames.side_by_side import compare_frames
 
-        return side_by_side(present, before, comparison, periods)
+        return compare_frames(present, before, comparison, periods)
 
     def by_hand():
         moved = then.reset_index()

@@ -34,7 +34,7 @@ from vapi_frames.cli.commands import add_query
 from vapi_frames.cli.export import csv_text, json_text
 from vapi_frames.cli.main import main
 from vapi_frames.errors import PartialResultError
-from vapi_frames.frames.meta import marked
+from vapi_frames.frames.meta import mark_incomplete
 from vapi_frames.interface.connect import Vq
 from vapi_frames.query.parse import parse
 
@@ -437,7 +437,7 @@ LINES = [
 @pytest.fixture
 def broken(monkeypatch):
     """Let only a part of every answer arrive; return it."""
-    part = marked(next(iter(vf.demo().fetch(parse(COUNT).named("two")).values())), "did not arrive: a day")
+    part = mark_incomplete(next(iter(vf.demo().fetch(parse(COUNT).named("two")).values())), "did not arrive: a day")
 
     def fetch(*_, **__):
         said = "1 of 2 pieces\n arrived"

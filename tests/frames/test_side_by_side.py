@@ -16,7 +16,7 @@ from tests.support.shapes import as_frame
 from tests.support.strategies import ZONES, call_lists
 from vapi_frames import vq
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError
-from vapi_frames.frames.side_by_side import side_by_side
+from vapi_frames.frames.side_by_side import compare_frames
 from vapi_frames.query.query import Query
 
 NOW = datetime(2026, 11, 16, tzinfo=UTC)
@@ -327,7 +327,7 @@ def test_compared_with_itself_nothing_changes():
     comparison = query.compare("previous")
     found = comparison.periods()
     same = found._replace(before_start=found.start, before_end=found.end)
-    both = side_by_side(df, df, comparison, same)
+    both = compare_frames(df, df, comparison, same)
     assert (both["sumCostDelta"] == 0).all()
     assert (both["avgDurationDelta"].dropna() == 0).all()
     assert (both.index == df.index).all()

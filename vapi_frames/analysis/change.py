@@ -10,10 +10,10 @@ from vapi_frames.analysis.gaps import fill_rules, placed
 from vapi_frames.analysis.ratios import added
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, warn
-from vapi_frames.frames.levels import distinct
-from vapi_frames.frames.meta import Derived
-from vapi_frames.frames.partial import shares
-from vapi_frames.frames.provenance import check_frame, column_of
+from vapi_frames.frames.levels import distinct_rows
+from vapi_frames.frames.meta import DerivedColumn
+from vapi_frames.frames.partial import elapsed_shares
+from vapi_frames.frames.provenance import check_frame, find_column
 from vapi_frames.result.aggregate import percent
 
 if TYPE_CHECKING:
@@ -68,18 +68,21 @@ def change(
     buckets, place = placed(held)
     earlier, has_bucket = _earlier(held, place, periods)
     # Whether the earlier bucket was partial does not hang on its having a row.
-    is_whole = shares(buckets, held.meta, find_zone(held.meta.zone)) >= 1
+    is_whole = elapsed_shares(buckets, held.meta, find_zone(held.meta.zone)) >= 1
     out = ~is_whole[place] | (has_bucket & ~is_whole[np.maximum(place - periods, 0)])
     new: dict[str, npt.NDArray[Any]] = {}
-    known: dict[str, Derived] = {}
-    for name, values in held.numbers(names).items():
+    known: dict[str, DerivedColumn] = {}
+    for name, values in held.arrays(names).items():
         now = values.astype(np.float64)
         nothing = 0.0 if rules[name] == "zero" else np.nan
         before = np.where(earlier >= 0, np.append(now, np.nan)[earlier], np.where(has_bucket, nothing, np.nan))
         before[out] = np.nan
         delta = now - before
         new |= {f"{name}Delta": delta, f"{name}Percent": percent(delta, before)}
-        known |= {f"{name}Delta": Derived(held.meta.all_units()[name], "none"), f"{name}Percent": Derived("%", "none")}
+        known |= {
+            f"{name}Delta": DerivedColumn(held.meta.all_units()[name], "none"),
+            f"{name}Percent": DerivedColumn("%", "none"),
+        }
     if out.any():
         some = (
             "one row of or after a partial bucket has"
@@ -96,7 +99,7 @@ def _named(held: CheckedFrame, columns: str | Sequence[str] | None) -> list[str]
         return [
             name for name in held.measures if name not in held.meta.derived or held.meta.derived[name].rule != "none"
         ]
-    names = [column_of(held.frame, one) for one in ([columns] if isinstance(columns, str) else columns)]
+    names = [find_column(held.frame, one) for one in ([columns] if isinstance(columns, str) else columns)]
     for name in names:
         if name not in held.measures:
             raise UnknownWordError(name, "measure of the frame", held.measures)
@@ -110,7 +113,7 @@ def _earlier(
     groups = [level for level in held.levels if level.name != "date"]
     group, many = np.zeros(len(place), np.int64), 1
     if groups:
-        seen, group = distinct(groups)
+        seen, group = distinct_rows(groups)
         many = len(seen[0].codes)
     key = place * many + group
     order = np.argsort(key)

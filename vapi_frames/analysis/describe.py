@@ -63,7 +63,7 @@ def with_units(frame: pd.DataFrame) -> pd.DataFrame:
 def _measures(frame: pd.DataFrame, meta: Meta) -> str:
     words = {"sum": "sum", "avg": "average", "min": "least", "max": "greatest", "history": "history"}
     parts = []
-    for one in meta.asked:
+    for one in meta.aggregations:
         if one.name not in frame.columns:
             continue
         named = ", ".join(part for part in (one.name, meta.units[one.name]) if part)
@@ -75,7 +75,7 @@ def _measures(frame: pd.DataFrame, meta: Meta) -> str:
     parts += [
         f"{name} ({one.unit})" if one.unit else name
         for name, one in meta.derived.items()
-        if name in frame.columns and one.rule != "mark"
+        if name in frame.columns and one.rule != "flag"
     ]
     return _listed(parts) or "no measure any more"
 
@@ -110,7 +110,7 @@ def _rows(frame: pd.DataFrame, meta: Meta) -> str:
     said = f"{count:,} row{'' if count == 1 else 's'}"
     if count != meta.rows:
         said += f", chosen from {meta.rows:,}"
-    elif meta.chosen:
+    elif meta.has_missing_rows:
         said += ", after rows were chosen"
     try:
         check_values(frame, meta)

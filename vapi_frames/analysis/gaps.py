@@ -10,10 +10,10 @@ import pandas as pd
 
 from vapi_frames.calendar.buckets import DAY, FIXED_STEPS, bucket_starts, find_zone, from_seconds, seconds, span
 from vapi_frames.errors import ProvenanceError, QueryError, require
-from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, trimmed
-from vapi_frames.frames.meta import Derived, restamp
-from vapi_frames.frames.partial import seconds_of
-from vapi_frames.frames.provenance import CheckedFrame, check_frame, number_array, numbers
+from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
+from vapi_frames.frames.meta import DerivedColumn, attach_meta
+from vapi_frames.frames.partial import bucket_seconds
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, to_backend, to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -61,7 +61,7 @@ def fill_gaps(
         require(concurrency, ("carry",), "fill for concurrency")
     held = check_frame(frame)
     held.check_whole("fill_gaps", whole=whole)
-    if mark and MARK in held.others:
+    if mark and MARK in held.own_columns:
         raise QueryError(
             f"the frame has a column {MARK!r} already: rename it, and the rows that are added can be marked"
         )
@@ -69,7 +69,7 @@ def fill_gaps(
     groups = [level for level in held.levels if level.name != "date"]
     rules = fill_rules(held, held.measures)
     if groups:
-        seen, group = distinct(groups)
+        seen, group = distinct_rows(groups)
         many = len(seen[0].codes)
     else:
         seen, group, many = [], np.zeros(len(frame), np.int64), 1
@@ -79,29 +79,29 @@ def fill_gaps(
     at = place * many + group
     is_filled = np.ones(total, bool)
     is_filled[at] = False
-    uniques = instants_in(held.meta.zone, buckets * 1_000_000)
-    levels = {"date": Level("date", uniques, np.repeat(np.arange(len(buckets)), many))}
-    levels |= {level.name: Level(level.name, level.uniques, np.tile(level.codes, len(buckets))) for level in seen}
-    index = index_of([levels[level.name] for level in held.levels])
+    uniques = dates_in_zone(held.meta.zone, buckets * 1_000_000)
+    levels = {"date": IndexLevel("date", uniques, np.repeat(np.arange(len(buckets)), many))}
+    levels |= {level.name: IndexLevel(level.name, level.uniques, np.tile(level.codes, len(buckets))) for level in seen}
+    index = build_index([levels[level.name] for level in held.levels])
     result = pd.DataFrame(index=index)
     for name in frame.columns:
-        if name == MARK and MARK in held.marks:
+        if name == MARK and MARK in held.flag_columns:
             continue
         if name in rules:
-            values = _spread(numbers(frame[name]), at, total, rules[name])
+            values = _spread(to_numpy(frame[name]), at, total, rules[name])
             if rules[name] == "carry" and concurrency == "carry":
                 values = _carried(values, is_filled, many)
-            result[name] = number_array(values, held.backend)
+            result[name] = to_backend(values, held.backend)
         else:  # the user's own
             result[name] = frame[name].reindex(index)
     result.attrs = dict(frame.attrs)
-    derived = {name: one for name, one in held.meta.derived.items() if one.rule != "mark"}
+    derived = {name: one for name, one in held.meta.derived.items() if one.rule != "flag"}
     if mark:
-        before = frame[MARK].to_numpy(dtype=bool) if MARK in held.marks else False
+        before = frame[MARK].to_numpy(dtype=bool) if MARK in held.flag_columns else False
         is_filled[at] = before
         result[MARK] = is_filled
-        derived[MARK] = Derived("", "mark")
-    return restamp(result, replace(held.meta, derived=derived, chosen=False))
+        derived[MARK] = DerivedColumn("", "flag")
+    return attach_meta(result, replace(held.meta, derived=derived, has_missing_rows=False))
 
 
 def fill_rules(held: CheckedFrame, names: Collection[str]) -> dict[str, str]:
@@ -110,7 +110,7 @@ def fill_rules(held: CheckedFrame, names: Collection[str]) -> dict[str, str]:
     Raises:
         ProvenanceError: A column holds only for the rows that there are.
     """
-    rules: dict[str, str] = {one.name: one.measure.fill for one in held.meta.asked}
+    rules: dict[str, str] = {one.name: one.measure.fill for one in held.meta.aggregations}
     for name, one in held.meta.derived.items():
         rules[name] = "zero" if one.rule == "sum" else "missing"
         if one.rule == "none" and name in names:
@@ -135,8 +135,8 @@ def placed(held: CheckedFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
     if meta.start is None or meta.end is None:
         raise ProvenanceError("the range that was answered is unknown, so nothing says which buckets there are")
     tz = find_zone(meta.zone)
-    date = trimmed(next(level for level in held.levels if level.name == "date"))
-    there = seconds_of(date.uniques, meta.step, tz)
+    date = drop_unused(next(level for level in held.levels if level.name == "date"))
+    there = bucket_seconds(date.uniques, meta.step, tz)
     if (date.codes < 0).any():
         raise ProvenanceError("a row has no date, so it belongs to no bucket")
     end = meta.end if meta.now is None else min(meta.end, max(meta.now, meta.start))
@@ -176,7 +176,7 @@ def _carried(values: npt.NDArray[Any], is_filled: npt.NDArray[np.bool_], many: i
     return carried.ravel()
 
 
-def _too_many(total: int, buckets: int, seen: list[Level]) -> str:
+def _too_many(total: int, buckets: int, seen: list[IndexLevel]) -> str:
     said = f"there would be {total:,} rows, and at most {MOST_ROWS:,} are made: {buckets:,} buckets"
     if not seen:
         return f"{said}; take a coarser step or a shorter range"

@@ -16,9 +16,9 @@ from vapi_frames.analysis.rollup import instead, plan, regroup
 from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import SPOKEN_GROUPS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
-from vapi_frames.frames.levels import Level, distinct, index_of, trimmed
-from vapi_frames.frames.meta import ATTRIBUTE, read_meta, restamp
-from vapi_frames.frames.provenance import CheckedFrame, check_frame, column_of
+from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, drop_unused
+from vapi_frames.frames.meta import ATTRIBUTE, attach_meta, read_meta
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column
 from vapi_frames.result.aggregate import aggregate
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _SHOWN = 8  # unknown values that a message lists
 _ID = 8  # characters of an id that keep equal names apart
 
 
-def _level(held: CheckedFrame, name: str | None, verb: str) -> Level:
+def _level(held: CheckedFrame, name: str | None, verb: str) -> IndexLevel:
     """Return the group called *name*; the only one by default."""
     there = {level.name: level for level in held.levels if level.name != "date"}
     if name is None:
@@ -73,17 +73,17 @@ def top(
         raise QueryError(f"n must be a whole number of at least 1, not {n!r}")
     held = check_frame(frame)
     level = _level(held, of, "top")
-    ranked = _ranked(held, level, column_of(frame, by))
+    ranked = _ranked(held, level, find_column(frame, by))
     if len(ranked) <= n:
-        return restamp(frame.copy(), replace(held.meta, chosen=not held.is_whole))
+        return attach_meta(frame.copy(), replace(held.meta, has_missing_rows=not held.is_whole))
     kept = ranked[:n]
     is_kept = np.zeros(len(level.uniques) + 1, bool)  # the last one is the missing value, whose code is -1
     is_kept[kept] = True
     if not other:
         rows = frame.loc[is_kept[level.codes]]
-        return restamp(rows.copy(), replace(held.meta, chosen=True))
+        return attach_meta(rows.copy(), replace(held.meta, has_missing_rows=True))
     # A name and its id are put together as one.
-    roots = held.meta.roots()
+    roots = held.meta.query_groups()
     same = [one.name for one in held.levels if roots.get(one.name, one.name) == roots.get(level.name, level.name)]
     levels = [_with_other(one, is_kept[level.codes]) if one.name in same else one for one in held.levels]
     better = instead(held, held.levels, held.meta.step).with_counts()
@@ -91,7 +91,7 @@ def top(
     return regroup(held, levels, recipes, step=held.meta.step)
 
 
-def _ranked(held: CheckedFrame, level: Level, name: str) -> npt.NDArray[np.int64]:
+def _ranked(held: CheckedFrame, level: IndexLevel, name: str) -> npt.NDArray[np.int64]:
     """Return the places of the level's values, largest first; -1 is the missing one. Equal ones are in their order."""
     over_time = any(one.name == "date" for one in held.levels)
     better = instead(held, [level], None).with_counts()
@@ -101,21 +101,21 @@ def _ranked(held: CheckedFrame, level: Level, name: str) -> npt.NDArray[np.int64
             name, "measure to rank by", [one for one in held.measures if one != name], hint="Rank by a sum or a count."
         )
     codes = np.where(level.codes < 0, np.int64(len(level.uniques)), level.codes)
-    totals = aggregate(recipes, held.numbers(held.measures), codes, len(level.uniques) + 1)[name].astype(np.float64)
+    totals = aggregate(recipes, held.arrays(held.measures), codes, len(level.uniques) + 1)[name].astype(np.float64)
     seen = np.flatnonzero(np.bincount(codes, minlength=len(totals)))
     order = seen[np.argsort(-np.nan_to_num(totals[seen], nan=-np.inf), kind="stable")]
     return np.where(order == len(level.uniques), -1, order)
 
 
-def _with_other(level: Level, is_kept: npt.NDArray[np.bool_]) -> Level:
+def _with_other(level: IndexLevel, is_kept: npt.NDArray[np.bool_]) -> IndexLevel:
     """Return *level* with one value in place of those of the rows that are not kept."""
     kept = np.where(is_kept, level.codes, np.int64(-1))
-    name, values, codes = trimmed(Level(level.name, level.uniques, kept))
+    name, values, codes = drop_unused(IndexLevel(level.name, level.uniques, kept))
     texts = [str(value) for value in values]
     word = next(word for i in itertools.count(1) if (word := "other" if i == 1 else f"other ({i})") not in texts)
     place = bisect.bisect(texts, word)
     codes = np.where(is_kept, codes + (codes >= place), place)
-    return Level(name, _like(level.uniques, [*texts[:place], word, *texts[place:]], name), codes)
+    return IndexLevel(name, _like(level.uniques, [*texts[:place], word, *texts[place:]], name), codes)
 
 
 def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
@@ -154,17 +154,17 @@ def outcome(frame: pd.DataFrame, level: ended_reasons.Level = "outcome") -> pd.D
     if "endedReason" not in there:
         raise UnknownWordError("endedReason", "group of the frame", there, hint='Ask for it: .by("endedReason").')
     reasons = there["endedReason"]
-    reasons = trimmed(reasons)
+    reasons = drop_unused(reasons)
     words = [str(value) for value in reasons.uniques]
     families = [str(ended_reasons.classify(word, level)) for word in words]
     values = sorted(set(families))
     uniques = _like(reasons.uniques, values, level)
     position = np.array([*(values.index(one) for one in families), -1], np.int64)
-    made = Level(level, uniques, position[reasons.codes])
+    made = IndexLevel(level, uniques, position[reasons.codes])
     better = instead(held, held.levels, held.meta.step).with_counts()
     recipes = plan(held, held.measures, over_time=False, over_groups=True, better=better)
     levels = [made if one.name == "endedReason" else one for one in held.levels]
-    result = regroup(held, levels, recipes, step=held.meta.step, made={level: "endedReason"})
+    result = regroup(held, levels, recipes, step=held.meta.step, derived_levels={level: "endedReason"})
     unknown = [word for word in words if not ended_reasons.is_known(word)]
     if unknown:
         _say_unknown(result, unknown)
@@ -180,7 +180,7 @@ def _say_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
     )
     said = f"{some} as 'unknown': {listed}"
     meta = read_meta(result)
-    restamp(result, replace(meta, notes=(*meta.notes, said)))
+    attach_meta(result, replace(meta, notes=(*meta.notes, said)))
     warn(said, FrameWarning)
 
 
@@ -228,12 +228,12 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     uniques = _like(ids.uniques, [found[i] for i in order], name)
     levels = []
     for one in held.levels:
-        levels += [Level(name, uniques, position[ids.codes]), one] if one.name == of else [one]
-    levels, places = distinct(levels)
+        levels += [IndexLevel(name, uniques, position[ids.codes]), one] if one.name == of else [one]
+    levels, places = distinct_rows(levels)
     result = frame.iloc[np.argsort(places)]
-    result.index = index_of(levels)
-    meta = replace(held.meta, made={**held.meta.made, name: of}, chosen=not held.is_whole)
-    return restamp(result, meta)
+    result.index = build_index(levels)
+    meta = replace(held.meta, derived_levels={**held.meta.derived_levels, name: of}, has_missing_rows=not held.is_whole)
+    return attach_meta(result, meta)
 
 
 def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
@@ -256,11 +256,13 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.wide)["webCall"].tolist()
         [608, 564]
     """
-    name = column_of(frame, column)
+    name = find_column(frame, column)
     held = check_frame(frame)
     values = frame[name]
     there = [level.name for level in held.levels]
-    spare: list[Any] = [origin for level, origin in held.meta.made.items() if level in there and origin in there]
+    spare: list[Any] = [
+        origin for level, origin in held.meta.derived_levels.items() if level in there and origin in there
+    ]
     if spare:
         values = values.droplevel(spare)  # an id beside its name
     groups = [level for level in values.index.names if level not in (None, "date")]

@@ -11,8 +11,8 @@ import pandas as pd
 from vapi_frames.analysis.rollup import instead, plan, regroup
 from vapi_frames.contract.vocabulary import SPOKEN_GROUPS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
-from vapi_frames.frames.meta import Derived, restamp
-from vapi_frames.frames.provenance import CheckedFrame, check_frame, column_of, number_array, numbers
+from vapi_frames.frames.meta import DerivedColumn, attach_meta
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column, to_backend, to_numpy
 from vapi_frames.query.aggregation import Recipe
 from vapi_frames.result.aggregate import aggregate, divided
 from vapi_frames.result.ordering import combine
@@ -32,9 +32,9 @@ _TRUE = ("true", "pass")
 _FALSE = ("false", "fail")
 
 
-def added(held: CheckedFrame, columns: dict[str, npt.NDArray[Any]], known: dict[str, Derived]) -> pd.DataFrame:
+def added(held: CheckedFrame, columns: dict[str, npt.NDArray[Any]], known: dict[str, DerivedColumn]) -> pd.DataFrame:
     """Return a copy of the frame with new last *columns*, of which *known* says what they are."""
-    taken = {*held.meta.units, *held.others, *held.marks, *held.frame.index.names}
+    taken = {*held.meta.units, *held.own_columns, *held.flag_columns, *held.frame.index.names}
     for name in columns:
         if name in taken:
             raise QueryError(f"the frame has a column or level {name!r} already: give the new one another name")
@@ -42,19 +42,19 @@ def added(held: CheckedFrame, columns: dict[str, npt.NDArray[Any]], known: dict[
     result = held.frame.drop(columns=old) if old else held.frame
     # As a Series, which pandas need not copy.
     new = {
-        name: pd.Series(number_array(values, held.backend), index=result.index, copy=False)
+        name: pd.Series(to_backend(values, held.backend), index=result.index, copy=False)
         for name, values in columns.items()
     }
     result = result.assign(**new)
     result.attrs = dict(held.frame.attrs)
-    meta = replace(held.meta, derived=held.meta.derived | known, chosen=not held.is_whole)
-    return restamp(result, meta, added=columns)
+    meta = replace(held.meta, derived=held.meta.derived | known, has_missing_rows=not held.is_whole)
+    return attach_meta(result, meta, added=columns)
 
 
 def check_additive(held: CheckedFrame, name: str, what: str) -> None:
     """Raise `NonAdditiveError` unless *name* is a sum or a count, which alone may be added up."""
-    asked = {one.name: one for one in held.meta.asked}
-    if name in held.others:
+    asked = {one.name: one for one in held.meta.aggregations}
+    if name in held.own_columns:
         raise ProvenanceError(f"nothing says what {name!r} is: it is a column of your own; divide it with pandas")
     one = asked.get(name)
     if one is None:
@@ -94,7 +94,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
         [0.198, 0.265, 0.221]
     """
     held = check_frame(frame)
-    above, below = column_of(frame, num, operation=_wanted(num)), column_of(frame, den, operation=_wanted(den))
+    above, below = find_column(frame, num, operation=_wanted(num)), find_column(frame, den, operation=_wanted(den))
     return _ratio(held, above, below, name or f"{above}Per{below[0].upper()}{below[1:]}")
 
 
@@ -113,9 +113,9 @@ def _ratio(
     under = held.meta.all_units()[above]
     if unit is None:
         unit = "" if over == under else f"{under}/{_ONE.get(over, over)}"
-    columns = held.numbers([above, below])
+    columns = held.arrays([above, below])
     values = divided(columns[above], columns[below], scale)
-    return added(held, {name: values}, {name: Derived(unit, "ratio", (above, below), scale)})
+    return added(held, {name: values}, {name: DerivedColumn(unit, "ratio", (above, below), scale)})
 
 
 def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
@@ -139,9 +139,9 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         [0.1208, 0.1398, 0.1133]
     """
     held = check_frame(frame)
-    above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
-    is_used = any(one.column == "minutesUsed" for one in held.meta.asked)
-    below = column_of(frame, "minutesUsed" if is_used else "duration", operation="sum")
+    above = find_column(frame, column or "cost", operation=_wanted(column or "cost"))
+    is_used = any(one.column == "minutesUsed" for one in held.meta.aggregations)
+    below = find_column(frame, "minutesUsed" if is_used else "duration", operation="sum")
     unit = held.meta.all_units()[below]
     under = held.meta.all_units()[above]
     return _ratio(held, above, below, f"{above}PerMinute", unit=f"{under}/min", scale=_MINUTE.get(unit, 1.0))
@@ -168,8 +168,8 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         [0.1763, 0.1352, 0.1535]
     """
     held = check_frame(frame)
-    above = column_of(frame, column or "cost", operation=_wanted(column or "cost"))
-    below = column_of(frame, "id", operation="count")
+    above = find_column(frame, column or "cost", operation=_wanted(column or "cost"))
+    below = find_column(frame, "id", operation="count")
     return _ratio(held, above, below, f"{above}PerCall")
 
 
@@ -195,12 +195,12 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
         [0.538, 0.269, 0.193]
     """
     held = check_frame(frame)
-    name = column_of(frame, column, operation=_wanted(column or ""))
+    name = find_column(frame, column, operation=_wanted(column or ""))
     check_additive(held, name, "a share")
     codes, size = _slices(held, within)
-    values = numbers(frame[name]).astype(np.float64, copy=False)
+    values = to_numpy(frame[name]).astype(np.float64, copy=False)
     total = aggregate([Recipe(name, "sum")], {name: values}, codes, size)[name][codes]
-    return added(held, {f"{name}Share": divided(values, total)}, {f"{name}Share": Derived("share", "none")})
+    return added(held, {f"{name}Share": divided(values, total)}, {f"{name}Share": DerivedColumn("share", "none")})
 
 
 def _slices(held: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
@@ -248,17 +248,17 @@ def success_rate(
     there = {level.name: level for level in held.levels}
     if SUCCESS not in there:
         raise UnknownWordError(SUCCESS, "group of the frame", there, hint=f'Ask for it: .by("{SUCCESS}").')
-    counted = column_of(frame, "id", operation="count")
+    counted = find_column(frame, "id", operation="count")
     level = there[SUCCESS]
     words = [str(value) for value in level.uniques]
     wins = _wins(words, success)
     is_said = np.array([*(word.strip() != "" for word in words), False])
     is_won = np.array([*wins, False])
-    values = numbers(frame[counted])
+    values = to_numpy(frame[counted])
     names = (counted, f"{counted}Success", f"{counted}Evaluated")
     parts = dict(zip(names, (values, values * is_won[level.codes], values * is_said[level.codes]), strict=True))
     only = frame[[counted]]
-    known = {name: Derived("calls", "sum") for name in names[1:]}
+    known = {name: DerivedColumn("calls", "sum") for name in names[1:]}
     split = check_frame(added(check_frame(only), {name: parts[name] for name in names[1:]}, known))
     kept = [one for one in split.levels if one.name != SUCCESS]
     better = instead(split, kept, split.meta.step)
@@ -307,9 +307,9 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
         [0.0]
     """
     held = check_frame(frame)
-    cost = column_of(frame, "cost", operation="sum")
+    cost = find_column(frame, "cost", operation="sum")
     there: dict[str, str] = {
-        one.column: one.name for one in held.meta.asked if one.operation == "sum" and one.name in frame.columns
+        one.column: one.name for one in held.meta.aggregations if one.operation == "sum" and one.name in frame.columns
     }
     wanted = [f"costBreakdown.{part}" for part in PARTS]
     speech = next((one for one in ("costBreakdown.stt", "costBreakdown.transcriber") if one in there), None)
@@ -319,10 +319,10 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
         raise UnknownWordError(
             missing[0], "column", list(there), hint=f"Ask for all parts of the cost: .sum({listed})."
         )
-    parts = held.numbers(there[one] for one in (*wanted, speech or ""))
+    parts = held.arrays(there[one] for one in (*wanted, speech or ""))
     explained = np.sum([np.nan_to_num(values) for values in parts.values()], axis=0)
-    values = numbers(frame[cost]).astype(np.float64) - explained
+    values = to_numpy(frame[cost]).astype(np.float64) - explained
     # What is left of adding four decimals in binary is not a residual.
     values[np.abs(values) < 5e-9 * np.maximum(1.0, np.abs(explained))] = 0.0
     name = f"{cost}Residual"
-    return added(held, {name: values}, {name: Derived(held.meta.all_units()[cost], "sum")})
+    return added(held, {name: values}, {name: DerivedColumn(held.meta.all_units()[cost], "sum")})

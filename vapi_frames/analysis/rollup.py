@@ -11,10 +11,10 @@ import pandas as pd
 from vapi_frames.calendar import buckets
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
-from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, trimmed
-from vapi_frames.frames.meta import restamp
-from vapi_frames.frames.partial import floors, seconds_of
-from vapi_frames.frames.provenance import check_frame, number_array
+from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
+from vapi_frames.frames.meta import attach_meta
+from vapi_frames.frames.partial import bucket_seconds, floor_to_step
+from vapi_frames.frames.provenance import check_frame, to_backend
 from vapi_frames.query.aggregation import Recipe, recipe
 from vapi_frames.result.aggregate import aggregate, divided
 
@@ -128,7 +128,7 @@ def _plural(step: str) -> str:
     return {"century": "centuries", "millennium": "millennia"}.get(step, f"{step}s")
 
 
-def _checked_groups(held: CheckedFrame, by: str | Sequence[str] | None) -> list[Level]:
+def _checked_groups(held: CheckedFrame, by: str | Sequence[str] | None) -> list[IndexLevel]:
     """Return the levels that are kept, in the order asked."""
     there = {level.name: level for level in held.levels if level.name != "date"}
     if by is None:
@@ -144,22 +144,22 @@ def _checked_groups(held: CheckedFrame, by: str | Sequence[str] | None) -> list[
     return [there[name] for name in wanted]
 
 
-def _coarser(date: Level, held: CheckedFrame, step: str) -> Level:
+def _coarser(date: IndexLevel, held: CheckedFrame, step: str) -> IndexLevel:
     """Return the level of the coarser buckets.
 
     Raises:
         NonAdditiveError: A finer bucket lies in two coarser ones, because the clock was turned within it.
     """
     fine, tz = held.meta.step or "", buckets.find_zone(held.meta.zone)
-    date = trimmed(date)
-    instants = seconds_of(date.uniques, fine, tz)
-    coarse = floors(instants, step, tz)
+    date = drop_unused(date)
+    instants = bucket_seconds(date.uniques, fine, tz)
+    coarse = floor_to_step(instants, step, tz)
     if fine in buckets.FIXED_STEPS and len(instants):
         for place, label in _turned(instants, fine, step, tz):
             coarse[place] = label
     labels, places = np.unique(coarse, return_inverse=True)
-    made = instants_in(held.meta.zone, labels * 1_000_000)
-    return Level("date", made, np.append(places, -1)[date.codes].astype(np.int64))
+    made = dates_in_zone(held.meta.zone, labels * 1_000_000)
+    return IndexLevel("date", made, np.append(places, -1)[date.codes].astype(np.int64))
 
 
 def _turned(instants: npt.NDArray[np.int64], fine: str, step: str, tz: ZoneInfo) -> Iterator[tuple[int, int]]:
@@ -181,11 +181,11 @@ def _turned(instants: npt.NDArray[np.int64], fine: str, step: str, tz: ZoneInfo)
             yield there[bucket], label
 
 
-def instead(held: CheckedFrame, levels: Iterable[Level], step: str | None) -> Query[Any]:
+def instead(held: CheckedFrame, levels: Iterable[IndexLevel], step: str | None) -> Query[Any]:
     """Return the question that gives the coarser rows directly."""
-    meta = held.meta.narrowed(held.measures, [level.name for level in levels]).stepped(step)
-    if meta.last and meta.last[1]:
-        meta = replace(meta, last=None)  # whole weeks before now are other days than whole days before now
+    meta = held.meta.select(held.measures, [level.name for level in levels]).with_step(step)
+    if meta.relative_range and meta.relative_range[1]:
+        meta = replace(meta, relative_range=None)  # whole weeks before now are other days than whole days before now
     return meta.query
 
 
@@ -197,7 +197,7 @@ def plan(
     Raises:
         NonAdditiveError: One cannot be made exactly; *better* is the question to ask instead.
     """
-    beside = [one for one in held.meta.asked if one.name in held.measures]
+    beside = [one for one in held.meta.aggregations if one.name in held.measures]
     asked = {one.name: one for one in beside}
     found = []
     for name in names:
@@ -223,11 +223,11 @@ def plan(
 
 def regroup(
     held: CheckedFrame,
-    levels: list[Level],
+    levels: list[IndexLevel],
     recipes: list[Recipe],
     *,
     step: str | None,
-    made: dict[str, str] | None = None,
+    derived_levels: dict[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return the rows of *held* put together under new *levels*.
 
@@ -236,26 +236,30 @@ def regroup(
         levels: For each of them, the coarser row that it belongs to.
         recipes: How their columns are made again.
         step: The step of the result.
-        made: Level → the group that it was made from, for new ones.
+        derived_levels: Level → the group that it was made from, for new ones.
     """
     if levels:
-        levels, codes = distinct(levels)
-        size, index = len(levels[0].codes), index_of(levels)
+        levels, codes = distinct_rows(levels)
+        size, index = len(levels[0].codes), build_index(levels)
     else:
         codes, size, index = np.zeros(len(held.frame), np.int64), 1, pd.RangeIndex(1)
-    if held.others:
+    if held.own_columns:
         raise NonAdditiveError(
-            f"nothing says how {held.others[0]!r} adds up: leave it out, df.drop(columns={held.others!r}), and compute "
-            "it after"
+            f"nothing says how {held.own_columns[0]!r} adds up: leave it out, "
+            f"df.drop(columns={held.own_columns!r}), and compute it after"
         )
-    columns = aggregate(recipes, held.numbers(held.measures), codes, size)
+    columns = aggregate(recipes, held.arrays(held.measures), codes, size)
     arrays: dict[str, Any] = {}
     for name in held.measures:
         if name not in columns:
             ratio = held.meta.derived[name]
             columns[name] = divided(columns[ratio.parts[0]], columns[ratio.parts[1]], ratio.scale)
-        arrays[name] = number_array(columns[name], held.backend)
+        arrays[name] = to_backend(columns[name], held.backend)
     result = pd.DataFrame(arrays, index=index)
     result.attrs = dict(held.frame.attrs)
-    meta = replace(held.meta, made={**held.meta.made, **(made or {})}, chosen=not held.is_whole)
-    return restamp(result, meta.stepped(step))
+    meta = replace(
+        held.meta,
+        derived_levels={**held.meta.derived_levels, **(derived_levels or {})},
+        has_missing_rows=not held.is_whole,
+    )
+    return attach_meta(result, meta.with_step(step))

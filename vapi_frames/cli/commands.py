@@ -297,7 +297,7 @@ def _keep_part(error: PartialResultError, paths: Sequence[Path], out: str | None
             if len(paths) > 1:  # the frame knows which question it answers
                 meta = read_meta(frame)
                 path = check_path(named_path(out, meta.title or meta.body["name"]))
-            is_whole = not read_meta(frame).chosen
+            is_whole = not read_meta(frame).has_missing_rows
             parts.append((frame, path if is_whole else path.with_name(f"{path.stem}.partial{path.suffix}")))
         write(parts)
         print_error(f"the part that arrived is in {', '.join(str(path) for _, path in parts)}")

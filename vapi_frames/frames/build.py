@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from vapi_frames.calendar.ranges import Relative
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.errors import QueryError, ResponseError
-from vapi_frames.frames.levels import Level, index_of, instants_in
+from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone
 from vapi_frames.frames.meta import ATTRIBUTE, Meta
 from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.compile import compile_query
@@ -91,7 +91,7 @@ def build(
         sums=tuple(pc.call_function("sum", [measures.column(name)]).as_py() or 0.0 for name in names),
         filters=query.filters,
         title=query.title,
-        last=(str(relative), relative.complete) if relative else None,
+        relative_range=(str(relative), relative.complete) if relative else None,
         notes=answer.notes,
     )
     frame.attrs[ATTRIBUTE] = meta.to_json()
@@ -124,12 +124,12 @@ def _index(
     values: list[Any] = [_level(name, key[0], zone, dtype_backend) for name, key in zip(levels, keys, strict=True)]
     if categorical:
         values = [v if isinstance(v, pd.DatetimeIndex) else pd.CategoricalIndex(v, name=v.name) for v in values]
-    return index_of([Level(name, value, key[1]) for name, value, key in zip(levels, values, keys, strict=True)])
+    return build_index([IndexLevel(name, value, key[1]) for name, value, key in zip(levels, values, keys, strict=True)])
 
 
 def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None) -> Any:
     if name == "date":
-        return instants_in(zone, values.to_numpy(zero_copy_only=False))
+        return dates_in_zone(zone, values.to_numpy(zero_copy_only=False))
     if dtype_backend == "pyarrow":
         return pd.Index(pd.arrays.ArrowExtensionArray(values), name=name)
     if dtype_backend == "numpy_nullable":

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from vapi_frames.result.ordering import AnyCodes, Codes
 
-__all__ = ["Level", "distinct", "index_of", "instants_in", "levels_of", "ranked", "trimmed"]
+__all__ = ["IndexLevel", "build_index", "dates_in_zone", "distinct_rows", "drop_unused", "rank_distinct", "read_levels"]
 
 
 _PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
 _IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
-class Level(NamedTuple):
+class IndexLevel(NamedTuple):
     """One level of an index.
 
     Attributes:
@@ -41,7 +41,7 @@ class Level(NamedTuple):
     codes: AnyCodes
 
 
-def instants_in(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd.DatetimeIndex:
+def dates_in_zone(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd.DatetimeIndex:
     """Return *micros*, in microseconds since 1970, as the values of a level in *zone*."""
     instants = micros.astype("datetime64[us]")
     # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
@@ -49,7 +49,7 @@ def instants_in(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd.D
     return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
 
 
-def levels_of(index: pd.Index) -> list[Level]:
+def read_levels(index: pd.Index) -> list[IndexLevel]:
     """Return the named levels of *index*."""
     if isinstance(index, pd.MultiIndex):
         return [
@@ -63,18 +63,18 @@ def levels_of(index: pd.Index) -> list[Level]:
     return [_sorted(str(index.name), pd.Index(found), codes.astype(np.int64))]
 
 
-def _sorted(name: str, values: pd.Index, codes: AnyCodes) -> Level:
+def _sorted(name: str, values: pd.Index, codes: AnyCodes) -> IndexLevel:
     is_missing = np.asarray(values.isna())
     if values.is_monotonic_increasing and not is_missing.any():
-        return Level(name, values, codes)
+        return IndexLevel(name, values, codes)
     order = np.asarray(values.argsort())
     order = order[~is_missing[order]]
     position = np.full(len(values) + 1, -1, np.int64)
     position[order] = np.arange(len(order))
-    return Level(name, values.take(order), position[codes])
+    return IndexLevel(name, values.take(order), position[codes])
 
 
-def index_of(levels: Sequence[Level]) -> pd.Index:
+def build_index(levels: Sequence[IndexLevel]) -> pd.Index:
     """Return the index that *levels* make: a plain one of one level, a MultiIndex of several."""
     if len(levels) == 1:
         name, values, codes = levels[0]
@@ -88,7 +88,7 @@ def index_of(levels: Sequence[Level]) -> pd.Index:
     return pd.MultiIndex(levels=parts, codes=places, names=names, verify_integrity=False)
 
 
-def distinct(levels: Sequence[Level]) -> tuple[list[Level], Codes]:
+def distinct_rows(levels: Sequence[IndexLevel]) -> tuple[list[IndexLevel], Codes]:
     """Return the distinct rows that *levels* make, ascending with missing last, and for each row which of them it is.
 
     Args:
@@ -96,13 +96,13 @@ def distinct(levels: Sequence[Level]) -> tuple[list[Level], Codes]:
     """
     sizes = [len(level.uniques) for level in levels]
     combined = combine([level.codes for level in levels], sizes)
-    found, places = ranked(combined, math.prod(size + 1 for size in sizes))
+    found, places = rank_distinct(combined, math.prod(size + 1 for size in sizes))
     first = np.empty(len(found), np.int64)  # a row of each
     first[places] = np.arange(len(places))
-    return [trimmed(Level(level.name, level.uniques, level.codes[first])) for level in levels], places
+    return [drop_unused(IndexLevel(level.name, level.uniques, level.codes[first])) for level in levels], places
 
 
-def ranked(values: Codes, size: int) -> tuple[Codes, Codes]:
+def rank_distinct(values: Codes, size: int) -> tuple[Codes, Codes]:
     """Return the distinct *values*, which are from 0 to below *size*, ascending, and each one's place among them."""
     if size <= 4 * len(values):  # a mark for each that there could be is less than a table of those that there are
         is_there = np.zeros(size, bool)
@@ -115,7 +115,7 @@ def ranked(values: Codes, size: int) -> tuple[Codes, Codes]:
     return found[order], position[codes]
 
 
-def trimmed(level: Level) -> Level:
+def drop_unused(level: IndexLevel) -> IndexLevel:
     """Return *level* without the values that no row has."""
     name, uniques, codes = level
     is_used = np.zeros(len(uniques) + 1, bool)
@@ -124,4 +124,4 @@ def trimmed(level: Level) -> Level:
     if is_used.all():
         return level
     position = np.append(np.cumsum(is_used) - 1, -1)
-    return Level(name, uniques[is_used], position[codes])
+    return IndexLevel(name, uniques[is_used], position[codes])

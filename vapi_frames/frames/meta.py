@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from vapi_frames.calendar.ranges import iso
-from vapi_frames.calendar.ranges import last as _last
+from vapi_frames.calendar.ranges import iso, last
 from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.query.aggregation import Aggregation
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["ATTRIBUTE", "Derived", "Meta", "marked", "read_meta", "restamp", "sums"]
+__all__ = ["ATTRIBUTE", "DerivedColumn", "Meta", "attach_meta", "mark_incomplete", "read_meta", "sums"]
 
 ATTRIBUTE = "vapi"
 _VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
+class DerivedColumn:
     """What is known of a column that a verb added.
 
     Attributes:
@@ -43,7 +42,7 @@ class Derived:
     """
 
     unit: str
-    rule: Literal["sum", "ratio", "none", "mark"]
+    rule: Literal["sum", "ratio", "none", "flag"]
     parts: tuple[str, ...] = ()
     scale: float = 1.0
     sum: float = 0.0
@@ -64,12 +63,13 @@ class Meta:
         rows: How many rows the frame was made with.
         sums: The sum of each measure then, in the order of *units*.
         derived: Column → what is known of it, for those that verbs added.
-        made: Level that a verb made → the group that it was made from, e.g. ``outcome`` → ``endedReason``.
+        derived_levels: Level that a verb added → the group that it comes from, e.g. ``outcome`` → ``endedReason``.
         filters: What the calls were chosen by: group column or ``variable.<key>``, and its values.
         before: In a comparison, the range of the other period.
-        chosen: Whether some rows are not there, chosen before a verb or never arrived: one that is absent says nothing.
+        has_missing_rows: Whether rows of the result are missing: only some were chosen before a verb, or some never
+            arrived. An absent row then does not mean that there were no calls.
         title: The name that the question was given, ``None`` for an automatic one.
-        last: The relative range as asked, e.g. ``("30d", False)``.
+        relative_range: The relative range as written and whether it is of whole buckets, e.g. ``("30d", False)``.
         notes: What a reader should know, e.g. how dates were read.
     """
 
@@ -82,13 +82,13 @@ class Meta:
     levels: tuple[str, ...]
     rows: int
     sums: tuple[float, ...]
-    derived: dict[str, Derived] = field(default_factory=dict)
-    made: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, DerivedColumn] = field(default_factory=dict)
+    derived_levels: dict[str, str] = field(default_factory=dict)
     filters: tuple[tuple[str, tuple[str | None, ...]], ...] = ()
     before: tuple[datetime, datetime] | None = None
-    chosen: bool = False
+    has_missing_rows: bool = False
     title: str | None = None
-    last: tuple[str, bool] | None = None
+    relative_range: tuple[str, bool] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -104,7 +104,7 @@ class Meta:
         return zone
 
     @property
-    def asked(self) -> tuple[Aggregation, ...]:
+    def aggregations(self) -> tuple[Aggregation, ...]:
         """The measures, under the names that they have on the frame."""
         operations: list[dict[str, Any]] = self.body["operations"]
         return tuple(
@@ -117,14 +117,14 @@ class Meta:
     def query(self) -> Query[Any]:
         """The question, ready to be asked again; a relative range is relative again."""
         query = Query.from_body({"queries": [self.body]})
-        span = query.time_range if self.last is None else _last(*self.last)
-        return replace(query, aggregations=self.asked, time_range=span, title=self.title, filters=self.filters)
+        span = query.time_range if self.relative_range is None else last(*self.relative_range)
+        return replace(query, aggregations=self.aggregations, time_range=span, title=self.title, filters=self.filters)
 
     def all_units(self) -> dict[str, str]:
         """Return column → unit, also of what verbs made of the measures."""
-        return self.units | {name: one.unit for name, one in self.derived.items() if one.rule != "mark"}
+        return self.units | {name: one.unit for name, one in self.derived.items() if one.rule != "flag"}
 
-    def roots(self) -> dict[str, tuple[str, str]]:
+    def query_groups(self) -> dict[str, tuple[str, str]]:
         """Return level → the ``group`` column or ``variable`` key that the question has for it."""
         groups: list[str] = self.body.get("groupBy", [])
         found = {name: ("group", name) for name in groups}
@@ -132,9 +132,9 @@ class Meta:
         for each in self.body.get("groupByVariableValue", []):
             key = each["key"]
             found[f"variable.{key}" if key in taken else key] = ("variable", key)
-        return {**found, **{level: found[origin] for level, origin in self.made.items() if origin in found}}
+        return {**found, **{level: found[origin] for level, origin in self.derived_levels.items() if origin in found}}
 
-    def stepped(self, step: str | None) -> Meta:
+    def with_step(self, step: str | None) -> Meta:
         """Return it for buckets of another step; ``None`` has none."""
         body = {word: value for word, value in self.body.items() if word != "timeRange"}
         span = {word: value for word, value in self.body.get("timeRange", {}).items() if word != "step"}
@@ -142,24 +142,24 @@ class Meta:
             span = {"step": step, **span}
         return replace(self, body=body | ({"timeRange": span} if span else {}))
 
-    def narrowed(self, columns: Iterable[str], levels: Iterable[str]) -> Meta:
+    def select(self, columns: Iterable[str], levels: Iterable[str]) -> Meta:
         """Return it for a frame that has only these *columns* and *levels* of those it had."""
         columns, levels = set(columns), tuple(levels)
-        roots = self.roots()
+        roots = self.query_groups()
         kept = dict.fromkeys(roots[level] for level in levels if level in roots)
         body = {word: value for word, value in self.body.items() if word not in ("groupBy", "groupByVariableValue")}
         if groups := [name for kind, name in kept if kind == "group"]:
             body["groupBy"] = groups
         if variables := [{"key": name} for kind, name in kept if kind == "variable"]:
             body["groupByVariableValue"] = variables
-        asked = [name for name in self.units if name in columns] or list(self.units)  # a question asks for something
+        names = [name for name in self.units if name in columns] or list(self.units)  # a question asks for something
         operations = dict(zip(self.units, self.body["operations"], strict=True))
         return replace(
             self,
-            body=body | {"operations": [operations[name] for name in asked]},
-            units={name: self.units[name] for name in asked},
+            body=body | {"operations": [operations[name] for name in names]},
+            units={name: self.units[name] for name in names},
             levels=levels,
-            made={level: origin for level, origin in self.made.items() if level in levels},
+            derived_levels={level: origin for level, origin in self.derived_levels.items() if level in levels},
             derived={name: one for name, one in self.derived.items() if name in columns},
         )
 
@@ -179,12 +179,12 @@ class Meta:
                 name: [one.unit, one.rule, _short(one.sum), *([one.parts, one.scale] if one.parts else [])]
                 for name, one in self.derived.items()
             },
-            "made": self.made,
+            "made": self.derived_levels,
             "filters": self.filters,
             "before": self.before and [iso(side) for side in self.before],
-            "chosen": self.chosen or None,
+            "chosen": self.has_missing_rows or None,
             "title": self.title,
-            "last": self.last,
+            "last": self.relative_range,
             "notes": self.notes,
         }
         kept = {name: value for name, value in parts.items() if value not in (None, (), [], {}, [None, None])}
@@ -207,15 +207,15 @@ class Meta:
             rows=parts["rows"],
             sums=tuple(parts.get("sums", ())),
             derived={
-                name: Derived(unit, rule, tuple(of[0]) if of else (), of[1] if of else 1.0, total)
+                name: DerivedColumn(unit, rule, tuple(of[0]) if of else (), of[1] if of else 1.0, total)
                 for name, (unit, rule, total, *of) in parts.get("derived", {}).items()
             },
-            made=parts.get("made", {}),
+            derived_levels=parts.get("made", {}),
             filters=tuple((word, tuple(values)) for word, values in parts.get("filters", ())),
             before=before and (datetime.fromisoformat(before[0]), datetime.fromisoformat(before[1])),
-            chosen=parts.get("chosen", False),
+            has_missing_rows=parts.get("chosen", False),
             title=parts.get("title"),
-            last=tuple(parts["last"]) if "last" in parts else None,
+            relative_range=tuple(parts["last"]) if "last" in parts else None,
             notes=tuple(parts.get("notes", ())),
         )
 
@@ -248,7 +248,7 @@ def sums(frame: pd.DataFrame, names: Iterable[str]) -> tuple[float, ...]:
     return tuple(float(frame[name].sum()) if name in frame.columns else 0.0 for name in names)
 
 
-def restamp(frame: pd.DataFrame, meta: Meta, *, added: Collection[str] | None = None) -> pd.DataFrame:
+def attach_meta(frame: pd.DataFrame, meta: Meta, *, added: Collection[str] | None = None) -> pd.DataFrame:
     """Give *frame*, which a verb has just made, its knowledge: *meta*, for the columns, levels and rows that it has.
 
     Args:
@@ -257,10 +257,10 @@ def restamp(frame: pd.DataFrame, meta: Meta, *, added: Collection[str] | None = 
         added: The new columns, where all others are as they were and *meta* knows their sums.
     """
     before = {} if added is None else dict(zip(meta.units, meta.sums, strict=True))
-    meta = meta.narrowed(frame.columns, [str(name) for name in frame.index.names if name is not None])
+    meta = meta.select(frame.columns, [str(name) for name in frame.index.names if name is not None])
     derived = dict(meta.derived)
     is_same = added is not None and len(frame) == meta.rows
-    measured = [n for n, one in derived.items() if one.rule != "mark" and not (is_same and n not in (added or ()))]
+    measured = [n for n, one in derived.items() if one.rule != "flag" and not (is_same and n not in (added or ()))]
     for name, total in zip(measured, sums(frame, measured), strict=True):
         derived[name] = replace(derived[name], sum=total)
     known = tuple(before[name] for name in meta.units) if is_same else sums(frame, meta.units)
@@ -269,8 +269,8 @@ def restamp(frame: pd.DataFrame, meta: Meta, *, added: Collection[str] | None = 
     return frame
 
 
-def marked(frame: pd.DataFrame, note: str) -> pd.DataFrame:
+def mark_incomplete(frame: pd.DataFrame, note: str) -> pd.DataFrame:
     """Let *frame* know that some of its rows never arrived, and say so."""
     meta = read_meta(frame)
-    frame.attrs[ATTRIBUTE] = replace(meta, chosen=True, notes=(*meta.notes, note)).to_json()
+    frame.attrs[ATTRIBUTE] = replace(meta, has_missing_rows=True, notes=(*meta.notes, note)).to_json()
     return frame

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames.errors import ProvenanceError, QueryError
-from vapi_frames.frames.levels import Level, index_of, levels_of
+from vapi_frames.frames.levels import IndexLevel, build_index, read_levels
 from vapi_frames.frames.meta import read_meta
 from vapi_frames.frames.provenance import CheckedFrame
 
@@ -88,11 +88,11 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
     text = {"pyarrow": pd.ArrowDtype(pa.string()), "numpy_nullable": pd.StringDtype()}
     kind: Any = text.get(CheckedFrame(frame, meta, []).backend)
     if meta.levels and None not in frame.index.names:
-        frame.index = index_of([_retyped(level, kind) for level in levels_of(frame.index)])
+        frame.index = build_index([_retyped(level, kind) for level in read_levels(frame.index)])
     return frame
 
 
-def _retyped(level: Level, kind: Any) -> Level:
+def _retyped(level: IndexLevel, kind: Any) -> IndexLevel:
     """Return *level* with the type of text *kind*, which Parquet keeps for columns only; ``None`` leaves it."""
     name, values, codes = level
     if kind is None:
@@ -101,4 +101,4 @@ def _retyped(level: Level, kind: Any) -> Level:
         values = pd.CategoricalIndex(pd.Categorical.from_codes(values.codes, values.categories.astype(kind)), name=name)
     elif not isinstance(values, pd.DatetimeIndex):
         values = values.astype(kind)
-    return Level(name, values, codes)
+    return IndexLevel(name, values, codes)

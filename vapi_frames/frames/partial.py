@@ -24,7 +24,7 @@ from vapi_frames.calendar.buckets import (
 )
 from vapi_frames.calendar.ranges import iso
 from vapi_frames.errors import ProvenanceError, QueryError
-from vapi_frames.frames.meta import Meta, read_meta, restamp
+from vapi_frames.frames.meta import Meta, attach_meta, read_meta
 from vapi_frames.frames.provenance import check_frame
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     Seconds = npt.NDArray[np.int64]
 
-__all__ = ["drop_partial", "elapsed", "floors", "partial", "seconds_of", "shares"]
+__all__ = ["bucket_seconds", "drop_partial", "elapsed", "elapsed_shares", "floor_to_step", "partial"]
 
 
-def floors(instants: Seconds, step: str, tz: ZoneInfo) -> Seconds:
+def floor_to_step(instants: Seconds, step: str, tz: ZoneInfo) -> Seconds:
     """Return the bucket of each of *instants*, in seconds since 1970: the rule of `calendar.buckets.floor`."""
     if not len(instants):
         return instants
@@ -53,7 +53,7 @@ def floors(instants: Seconds, step: str, tz: ZoneInfo) -> Seconds:
     return labels[np.searchsorted(np.array(edges, np.int64), local, "right") - 1]
 
 
-def seconds_of(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
+def bucket_seconds(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
     """Return the whole seconds since 1970 of *dates*, each of which must be the start of a bucket.
 
     Raises:
@@ -63,7 +63,7 @@ def seconds_of(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
         raise ProvenanceError("'date' no longer holds instants with a zone")
     micros = dates.tz_convert(UTC).tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
     found = micros // 1_000_000
-    odd = np.flatnonzero((micros % 1_000_000 != 0) | (floors(found, step, tz) != found))
+    odd = np.flatnonzero((micros % 1_000_000 != 0) | (floor_to_step(found, step, tz) != found))
     # A bucket may bear a name that lies outside of it, where the clock was turned.
     bad = next((i for i in odd.tolist() if micros[i] % 1_000_000 or not is_bucket(int(found[i]), step, tz)), None)
     if bad is not None:
@@ -112,9 +112,9 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
         return pd.Series(np.nan, index=frame.index, name="elapsed", dtype="float64")
     codes, instants = pd.factorize(dates)
     tz = find_zone(meta.zone)
-    found = seconds_of(pd.DatetimeIndex(instants) if len(instants) else dates[:0], meta.step, tz)
+    found = bucket_seconds(pd.DatetimeIndex(instants) if len(instants) else dates[:0], meta.step, tz)
     # The last one is what a missing date's code, -1, points to.
-    share = np.append(shares(found, meta, tz, now), np.nan)
+    share = np.append(elapsed_shares(found, meta, tz, now), np.nan)
     return pd.Series(share[codes], index=frame.index, name="elapsed", dtype="float64")
 
 
@@ -126,7 +126,7 @@ def _of_range(meta: Meta, now: datetime | None) -> float:
     return max(0.0, (end if now is None else min(end, now.timestamp())) - start) / (end - start)
 
 
-def shares(buckets: Seconds, meta: Meta, tz: ZoneInfo, now: datetime | None = None) -> npt.NDArray[np.float64]:
+def elapsed_shares(buckets: Seconds, meta: Meta, tz: ZoneInfo, now: datetime | None = None) -> npt.NDArray[np.float64]:
     """Return the share of each of *buckets* that had passed and lies in the range of *meta*.
 
     Only those at an end of the range can be less than whole.
@@ -183,8 +183,8 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.drop_partial)["countId"].tolist()
         [2960, 3013, 3147]
     """
-    held = check_frame(frame)
-    meta = held.meta
+    checked = check_frame(frame)
+    meta = checked.meta
     if meta.step is None and "date" in frame.index.names:
         raise QueryError("the frame has no step: its dates are those of changes, not of buckets")
     flags = partial(frame)
@@ -194,8 +194,8 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
     whole = _whole(meta) if meta.step and "date" in frame.index.names else (meta.start, meta.end)
     if whole != (meta.start, meta.end):
         ranged = {**meta.body["timeRange"], "start": iso(whole[0]), "end": iso(whole[1])}
-        meta = replace(meta, body={**meta.body, "timeRange": ranged}, start=whole[0], end=whole[1], last=None)
-    return restamp(result, replace(meta, chosen=not held.is_whole))
+        meta = replace(meta, body={**meta.body, "timeRange": ranged}, start=whole[0], end=whole[1], relative_range=None)
+    return attach_meta(result, replace(meta, has_missing_rows=not checked.is_whole))
 
 
 def _whole(meta: Meta) -> tuple[datetime, datetime]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from vapi_frames.contract.vocabulary import COLUMNS
 from vapi_frames.errors import ProvenanceError, UnknownWordError, suggest
-from vapi_frames.frames.levels import Level, levels_of
+from vapi_frames.frames.levels import IndexLevel, read_levels
 from vapi_frames.frames.meta import Meta, read_meta, sums
 from vapi_frames.result.ordering import combine
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
 
-__all__ = ["CheckedFrame", "check_frame", "check_levels", "column_of", "number_array", "numbers", "query", "units"]
+__all__ = ["CheckedFrame", "check_frame", "check_levels", "find_column", "query", "to_backend", "to_numpy", "units"]
 
 _SAME = 1e-6  # relative: a sum in another order, or in float32, differs in its last bits
 Backend = Literal["numpy", "numpy_nullable", "pyarrow"]
@@ -70,12 +70,12 @@ class CheckedFrame:
 
     frame: pd.DataFrame
     meta: Meta
-    levels: list[Level]
+    levels: list[IndexLevel]
 
     @property
     def is_whole(self) -> bool:
         """Whether all rows that were answered are there, so that one that is absent says something."""
-        return len(self.frame) == self.meta.rows and not self.meta.chosen
+        return len(self.frame) == self.meta.rows and not self.meta.has_missing_rows
 
     @property
     def measures(self) -> list[str]:
@@ -84,15 +84,15 @@ class CheckedFrame:
         return [name for name in self.frame.columns if name in known]
 
     @property
-    def others(self) -> list[Any]:
+    def own_columns(self) -> list[Any]:
         """The columns that are not known here: the user's own."""
         known = {*self.meta.units, *self.meta.derived}
         return [name for name in self.frame.columns if name not in known]
 
     @property
-    def marks(self) -> list[str]:
+    def flag_columns(self) -> list[str]:
         """The columns that say something of their row."""
-        return [name for name, one in self.meta.derived.items() if one.rule == "mark" and name in self.frame.columns]
+        return [name for name, one in self.meta.derived.items() if one.rule == "flag" and name in self.frame.columns]
 
     @property
     def backend(self) -> Backend:
@@ -113,9 +113,9 @@ class CheckedFrame:
             f"choosing rows, or say {verb}(whole=True) if those left out had no calls"
         )
 
-    def numbers(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
         """Return the columns *names* as plain arrays."""
-        return {name: numbers(self.frame[name]) for name in names}
+        return {name: to_numpy(self.frame[name]) for name in names}
 
 
 def check_frame(frame: pd.DataFrame) -> CheckedFrame:
@@ -129,7 +129,7 @@ def check_frame(frame: pd.DataFrame) -> CheckedFrame:
     return CheckedFrame(frame, meta, check_levels(frame, meta))
 
 
-def numbers(values: pd.Series) -> npt.NDArray[Any]:
+def to_numpy(values: pd.Series) -> npt.NDArray[Any]:
     """Return *values* as int64 where they are whole and all there, else as float64 with NaN for missing."""
     if pd.api.types.is_integer_dtype(values.dtype) and not values.hasnans:
         return values.to_numpy(dtype=np.int64)
@@ -138,7 +138,7 @@ def numbers(values: pd.Series) -> npt.NDArray[Any]:
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def number_array(values: npt.NDArray[Any], backend: Backend) -> Any:
+def to_backend(values: npt.NDArray[Any], backend: Backend) -> Any:
     """Return *values* as a column of *backend*; NaN is missing."""
     if backend == "numpy":
         return values
@@ -158,7 +158,7 @@ def check_values(frame: pd.DataFrame, meta: Meta) -> None:
     if len(frame) != meta.rows:
         return  # rows were chosen, as pandas users do; the values that are left are as they came
     before = dict(zip(meta.units, meta.sums, strict=True))
-    before |= {name: one.sum for name, one in meta.derived.items() if one.rule != "mark"}
+    before |= {name: one.sum for name, one in meta.derived.items() if one.rule != "flag"}
     names = [name for name in before if name in frame.columns]
     try:
         now = dict(zip(names, sums(frame, names), strict=True))
@@ -185,7 +185,7 @@ def _is_rounded(values: pd.Series, difference: float) -> bool:
     return False
 
 
-def check_levels(frame: pd.DataFrame, meta: Meta) -> list[Level]:
+def check_levels(frame: pd.DataFrame, meta: Meta) -> list[IndexLevel]:
     """Return the levels of the index.
 
     Raises:
@@ -195,7 +195,7 @@ def check_levels(frame: pd.DataFrame, meta: Meta) -> list[Level]:
     if set(names) - set(meta.levels) or (meta.levels and not names):
         wanted, found = ", ".join(meta.levels), ", ".join(map(str, names)) or "no named level"
         raise ProvenanceError(f"the index should hold {wanted}, and holds {found}: set_index them again")
-    levels = levels_of(frame.index)
+    levels = read_levels(frame.index)
     if levels:
         combined = combine([one.codes for one in levels], [len(one.uniques) for one in levels])
         is_unique = (combined[1:] > combined[:-1]).all() or pd.Index(combined).is_unique
@@ -206,7 +206,7 @@ def check_levels(frame: pd.DataFrame, meta: Meta) -> list[Level]:
     return levels
 
 
-def column_of(frame: pd.DataFrame, column: str | None, *, operation: str | None = None) -> str:
+def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | None = None) -> str:
     """Return the column of *frame* that *column* means: its own name, or the API's column it aggregates.
 
     Args:
@@ -231,7 +231,7 @@ def column_of(frame: pd.DataFrame, column: str | None, *, operation: str | None 
         raise UnknownWordError(None, "column", measures, hint="Say which measure.")
     if column in names:
         return column
-    asked = [one.name for one in meta.asked if one.column == column and operation in (None, one.operation)]
+    asked = [one.name for one in meta.aggregations if one.column == column and operation in (None, one.operation)]
     found = [name for name in asked if name in names]
     if len(found) == 1:
         return found[0]

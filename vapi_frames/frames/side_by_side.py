@@ -19,10 +19,10 @@ from vapi_frames.calendar.buckets import (
     to_wall,
 )
 from vapi_frames.errors import FrameWarning, warn
-from vapi_frames.frames.levels import Level, distinct, index_of, instants_in, ranked
-from vapi_frames.frames.meta import Derived, restamp
-from vapi_frames.frames.partial import seconds_of, shares
-from vapi_frames.frames.provenance import CheckedFrame, check_frame, number_array, numbers
+from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, rank_distinct
+from vapi_frames.frames.meta import DerivedColumn, attach_meta
+from vapi_frames.frames.partial import bucket_seconds, elapsed_shares
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, to_backend, to_numpy
 from vapi_frames.query.comparison import ADDED
 from vapi_frames.result.aggregate import percent
 
@@ -36,28 +36,30 @@ if TYPE_CHECKING:
     Codes = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["side_by_side"]
+__all__ = ["compare_frames"]
 
 
 class _Side(NamedTuple):
     """One period: its rows and its buckets; without a step the range is its one bucket.
 
     Attributes:
-        held: The rows.
+        checked: The rows.
         buckets: Every bucket of the range, in seconds since 1970.
         shares: Which share of each had passed and lies in the range.
         has_begun: Whether it had begun when the question was asked.
         place: For each row, the place of its bucket.
     """
 
-    held: CheckedFrame
+    checked: CheckedFrame
     buckets: Codes
     shares: Floats
     has_begun: npt.NDArray[np.bool_]
     place: Codes
 
 
-def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Comparison, periods: Periods) -> pd.DataFrame:
+def compare_frames(
+    present: pd.DataFrame, before: pd.DataFrame, comparison: Comparison, periods: Periods
+) -> pd.DataFrame:
     """Return both answers on the index of the present one; see `vapi_frames.query.comparison.Comparison.fetch`."""
     query = comparison.query
     now, then = _side(check_frame(present), periods.start, periods.end), _side(check_frame(before), *periods[2:4])
@@ -69,10 +71,10 @@ def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Compar
     slot_of = np.empty(len(then.buckets), np.int64)
     slot_of[facing[facing >= 0]] = np.flatnonzero(facing >= 0)
     slot_of[alone] = len(now.buckets) + np.arange(len(alone))
-    groups, group_now, group_then = _groups(now.held, then.held)
+    groups, group_now, group_then = _groups(now.checked, then.checked)
     many = len(groups[0].codes) if groups else 1
     key_now, key_then = now.place * many + group_now, slot_of[then.place] * many + group_then
-    keys, rows = ranked(np.concatenate([key_now, key_then]), (len(now.buckets) + len(alone)) * many)
+    keys, rows = rank_distinct(np.concatenate([key_now, key_then]), (len(now.buckets) + len(alone)) * many)
     row_now, row_then = rows[: len(key_now)], rows[len(key_now) :]
     slot, group = keys // max(many, 1), keys % max(many, 1)
     at_now, at_then = slot_now[slot], slot_then[slot]
@@ -83,31 +85,33 @@ def side_by_side(present: pd.DataFrame, before: pd.DataFrame, comparison: Compar
         share_now, share_then = np.append(now.shares, np.nan)[at_now], np.append(then.shares, np.nan)[at_then]
         is_alike = is_both & np.isclose(share_now, share_then, rtol=0, atol=1e-9)
     columns: dict[str, Any] = {}
-    known: dict[str, Derived] = {}
+    known: dict[str, DerivedColumn] = {}
     for one in query.measures:
         nothing = 0.0 if one.measure.fill == "zero" else np.nan
-        value = _spread(now.held, one.name, row_now, np.where(is_known, nothing, np.nan))
-        other = _spread(then.held, one.name, row_then, np.where(was_there, nothing, np.nan))
+        value = _spread(now.checked, one.name, row_now, np.where(is_known, nothing, np.nan))
+        other = _spread(then.checked, one.name, row_then, np.where(was_there, nothing, np.nan))
         delta = np.where(is_alike, value - other, np.nan)
-        unit = now.held.meta.units[one.name]
+        unit = now.checked.meta.units[one.name]
         columns[one.name] = value
         for word, values, in_ in zip(ADDED, (other, delta, percent(delta, other)), (unit, unit, "%"), strict=True):
             columns[f"{one.name}{word}"] = values
-            known[f"{one.name}{word}"] = Derived(in_, "none")
-    levels = [Level(one.name, one.uniques, one.codes[group]) for one in groups]
-    frame = pd.DataFrame({name: number_array(values, now.held.backend) for name, values in columns.items()}, copy=False)
+            known[f"{one.name}{word}"] = DerivedColumn(in_, "none")
+    levels = [IndexLevel(one.name, one.uniques, one.codes[group]) for one in groups]
+    frame = pd.DataFrame(
+        {name: to_backend(values, now.checked.backend) for name, values in columns.items()}, copy=False
+    )
     if query.time_step:
-        levels = [Level("date", instants_in(query.zone.key, now.buckets * 1_000_000), at_now), *levels]
-        frame["dateBefore"] = instants_in(query.zone.key, then.buckets * 1_000_000).take(
+        levels = [IndexLevel("date", dates_in_zone(query.zone.key, now.buckets * 1_000_000), at_now), *levels]
+        frame["dateBefore"] = dates_in_zone(query.zone.key, then.buckets * 1_000_000).take(
             at_then, fill_value=cast("Any", pd.NaT)
         )
-        known["dateBefore"] = Derived("", "mark")
+        known["dateBefore"] = DerivedColumn("", "flag")
     if levels:
-        frame.index = index_of(levels)
+        frame.index = build_index(levels)
     frame.attrs = dict(present.attrs)
     notes = _said(is_both & ~is_alike, query.time_step)
-    meta = replace(now.held.meta, derived=known, before=periods[2:4], notes=(*now.held.meta.notes, *notes))
-    return restamp(frame, meta)
+    meta = replace(now.checked.meta, derived=known, before=periods[2:4], notes=(*now.checked.meta.notes, *notes))
+    return attach_meta(frame, meta)
 
 
 def _said(unlike: npt.NDArray[np.bool_], step: str | None) -> tuple[str, ...]:
@@ -120,21 +124,25 @@ def _said(unlike: npt.NDArray[np.bool_], step: str | None) -> tuple[str, ...]:
     return (said,)
 
 
-def _side(held: CheckedFrame, start: datetime, end: datetime) -> _Side:
-    meta = held.meta
+def _side(checked: CheckedFrame, start: datetime, end: datetime) -> _Side:
+    meta = checked.meta
     if meta.step is None:
-        return _Side(held, np.zeros(1, np.int64), np.ones(1), np.ones(1, bool), np.zeros(len(held.frame), np.int64))
+        return _Side(
+            checked, np.zeros(1, np.int64), np.ones(1), np.ones(1, bool), np.zeros(len(checked.frame), np.int64)
+        )
     tz = find_zone(meta.zone)
     until = seconds(end) + (end.microsecond > 0)
     buckets = np.array(bucket_starts(seconds(start), until, meta.step, tz), np.int64)
     asked = replace(meta, start=start, end=end)
     now = end if meta.now is None else meta.now
-    [date] = [level for level in held.levels if level.name == "date"]
-    place = np.searchsorted(buckets, seconds_of(date.uniques, meta.step, tz))[date.codes]
-    return _Side(held, buckets, shares(buckets, asked, tz), buckets < now.timestamp(), place.astype(np.int64))
+    [date] = [level for level in checked.levels if level.name == "date"]
+    place = np.searchsorted(buckets, bucket_seconds(date.uniques, meta.step, tz))[date.codes]
+    return _Side(
+        checked, buckets, elapsed_shares(buckets, asked, tz), buckets < now.timestamp(), place.astype(np.int64)
+    )
 
 
-def _groups(now: CheckedFrame, then: CheckedFrame) -> tuple[list[Level], Codes, Codes]:
+def _groups(now: CheckedFrame, then: CheckedFrame) -> tuple[list[IndexLevel], Codes, Codes]:
     """Return the groups that either period has, ascending, and each row's place among them."""
     levels = []
     for one in now.levels:
@@ -146,17 +154,17 @@ def _groups(now: CheckedFrame, then: CheckedFrame) -> tuple[list[Level], Codes, 
             texts = pd.CategoricalIndex(one.uniques).categories.union(pd.CategoricalIndex(other.uniques).categories)
             uniques = pd.CategoricalIndex(texts, categories=texts)
         codes = [np.append(uniques.get_indexer(level.uniques), -1)[level.codes] for level in (one, other)]
-        levels.append(Level(one.name, uniques.rename(one.name), np.concatenate(codes).astype(np.int64)))
+        levels.append(IndexLevel(one.name, uniques.rename(one.name), np.concatenate(codes).astype(np.int64)))
     split = len(now.frame)
     if not levels:
         return [], np.zeros(split, np.int64), np.zeros(len(then.frame), np.int64)
-    seen, group = distinct(levels)
+    seen, group = distinct_rows(levels)
     return seen, group[:split], group[split:]
 
 
-def _spread(held: CheckedFrame, name: str, rows: Codes, found: Floats) -> Floats:
+def _spread(checked: CheckedFrame, name: str, rows: Codes, found: Floats) -> Floats:
     """Return *found* with the column in its place at *rows*."""
-    found[rows] = numbers(held.frame[name])
+    found[rows] = to_numpy(checked.frame[name])
     return found
 
 

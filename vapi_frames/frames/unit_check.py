@@ -47,7 +47,7 @@ def factor(frame: pd.DataFrame, reference: pd.DataFrame) -> float:
         UnknownWordError: The frame has no sum or average of ``duration``.
     """
     meta, theirs = read_meta(frame), read_meta(reference)
-    for one in meta.asked:
+    for one in meta.aggregations:
         if one.column == "duration" and one.operation != "count" and one.name in frame.columns:
             own = float(frame[one.name].sum()) * _MINUTES.get(meta.units[one.name], 1.0)
             other = float(reference[one.name].sum()) * _MINUTES.get(theirs.units[one.name], 1.0)
@@ -56,7 +56,7 @@ def factor(frame: pd.DataFrame, reference: pd.DataFrame) -> float:
 
 
 def _minutes(frame: pd.DataFrame, meta: Meta, column: str) -> float | None:
-    for one in meta.asked:
+    for one in meta.aggregations:
         if (one.operation, one.column) == ("sum", column) and one.name in frame.columns:
             return float(frame[one.name].sum()) * _MINUTES.get(meta.units[one.name], 1.0)
     return None

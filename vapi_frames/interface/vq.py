@@ -145,7 +145,7 @@ class Vq:
         self, named: Mapping[str, Query[Any]], now: datetime, *, progress: ProgressOption = None, **options: Any
     ) -> list[Result]:
         """Return an answer to each question, or raise what did arrive."""
-        from vapi_frames.frames.meta import marked
+        from vapi_frames.frames.meta import mark_incomplete
         from vapi_frames.sources import IncompleteError, said
         from vapi_frames.sources.progress import showing
 
@@ -159,7 +159,7 @@ class Vq:
             if answer is not None:
                 note = f"did not arrive: {said(ranges)}" if ranges else ""
                 frame = self._frames({name: query}, [answer], now, **options)[name]
-                some[name] = marked(frame, note) if note else frame
+                some[name] = mark_incomplete(frame, note) if note else frame
         missing = [
             (name, query, span)
             for (name, query), spans in zip(named.items(), incomplete.missing, strict=True)
@@ -250,7 +250,7 @@ class Vq:
                sumCost  sumCostBefore  sumCostDelta  sumCostPercent
             0   464.84         512.82        -47.98           -9.36
         """
-        from vapi_frames.frames.side_by_side import side_by_side
+        from vapi_frames.frames.side_by_side import compare_frames
 
         if not isinstance(comparison, Comparison):
             raise QueryError(f"compare takes a comparison, vq.call()....compare(...), not {type(comparison).__name__}")
@@ -260,7 +260,7 @@ class Vq:
         lint.warn_once(both[0], now)
         frames = self._fetch(both, now, (), dtype_backend=dtype_backend, categorical=categorical, progress=progress)
         present, before = frames.values()
-        return side_by_side(present, before, comparison, comparison.periods(now))
+        return compare_frames(present, before, comparison, comparison.periods(now))
 
     def assistants(self) -> pd.Series[str]:
         """Return the names of the organization's assistants by id, for ``df.vapi.label``; the API is asked once.

@@ -36,7 +36,7 @@ def lines(shown: Picture, options: dict[str, Any]) -> Any:
     if kind in ("bar", "barh"):
         axes = _time_bars(table, meta, options)
     else:
-        if kind == "line" and any(one.operation == "history" for one in meta.asked if one.name in shown.names):
+        if kind == "line" and any(one.operation == "history" for one in meta.aggregations if one.name in shown.names):
             options.setdefault("drawstyle", "steps-post")  # a level holds from its date until the next
         if len(table) <= _FEW and kind == "line":
             options.setdefault("marker", ".")

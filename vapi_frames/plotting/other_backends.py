@@ -38,7 +38,7 @@ def draw(shown: Picture, backend: str, options: dict[str, Any]) -> Any:
     stacked = options.pop("stacked", shown.kind == "time" and kind == "bar" and len(shown.names) > 1)
     if kind in ("bar", "barh"):
         options.setdefault("barmode", "relative" if stacked else "group")
-    if kind == "line" and any(one.operation == "history" for one in shown.meta.asked if one.name in shown.names):
+    if kind == "line" and any(one.operation == "history" for one in shown.meta.aggregations if one.name in shown.names):
         options.setdefault("line_shape", "hv")  # a level holds from its date until the next
     index = f"date ({zone})" if shown.kind == "time" else str(table.index.name or "")
     words = {"value": shown.label, "variable": shown.legend or "", table.index.name or "index": index}

@@ -11,7 +11,7 @@ import pandas as pd
 from vapi_frames.analysis import partial, units, wide
 from vapi_frames.errors import QueryError
 from vapi_frames.frames.meta import Meta, read_meta
-from vapi_frames.frames.provenance import check_levels, column_of
+from vapi_frames.frames.provenance import check_levels, find_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ def picture(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Picture:
         frame = frame.loc[frame.index.get_level_values("date").notna()]
     check_levels(frame, meta)
     named = [
-        origin for level, origin in meta.made.items() if level in frame.index.names
+        origin for level, origin in meta.derived_levels.items() if level in frame.index.names
     ]  # an id has its name beside it
     groups = [str(level) for level in frame.index.names if level not in (None, "date", *named)]
     dated = "date" in frame.index.names
@@ -114,9 +114,9 @@ def _names(
 ) -> list[str]:
     """Return the measures to draw: those asked for, else the first and what shares its unit where groups leave room."""
     if isinstance(column, str):
-        return [column_of(frame, column)]
+        return [find_column(frame, column)]
     if column is not None:
-        names = [column_of(frame, one) for one in column]
+        names = [find_column(frame, one) for one in column]
         odd = [name for name in names if known.get(name) != known.get(names[0])]
         if odd:
             raise QueryError(
@@ -127,7 +127,7 @@ def _names(
             raise QueryError("with groups one measure is drawn at a time; roll up the groups, or name one measure")
         return names
     if not known:
-        return [column_of(frame, None)]  # which says what is missing
+        return [find_column(frame, None)]  # which says what is missing
     if len(frame) == 1 and frame.index.names == [None] and not meta.before:
         return list(known)  # figures, with or without one unit
     first = next(iter(known))
@@ -151,7 +151,7 @@ def _common(names: list[str]) -> str:
 
 
 def _adds_up(name: str, meta: Meta) -> bool:
-    asked = {one.name: one.measure.over_groups for one in meta.asked}
+    asked = {one.name: one.measure.over_groups for one in meta.aggregations}
     return asked[name] == "sum" if name in asked else name in meta.derived and meta.derived[name].rule == "sum"
 
 
