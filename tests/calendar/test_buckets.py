@@ -179,6 +179,14 @@ def test_a_zone_that_does_not_exist_names_its_neighbors(name):
         assert caught.value.suggestions[0] == "America/New_York"
 
 
+@pytest.mark.parametrize("name", ["localtime", "LocalTime", "Factory", "posixrules", "posix/UTC"])
+def test_a_file_of_the_zone_data_that_is_no_zone_is_not_suggested(name):
+    """The system's zone data also holds files such as localtime, which are refused and so must not be suggested."""
+    with pytest.raises(UnknownWordError) as caught:
+        timegrid.find_zone(name)
+    assert not {"localtime", "Factory", "posixrules", name} & set(caught.value.suggestions)
+
+
 def test_elapsed_share_is_cut_at_both_ends():
     """Of a bucket, only what lies in the range counts."""
     tz = timegrid.find_zone("UTC")

@@ -93,7 +93,8 @@ def find_zone(name: object) -> ZoneInfo:
         with suppress(ZoneInfoNotFoundError, ValueError, OSError):
             return _load_zone(name)
     hint = "Give an IANA name such as 'America/New_York' or 'UTC'."
-    raise UnknownWordError(name, "time zone", available_timezones(), also=_SPOKEN_ZONES, hint=hint)
+    places = [zone for zone in available_timezones() if not _NOT_PLACES.match(zone)]
+    raise UnknownWordError(name, "time zone", places, also=_SPOKEN_ZONES, hint=hint)
 
 
 def seconds(instant: datetime) -> int:
