@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import json
 import logging
 import time
@@ -22,6 +21,7 @@ from vapi_frames.errors import MissingExtraError, QueryError, RecordsError, warn
 from vapi_frames.query.query import Query
 from vapi_frames.result.write import write_replies
 from vapi_frames.server.openapi import PHRASES, document
+from vapi_frames.sources.http.loopback import is_loopback
 from vapi_frames.sources.records.columns import record_columns
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vapi_frames.contract.models import AnalyticsQuery
     from vapi_frames.sources import Source
 
-__all__ = ["create_app", "is_loopback"]
+__all__ = ["create_app"]
 
 PART_LIMIT = 100  # operations of one query, and variables: reading them takes time that grows with the square
 BUCKET_LIMIT = 1_000_000  # rows of a request for calls at once, which are made one by one
@@ -44,14 +44,6 @@ _SAID = 1_000  # characters of a sentence of an error's message
 _AGAIN = 0.05  # seconds between two calls to stop
 _MOMENT = 5.0  # seconds
 _LOG = logging.getLogger("vapi_frames.server")
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether *host* is this machine by its own name or address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def create_app(

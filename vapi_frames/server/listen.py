@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vapi_frames.errors import MissingExtraError, QueryError
-from vapi_frames.server.app import create_app, error_body, is_loopback
+from vapi_frames.server.app import create_app, error_body
+from vapi_frames.sources.http.loopback import is_loopback
 from vapi_frames.sources.http.secrets import Hidden
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -33,6 +32,7 @@ from vapi_frames.errors import (
     VapiFramesError,
 )
 from vapi_frames.sources import progress
+from vapi_frames.sources.http.loopback import is_loopback
 from vapi_frames.sources.http.retry import backoff, limiter, pause, retry_after
 from vapi_frames.sources.http.secrets import Hidden, Key, can_be_key, key_from_environment, scrubber
 
@@ -303,16 +303,9 @@ def _check_url(base_url: object) -> str:
         raise QueryError(f"base_url is not an http(s) address such as {BASE_URL!r}")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise QueryError("base_url must not carry a user, a password, a query or a fragment")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise QueryError(f"base_url {base_url!r} would send the key in the clear; use https://")
     return parts.geturl().rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_timeout(timeout: object) -> tuple[float, float]:
