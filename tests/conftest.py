@@ -35,7 +35,7 @@ def clean_start(monkeypatch):
     """Run each test as if it were the first of its process, on a machine that knows no key."""
     for name in ("VAPI_API_KEY", "VAPI_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    lint._shown.clear()
+    lint._warned.clear()
     yield
     plt = sys.modules.get("matplotlib.pyplot")
     if plt is not None:

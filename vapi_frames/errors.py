@@ -93,14 +93,14 @@ class UnknownWordError(QueryError):
         kind: str,
         allowed: Iterable[str],
         *,
-        also: Mapping[str, str] | None = None,
+        synonyms: Mapping[str, str] | None = None,
         where: str = "",
         hint: str = "",
     ) -> None:
         words = tuple(allowed)
         self.word = word
         self.kind = kind
-        self.suggestions = suggest(word, words, also=also)
+        self.suggestions = suggest(word, words, synonyms=synonyms)
         place = f" at {where}" if where else ""
         message = f"unknown {kind} {word!r}{place}"
         if self.suggestions:
@@ -317,7 +317,7 @@ def warn(message: str, category: type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=depth)
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Return the repr of *value* for a message, cut where it is long."""
     try:
         text = repr(value if not isinstance(value, str | bytes) else value[:_SHOWN])
@@ -326,18 +326,18 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-def suggest(word: object, allowed: Iterable[str], *, also: Mapping[str, str] | None = None) -> list[str]:
+def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str] | None = None) -> list[str]:
     """Return up to three *allowed* words near *word*, best first.
 
     Args:
         word: What was given; anything but text has no neighbors.
         allowed: The valid words.
-        also: Words people use instead → the valid word, e.g. ``{"daily": "day"}``.
+        synonyms: Words people use instead → the valid word, e.g. ``{"daily": "day"}``.
 
     Examples:
         >>> suggest("assistantid", ["assistantId", "status"])
         ['assistantId']
-        >>> suggest("daily", ["day", "week"], also={"daily": "day"})
+        >>> suggest("daily", ["day", "week"], synonyms={"daily": "day"})
         ['day']
     """
     from difflib import get_close_matches
@@ -345,7 +345,7 @@ def suggest(word: object, allowed: Iterable[str], *, also: Mapping[str, str] | N
     if not isinstance(word, str):
         return []
     known = {name.casefold(): name for name in reversed(tuple(allowed))}
-    spoken = {name.casefold(): target for name, target in (also or {}).items()}
+    spoken = {name.casefold(): target for name, target in (synonyms or {}).items()}
     folded = word.casefold()
     squeezed = folded.replace("_", "").replace("-", "").replace(" ", "")
     exact = spoken.get(folded) or known.get(folded) or spoken.get(squeezed) or known.get(squeezed)
@@ -361,11 +361,11 @@ def require(
     allowed: Iterable[str],
     kind: str,
     *,
-    also: Mapping[str, str] | None = None,
+    synonyms: Mapping[str, str] | None = None,
     where: str = "",
     hint: str = "",
 ) -> None:
     """Raise `UnknownWordError` unless *word* is one of *allowed*."""
     words = tuple(allowed)
     if not isinstance(word, str) or word not in words:
-        raise UnknownWordError(word, kind, words, also=also, where=where, hint=hint)
+        raise UnknownWordError(word, kind, words, synonyms=synonyms, where=where, hint=hint)

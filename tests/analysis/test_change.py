@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.support.shapes import QUIET, asked, buckets_of, fetch, laws, rows_of, same
 from tests.support.strategies import NOW
-from vapi_frames.calendar.buckets import from_seconds, seconds, span
+from vapi_frames.calendar.buckets import find_bounds, from_seconds, to_seconds
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import FrameWarning, ProvenanceError, QueryError, UnknownWordError
 
@@ -23,8 +23,8 @@ pytestmark = [*QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.Fra
 def is_partial(at, query):
     """Say whether the range or now cuts the bucket."""
     start, end = query.instants(NOW)
-    whole = span(seconds(at), query.time_step, query.zone)
-    return from_seconds(whole.first) < start or from_seconds(whole.last) > min(end, NOW)
+    whole = find_bounds(to_seconds(at), query.time_step, query.zone)
+    return from_seconds(whole.start) < start or from_seconds(whole.end) > min(end, NOW)
 
 
 @laws(50)

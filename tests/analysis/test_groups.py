@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.shapes import QUIET, asked, fetch, laws, same
-from vapi_frames.contract.ended_reasons import LEVELS
+from vapi_frames.contract.ended_reasons import REASON_LEVELS
 from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
 pytestmark = QUIET
@@ -116,7 +116,7 @@ class TestOutcome:
         st.lists(
             st.tuples(st.sampled_from([row["reason"] for row in ROWS] + [None]), st.integers(0, 10**6)), max_size=40
         ),
-        st.sampled_from(LEVELS),
+        st.sampled_from(REASON_LEVELS),
         st.booleans(),
     )
     def test_it_is_a_grouping_by_the_table(self, drawn, level, dated):

@@ -13,7 +13,7 @@ import pandas as pd
 import vapi_frames as vf
 from tests.benchmarks.replies import question, reply
 from tests.benchmarks.timing import OURS, Case, Row
-from vapi_frames.contract.ended_reasons import classify
+from vapi_frames.contract.ended_reasons import classify_at_level
 
 BY_HAND = "plain pandas by hand"
 MARK = 1.2
@@ -98,7 +98,7 @@ def outcome(rows, seed):
     """Return the case of ended reasons put together to outcomes."""
     frame = answer(rows, seed)
     plain = bare(frame)
-    families = {reason: classify(reason, "outcome") for reason in frame.index.levels[2]}
+    families = {reason: classify_at_level(reason, "outcome") for reason in frame.index.levels[2]}
 
     def by_hand():
         flat = plain.reset_index()

@@ -39,7 +39,7 @@ def local_zone_data():
 def at(text, zone="UTC"):
     """Return wall clock text in a zone as seconds since 1970; ``text`` may end in 'second' for the later of two."""
     moment = datetime.fromisoformat(text.removesuffix(" second"))
-    return timegrid.seconds(moment.replace(tzinfo=ZoneInfo(zone), fold=text.endswith("second")).astimezone(UTC))
+    return timegrid.to_seconds(moment.replace(tzinfo=ZoneInfo(zone), fold=text.endswith("second")).astimezone(UTC))
 
 
 def wall(instant, zone):
@@ -59,7 +59,7 @@ def test_every_bucket_is_the_one_postgresql_names():
     wrong = []
     for row in ROWS:
         instant = int(row["instant"]) // 1_000_000
-        bucket = timegrid.floor(instant, row["step"], timegrid.find_zone(row["zone"])) * 1_000_000
+        bucket = timegrid.floor_to_bucket(instant, row["step"], timegrid.find_zone(row["zone"])) * 1_000_000
         if bucket != int(row["bucket"]):
             wrong.append(row)
     # Zone data of another year know other laws; then only a handful may differ, and none before the newest.
@@ -71,10 +71,10 @@ def test_every_bucket_is_on_the_grid_and_spans_its_instants():
     """The bucket of an instant is recognized as one, and its span holds the instant."""
     for row in ROWS[::3]:
         tz, instant = timegrid.find_zone(row["zone"]), int(row["instant"]) // 1_000_000
-        bucket = timegrid.floor(instant, row["step"], tz)
-        assert timegrid.is_bucket(bucket, row["step"], tz), row
-        span = timegrid.span(bucket, row["step"], tz)
-        assert span.first <= instant < span.last, row
+        bucket = timegrid.floor_to_bucket(instant, row["step"], tz)
+        assert timegrid.is_bucket_label(bucket, row["step"], tz), row
+        span = timegrid.find_bounds(bucket, row["step"], tz)
+        assert span.start <= instant < span.end, row
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_every_bucket_is_on_the_grid_and_spans_its_instants():
 def test_days_have_the_length_that_the_clock_gives_them(zone, start, end, hours):
     """Days of 23, 25 and 24.5 hours, midnights that are skipped or come twice, and a skipped day."""
     tz = timegrid.find_zone(zone)
-    days = timegrid.bucket_starts(at(start, zone), at(end, zone), "day", tz)
-    spans = [timegrid.span(day, "day", tz) for day in days]
-    assert [(span.last - span.first) / 3600 for span in spans] == hours
-    assert all(one.last == other.first for one, other in itertools.pairwise(spans))
+    days = timegrid.list_buckets(at(start, zone), at(end, zone), "day", tz)
+    spans = [timegrid.find_bounds(day, "day", tz) for day in days]
+    assert [(span.end - span.start) / 3600 for span in spans] == hours
+    assert all(one.end == other.start for one, other in itertools.pairwise(spans))
 
 
 def test_a_midnight_that_does_not_exist_is_the_first_moment_after():
@@ -105,15 +105,15 @@ def test_a_midnight_that_does_not_exist_is_the_first_moment_after():
         ("America/Sao_Paulo", "2018-11-04T12:00", "2018-11-04T01:00:00-02:00"),
         ("Africa/Cairo", "2024-04-26T12:00", "2024-04-26T01:00:00+03:00"),
     ):
-        assert wall(timegrid.floor(at(noon, zone), "day", timegrid.find_zone(zone)), zone) == first
+        assert wall(timegrid.floor_to_bucket(at(noon, zone), "day", timegrid.find_zone(zone)), zone) == first
 
 
 def test_a_midnight_that_comes_twice_names_by_the_second_and_begins_at_the_first():
     """In Havana the day of 2023-11-05 is named by its second midnight, as PostgreSQL does, and holds both hours."""
     tz = timegrid.find_zone("America/Havana")
     first, second = at("2023-11-05", "America/Havana"), at("2023-11-05 second", "America/Havana")
-    assert timegrid.floor(first + 60, "day", tz) == second
-    assert timegrid.span(second, "day", tz).first == first
+    assert timegrid.floor_to_bucket(first + 60, "day", tz) == second
+    assert timegrid.find_bounds(second, "day", tz).start == first
 
 
 def test_a_clock_that_runs_back_over_midnight_and_month_keeps_local_days_apart():
@@ -122,24 +122,24 @@ def test_a_clock_that_runs_back_over_midnight_and_month_keeps_local_days_apart()
     tz = timegrid.find_zone(zone)
     again = at("2009-10-31T23:30 second", zone)
     assert again > at("2009-11-01T00:00", zone)
-    assert wall(timegrid.floor(again, "month", tz), zone).startswith("2009-10-01")
-    assert wall(timegrid.floor(at("2009-11-01T00:00:30", zone), "month", tz), zone).startswith("2009-11-01")
-    days = timegrid.bucket_starts(at("2009-10-31", zone), at("2009-11-02", zone), "day", tz)
+    assert wall(timegrid.floor_to_bucket(again, "month", tz), zone).startswith("2009-10-01")
+    assert wall(timegrid.floor_to_bucket(at("2009-11-01T00:00:30", zone), "month", tz), zone).startswith("2009-11-01")
+    days = timegrid.list_buckets(at("2009-10-31", zone), at("2009-11-02", zone), "day", tz)
     assert [wall(day, zone)[:10] for day in days] == ["2009-10-31", "2009-11-01"]
 
 
 def test_an_hour_is_kept_apart_from_its_twin():
     """When clocks fall back, the two hours of one o'clock are two buckets; a half-hour shift makes a short one."""
     tz = timegrid.find_zone("America/New_York")
-    hours = timegrid.bucket_starts(
+    hours = timegrid.list_buckets(
         at("2026-11-01", "America/New_York"), at("2026-11-02", "America/New_York"), "hour", tz
     )
     assert len(hours) == len(set(hours)) == 25
     tz = timegrid.find_zone("Australia/Lord_Howe")
-    hours = timegrid.bucket_starts(
+    hours = timegrid.list_buckets(
         at("2023-04-02", "Australia/Lord_Howe"), at("2023-04-02T05:00", "Australia/Lord_Howe"), "hour", tz
     )
-    lengths = [(span.last - span.first) / 60 for span in (timegrid.span(hour, "hour", tz) for hour in hours)]
+    lengths = [(span.end - span.start) / 60 for span in (timegrid.find_bounds(hour, "hour", tz) for hour in hours)]
     assert lengths == [60, 60, 30, 60, 60, 60]
 
 
@@ -152,19 +152,19 @@ def test_an_hour_is_kept_apart_from_its_twin():
     st.integers(1, 5 * 86_400),
 )
 def test_the_buckets_of_a_range_are_those_of_its_instants(zone, step, start, length):
-    """bucket_starts lists exactly the buckets that instants of the range fall into."""
+    """list_buckets lists exactly the buckets that instants of the range fall into."""
     tz = timegrid.find_zone(zone)
     length = min(length, 3600 * 3) if step == "minute" else length
     every = 60 if step == "minute" else 900
     instants = [*range(start, start + length, every), start + length - 1]
-    changes = [c for c, _ in timegrid.offset_changes(start, start + length, tz)]
-    met = {timegrid.floor(i, step, tz) for i in [*instants, *changes, *(c - 1 for c in changes)]}
-    buckets = timegrid.bucket_starts(start, start + length, step, tz)
+    changes = [c for c, _ in timegrid.find_offset_changes(start, start + length, tz)]
+    met = {timegrid.floor_to_bucket(i, step, tz) for i in [*instants, *changes, *(c - 1 for c in changes)]}
+    buckets = timegrid.list_buckets(start, start + length, step, tz)
     assert buckets == sorted(set(buckets))
     assert met <= set(buckets)
     for bucket in set(buckets) - met:
-        span = timegrid.span(bucket, step, tz)  # a sample every quarter of an hour can miss a sliver only
-        assert min(span.last, start + length) - max(span.first, start) < every
+        span = timegrid.find_bounds(bucket, step, tz)  # a sample every quarter of an hour can miss a sliver only
+        assert min(span.end, start + length) - max(span.start, start) < every
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ def test_elapsed_share_is_cut_at_both_ends():
     """Of a bucket, only what lies in the range counts."""
     tz = timegrid.find_zone("UTC")
     day = at("2026-10-01")
-    assert timegrid.elapsed_share(day, "day", tz, None, None) == 1
-    assert timegrid.elapsed_share(day, "day", tz, day + 6 * 3600, None) == 0.75
-    assert timegrid.elapsed_share(day, "day", tz, day, day + 6 * 3600) == 0.25
-    assert timegrid.elapsed_share(day, "day", tz, day + 86_400, None) == 0
+    assert timegrid.get_elapsed_share(day, "day", tz, None, None) == 1
+    assert timegrid.get_elapsed_share(day, "day", tz, day + 6 * 3600, None) == 0.75
+    assert timegrid.get_elapsed_share(day, "day", tz, day, day + 6 * 3600) == 0.25
+    assert timegrid.get_elapsed_share(day, "day", tz, day + 86_400, None) == 0
 
 
 def test_edges_reach_over_the_whole_calendar():
@@ -202,11 +202,12 @@ def test_edges_reach_over_the_whole_calendar():
     tz = timegrid.find_zone("UTC")
     now = at("2026-10-01")
     starts = {
-        step: timegrid.from_seconds(timegrid.floor(now, step, tz)).year for step in ("decade", "century", "millennium")
+        step: timegrid.from_seconds(timegrid.floor_to_bucket(now, step, tz)).year
+        for step in ("decade", "century", "millennium")
     }
     assert starts == {"decade": 2020, "century": 2001, "millennium": 2001}
-    assert timegrid.from_seconds(timegrid.floor(now, "week", tz)) == datetime(2026, 9, 28, tzinfo=UTC)
-    assert timedelta(seconds=timegrid.span(at("2024-01-01"), "year", tz).last - at("2024-01-01")).days == 366
+    assert timegrid.from_seconds(timegrid.floor_to_bucket(now, "week", tz)) == datetime(2026, 9, 28, tzinfo=UTC)
+    assert timedelta(seconds=timegrid.find_bounds(at("2024-01-01"), "year", tz).end - at("2024-01-01")).days == 366
 
 
 @given(
@@ -221,14 +222,14 @@ def test_edges_reach_over_the_whole_calendar():
 def test_edges_cut_no_bucket(name, step, around, off):
     """At an edge the buckets before and after have nothing in common, also where the clock runs back over midnight."""
     tz = timegrid.find_zone(name)
-    changes = timegrid.offset_changes(around - 20_000_000, around + 20_000_000, tz) or [(around, 0)]
+    changes = timegrid.find_offset_changes(around - 20_000_000, around + 20_000_000, tz) or [(around, 0)]
     at = changes[0][0] + off
-    before, after = timegrid.edge_before(at, step, tz), timegrid.edge_after(at, step, tz)
+    before, after = timegrid.find_edge_before(at, step, tz), timegrid.find_edge_after(at, step, tz)
     assert before <= at <= after
-    far = 3 * timegrid.LENGTHS[step]
+    far = 3 * timegrid.APPROXIMATE_SECONDS[step]
     for edge in (before, after):
-        left = timegrid.bucket_starts(edge - far, edge, step, tz)
-        right = timegrid.bucket_starts(edge, edge + far, step, tz)
+        left = timegrid.list_buckets(edge - far, edge, step, tz)
+        right = timegrid.list_buckets(edge, edge + far, step, tz)
         assert max(left) < min(right)
-    inside = timegrid.bucket_starts(before, after, step, tz)
+    inside = timegrid.list_buckets(before, after, step, tz)
     assert len(inside) <= 2, "an edge is the nearest"

@@ -36,7 +36,7 @@ from vapi_frames.cli.main import main
 from vapi_frames.errors import PartialResultError
 from vapi_frames.frames.meta import mark_incomplete
 from vapi_frames.interface.connect import Vq
-from vapi_frames.query.parse import parse
+from vapi_frames.query.parse import parse_query
 
 KEY = "query-command-test-key-0001"
 SPEND = (
@@ -104,7 +104,7 @@ def test_the_answer_is_csv_on_stdout_and_nothing_else():
     code, out, err = run(SPEND, "--source", "demo")
     assert (code, err) == (0, "")
     header, *rows = csv.reader(io.StringIO(out))
-    frame = parse(SPEND)
+    frame = parse_query(SPEND)
     frame = next(iter(vf.demo().fetch(frame).values()))
     assert header == ["date", "type", "sumCost", "countId"]
     assert rows == [
@@ -119,7 +119,7 @@ def test_csv_holds_every_text_and_digit(ask, records, tmp_path):
     query = 'vq.call().sum("cost").by("type").between("2026-10-01", "2026-10-05")'
     assert ask(query, "--source", records, "--out", tmp_path / "spend.csv") == (0, "", [])
     content = (tmp_path / "spend.csv").read_bytes().decode("utf-8")
-    names, expected = rows_of(next(iter(vf.local(str(records)).fetch(parse(query)).values())))
+    names, expected = rows_of(next(iter(vf.local(str(records)).fetch(parse_query(query)).values())))
     header, *rows = csv.reader(io.StringIO(content, newline=""))
     assert header == names
     assert rows == [["" if kind is None else kind, repr(cost)] for kind, cost in expected]
@@ -137,7 +137,9 @@ def test_json_is_a_list_of_rows(ask, records, tmp_path):
     )
     content = (tmp_path / "spend.json").read_bytes().decode("utf-8")
     found = json.loads(content, parse_constant=lambda word: pytest.fail(word))
-    names, expected = rows_of(next(iter(vf.local(str(records), now="2026-11-01T00:00Z").fetch(parse(query)).values())))
+    names, expected = rows_of(
+        next(iter(vf.local(str(records), now="2026-11-01T00:00Z").fetch(parse_query(query)).values()))
+    )
     assert [list(row) for row in found] == [names] * len(expected)
     assert [list(row.values()) for row in found] == [[date.isoformat(), *others] for date, *others in expected]
     assert found[0]["date"] == "2026-10-01T00:00:00+05:45"
@@ -148,7 +150,7 @@ def test_parquet_is_what_load_reads(ask, tmp_path):
     """The frame comes back with its index, its types, and what it knows of itself."""
     assert ask(SPEND, "--source", "demo", "--out", tmp_path / "spend.parquet") == (0, "", [])
     loaded = vf.load(tmp_path / "spend.parquet")
-    fetched = next(iter(vf.demo().fetch(parse(SPEND)).values()))
+    fetched = next(iter(vf.demo().fetch(parse_query(SPEND)).values()))
     pd.testing.assert_frame_equal(loaded, fetched)
     assert vf.frame(loaded).query == vf.frame(fetched).query
     assert vf.frame(loaded).units == {"sumCost": "USD", "countId": "calls"}
@@ -335,7 +337,7 @@ def test_the_api_is_asked_with_the_key_of_the_environment(tmp_path):
         assert run(filtered, "--base-url", server.url, env=environment)[0] == 2
         assert len(server.requests) == 1
     assert (code, out) == (0, "countId\n1\n")
-    assert asked.json() == parse(COUNT).body()
+    assert asked.json() == parse_query(COUNT).body()
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert err.splitlines() == [
         f"vapi-frames: asking the API at {server.url}: {COUNT}", "vapi-frames: wrote 1 row to stdout",
@@ -430,18 +432,20 @@ MISSING = [(datetime(2026, 10, 2, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC)
 LINES = [
     "vapi-frames: 1 of 2 pieces arrived",
     "vapi-frames: missing: [2026-10-02T00:00:00Z, 2026-10-03T00:00:00Z)",
-    f"vapi-frames: left to ask: {parse(COUNT)!r}",
+    f"vapi-frames: left to ask: {parse_query(COUNT)!r}",
 ]
 
 
 @pytest.fixture
 def broken(monkeypatch):
     """Let only a part of every answer arrive; return it."""
-    part = mark_incomplete(next(iter(vf.demo().fetch(parse(COUNT).named("two")).values())), "did not arrive: a day")
+    part = mark_incomplete(
+        next(iter(vf.demo().fetch(parse_query(COUNT).named("two")).values())), "did not arrive: a day"
+    )
 
     def fetch(*_, **__):
         said = "1 of 2 pieces\n arrived"
-        raise PartialResultError(said, frame=part, frames={"two": part}, missing=MISSING, rest=(parse(COUNT),))
+        raise PartialResultError(said, frame=part, frames={"two": part}, missing=MISSING, rest=(parse_query(COUNT),))
 
     monkeypatch.setattr(Vq, "fetch", fetch)
     return part
@@ -575,7 +579,7 @@ def test_a_question_is_shown_as_it_can_be_asked_again(ask):
     query = 'vq.call().count().named("two  blanks\\n")'
     code, _, lines = ask(query, "--source", "demo", "--verbose")
     assert code == 0
-    assert parse(lines[0].split(": ", 2)[2]) == parse(query)
+    assert parse_query(lines[0].split(": ", 2)[2]) == parse_query(query)
 
 
 def test_ctrl_c_ends_with_130(tmp_path):
@@ -626,7 +630,7 @@ def test_the_help_has_examples_that_are_questions(capsys):
     parser = argparse.ArgumentParser()
     add_query(parser.add_subparsers())
     asked = [parser.parse_args(shlex.split(line.split(" < ")[0])).question for line in lines]
-    assert [question for question in asked if question[0] not in "@-" and parse(question)] == asked[:2]
+    assert [question for question in asked if question[0] not in "@-" and parse_query(question)] == asked[:2]
 
 
 @pytest.mark.parametrize("page", ["start/howto.md", "guides/shell.md"])

@@ -15,7 +15,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vapi_frames.contract.ended_reasons import COMPONENTS, FAULTS, LEVELS, OUTCOMES, Family, classify, family, is_known
+from vapi_frames.contract.ended_reasons import (
+    COMPONENTS,
+    FAULTS,
+    OUTCOMES,
+    REASON_LEVELS,
+    Classification,
+    classify_at_level,
+    classify_reason,
+    is_known_reason,
+)
 from vapi_frames.errors import UnknownWordError
 
 DATA = Path(__file__).parents[1] / "data"
@@ -43,8 +52,8 @@ def snapshot():
     """Return the text of outcomes.csv."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("reason", *LEVELS))
-    writer.writerows((reason, *(classify(reason, level) for level in LEVELS)) for reason in REASONS)
+    writer.writerow(("reason", *REASON_LEVELS))
+    writer.writerows((reason, *(classify_at_level(reason, level) for level in REASON_LEVELS)) for reason in REASONS)
     return out.getvalue()
 
 
@@ -57,13 +66,13 @@ def test_the_contract_is_explained():
     """Each of the contract's 595 values has a known word at every level."""
     assert len(REASONS) == len(set(REASONS)) == 595
     for reason in REASONS:
-        assert is_known(reason), reason
-        assert "unknown" not in [classify(reason, level) for level in LEVELS], reason
+        assert is_known_reason(reason), reason
+        assert "unknown" not in [classify_at_level(reason, level) for level in REASON_LEVELS], reason
 
 
 def test_each_word_is_used():
     """There is no word in a level's vocabulary that no value of the contract has."""
-    means = [family(reason) for reason in REASONS]
+    means = [classify_reason(reason) for reason in REASONS]
     assert {one.outcome for one in means} | {"unknown"} == set(OUTCOMES)
     assert {one.fault for one in means} | {"unknown"} == set(FAULTS)
     assert {one.component for one in means} | {"unknown"} == set(COMPONENTS)
@@ -72,14 +81,14 @@ def test_each_word_is_used():
 def test_a_call_has_a_fault_and_a_component_exactly_where_it_failed():
     """A share of failed calls is the same share at three levels."""
     for reason in REASONS:
-        one = family(reason)
+        one = classify_reason(reason)
         assert (one.outcome in FAILED) == (one.fault != "none") == (one.component != "none"), reason
 
 
 def test_prefixes_keep_their_word():
     """Who is at fault is what the prefix says; an exception is somebody whose the provider is in any case."""
     for reason in REASONS:
-        one = family(reason)
+        one = classify_reason(reason)
         if "error-vapifault-" in reason:
             assert one.fault == "vapi", reason
         elif "error-providerfault-" in reason and one.provider not in ("none", "vapi", "custom-llm"):
@@ -95,7 +104,7 @@ def test_the_old_and_the_new_form_of_a_reason_agree():
         for prefix in ("vapifault", "providerfault"):
             newer = f"call.in-progress.error-{prefix}-{rest}"
             if rest != reason and newer in REASONS:
-                one, other = family(reason), family(newer)
+                one, other = classify_reason(reason), classify_reason(newer)
                 assert (one.outcome, one.component, one.provider) == (other.outcome, other.component, other.provider)
 
 
@@ -103,7 +112,7 @@ def test_a_provider_is_a_whole_name():
     """The name stands in the reason, is never a code or a part, and agrees with the reason's own word for the part."""
     parts = {"-llm-failed": "llm", "-voice-failed": "tts", "-transcriber-failed": "stt", "-video-failed": "video"}
     for reason in REASONS:
-        one = family(reason)
+        one = classify_reason(reason)
         if one.provider != "none":
             assert re.search(rf"(^|[.-]){one.provider}-", reason), reason
             assert not one.provider[0].isdigit()
@@ -161,8 +170,8 @@ def test_a_provider_is_a_whole_name():
 def test_new_reasons_are_read_like_the_old(reason, outcome, fault, component, provider):
     """A value that the contract does not have yet means what its parts say, and no more."""
     assert reason not in REASONS
-    assert family(reason) == Family(outcome, fault, component, provider)
-    assert is_known(reason)
+    assert classify_reason(reason) == Classification(outcome, fault, component, provider)
+    assert is_known_reason(reason)
 
 
 @pytest.mark.parametrize(
@@ -173,22 +182,22 @@ def test_new_reasons_are_read_like_the_old(reason, outcome, fault, component, pr
 )  # fmt: skip
 def test_what_no_rule_explains_is_unknown_at_all_levels(reason):
     """Names that people guess, and prefixes that do not say enough, are counted as unknown instead of guessed at."""
-    assert {classify(reason, level) for level in LEVELS} == {"unknown"}
-    assert not is_known(reason)
+    assert {classify_at_level(reason, level) for level in REASON_LEVELS} == {"unknown"}
+    assert not is_known_reason(reason)
 
 
 def test_missing_stays_missing():
     """A call that still goes on has no reason, which is not an unknown one."""
-    assert [classify(None, level) for level in LEVELS] == [None] * 4
+    assert [classify_at_level(None, level) for level in REASON_LEVELS] == [None] * 4
 
 
 @pytest.mark.parametrize("reason", [None, "", "voicemail"])
 def test_an_unknown_level_is_refused(reason):
     """A level is one of four words, whatever the reason, and the message says which."""
     with pytest.raises(UnknownWordError, match="unknown level 'providers'; did you mean 'provider'"):
-        classify(reason, "providers")
+        classify_at_level(reason, "providers")
     with pytest.raises(UnknownWordError, match="Valid: outcome, fault, component, provider"):
-        classify(reason, "reason")
+        classify_at_level(reason, "reason")
 
 
 @given(st.sampled_from(PREFIXES), st.text() | st.from_regex(r"[a-z0-9]{1,6}([.-][a-z0-9]{1,6}){0,6}", fullmatch=True))
@@ -196,14 +205,14 @@ def test_an_unknown_level_is_refused(reason):
 def test_any_text_has_a_meaning_in_the_vocabulary(prefix, text):
     """No text makes an exception or a word that is not documented."""
     reason = prefix + text
-    words = [classify(reason, level) for level in LEVELS]
+    words = [classify_at_level(reason, level) for level in REASON_LEVELS]
     assert words[0] in OUTCOMES
     assert words[1] in FAULTS
     assert words[2] in COMPONENTS
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", words[3])
     assert not words[3].isdigit()
     assert words[3] not in NOT_PROVIDERS
-    assert (words[0] == "unknown") == (not is_known(reason))
+    assert (words[0] == "unknown") == (not is_known_reason(reason))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vapi_frames.contract.vocabulary import COLUMNS, MEASURES, OPERATIONS, measure
+from vapi_frames.contract.vocabulary import COLUMNS, MEASURES, OPERATIONS, get_measure
 
 
 def test_the_table_is_whole():
@@ -36,11 +36,14 @@ def test_additivity_and_fill():
         assert m.fill == (
             "carry" if m.column == "concurrency" else "zero" if m.operation in ("sum", "count") else "missing"
         )
-    assert (measure("sum", "cost").over_time, measure("sum", "cost").over_groups) == ("sum", "sum")
-    assert measure("avg", "duration").over_groups == "weighted"
-    assert (measure("max", "concurrency").over_time, measure("max", "concurrency").over_groups) == ("max", "none")
-    assert measure("avg", "concurrency").over_time == "none"
-    assert measure("history", "concurrency").over_time == "none"
-    assert measure("sum", "id").tables == ()
-    assert measure("history", "cost").tables == ()
-    assert measure("sum", "minutesUsed").tables == ("subscription",)
+    assert (get_measure("sum", "cost").over_time, get_measure("sum", "cost").over_groups) == ("sum", "sum")
+    assert get_measure("avg", "duration").over_groups == "weighted"
+    assert (get_measure("max", "concurrency").over_time, get_measure("max", "concurrency").over_groups) == (
+        "max",
+        "none",
+    )
+    assert get_measure("avg", "concurrency").over_time == "none"
+    assert get_measure("history", "concurrency").over_time == "none"
+    assert get_measure("sum", "id").tables == ()
+    assert get_measure("history", "cost").tables == ()
+    assert get_measure("sum", "minutesUsed").tables == ("subscription",)

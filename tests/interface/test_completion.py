@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import vapi_frames as vf
-from vapi_frames.contract.ended_reasons import LEVELS
+from vapi_frames.contract.ended_reasons import REASON_LEVELS
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.interface import completion
 
@@ -53,7 +53,7 @@ def offered(shell, code):
         ('question.by("type").count("i', ["id"]),
         ('vq.fetch(peaks.sum("m', ["minutesUsed"]),
         ('df.vapi.rollup("we', ["week"]),
-        ('df.vapi.rollup("all", by=[]).vapi.outcome("', LEVELS),
+        ('df.vapi.rollup("all", by=[]).vapi.outcome("', REASON_LEVELS),
         ('df.vapi.plot("', ["sumCost", "avgDuration"]),
     ],
 )
@@ -101,7 +101,7 @@ def test_every_verb_that_returns_a_question_goes_on_as_one():
 )  # fmt: skip
 def test_nothing_is_offered_where_nothing_is_known(shell, code):
     """Then IPython goes on as it would without the package."""
-    assert completion.words(code, shell.user_ns)[0] in ((), [])
+    assert completion.complete(code, shell.user_ns)[0] in ((), [])
 
 
 def test_it_is_registered_once(shell):

@@ -15,7 +15,7 @@ from vapi_frames import vq
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, UnknownWordError
 from vapi_frames.query.parse import VERBS as SPOKEN
-from vapi_frames.query.parse import parse, questions
+from vapi_frames.query.parse import parse_queries, parse_query
 from vapi_frames.query.query import Query
 
 COUNT = {"operation": "count", "column": "id"}
@@ -30,7 +30,7 @@ FILTERS = st.dictionaries(
 def refused(text, kind=QueryError):
     """Return the message with which *text* is refused."""
     with pytest.raises(kind) as caught:
-        parse(text)
+        parse_query(text)
     assert type(caught.value) is kind
     assert caught.value.__cause__ is None
     return str(caught.value)
@@ -40,16 +40,16 @@ def refused(text, kind=QueryError):
 def test_a_repr_is_read_as_the_query(query, filters):
     """parse(repr(q)) == q, for any question, filters and all; and text with its .fetch() is the same question."""
     query = query.where(filters)
-    assert parse(repr(query)) == query
-    assert repr(parse(repr(query))) == repr(query)
-    assert questions(f"\n  {query!r}.fetch()\n") == [query]
+    assert parse_query(repr(query)) == query
+    assert repr(parse_query(repr(query))) == repr(query)
+    assert parse_queries(f"\n  {query!r}.fetch()\n") == [query]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_read(verb):
     """Each verb, as its repr writes it."""
     query = VERBS[verb](vq.call().sum("cost"))
-    assert parse(repr(query)) == query
+    assert parse_query(repr(query)) == query
 
 
 def test_the_verbs_are_all_that_build_a_query():
@@ -64,7 +64,7 @@ def test_the_verbs_are_all_that_build_a_query():
 
 def test_what_is_read_is_bound_to_nobody():
     """Who is asked is said elsewhere."""
-    assert parse("vq.call().count()").vq is None
+    assert parse_query("vq.call().count()").vq is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_is_read_is_bound_to_nobody():
 )  # fmt: skip
 def test_text_of_a_person_is_read(text, query):
     """Other quotes, several lines, comments, a bare table, tuples, and spoken values."""
-    assert parse(text) == query
+    assert parse_query(text) == query
 
 
 TRICKS = [
@@ -121,7 +121,7 @@ def test_anything_but_verbs_and_literals_is_refused(text, monkeypatch):
     monkeypatch.setattr("builtins.print", lambda *_: pytest.fail("it was evaluated"))
     monkeypatch.setattr("os.system", lambda *_: pytest.fail("it was evaluated"))
     with pytest.raises(QueryError):
-        parse(text)
+        parse_query(text)
 
 
 LITERALS = st.recursive(
@@ -144,14 +144,14 @@ def test_any_literal_is_read_or_refused(verbs):
         arguments = [*map(repr, values), *(f"{name}={value!r}" for name, value in named.items())]
         text += f".{verb}({', '.join(arguments)})"
     with contextlib.suppress(QueryError):
-        assert isinstance(parse(text), Query)
+        assert isinstance(parse_query(text), Query)
 
 
 @given(st.text() | st.text(alphabet="vq.cal()sum'\"[]{}*=-1, \n#\\").map("vq.call().{}".format))
 def test_any_text_is_read_or_refused(text):
     """No text makes another error, or a warning."""
     with contextlib.suppress(QueryError):
-        assert questions(text)
+        assert parse_queries(text)
 
 
 DEEP = {
@@ -167,7 +167,7 @@ DEEP = {
 def test_long_and_deep_text_is_refused(name):
     """Text that would break the parser of a language is a QueryError of one short line."""
     with pytest.raises(QueryError) as caught:
-        questions(DEEP[name])
+        parse_queries(DEEP[name])
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
 
@@ -213,25 +213,25 @@ def test_an_unknown_word_gets_the_nearest_one(text, said, suggestion):
     """Verbs and tables are suggested like the words of verbs."""
     assert said in refused(text, UnknownWordError)
     with pytest.raises(UnknownWordError) as caught:
-        parse(text)
+        parse_query(text)
     assert caught.value.suggestions[0] == suggestion
 
 
 def test_a_question_is_text():
     """Nothing but text is read."""
     with pytest.raises(QueryError, match="a question is text, not 5"):
-        parse(5)
+        parse_query(5)
     with pytest.raises(QueryError, match="a question is text, not"):
-        questions({"queries": []})
+        parse_queries({"queries": []})
 
 
 @given(st.lists(queries(absolute=True), min_size=1, max_size=3, unique_by=lambda q: q.body(NOW)["queries"][0]["name"]))
 def test_a_body_gives_one_question_for_each_query(asked):
     """Each element of a body is the query that it was compiled from, in order."""
     parts = [query.body(NOW)["queries"][0] for query in asked]
-    assert questions(json.dumps({"queries": parts})) == asked
-    assert questions(json.dumps(parts)) == asked
-    assert questions(f" \n{json.dumps(parts[0])}") == asked[:1]
+    assert parse_queries(json.dumps({"queries": parts})) == asked
+    assert parse_queries(json.dumps(parts)) == asked
+    assert parse_queries(f" \n{json.dumps(parts[0])}") == asked[:1]
 
 
 @pytest.mark.parametrize(
@@ -250,5 +250,5 @@ def test_a_body_gives_one_question_for_each_query(asked):
 def test_a_body_that_is_wrong_is_refused(text, said):
     """The message has the JSON path."""
     with pytest.raises(QueryError) as caught:
-        questions(text)
+        parse_queries(text)
     assert said in str(caught.value)

@@ -24,7 +24,7 @@ from vapi_frames import vq
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import NonAdditiveError, QueryError, RecordsWarning, ResponseError, UnknownWordError
 from vapi_frames.query.query import Query
-from vapi_frames.query.rewrite import widened
+from vapi_frames.query.rewrite import rewrite_filters
 
 KEY = "where-test-key-0001"
 ZERO = "00000000-0000-0000-0000-000000000000"
@@ -229,7 +229,7 @@ def test_what_does_not_add_up_is_refused_before_anything_is_sent(name):
     assert server.requests == []
     code = str(caught.value).rsplit(": ", 1)[1]
     instead = eval(code, {"vq": vq})
-    assert instead == widened(instead)
+    assert instead == rewrite_filters(instead)
     assert {word for word, _ in query.filters} <= {*instead.groups, *(f"variable.{key}" for key in instead.variables)}
     with pytest.raises(NonAdditiveError):
         query.body()

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from dataclasses import dataclass, replace
 
-from vapi_frames.calendar.ranges import Absolute
+from vapi_frames.calendar.ranges import AbsoluteRange
 from vapi_frames.interface.vq import Vq
 from vapi_frames.server import create_app
 from vapi_frames.server.listen import make_server
@@ -135,4 +135,4 @@ def serving(now):
 def absolute(query, now):
     """Return *query* with the instants that its range has at *now*, for a server with another clock."""
     span = query.instants(now)
-    return replace(query, time_range=None if span == (None, None) else Absolute(*span))
+    return replace(query, time_range=None if span == (None, None) else AbsoluteRange(*span))

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from vapi_frames import vq
 from vapi_frames.calendar import buckets as timegrid
-from vapi_frames.query.schema import schema
+from vapi_frames.query.schema import build_schema
 from vapi_frames.sources.api.pieces import Segment
 from vapi_frames.sources.cache import cache, segments
 from vapi_frames.sources.cache.cache import Store
@@ -35,17 +35,17 @@ SAFETY = 60.0  # seconds beyond its own after which a process is given up; none 
 
 def at(text):
     """Return ISO text as seconds since 1970."""
-    return timegrid.seconds(datetime.fromisoformat(text).replace(tzinfo=UTC))
+    return timegrid.to_seconds(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
 def table(question, start, end, *, width=1):
     """Return the rows of each whole bucket in [start, end): up to four times *width*, and none in some."""
     labels = [start]
     if question.time_step is not None:
-        labels = timegrid.bucket_starts(start, end, question.time_step, question.zone)
+        labels = timegrid.list_buckets(start, end, question.time_step, question.zone)
     rows = [(label, n) for label in labels for n in range((label * 2_654_435_761 >> 13) % 5 * width)]
     columns = []
-    for field in schema(question):
+    for field in build_schema(question):
         if field.name == "date":
             columns.append(pa.array([label * 1_000_000 for label, _ in rows], pa.int64()).cast(field.type))
         elif field.type == pa.string():
@@ -54,7 +54,7 @@ def table(question, start, end, *, width=1):
             columns.append(pa.array([label * 7 + n for label, n in rows], field.type))
         else:
             columns.append(pa.array([None if n == 1 else label / 3 + n for label, n in rows], field.type))
-    return pa.table(columns, schema=schema(question))
+    return pa.table(columns, schema=build_schema(question))
 
 
 def segment(question, start, end, *, reading="instant", assumed=False, asked=ASKED, width=1):
@@ -65,8 +65,8 @@ def segment(question, start, end, *, reading="instant", assumed=False, asked=ASK
 def edges(question, start, end):
     """Return the instants of [start, end) at which one bucket ends, another begins, and none is under way."""
     step, zone = question.time_step, question.zone
-    spans = [timegrid.span(label, step, zone) for label in timegrid.bucket_starts(start, end, step, zone)]
-    return [after.first for before, after in itertools.pairwise(spans) if before.last == after.first]
+    spans = [timegrid.find_bounds(label, step, zone) for label in timegrid.list_buckets(start, end, step, zone)]
+    return [after.start for before, after in itertools.pairwise(spans) if before.end == after.start]
 
 
 def questions():

@@ -169,7 +169,7 @@ def reasons_page() -> str:
         for component, names in outcomes._PROVIDERS.items()
     ]
     parts += [table(["component", "providers"], known), _CONTRACT.format(count=len(reasons))]
-    families = {reason: outcomes.family(reason) for reason in reasons}
+    families = {reason: outcomes.classify_reason(reason) for reason in reasons}
     for outcome in outcomes.OUTCOMES:
         found = [
             [f"`{reason}`", f"`{one.fault}`", f"`{one.component}`", f"`{one.provider}`"]

@@ -47,7 +47,7 @@ class Calls:
             quarter = at // 900  # no offset of this century changes within a quarter of an hour
             bucket = step and (known.get((step, quarter)) if step not in ("second", "minute") else None)
             if step and bucket is None:
-                bucket = known[step, quarter] = timegrid.floor(at, step, tz)
+                bucket = known[step, quarter] = timegrid.floor_to_bucket(at, step, tz)
             entry = found[bucket, assistant if grouped else None]
             entry[0] += 1
             entry[1] += cents

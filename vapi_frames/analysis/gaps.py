@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from vapi_frames.calendar.buckets import DAY, FIXED_STEPS, bucket_starts, find_zone, from_seconds, seconds, span
+from vapi_frames.calendar.buckets import (
+    DAY,
+    FIXED_STEPS,
+    find_bounds,
+    find_zone,
+    from_seconds,
+    list_buckets,
+    to_seconds,
+)
 from vapi_frames.errors import ProvenanceError, QueryError, require
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
 from vapi_frames.frames.meta import DerivedColumn, attach_meta
@@ -141,15 +149,15 @@ def placed(held: CheckedFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
         raise ProvenanceError("a row has no date, so it belongs to no bucket")
     end = meta.end if meta.now is None else min(meta.end, max(meta.now, meta.start))
     if len(there):
-        last = from_seconds(span(int(there[-1]), meta.step, tz).last)
+        last = from_seconds(find_bounds(int(there[-1]), meta.step, tz).end)
         end = max(end, min(meta.end, last))
     about = (meta.end - meta.start).total_seconds() / FIXED_STEPS.get(meta.step, DAY)
     if about > 2 * MOST_ROWS:
         raise QueryError(
             f"the range holds about {int(about):,} buckets of a {meta.step}; at most {MOST_ROWS:,} are made"
         )
-    until = seconds(end) + (end.microsecond > 0)
-    buckets = np.array(bucket_starts(seconds(meta.start), until, meta.step, tz), np.int64)
+    until = to_seconds(end) + (end.microsecond > 0)
+    buckets = np.array(list_buckets(to_seconds(meta.start), until, meta.step, tz), np.int64)
     place = np.searchsorted(buckets, there)
     lost = np.flatnonzero(np.append(buckets, -1)[place] != there)
     if len(lost):

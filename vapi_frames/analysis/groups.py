@@ -14,7 +14,7 @@ import pandas as pd
 
 from vapi_frames.analysis.rollup import instead, plan, regroup
 from vapi_frames.contract import ended_reasons
-from vapi_frames.contract.vocabulary import SPOKEN_GROUPS
+from vapi_frames.contract.vocabulary import GROUP_SYNONYMS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, drop_unused
 from vapi_frames.frames.meta import ATTRIBUTE, attach_meta, read_meta
@@ -38,7 +38,7 @@ def _level(held: CheckedFrame, name: str | None, verb: str) -> IndexLevel:
             listed = ", ".join(map(repr, there)) or "none"
             raise QueryError(f"{verb} is of one group; the frame has {listed}: say of=")
         return next(iter(there.values()))
-    require(name, there, "group of the frame", also=SPOKEN_GROUPS)
+    require(name, there, "group of the frame", synonyms=GROUP_SYNONYMS)
     return there[name]
 
 
@@ -125,7 +125,7 @@ def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
     return pd.Index(texts, dtype=values.dtype, name=name)
 
 
-def outcome(frame: pd.DataFrame, level: ended_reasons.Level = "outcome") -> pd.DataFrame:
+def outcome(frame: pd.DataFrame, level: ended_reasons.ReasonLevel = "outcome") -> pd.DataFrame:
     """Return *frame* with the ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
 
     A reason that is not known yet maps by its prefix, or to ``unknown``, and is said. A call without a reason, which
@@ -148,7 +148,7 @@ def outcome(frame: pd.DataFrame, level: ended_reasons.Level = "outcome") -> pd.D
         >>> df.vapi.outcome("fault")["countId"].to_dict()["none"]
         12641
     """
-    require(level, ended_reasons.LEVELS, "level", also=ended_reasons.SPOKEN_LEVELS)
+    require(level, ended_reasons.REASON_LEVELS, "level", synonyms=ended_reasons.LEVEL_SYNONYMS)
     held = check_frame(frame)
     there = {one.name: one for one in held.levels}
     if "endedReason" not in there:
@@ -156,7 +156,7 @@ def outcome(frame: pd.DataFrame, level: ended_reasons.Level = "outcome") -> pd.D
     reasons = there["endedReason"]
     reasons = drop_unused(reasons)
     words = [str(value) for value in reasons.uniques]
-    families = [str(ended_reasons.classify(word, level)) for word in words]
+    families = [str(ended_reasons.classify_at_level(word, level)) for word in words]
     values = sorted(set(families))
     uniques = _like(reasons.uniques, values, level)
     position = np.array([*(values.index(one) for one in families), -1], np.int64)
@@ -165,7 +165,7 @@ def outcome(frame: pd.DataFrame, level: ended_reasons.Level = "outcome") -> pd.D
     recipes = plan(held, held.measures, over_time=False, over_groups=True, better=better)
     levels = [made if one.name == "endedReason" else one for one in held.levels]
     result = regroup(held, levels, recipes, step=held.meta.step, derived_levels={level: "endedReason"})
-    unknown = [word for word in words if not ended_reasons.is_known(word)]
+    unknown = [word for word in words if not ended_reasons.is_known_reason(word)]
     if unknown:
         _say_unknown(result, unknown)
     return result

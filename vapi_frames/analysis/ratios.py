@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.rollup import instead, plan, regroup
-from vapi_frames.contract.vocabulary import SPOKEN_GROUPS, STEPS
+from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.frames.meta import DerivedColumn, attach_meta
 from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column, to_backend, to_numpy
-from vapi_frames.query.aggregation import Recipe
+from vapi_frames.query.aggregation import Reaggregation
 from vapi_frames.result.aggregate import aggregate, divided
 from vapi_frames.result.ordering import combine
 
@@ -199,7 +199,7 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
     check_additive(held, name, "a share")
     codes, size = _slices(held, within)
     values = to_numpy(frame[name]).astype(np.float64, copy=False)
-    total = aggregate([Recipe(name, "sum")], {name: values}, codes, size)[name][codes]
+    total = aggregate([Reaggregation(name, "sum")], {name: values}, codes, size)[name][codes]
     return added(held, {f"{name}Share": divided(values, total)}, {f"{name}Share": DerivedColumn("share", "none")})
 
 
@@ -208,7 +208,7 @@ def _slices(held: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt
     there = {level.name: level for level in held.levels}
     names = [] if within is None else [within] if isinstance(within, str) else list(within)
     for name in names:
-        require(name, there, "level of the frame", also=SPOKEN_GROUPS | dict.fromkeys(("time", *STEPS), "date"))
+        require(name, there, "level of the frame", synonyms=GROUP_SYNONYMS | dict.fromkeys(("time", *STEPS), "date"))
     if not names:
         return np.zeros(len(held.frame), np.int64), 1
     combined = combine([there[name].codes for name in names], [len(there[name].uniques) for name in names])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames.analysis.describe import describe
-from vapi_frames.errors import MissingExtraError, ProvenanceError, QueryError, shown
+from vapi_frames.errors import MissingExtraError, ProvenanceError, QueryError, format_value
 from vapi_frames.frames.meta import Meta, read_meta
 from vapi_frames.frames.partial import partial
 from vapi_frames.frames.provenance import units
@@ -236,7 +236,9 @@ def _written(value: Any, name: str) -> Any:
     text = _UNWRITABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
     text = f"'{text}" if _FORMULA.match(text) else text
     if len(text) > _TEXT // 2 and (size := len(text.encode("utf-16-le")) // 2) > _TEXT:  # as Excel counts them
-        raise QueryError(f"a text of {shown(name)} has {size:,} characters, and a cell of Excel room for {_TEXT:,}")
+        raise QueryError(
+            f"a text of {format_value(name)} has {size:,} characters, and a cell of Excel room for {_TEXT:,}"
+        )
     return text
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.calendar import buckets
-from vapi_frames.contract.vocabulary import GROUP_COLUMNS, SPOKEN_GROUPS, SPOKEN_STEPS, STEPS
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS, GROUP_SYNONYMS, STEP_SYNONYMS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
 from vapi_frames.frames.meta import attach_meta
 from vapi_frames.frames.partial import bucket_seconds, floor_to_step
 from vapi_frames.frames.provenance import check_frame, to_backend
-from vapi_frames.query.aggregation import Recipe, recipe
+from vapi_frames.query.aggregation import Reaggregation, find_reaggregation
 from vapi_frames.result.aggregate import aggregate, divided
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = ["instead", "plan", "regroup", "rollup"]
 
 
 ALL = "all"
-_SPOKEN = SPOKEN_STEPS | {"total": ALL, "range": ALL, "none": ALL, "whole": ALL, "everything": ALL}
+_SPOKEN = STEP_SYNONYMS | {"total": ALL, "range": ALL, "none": ALL, "whole": ALL, "everything": ALL}
 
 # From each step to the coarser ones whose buckets are made of whole ones of it.
 _CLOCK = ("second", "minute", "hour", "day")
@@ -104,7 +104,7 @@ def _checked_step(held: CheckedFrame, step: str | None) -> str | None:
     here = held.meta.step
     if step is None:
         return here
-    require(step, (*STEPS, ALL), "step", also=_SPOKEN)
+    require(step, (*STEPS, ALL), "step", synonyms=_SPOKEN)
     if step == ALL:
         return None
     if here is None:
@@ -138,7 +138,7 @@ def _checked_groups(held: CheckedFrame, by: str | Sequence[str] | None) -> list[
         if name == "date":
             raise QueryError("the date is no group: it stays, and step='all' drops it")
         hint = f"Ask for it: .by({name!r})." if name in GROUP_COLUMNS else ""
-        require(name, there, "group of the frame", also=SPOKEN_GROUPS, hint=hint)
+        require(name, there, "group of the frame", synonyms=GROUP_SYNONYMS, hint=hint)
         if name in wanted[:position]:
             raise QueryError(f"{name!r} stands twice in by")
     return [there[name] for name in wanted]
@@ -168,11 +168,14 @@ def _turned(instants: npt.NDArray[np.int64], fine: str, step: str, tz: ZoneInfo)
     It may bear a name that lies outside of it. All others lie in the coarser bucket that their name lies in.
     """
     there = {at: place for place, at in enumerate(instants.tolist())}
-    for change, _ in buckets.offset_changes(int(instants.min()) - 1, int(instants.max()) + 2 * 3600, tz):
-        for bucket in {buckets.floor(change - 1, fine, tz), buckets.floor(change, fine, tz)} & there.keys():
-            span = buckets.span(bucket, fine, tz)
-            inside = [at for at in (span.first, change - 1, change, span.last - 1) if span.first <= at < span.last]
-            label, *others = {buckets.floor(at, step, tz) for at in inside}
+    for change, _ in buckets.find_offset_changes(int(instants.min()) - 1, int(instants.max()) + 2 * 3600, tz):
+        for bucket in {
+            buckets.floor_to_bucket(change - 1, fine, tz),
+            buckets.floor_to_bucket(change, fine, tz),
+        } & there.keys():
+            span = buckets.find_bounds(bucket, fine, tz)
+            inside = [at for at in (span.start, change - 1, change, span.end - 1) if span.start <= at < span.end]
+            label, *others = {buckets.floor_to_bucket(at, step, tz) for at in inside}
             if others:
                 at = buckets.from_seconds(bucket).astimezone(tz).isoformat()
                 raise NonAdditiveError(
@@ -191,7 +194,7 @@ def instead(held: CheckedFrame, levels: Iterable[IndexLevel], step: str | None) 
 
 def plan(
     held: CheckedFrame, names: Iterable[str], *, over_time: bool, over_groups: bool, better: Query[Any]
-) -> list[Recipe]:
+) -> list[Reaggregation]:
     """Return how the measures *names* are made again; what has no recipe is a ratio, which comes from its parts.
 
     Raises:
@@ -202,10 +205,10 @@ def plan(
     found = []
     for name in names:
         if not (over_time or over_groups):
-            found.append(Recipe(name, "sum"))  # of one row each
+            found.append(Reaggregation(name, "sum"))  # of one row each
         elif name in asked:
             try:
-                found.append(recipe(asked[name], beside, over_time=over_time, over_groups=over_groups))
+                found.append(find_reaggregation(asked[name], beside, over_time=over_time, over_groups=over_groups))
             except NonAdditiveError as error:
                 raise NonAdditiveError(f"{error}; ask {better!r}") from None
         else:
@@ -217,14 +220,14 @@ def plan(
                     f"{name!r} does not add up, {why}: leave it out, df.drop(columns={name!r}), and compute it after"
                 )
             if one.rule == "sum":
-                found.append(Recipe(name, "sum"))
+                found.append(Reaggregation(name, "sum"))
     return found
 
 
 def regroup(
     held: CheckedFrame,
     levels: list[IndexLevel],
-    recipes: list[Recipe],
+    recipes: list[Reaggregation],
     *,
     step: str | None,
     derived_levels: dict[str, str] | None = None,

@@ -21,35 +21,35 @@ from vapi_frames.errors import UnknownWordError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 __all__ = [
-    "LENGTHS",
-    "Span",
-    "bucket_starts",
+    "APPROXIMATE_SECONDS",
+    "Bounds",
     "count_buckets",
-    "edge_after",
-    "edge_before",
-    "elapsed_share",
+    "find_bounds",
+    "find_edge_after",
+    "find_edge_before",
+    "find_next_local",
+    "find_offset_changes",
+    "find_wall_offsets",
     "find_zone",
-    "floor",
+    "floor_local",
+    "floor_to_bucket",
     "from_seconds",
-    "is_bucket",
-    "label",
-    "local_edges",
-    "local_floor",
-    "next_local",
-    "offset_changes",
-    "offset_segments",
-    "overlap",
-    "seconds",
-    "span",
-    "to_wall",
-    "wall_instant",
-    "wall_offsets",
+    "get_elapsed_share",
+    "get_overlap",
+    "is_bucket_label",
+    "label_bucket",
+    "list_buckets",
+    "list_local_edges",
+    "resolve_wall",
+    "split_by_offset",
+    "to_seconds",
+    "to_wall_seconds",
 ]
 
 
 FIXED_STEPS = {"second": 1, "minute": 60, "hour": 3600}
 DAY = 86_400
-LENGTHS = {
+APPROXIMATE_SECONDS = {
     "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "month": 2_629_746,
     "quarter": 7_889_238, "year": 31_556_952, "decade": 315_569_520, "century": 3_155_695_200,
     "millennium": 31_556_952_000,
@@ -94,10 +94,10 @@ def find_zone(name: object) -> ZoneInfo:
             return _load_zone(name)
     hint = "Give an IANA name such as 'America/New_York' or 'UTC'."
     places = [zone for zone in available_timezones() if not _NOT_PLACES.match(zone)]
-    raise UnknownWordError(name, "time zone", places, also=_SPOKEN_ZONES, hint=hint)
+    raise UnknownWordError(name, "time zone", places, synonyms=_SPOKEN_ZONES, hint=hint)
 
 
-def seconds(instant: datetime) -> int:
+def to_seconds(instant: datetime) -> int:
     """Return the whole seconds since 1970 of an aware *instant*, rounded down."""
     return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
 
@@ -113,7 +113,7 @@ def _offset(instant: int, tz: ZoneInfo) -> int:
     return delta.days * DAY + delta.seconds
 
 
-def wall_offsets(local: int, tz: ZoneInfo) -> tuple[int, int]:
+def find_wall_offsets(local: int, tz: ZoneInfo) -> tuple[int, int]:
     """Return the offsets that the wall clock reading *local* may have: of its first and of its second occurrence."""
     wall = (_EPOCH + timedelta(seconds=local)).replace(tzinfo=tz)
     first, second = wall.utcoffset(), wall.replace(fold=1).utcoffset()
@@ -122,14 +122,14 @@ def wall_offsets(local: int, tz: ZoneInfo) -> tuple[int, int]:
     return first.days * DAY + first.seconds, second.days * DAY + second.seconds
 
 
-def to_wall(wall: datetime) -> int:
+def to_wall_seconds(wall: datetime) -> int:
     """Return a naive *wall* clock reading as whole seconds since the local 1970, rounded down."""
     return (wall - _EPOCH) // timedelta(seconds=1)
 
 
-def wall_instant(wall: datetime, tz: ZoneInfo) -> datetime:
+def resolve_wall(wall: datetime, tz: ZoneInfo) -> datetime:
     """Return the instant of a naive *wall* clock reading: the first of two, or the end of the gap it falls into."""
-    first, _ = wall_offsets(to_wall(wall), tz)
+    first, _ = find_wall_offsets(to_wall_seconds(wall), tz)
     return (wall - timedelta(seconds=first)).replace(tzinfo=UTC)
 
 
@@ -140,7 +140,7 @@ def _month_start(year: int, month: int) -> int:
     return (date(year, month, 1).toordinal() - _EPOCH_DAY) * DAY
 
 
-def local_floor(local: int, step: str) -> int:
+def floor_local(local: int, step: str) -> int:
     """Return the start of the bucket on the wall clock that *local* (seconds since the local 1970) falls into."""
     if step in FIXED_STEPS:
         return local - local % FIXED_STEPS[step]
@@ -158,7 +158,7 @@ def local_floor(local: int, step: str) -> int:
     return _month_start(max(1, day.year - (day.year - first) % length), 1)
 
 
-def next_local(local: int, step: str) -> int:
+def find_next_local(local: int, step: str) -> int:
     """Return the start of the bucket after the one that starts at *local* on the wall clock."""
     if step in FIXED_STEPS:
         return local + FIXED_STEPS[step]
@@ -174,23 +174,23 @@ def next_local(local: int, step: str) -> int:
     return _month_start(year, 1)
 
 
-def label(local: int, tz: ZoneInfo) -> int:
+def label_bucket(local: int, tz: ZoneInfo) -> int:
     """Return the instant by which the bucket of a day or longer that starts at *local* is named."""
-    return local - min(wall_offsets(local, tz))
+    return local - min(find_wall_offsets(local, tz))
 
 
-def floor(instant: int, step: str, tz: ZoneInfo) -> int:
+def floor_to_bucket(instant: int, step: str, tz: ZoneInfo) -> int:
     """Return the bucket of *instant*: PostgreSQL's ``date_trunc(step, instant, zone)``, in seconds since 1970.
 
     Examples:
-        >>> at = seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
-        >>> from_seconds(floor(at, "day", find_zone("America/New_York"))).isoformat()
+        >>> at = to_seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
+        >>> from_seconds(floor_to_bucket(at, "day", find_zone("America/New_York"))).isoformat()
         '2026-03-08T05:00:00+00:00'
     """
     local = instant + _offset(instant, tz)
     if step in FIXED_STEPS:
         return instant - local % FIXED_STEPS[step]
-    return label(local_floor(local, step), tz)
+    return label_bucket(floor_local(local, step), tz)
 
 
 # --- a zone's offset changes ------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def _changes_of_year(year: int, tz: ZoneInfo) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def offset_changes(start: int, end: int, tz: ZoneInfo) -> list[tuple[int, int]]:
+def find_offset_changes(start: int, end: int, tz: ZoneInfo) -> list[tuple[int, int]]:
     """Return the offset changes after *start* and before *end*, as (instant, offset from then on)."""
     years = range(from_seconds(start).year - 1, from_seconds(end).year + 2)
     if tz.key == "UTC":
@@ -233,36 +233,36 @@ def _changes(year: int, tz: ZoneInfo) -> tuple[tuple[int, int], ...]:
     return tuple((at + shift, offset) for at, offset in _changes_of_year(year - 400 * cycles, tz))
 
 
-def offset_segments(start: int, end: int, tz: ZoneInfo) -> Iterator[tuple[int, int, int]]:
+def split_by_offset(start: int, end: int, tz: ZoneInfo) -> Iterator[tuple[int, int, int]]:
     """Yield (from, until, offset) for the stretches of constant offset that make up [start, end)."""
     at, offset = start, _offset(start, tz)
-    for change, new in offset_changes(start, end, tz):
+    for change, new in find_offset_changes(start, end, tz):
         yield at, change, offset
         at, offset = change, new
     yield at, end, offset
 
 
-def local_edges(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
+def list_local_edges(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
     """Return the bucket starts on the wall clock, for a *step* of a day or longer, that cover [start, end).
 
     The clock may run back over an edge, so the list begins and ends with the lowest and highest local time met.
     """
-    walls = [at + offset for begin, until, offset in offset_segments(start, end, tz) for at in (begin, until - 1)]
-    edge, last = local_floor(min(walls), step), max(walls)
+    walls = [at + offset for begin, until, offset in split_by_offset(start, end, tz) for at in (begin, until - 1)]
+    edge, last = floor_local(min(walls), step), max(walls)
     edges = []
     while edge <= last:
         edges.append(edge)
-        edge = next_local(edge, step)
+        edge = find_next_local(edge, step)
     return edges
 
 
-def bucket_starts(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
+def list_buckets(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
     """Return every bucket that holds an instant of [start, end), ascending.
 
     Examples:
         >>> tz = find_zone("Pacific/Apia")  # 2011-12-30 did not exist there
-        >>> days = bucket_starts(seconds(datetime(2011, 12, 29, 12, tzinfo=UTC)),
-        ...                      seconds(datetime(2011, 12, 31, 12, tzinfo=UTC)), "day", tz)
+        >>> days = list_buckets(to_seconds(datetime(2011, 12, 29, 12, tzinfo=UTC)),
+        ...                      to_seconds(datetime(2011, 12, 31, 12, tzinfo=UTC)), "day", tz)
         >>> [from_seconds(d).astimezone(tz).day for d in days]
         [29, 31, 1]
     """
@@ -271,21 +271,21 @@ def bucket_starts(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
     if step in FIXED_STEPS:
         width = FIXED_STEPS[step]
         starts: dict[int, None] = {}
-        for begin, until, offset in offset_segments(start, end, tz):
+        for begin, until, offset in split_by_offset(start, end, tz):
             starts.update(dict.fromkeys(range(begin - (begin + offset) % width, until, width)))
         return sorted(starts)
-    found = {label(edge, tz) for edge in local_edges(start, end, step, tz)}
-    return sorted(at for at in found if overlap(span(at, step, tz), start, end) > 0)
+    found = {label_bucket(edge, tz) for edge in list_local_edges(start, end, step, tz)}
+    return sorted(at for at in found if get_overlap(find_bounds(at, step, tz), start, end) > 0)
 
 
-class Span(NamedTuple):
+class Bounds(NamedTuple):
     """The first instant of a bucket, and the first one after its last."""
 
-    first: int
-    last: int
+    start: int
+    end: int
 
 
-def span(bucket: int, step: str, tz: ZoneInfo) -> Span:
+def find_bounds(bucket: int, step: str, tz: ZoneInfo) -> Bounds:
     """Return from when until when the instants of *bucket* lie.
 
     Where midnight comes twice the bucket begins at the first, although it is named by the second; where the clock
@@ -293,77 +293,77 @@ def span(bucket: int, step: str, tz: ZoneInfo) -> Span:
     """
     if step in FIXED_STEPS:
         width = FIXED_STEPS[step]
-        changes = offset_changes(bucket, bucket + 2 * width, tz)
+        changes = find_offset_changes(bucket, bucket + 2 * width, tz)
         first = bucket
-        if floor(bucket, step, tz) != bucket and changes:
+        if floor_to_bucket(bucket, step, tz) != bucket and changes:
             first = changes[0][0]
         for change, _ in changes:
-            if first < change < bucket + width and floor(change, step, tz) != bucket:
-                return Span(first, change)
-        return Span(first, bucket + width)
-    local = local_floor(bucket + _offset(bucket, tz), step)
-    after = next_local(local, step)
-    last = label(after, tz)
+            if first < change < bucket + width and floor_to_bucket(change, step, tz) != bucket:
+                return Bounds(first, change)
+        return Bounds(first, bucket + width)
+    local = floor_local(bucket + _offset(bucket, tz), step)
+    after = find_next_local(local, step)
+    last = label_bucket(after, tz)
     if last - 1 + _offset(last - 1, tz) >= after:  # the clock did not run back behind this edge
-        last = after - wall_offsets(after, tz)[0]
-    return Span(local - wall_offsets(local, tz)[0], last)
+        last = after - find_wall_offsets(after, tz)[0]
+    return Bounds(local - find_wall_offsets(local, tz)[0], last)
 
 
-def edge_before(instant: int, step: str, tz: ZoneInfo) -> int:
+def find_edge_before(instant: int, step: str, tz: ZoneInfo) -> int:
     """Return the last instant until *instant* at which one bucket ends and the next begins, and none is cut.
 
     Where the clock runs back over midnight two buckets interleave, and the beginning of the later one cuts the other.
 
     Examples:
-        >>> at = seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
-        >>> from_seconds(edge_before(at, "day", find_zone("America/New_York"))).isoformat()
+        >>> at = to_seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
+        >>> from_seconds(find_edge_before(at, "day", find_zone("America/New_York"))).isoformat()
         '2026-03-08T05:00:00+00:00'
     """
-    edge = span(floor(instant, step, tz), step, tz).first
+    edge = find_bounds(floor_to_bucket(instant, step, tz), step, tz).start
     while not _is_edge(edge, step, tz):
-        edge = span(floor(edge - 1, step, tz), step, tz).first
+        edge = find_bounds(floor_to_bucket(edge - 1, step, tz), step, tz).start
     return edge
 
 
-def edge_after(instant: int, step: str, tz: ZoneInfo) -> int:
+def find_edge_after(instant: int, step: str, tz: ZoneInfo) -> int:
     """Return the first instant from *instant* on at which one bucket ends and the next begins, and none is cut."""
     edge = instant
     while not _is_edge(edge, step, tz):
-        edge = span(floor(edge, step, tz), step, tz).last
+        edge = find_bounds(floor_to_bucket(edge, step, tz), step, tz).end
     return edge
 
 
 def _is_edge(instant: int, step: str, tz: ZoneInfo) -> bool:
-    before, after = (span(floor(at, step, tz), step, tz) for at in (instant - 1, instant))
-    return before.last <= instant <= after.first
+    before, after = (find_bounds(floor_to_bucket(at, step, tz), step, tz) for at in (instant - 1, instant))
+    return before.end <= instant <= after.start
 
 
-def overlap(bucket: Span, start: float | None, end: float | None) -> float:
+def get_overlap(bucket: Bounds, start: float | None, end: float | None) -> float:
     """Return how many seconds of *bucket* lie in [start, end); ``None`` leaves that side open."""
-    low = bucket.first if start is None else max(bucket.first, start)
-    high = bucket.last if end is None else min(bucket.last, end)
+    low = bucket.start if start is None else max(bucket.start, start)
+    high = bucket.end if end is None else min(bucket.end, end)
     return max(0, high - low)
 
 
-def elapsed_share(bucket: int, step: str, tz: ZoneInfo, start: float | None, end: float | None) -> float:
+def get_elapsed_share(bucket: int, step: str, tz: ZoneInfo, start: float | None, end: float | None) -> float:
     """Return the share of *bucket*, 0 to 1, that lies in [start, end); it is partial where that is below 1."""
-    whole = span(bucket, step, tz)
-    return overlap(whole, start, end) / (whole.last - whole.first)
+    whole = find_bounds(bucket, step, tz)
+    return get_overlap(whole, start, end) / (whole.end - whole.start)
 
 
-def is_bucket(instant: int, step: str, tz: ZoneInfo) -> bool:
+def is_bucket_label(instant: int, step: str, tz: ZoneInfo) -> bool:
     """Say whether *instant* names a bucket of *step*."""
-    if floor(instant, step, tz) == instant:
+    if floor_to_bucket(instant, step, tz) == instant:
         return True
     # A shift by half an hour starts an hour whose own start lies before the shift.
-    changes = offset_changes(instant, instant + FIXED_STEPS.get(step, 0), tz)
-    return any(floor(change, step, tz) == instant for change, _ in changes)
+    changes = find_offset_changes(instant, instant + FIXED_STEPS.get(step, 0), tz)
+    return any(floor_to_bucket(change, step, tz) == instant for change, _ in changes)
 
 
 def count_buckets(start: datetime, end: datetime, step: str, tz: ZoneInfo) -> int:
     """Return how many buckets of *step* [start, end) touches; above ten thousand, about how many."""
-    about = int((end - start).total_seconds() / LENGTHS[step])
+    about = int((end - start).total_seconds() / APPROXIMATE_SECONDS[step])
     if about > FEW_BUCKETS:
         return about
-    until = seconds(end - timedelta(microseconds=1)) + 1
-    return len(bucket_starts(seconds(start), until, step, tz))
+    until = to_seconds(end - timedelta(microseconds=1)) + 1
+    return len(list_buckets(to_seconds(start), until, step, tz))

@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from vapi_frames.calendar.buckets import LAST_YEAR, floor, from_seconds, seconds, span, wall_instant
-from vapi_frames.errors import QueryError, shown
+from vapi_frames.calendar.buckets import LAST_YEAR, find_bounds, floor_to_bucket, from_seconds, resolve_wall, to_seconds
+from vapi_frames.errors import QueryError, format_value
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 __all__ = [
-    "Absolute",
+    "AbsoluteRange",
     "Instants",
-    "Moment",
-    "Relative",
+    "RelativeRange",
+    "TimePoint",
     "TimeRange",
-    "between",
-    "clock",
-    "duration",
-    "during",
-    "effective",
-    "iso",
-    "last",
-    "moment",
+    "fill_defaults",
+    "format_iso",
+    "parse_duration",
+    "parse_last",
+    "parse_now",
+    "parse_period",
+    "parse_range",
+    "parse_time_point",
 ]
 
-Moment: TypeAlias = datetime | str
+TimePoint: TypeAlias = datetime | str
 """A UTC datetime, or ISO text of a wall clock in a zone that is yet to be said."""
 
 Unit: TypeAlias = Literal["s", "min", "h", "d", "w", "mo", "y"]
@@ -45,25 +45,25 @@ _MORE_THAN_MICROSECONDS = re.compile(r"(\.\d{6})(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Absolute:
+class AbsoluteRange:
     """A half-open range [start, end); a side that was not asked for is ``None`` and left to the contract's default."""
 
-    start: Moment | None
-    end: Moment | None
+    start: TimePoint | None
+    end: TimePoint | None
 
     def resolve(self, tz: ZoneInfo) -> Instants:
         """Return both sides in UTC."""
         start, end = _instant(self.start, tz), _instant(self.end, tz)
         if start is not None and end is not None and start >= end:
             raise QueryError(
-                f"the range is empty: start {iso(start)} is not before end {iso(end)}; a range is half-open, "
-                "[start, end)"
+                f"the range is empty: start {format_iso(start)} is not before end {format_iso(end)}; "
+                "a range is half-open, [start, end)"
             )
         return start, end
 
 
 @dataclass(frozen=True, slots=True)
-class Relative:
+class RelativeRange:
     """The last *count* units before now; *complete* keeps to whole buckets."""
 
     count: int
@@ -78,13 +78,13 @@ class Relative:
         if not self.complete:
             return self.before(now, tz), now
         step = step or _STEP_OF[self.unit]
-        end = from_seconds(span(floor(seconds(now), step, tz), step, tz).first)
+        end = from_seconds(find_bounds(floor_to_bucket(to_seconds(now), step, tz), step, tz).start)
         start = self.before(end, tz)
-        first = span(floor(seconds(start), step, tz), step, tz)
-        if from_seconds(first.first) < start:
-            start = from_seconds(first.last)
+        first = find_bounds(floor_to_bucket(to_seconds(start), step, tz), step, tz)
+        if from_seconds(first.start) < start:
+            start = from_seconds(first.end)
         if start >= end:
-            raise QueryError(f"the last {self} before {iso(now)} hold no whole {step}; ask for a longer span")
+            raise QueryError(f"the last {self} before {format_iso(now)} hold no whole {step}; ask for a longer span")
         return start, end
 
     def before(self, end: datetime, tz: ZoneInfo) -> datetime:
@@ -97,12 +97,12 @@ class Relative:
                 back = wall - timedelta(days=self.count * (7 if self.unit == "w" else 1))
             else:
                 back = _months_before(wall, self.count * (12 if self.unit == "y" else 1))
-            return wall_instant(back, tz)
+            return resolve_wall(back, tz)
         except (OverflowError, ValueError) as error:
             raise QueryError(f"the last {self} begin before the calendar does") from error
 
 
-TimeRange: TypeAlias = Absolute | Relative
+TimeRange: TypeAlias = AbsoluteRange | RelativeRange
 Instants: TypeAlias = tuple[datetime | None, datetime | None]
 
 
@@ -113,27 +113,27 @@ def _months_before(wall: datetime, months: int) -> datetime:
     return wall.replace(year=year, month=month + 1, day=min(wall.day, length))
 
 
-def _instant(value: Moment | None, tz: ZoneInfo) -> datetime | None:
-    return wall_instant(datetime.fromisoformat(value), tz) if isinstance(value, str) else value
+def _instant(value: TimePoint | None, tz: ZoneInfo) -> datetime | None:
+    return resolve_wall(datetime.fromisoformat(value), tz) if isinstance(value, str) else value
 
 
-def effective(instants: Instants, now: datetime) -> tuple[datetime, datetime]:
+def fill_defaults(instants: Instants, now: datetime) -> tuple[datetime, datetime]:
     """Fill in the contract's defaults: start is 7 days ago, end is now."""
     start, end = instants
     return start if start is not None else now - _DEFAULT_SPAN, end if end is not None else now
 
 
-def iso(instant: datetime) -> str:
+def format_iso(instant: datetime) -> str:
     """Return *instant* as the wire has it: ISO 8601 in UTC with ``Z``.
 
     Examples:
-        >>> iso(datetime(2026, 10, 1, 4, tzinfo=UTC))
+        >>> format_iso(datetime(2026, 10, 1, 4, tzinfo=UTC))
         '2026-10-01T04:00:00Z'
     """
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def moment(value: object, what: str) -> Moment:
+def parse_time_point(value: object, what: str) -> TimePoint:
     """Read one side of a range.
 
     Args:
@@ -144,9 +144,9 @@ def moment(value: object, what: str) -> Moment:
         QueryError: It is none of these, finer than a microsecond, or outside the years 1 to 9000.
 
     Examples:
-        >>> moment("2026-10-01", "start")
+        >>> parse_time_point("2026-10-01", "start")
         '2026-10-01'
-        >>> moment("2026-10-01T00:00-04:00", "start")
+        >>> parse_time_point("2026-10-01T00:00-04:00", "start")
         datetime.datetime(2026, 10, 1, 4, 0, tzinfo=datetime.timezone.utc)
     """
     given = value
@@ -155,9 +155,11 @@ def moment(value: object, what: str) -> Moment:
     except TypeError:  # pandas.NA says nothing of itself
         is_missing = True
     if is_missing:
-        raise QueryError(f"{what} is {shown(given)}; give a date such as '2026-10-01'")
+        raise QueryError(f"{what} is {format_value(given)}; give a date such as '2026-10-01'")
     if getattr(value, "nanosecond", 0):
-        raise QueryError(f"{what} {shown(given)} is finer than a microsecond; round it first: {what}.floor('us')")
+        raise QueryError(
+            f"{what} {format_value(given)} is finer than a microsecond; round it first: {what}.floor('us')"
+        )
     convert = getattr(value, "to_pydatetime", None)
     if convert is not None:
         value = convert()
@@ -167,16 +169,18 @@ def moment(value: object, what: str) -> Moment:
         value = _from_text(value, what)
     if isinstance(value, datetime):
         if not 1 < value.year <= LAST_YEAR:
-            raise QueryError(f"{what} {shown(given)} is outside the years 2 to {LAST_YEAR}")
+            raise QueryError(f"{what} {format_value(given)} is outside the years 2 to {LAST_YEAR}")
         return value.isoformat() if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, date):
-        return str(moment(datetime(value.year, value.month, value.day), what))[:10]
-    raise QueryError(f"{what} must be a date, a datetime or ISO 8601 text, not {shown(given)}; e.g. '2026-10-01'")
+        return str(parse_time_point(datetime(value.year, value.month, value.day), what))[:10]
+    raise QueryError(
+        f"{what} must be a date, a datetime or ISO 8601 text, not {format_value(given)}; e.g. '2026-10-01'"
+    )
 
 
-def clock(now: object) -> datetime:
+def parse_now(now: object) -> datetime:
     """Read what is meant by now: a moment that says its zone."""
-    found = moment(now, "now")
+    found = parse_time_point(now, "now")
     if isinstance(found, str):
         raise QueryError(f"now={now!r} has no zone; give an aware datetime or text with an offset")
     return found
@@ -185,7 +189,7 @@ def clock(now: object) -> datetime:
 def _from_text(text: str, what: str) -> date:
     finer = _MORE_THAN_MICROSECONDS.search(text)
     if finer and finer[2].strip("0"):
-        raise QueryError(f"{what} {shown(text)} is finer than a microsecond")
+        raise QueryError(f"{what} {format_value(text)} is finer than a microsecond")
     trimmed = _MORE_THAN_MICROSECONDS.sub(r"\1", text.strip())
     try:
         if len(trimmed) <= len("2026-10-01"):
@@ -196,42 +200,42 @@ def _from_text(text: str, what: str) -> date:
         if re.match(r"\d+\s*[a-z]+$", trimmed):
             hint = f" For a span before now use .last({trimmed!r})."
         raise QueryError(
-            f"{what} {shown(text)} is not an ISO 8601 date; e.g. '2026-10-01' or '2026-10-01T09:30'.{hint}"
+            f"{what} {format_value(text)} is not an ISO 8601 date; e.g. '2026-10-01' or '2026-10-01T09:30'.{hint}"
         ) from None
 
 
-def between(start: object, end: object) -> Absolute:
+def parse_range(start: object, end: object) -> AbsoluteRange:
     """Read a half-open range, of which one side may be ``None``.
 
     Examples:
-        >>> between("2026-10-01", None)
+        >>> parse_range("2026-10-01", None)
         Absolute(start='2026-10-01', end=None)
     """
-    low = None if start is None else moment(start, "start")
-    high = None if end is None else moment(end, "end")
+    low = None if start is None else parse_time_point(start, "start")
+    high = None if end is None else parse_time_point(end, "end")
     if low is None and high is None:
         raise QueryError("between(None, None) asks for no range; leave the verb out for the last seven days")
     if type(low) is type(high) and _order(low) >= _order(high):
         raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")
-    return Absolute(low, high)
+    return AbsoluteRange(low, high)
 
 
-def _order(value: Moment | None) -> datetime:
+def _order(value: TimePoint | None) -> datetime:
     return datetime.fromisoformat(value) if isinstance(value, str) else cast("datetime", value)
 
 
-def last(text: object, complete: object) -> Relative:
+def parse_last(text: object, complete: object) -> RelativeRange:
     """Read a span before now such as ``"30d"``.
 
     Examples:
-        >>> str(last("12h", False))
+        >>> str(parse_last("12h", False))
         '12h'
     """
     if not isinstance(complete, bool):
         raise QueryError(f"complete must be True or False, not {complete!r}")
     found = re.fullmatch(r"(\d{1,9})\s*(s|min|h|d|w|mo|y)", text.strip()) if isinstance(text, str) else None
     if found and int(found[1]):
-        return Relative(int(found[1]), cast("Unit", found[2]), complete)
+        return RelativeRange(int(found[1]), cast("Unit", found[2]), complete)
     units = "90s 15min 12h 30d 4w 3mo 1y"
     if isinstance(text, str) and (minutes := re.fullmatch(r"(\d+)\s*[mM]", text.strip())):
         count = minutes[1]
@@ -239,7 +243,7 @@ def last(text: object, complete: object) -> Relative:
     raise QueryError(f"cannot read the span {text!r}; write a positive number and a unit, as in {units}")
 
 
-def duration(text: object, what: str) -> timedelta:
+def parse_duration(text: object, what: str) -> timedelta:
     """Read a span such as ``"1h"`` as so much time; a day is 24 hours.
 
     Args:
@@ -247,15 +251,15 @@ def duration(text: object, what: str) -> timedelta:
         what: Its name in an error.
 
     Examples:
-        >>> duration("90min", "settle")
+        >>> parse_duration("90min", "settle")
         datetime.timedelta(seconds=5400)
     """
     try:
-        span = last(text, False)
+        span = parse_last(text, False)
     except QueryError:
         span = None
     if span is None or span.unit not in _TIMES:
-        raise QueryError(f"{what} must be a span such as '1h', '90min' or '3d', not {shown(text)}")
+        raise QueryError(f"{what} must be a span such as '1h', '90min' or '3d', not {format_value(text)}")
     return span.count * _TIMES[span.unit]
 
 
@@ -264,13 +268,13 @@ _PERIOD = re.compile(
 )
 
 
-def during(period: object) -> Absolute:
+def parse_period(period: object) -> AbsoluteRange:
     """Read a calendar period: a year, quarter, month, ISO week or day.
 
     Examples:
-        >>> during("2026-10")
+        >>> parse_period("2026-10")
         Absolute(start='2026-10-01', end='2026-11-01')
-        >>> during("2026Q4").end
+        >>> parse_period("2026Q4").end
         '2027-01-01'
     """
     found = _PERIOD.fullmatch(str(period).strip())
@@ -295,5 +299,5 @@ def during(period: object) -> Absolute:
         ) from None
 
 
-def _absolute(start: date, end: date) -> Absolute:
-    return Absolute(moment(start, "start"), moment(end, "end"))
+def _absolute(start: date, end: date) -> AbsoluteRange:
+    return AbsoluteRange(parse_time_point(start, "start"), parse_time_point(end, "end"))

@@ -164,9 +164,9 @@ def print_error(said: object, *, kind: str = "") -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from vapi_frames.cli.export import csv_text, write
-    from vapi_frames.query.parse import questions
+    from vapi_frames.query.parse import parse_queries
 
-    asked = questions(_read(options.question))
+    asked = parse_queries(_read(options.question))
     paths = _paths(options.out, asked)
     vq = _source(options)
     if options.verbose:
@@ -230,12 +230,12 @@ def _paths(out: str | None, asked: Sequence[Query[Any]]) -> list[Path]:
 
 def _name(one: Query[Any]) -> str:
     """Return the name of a question, which must be the same tomorrow."""
-    from vapi_frames.calendar.ranges import Relative
+    from vapi_frames.calendar.ranges import RelativeRange
     from vapi_frames.query.compile import compile_query
 
     if one.title is not None:
         return one.title
-    if isinstance(one.time_range, Relative):
+    if isinstance(one.time_range, RelativeRange):
         raise QueryError('{name} in --out is the name of the question, and this one has none: add .named("...")')
     name: str = compile_query(one, None)["name"]
     return name
@@ -278,13 +278,13 @@ def _print(text: str) -> None:
 
 def _keep_part(error: PartialResultError, paths: Sequence[Path], out: str | None) -> None:
     """Write the part that arrived beside the file that the whole would be; say what is missing."""
-    from vapi_frames.calendar.ranges import iso
+    from vapi_frames.calendar.ranges import format_iso
     from vapi_frames.cli.export import check_path, named_path, write
     from vapi_frames.frames.meta import read_meta
 
     print_error(error)
     for start, end in error.missing:
-        print_error(f"[{iso(start)}, {iso(end)})", kind="missing: ")
+        print_error(f"[{format_iso(start)}, {format_iso(end)})", kind="missing: ")
     for one in error.rest:
         print_error(repr(one), kind="left to ask: ")
     if out is None:

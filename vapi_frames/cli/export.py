@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.errors import QueryError, ResponseError, shown
+from vapi_frames.errors import QueryError, ResponseError, format_value
 from vapi_frames.frames.parquet import save
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def named_path(path: str, name: str) -> str:
         QueryError: The name cannot be a part of a file's.
     """
     if NAME in path and (not name.isprintable() or name.startswith(".") or re.search(r"[/\\:]", name)):
-        raise QueryError(f"the name {shown(name)} cannot be a part of a file's name; name the question otherwise")
+        raise QueryError(
+            f"the name {format_value(name)} cannot be a part of a file's name; name the question otherwise"
+        )
     return path.replace(NAME, name)
 
 

@@ -47,7 +47,7 @@ from typing import Literal, TypeAlias, get_args
 
 from vapi_frames.errors import require
 
-Level: TypeAlias = Literal["outcome", "fault", "component", "provider"]
+ReasonLevel: TypeAlias = Literal["outcome", "fault", "component", "provider"]
 Outcome: TypeAlias = Literal[
     "conversation",
     "transferred",
@@ -84,20 +84,20 @@ Component: TypeAlias = Literal[
     "unknown",
 ]
 
-LEVELS: tuple[str, ...] = get_args(Level)
+REASON_LEVELS: tuple[str, ...] = get_args(ReasonLevel)
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 FAULTS: tuple[str, ...] = get_args(Fault)
 COMPONENTS: tuple[str, ...] = get_args(Component)
 
 # What people type instead, for "did you mean".
-SPOKEN_LEVELS = {
+LEVEL_SYNONYMS = {
     "result": "outcome", "reason": "outcome", "blame": "fault", "party": "fault", "whose": "fault",
     "part": "component", "vendor": "provider", "company": "provider",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class Classification:
     """What one reason means at each level; the module's text says what the words mean.
 
     Attributes:
@@ -232,7 +232,7 @@ _CARRIER = re.compile(r"(?:^|[.-])(telnyx|twilio|vonage)-")
 _COMPILED: list[tuple[re.Pattern[str], Outcome, Fault, Component | None]] = [
     (re.compile(pattern), outcome, fault, component) for pattern, outcome, fault, component in _RULES
 ]
-_UNKNOWN = Family("unknown", "unknown", "unknown", "unknown")
+_UNKNOWN = Classification("unknown", "unknown", "unknown", "unknown")
 
 
 def _read(rest: str) -> tuple[Component, str]:
@@ -250,15 +250,15 @@ def _read(rest: str) -> tuple[Component, str]:
 
 
 @lru_cache(maxsize=4096)
-def family(reason: str) -> Family:
+def classify_reason(reason: str) -> Classification:
     """Return what *reason* means at all levels.
 
     Examples:
-        >>> family("call.in-progress.error-providerfault-openai-500-server-error")
+        >>> classify_reason("call.in-progress.error-providerfault-openai-500-server-error")
         Family(outcome='failed_mid_call', fault='provider', component='llm', provider='openai')
-        >>> family("call.in-progress.twilio-completed-call")
+        >>> classify_reason("call.in-progress.twilio-completed-call")
         Family(outcome='conversation', fault='none', component='none', provider='twilio')
-        >>> family("customer-vanished")
+        >>> classify_reason("customer-vanished")
         Family(outcome='unknown', fault='unknown', component='unknown', provider='unknown')
     """
     for pattern, outcome, fault, component in _COMPILED:
@@ -267,47 +267,47 @@ def family(reason: str) -> Family:
             continue
         if component is None:
             part, provider = _read(match["rest"])
-            return Family(outcome, fault if fault == "vapi" else _OWNERS.get(provider, fault), part, provider)
+            return Classification(outcome, fault if fault == "vapi" else _OWNERS.get(provider, fault), part, provider)
         carrier = _CARRIER.search(reason)
         nobody = "unknown" if component == "unknown" else "none"
-        return Family(outcome, fault, component, carrier[1] if carrier else nobody)
+        return Classification(outcome, fault, component, carrier[1] if carrier else nobody)
     return _UNKNOWN
 
 
-def is_known(reason: str) -> bool:
+def is_known_reason(reason: str) -> bool:
     """Say whether a rule explains *reason*, so that those without one can be counted.
 
     A reason that only begins as an error does is explained: its outcome is known, and the rest may be ``unknown``.
 
     Examples:
-        >>> is_known("pipeline-error-newco-voice-failed"), is_known("no-answer")
+        >>> is_known_reason("pipeline-error-newco-voice-failed"), is_known_reason("no-answer")
         (True, False)
     """
-    return family(reason).outcome != "unknown"
+    return classify_reason(reason).outcome != "unknown"
 
 
-def classify(reason: str | None, level: str) -> str | None:
+def classify_at_level(reason: str | None, level: str) -> str | None:
     """Return the word for *reason* at *level*.
 
     Args:
         reason: An ``endedReason``. Missing stays missing: a call that still goes on has none.
-        level: One of `LEVELS`.
+        level: One of `REASON_LEVELS`.
 
     Raises:
         UnknownWordError: *level* is not one of them.
 
     Examples:
-        >>> classify("customer-did-not-answer", "outcome")
+        >>> classify_at_level("customer-did-not-answer", "outcome")
         'no_answer'
-        >>> classify("call.start.error-subscription-frozen", "fault")
+        >>> classify_at_level("call.start.error-subscription-frozen", "fault")
         'account'
-        >>> classify("pipeline-error-eleven-labs-quota-exceeded", "component")
+        >>> classify_at_level("pipeline-error-eleven-labs-quota-exceeded", "component")
         'tts'
-        >>> classify("pipeline-error-azure-openai-401-unauthorized", "provider")
+        >>> classify_at_level("pipeline-error-azure-openai-401-unauthorized", "provider")
         'azure-openai'
     """
-    require(level, LEVELS, "level", also=SPOKEN_LEVELS)
+    require(level, REASON_LEVELS, "level", synonyms=LEVEL_SYNONYMS)
     if reason is None:
         return None
-    word: str = getattr(family(reason), level)
+    word: str = getattr(classify_reason(reason), level)
     return word

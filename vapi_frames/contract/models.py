@@ -23,15 +23,15 @@ from pydantic import (
 )
 
 from vapi_frames.contract.vocabulary import (
+    COLUMN_SYNONYMS,
     COLUMNS,
     GROUP_COLUMNS,
+    GROUP_SYNONYMS,
     KEY_LIMIT,
     NAME_LIMIT,
+    OPERATION_SYNONYMS,
     OPERATIONS,
-    SPOKEN_COLUMNS,
-    SPOKEN_GROUPS,
-    SPOKEN_OPERATIONS,
-    SPOKEN_STEPS,
+    STEP_SYNONYMS,
     STEPS,
     TABLES,
     Column,
@@ -40,7 +40,7 @@ from vapi_frames.contract.vocabulary import (
     Step,
     Table,
 )
-from vapi_frames.errors import QueryError, ResponseError, ResponseWarning, UnknownWordError, shown, warn
+from vapi_frames.errors import QueryError, ResponseError, ResponseWarning, UnknownWordError, format_value, warn
 
 __all__ = [
     "AnalyticsOperation",
@@ -152,10 +152,10 @@ class AnalyticsQueryResult(BaseModel):
 
 _WORDS: dict[str, tuple[tuple[str, ...], str, Mapping[str, str]]] = {
     "table": (TABLES, "table", {"calls": "call", "subscriptions": "subscription"}),
-    "groupBy": (GROUP_COLUMNS, "group column", SPOKEN_GROUPS),
-    "step": (STEPS, "step", SPOKEN_STEPS),
-    "operation": (OPERATIONS, "operation", SPOKEN_OPERATIONS),
-    "column": (COLUMNS, "column", SPOKEN_COLUMNS),
+    "groupBy": (GROUP_COLUMNS, "group column", GROUP_SYNONYMS),
+    "step": (STEPS, "step", STEP_SYNONYMS),
+    "operation": (OPERATIONS, "operation", OPERATION_SYNONYMS),
+    "column": (COLUMNS, "column", COLUMN_SYNONYMS),
 }
 _FIELDS: dict[str, type[BaseModel]] = {
     "": AnalyticsQueryDTO,
@@ -226,7 +226,7 @@ def _request_error(error: ValidationError) -> QueryError:
     names = [part for part in location if isinstance(part, str)]
     if first["type"] == "literal_error":
         words, kind, spoken = _WORDS[names[-1]]
-        return UnknownWordError(given, kind, words, also=spoken, where=path)
+        return UnknownWordError(given, kind, words, synonyms=spoken, where=path)
     if first["type"] == "extra_forbidden":
         model = _FIELDS[names[-2] if len(names) > 1 else ""]
         fields = [field.alias or name for name, field in model.model_fields.items()]
@@ -236,12 +236,12 @@ def _request_error(error: ValidationError) -> QueryError:
         return QueryError(f"{path} is missing")
     if first["type"] == "string_too_long":
         most = first.get("ctx", {}).get("max_length")
-        return QueryError(f"{path} has {len(given)} characters, at most {most} are allowed: {shown(given)}")
+        return QueryError(f"{path} has {len(given)} characters, at most {most} are allowed: {format_value(given)}")
     if first["type"] in ("model_type", "list_type"):
         return QueryError(
-            f"{path} must be {'a list' if first['type'] == 'list_type' else 'an object'}, not {shown(given)}"
+            f"{path} must be {'a list' if first['type'] == 'list_type' else 'an object'}, not {format_value(given)}"
         )
-    return QueryError(f"{path}: {first['msg']}; given {shown(given)}")
+    return QueryError(f"{path}: {first['msg']}; given {format_value(given)}")
 
 
 def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
@@ -255,12 +255,12 @@ def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
     if isinstance(payload, Mapping) and {"name", "result"} <= set(payload):
         payload = [payload]
     if isinstance(payload, Mapping) and "message" in payload:
-        raise ResponseError(f"the reply is an error, not an answer: {shown(payload['message'])}")
+        raise ResponseError(f"the reply is an error, not an answer: {format_value(payload['message'])}")
     try:
         replies = _REPLIES.validate_python(payload)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        said = "is missing" if first["type"] == "missing" else f"{first['msg']}; given {shown(first['input'])}"
+        said = "is missing" if first["type"] == "missing" else f"{first['msg']}; given {format_value(first['input'])}"
         raise ResponseError(said, path=json_path(first["loc"])) from None
     new = sorted({name for reply in replies for name in (reply.model_extra or {})})
     new += sorted({f"timeRange.{name}" for reply in replies for name in (reply.time_range.model_extra or {})})

@@ -67,7 +67,7 @@ KEY_LIMIT = 100  # characters of a variable's key
 BASE_URL = "https://api.vapi.ai"
 
 # What people type instead, for "did you mean".
-SPOKEN_STEPS = {
+STEP_SYNONYMS = {
     "s": "second", "sec": "second", "1s": "second", "secondly": "second", "seconds": "second",
     "min": "minute", "1min": "minute", "minutes": "minute",
     "h": "hour", "1h": "hour", "hourly": "hour", "hours": "hour",
@@ -78,7 +78,7 @@ SPOKEN_STEPS = {
     "y": "year", "ys": "year", "annual": "year", "yearly": "year", "years": "year",
     "decades": "decade", "centuries": "century", "millennia": "millennium", "millenium": "millennium",
 }  # fmt: skip
-SPOKEN_COLUMNS = {
+COLUMN_SYNONYMS = {
     "llm": "costBreakdown.llm", "stt": "costBreakdown.stt", "tts": "costBreakdown.tts",
     "transcription": "costBreakdown.transcriber", "summary": "costBreakdown.analysisBreakdown.summary",
     "spend": "cost", "costs": "cost", "price": "cost", "total": "cost",
@@ -86,13 +86,13 @@ SPOKEN_COLUMNS = {
     "call": "id", "calls": "id", "callid": "id",
     "characters": "costBreakdown.ttsCharacters", "concurrent": "concurrency",
 }  # fmt: skip
-SPOKEN_GROUPS = {
+GROUP_SYNONYMS = {
     "assistant": "assistantId", "assistants": "assistantId", "agent": "assistantId",
     "reason": "endedReason", "endreason": "endedReason", "ended": "endedReason",
     "success": "analysis.successEvaluation", "successevaluation": "analysis.successEvaluation",
     "calltype": "type", "direction": "type", "state": "status",
 }  # fmt: skip
-SPOKEN_OPERATIONS = {"mean": "avg", "average": "avg", "total": "sum", "size": "count", "nunique": "count"}
+OPERATION_SYNONYMS = {"mean": "avg", "average": "avg", "total": "sum", "size": "count", "nunique": "count"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +132,16 @@ def check_units(units: Mapping[str, str] | None) -> dict[str, str]:
         UnknownWordError: There is no such column, or no such unit.
     """
     for column, unit in (units or {}).items():
-        require(column, _TIMES, "column whose unit can be said", also=SPOKEN_COLUMNS)
-        require(unit, TIME_UNITS, "unit", also={"seconds": "s", "sec": "s", "minutes": "min", "hours": "h"})
+        require(column, _TIMES, "column whose unit can be said", synonyms=COLUMN_SYNONYMS)
+        require(unit, TIME_UNITS, "unit", synonyms={"seconds": "s", "sec": "s", "minutes": "min", "hours": "h"})
     return dict(units or {})
 
 
-def unit_of(column: str) -> str:
+def get_unit(column: str) -> str:
     """Return the unit of *column*'s own values.
 
     Examples:
-        >>> unit_of("cost"), unit_of("duration"), unit_of("costBreakdown.ttsCharacters")
+        >>> get_unit("cost"), get_unit("duration"), get_unit("costBreakdown.ttsCharacters")
         ('USD', 'min', 'characters')
     """
     if column in _TIMES:
@@ -167,13 +167,13 @@ def default_name(operation: str, column: str) -> str:
 
 
 @cache
-def measure(operation: Operation, column: Column) -> Measure:
+def get_measure(operation: Operation, column: Column) -> Measure:
     """Return the row of the table for *operation* on *column*.
 
     Examples:
-        >>> measure("avg", "duration").over_time
+        >>> get_measure("avg", "duration").over_time
         'weighted'
-        >>> measure("max", "concurrency").over_groups
+        >>> get_measure("max", "concurrency").over_groups
         'none'
     """
     table: Table = "subscription" if column in SUBSCRIPTION_COLUMNS else "call"
@@ -197,7 +197,7 @@ def measure(operation: Operation, column: Column) -> Measure:
         over_time = over_time if operation in ("min", "max") else "none"
     if not has_meaning:
         over_time = over_groups = "none"
-    unit = "calls" if operation == "count" else unit_of(column)
+    unit = "calls" if operation == "count" else get_unit(column)
     return Measure(
         operation=operation,
         column=column,
@@ -211,7 +211,7 @@ def measure(operation: Operation, column: Column) -> Measure:
 
 
 MEASURES: tuple[Measure, ...] = tuple(
-    measure(operation, column)
+    get_measure(operation, column)
     for column in get_args(CallColumn) + get_args(SubscriptionColumn)
     for operation in get_args(Operation)
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 import pyarrow.compute as pc
 
-from vapi_frames.calendar.ranges import Relative
+from vapi_frames.calendar.ranges import RelativeRange
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.errors import QueryError, ResponseError
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone
@@ -16,7 +16,7 @@ from vapi_frames.frames.meta import ATTRIBUTE, Meta
 from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.query import Query
-from vapi_frames.query.rewrite import widened
+from vapi_frames.query.rewrite import rewrite_filters
 from vapi_frames.result.ordering import ordered
 from vapi_frames.result.post_filter import narrowed
 
@@ -78,7 +78,7 @@ def build(
         frame = measures.to_pandas(types_mapper=mapper)
     if levels:
         frame.index = _index(levels, keys, query.zone.key, dtype_backend, categorical)
-    relative = query.time_range if isinstance(query.time_range, Relative) else None
+    relative = query.time_range if isinstance(query.time_range, RelativeRange) else None
     meta = Meta(
         source=source,
         body=compile_query(query, now),
@@ -172,11 +172,11 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
         dated = any("date" in row for row in replies[0].result)
         answer = read_reply(replies[0], query, None, dated=dated or query.time_step is not None)
         return build(answer, query, source="reply", now=None)
-    now = query.vq.now() if isinstance(query.time_range, Relative) and query.vq else None
+    now = query.vq.now() if isinstance(query.time_range, RelativeRange) and query.vq else None
     place = 0
     if len(replies) != 1:
         [place] = match_replies([one.name for one in replies], [query.body(now)["queries"][0]["name"]])
-    wide = widened(query)
+    wide = rewrite_filters(query)
     answer = narrowed(read_reply(replies[place], wide, now, place=place), query, wide)
     return build(answer, query, source="reply", now=now)
 

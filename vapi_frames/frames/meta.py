@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from vapi_frames.calendar.ranges import iso, last
+from vapi_frames.calendar.ranges import format_iso, parse_last
 from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.query.aggregation import Aggregation
@@ -117,7 +117,7 @@ class Meta:
     def query(self) -> Query[Any]:
         """The question, ready to be asked again; a relative range is relative again."""
         query = Query.from_body({"queries": [self.body]})
-        span = query.time_range if self.relative_range is None else last(*self.relative_range)
+        span = query.time_range if self.relative_range is None else parse_last(*self.relative_range)
         return replace(query, aggregations=self.aggregations, time_range=span, title=self.title, filters=self.filters)
 
     def all_units(self) -> dict[str, str]:
@@ -169,8 +169,8 @@ class Meta:
             "v": _VERSION,
             "source": self.source,
             "body": self.body,
-            "range": [side and iso(side) for side in (self.start, self.end)],
-            "now": self.now and iso(self.now),
+            "range": [side and format_iso(side) for side in (self.start, self.end)],
+            "now": self.now and format_iso(self.now),
             "units": self.units,
             "levels": self.levels,
             "rows": self.rows,
@@ -181,7 +181,7 @@ class Meta:
             },
             "made": self.derived_levels,
             "filters": self.filters,
-            "before": self.before and [iso(side) for side in self.before],
+            "before": self.before and [format_iso(side) for side in self.before],
             "chosen": self.has_missing_rows or None,
             "title": self.title,
             "last": self.relative_range,

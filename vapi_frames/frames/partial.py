@@ -11,18 +11,18 @@ import pandas as pd
 
 from vapi_frames.calendar.buckets import (
     FIXED_STEPS,
-    elapsed_share,
+    find_bounds,
     find_zone,
-    floor,
+    floor_to_bucket,
     from_seconds,
-    is_bucket,
-    label,
-    local_edges,
-    offset_segments,
-    seconds,
-    span,
+    get_elapsed_share,
+    is_bucket_label,
+    label_bucket,
+    list_local_edges,
+    split_by_offset,
+    to_seconds,
 )
-from vapi_frames.calendar.ranges import iso
+from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.frames.meta import Meta, attach_meta, read_meta
 from vapi_frames.frames.provenance import check_frame
@@ -42,14 +42,14 @@ def floor_to_step(instants: Seconds, step: str, tz: ZoneInfo) -> Seconds:
     if not len(instants):
         return instants
     low, high = int(instants.min()), int(instants.max()) + 1
-    segments = list(offset_segments(low, high, tz))
+    segments = list(split_by_offset(low, high, tz))
     begins = np.array([begin for begin, *_ in segments], np.int64)
     offsets = np.array([offset for *_, offset in segments], np.int64)
     local = instants + offsets[np.searchsorted(begins, instants, "right") - 1]
     if step in FIXED_STEPS:
         return instants - local % FIXED_STEPS[step]
-    edges = local_edges(low, high, step, tz)
-    labels = np.array([label(edge, tz) for edge in edges], np.int64)
+    edges = list_local_edges(low, high, step, tz)
+    labels = np.array([label_bucket(edge, tz) for edge in edges], np.int64)
     return labels[np.searchsorted(np.array(edges, np.int64), local, "right") - 1]
 
 
@@ -65,7 +65,7 @@ def bucket_seconds(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
     found = micros // 1_000_000
     odd = np.flatnonzero((micros % 1_000_000 != 0) | (floor_to_step(found, step, tz) != found))
     # A bucket may bear a name that lies outside of it, where the clock was turned.
-    bad = next((i for i in odd.tolist() if micros[i] % 1_000_000 or not is_bucket(int(found[i]), step, tz)), None)
+    bad = next((i for i in odd.tolist() if micros[i] % 1_000_000 or not is_bucket_label(int(found[i]), step, tz)), None)
     if bad is not None:
         article = "an" if step == "hour" else "a"
         raise ProvenanceError(
@@ -139,7 +139,7 @@ def elapsed_shares(buckets: Seconds, meta: Meta, tz: ZoneInfo, now: datetime | N
     low = 0 if start is None else int(np.searchsorted(buckets, start, sorter=order)) + 2
     high = len(buckets) if end is None else int(np.searchsorted(buckets, end, sorter=order)) - 2
     for i in {*range(min(low, len(buckets))), *range(max(high, 0), len(buckets))}:
-        found[order[i]] = elapsed_share(int(buckets[order[i]]), meta.step or "", tz, start, end)
+        found[order[i]] = get_elapsed_share(int(buckets[order[i]]), meta.step or "", tz, start, end)
     return found
 
 
@@ -193,7 +193,7 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
     result = frame.loc[~flags.to_numpy(dtype=bool)].copy()
     whole = _whole(meta) if meta.step and "date" in frame.index.names else (meta.start, meta.end)
     if whole != (meta.start, meta.end):
-        ranged = {**meta.body["timeRange"], "start": iso(whole[0]), "end": iso(whole[1])}
+        ranged = {**meta.body["timeRange"], "start": format_iso(whole[0]), "end": format_iso(whole[1])}
         meta = replace(meta, body={**meta.body, "timeRange": ranged}, start=whole[0], end=whole[1], relative_range=None)
     return attach_meta(result, replace(meta, has_missing_rows=not checked.is_whole))
 
@@ -205,10 +205,10 @@ def _whole(meta: Meta) -> tuple[datetime, datetime]:
     assert meta.end  # noqa: S101
     assert meta.now  # noqa: S101
     tz = find_zone(meta.zone)
-    start, end = seconds(meta.start), min(meta.end, meta.now)
-    first = span(floor(start, meta.step, tz), meta.step, tz)
-    low = meta.start if from_seconds(first.first) >= meta.start else from_seconds(first.last)
-    final = span(floor(seconds(end), meta.step, tz), meta.step, tz)
-    high = from_seconds(final.first)
+    start, end = to_seconds(meta.start), min(meta.end, meta.now)
+    first = find_bounds(floor_to_bucket(start, meta.step, tz), meta.step, tz)
+    low = meta.start if from_seconds(first.start) >= meta.start else from_seconds(first.end)
+    final = find_bounds(floor_to_bucket(to_seconds(end), meta.step, tz), meta.step, tz)
+    high = from_seconds(final.start)
     # A range without any whole bucket keeps its begin, and no instant.
     return low, max(high, low)

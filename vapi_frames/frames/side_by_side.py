@@ -11,19 +11,19 @@ import pandas as pd
 
 from vapi_frames.calendar.buckets import (
     FIXED_STEPS,
-    bucket_starts,
     find_zone,
+    floor_local,
     from_seconds,
-    local_floor,
-    seconds,
-    to_wall,
+    list_buckets,
+    to_seconds,
+    to_wall_seconds,
 )
 from vapi_frames.errors import FrameWarning, warn
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, rank_distinct
 from vapi_frames.frames.meta import DerivedColumn, attach_meta
 from vapi_frames.frames.partial import bucket_seconds, elapsed_shares
 from vapi_frames.frames.provenance import CheckedFrame, check_frame, to_backend, to_numpy
-from vapi_frames.query.comparison import ADDED
+from vapi_frames.query.comparison import COMPARISON_SUFFIXES
 from vapi_frames.result.aggregate import percent
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def compare_frames(
         delta = np.where(is_alike, value - other, np.nan)
         unit = now.checked.meta.units[one.name]
         columns[one.name] = value
-        for word, values, in_ in zip(ADDED, (other, delta, percent(delta, other)), (unit, unit, "%"), strict=True):
+        for word, values, in_ in zip(
+            COMPARISON_SUFFIXES, (other, delta, percent(delta, other)), (unit, unit, "%"), strict=True
+        ):
             columns[f"{one.name}{word}"] = values
             known[f"{one.name}{word}"] = DerivedColumn(in_, "none")
     levels = [IndexLevel(one.name, one.uniques, one.codes[group]) for one in groups]
@@ -131,8 +133,8 @@ def _side(checked: CheckedFrame, start: datetime, end: datetime) -> _Side:
             checked, np.zeros(1, np.int64), np.ones(1), np.ones(1, bool), np.zeros(len(checked.frame), np.int64)
         )
     tz = find_zone(meta.zone)
-    until = seconds(end) + (end.microsecond > 0)
-    buckets = np.array(bucket_starts(seconds(start), until, meta.step, tz), np.int64)
+    until = to_seconds(end) + (end.microsecond > 0)
+    buckets = np.array(list_buckets(to_seconds(start), until, meta.step, tz), np.int64)
     asked = replace(meta, start=start, end=end)
     now = end if meta.now is None else meta.now
     [date] = [level for level in checked.levels if level.name == "date"]
@@ -189,7 +191,7 @@ def _walls(buckets: Codes, step: str, tz: ZoneInfo) -> list[tuple[datetime, int]
     for at in buckets.tolist():
         wall = from_seconds(at).astimezone(tz).replace(tzinfo=None)
         if step not in FIXED_STEPS:  # of a midnight that does not exist, the clock shows another time
-            floor = local_floor(to_wall(wall), step)
+            floor = floor_local(to_wall_seconds(wall), step)
             wall = from_seconds(floor).astimezone(UTC).replace(tzinfo=None)
         seen[wall] = seen.get(wall, -1) + 1
         found.append((wall, seen[wall]))

@@ -10,13 +10,13 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.contract.ended_reasons import LEVELS
+from vapi_frames.contract.ended_reasons import REASON_LEVELS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["register", "words"]
+__all__ = ["complete", "register"]
 
 _VERBS = frozenset(
     {
@@ -25,7 +25,7 @@ _VERBS = frozenset(
     }
 )  # fmt: skip
 _ASKED = {"by": GROUP_COLUMNS, "step": STEPS}
-_SHOWN = {"rollup": ("all", *STEPS), "outcome": LEVELS}
+_SHOWN = {"rollup": ("all", *STEPS), "outcome": REASON_LEVELS}
 _OF_A_MEASURE = ("wide", "plot", "share", "per_minute", "per_call")
 # A verb, whatever whole arguments it has by now, and a text that has begun and is not a named argument.
 _OPEN = re.compile(r"""\.\s*(\w+)\s*\((?:[^()"'=]*(?:"[^"\n]*"|'[^'\n]*'))*[^()"'=]*["']([^"'\n]*)$""")
@@ -34,7 +34,7 @@ _CHAIN = re.compile(r"(\w+)((?:\s*\.\s*\w+(?:\(\))?)*)\s*$")
 _WHOLE_NAMES = 1_000  # characters back from the verb that are looked at
 
 
-def words(text: str, names: Mapping[str, Any]) -> tuple[Sequence[str], str]:
+def complete(text: str, names: Mapping[str, Any]) -> tuple[Sequence[str], str]:
     """Return the words that may stand in the quotes, or after the dot, that *text* ends in, and what of them is there.
 
     Args:
@@ -138,7 +138,7 @@ def register() -> None:
     def matcher(context: Any) -> dict[str, Any]:
         lines = context.full_text.split("\n")[: context.cursor_line]
         text = "\n".join([*lines, context.text_until_cursor])
-        found, begun = words(text, shell.user_ns)
+        found, begun = complete(text, shell.user_ns)
         kind = "text" if _OPEN.search(text) else "function"
         completions = [SimpleCompletion(text=word, type=kind) for word in found]
         return {"completions": completions, "matched_fragment": begun, "ordered": True, "suppress": bool(found)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vapi_frames.calendar import ranges
 from vapi_frames.contract.vocabulary import BASE_URL, check_units
-from vapi_frames.errors import QueryError, shown
+from vapi_frames.errors import QueryError, format_value
 from vapi_frames.interface.vq import Vq
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def _asking(wire: Wire, **options: Any) -> Source:
 
 def _store(wire: Wire, folder: object, settle: str, limit: int) -> Callable[[], Store] | None:
     """Return what opens the folder, for whoever has the key at that moment."""
-    lasting = ranges.duration(settle, "settle")
+    lasting = ranges.parse_duration(settle, "settle")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
         raise QueryError(f"cache_limit must be a whole number of bytes, not {limit!r}")
     if folder is None:
         return None
     if not isinstance(folder, str | PathLike) or not str(folder):
-        raise QueryError(f"cache must be a folder, not {shown(folder)}")
+        raise QueryError(f"cache must be a folder, not {format_value(folder)}")
     from vapi_frames.sources.cache.cache import Store
 
     place = Path(folder)
@@ -134,7 +134,7 @@ def local(
     """
     from vapi_frames.sources.local.source import CallsSource
 
-    clock = None if now is None else ranges.clock(now)
+    clock = None if now is None else ranges.parse_now(now)
     source = CallsSource(calls, duplicates=duplicates, on_error=on_error, now=clock)
     return Vq(lambda: source)
 
@@ -177,7 +177,7 @@ def warehouse(
     """
     from vapi_frames.sources.warehouse.source import WarehouseSource
 
-    clock = None if now is None else ranges.clock(now)
+    clock = None if now is None else ranges.parse_now(now)
     source = WarehouseSource(connection, table, dialect=dialect, columns=columns, now=clock)
     return Vq(lambda: source)
 
@@ -238,7 +238,7 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
         raise QueryError(f"record takes whom to ask, e.g. vf.record(folder, vf.connect(...)), not {kind}")
     vq = connect() if source is None else source
     asked, units = vq.source, vq._units  # noqa: SLF001 - its own kind
-    clock = vq.now() if now is None else ranges.clock(now)
+    clock = vq.now() if now is None else ranges.parse_now(now)
     if place.exists() and not place.is_dir():
         raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
     place.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pandas.io.formats.style import Styler
 
-    from vapi_frames.contract.ended_reasons import Level
+    from vapi_frames.contract.ended_reasons import ReasonLevel
     from vapi_frames.contract.vocabulary import Step
 
 __all__ = ["Verbs"]
@@ -242,7 +242,7 @@ class Verbs:
 
         return analysis.change(self._frame, periods, columns=columns, whole=whole)
 
-    def outcome(self, level: Level = "outcome") -> pd.DataFrame:
+    def outcome(self, level: ReasonLevel = "outcome") -> pd.DataFrame:
         """Return the frame with its ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from vapi_frames.calendar.ranges import Absolute
+from vapi_frames.calendar.ranges import AbsoluteRange
 from vapi_frames.errors import PartialResultError, QueryError
 from vapi_frames.query import lint
 from vapi_frames.query.comparison import Comparison
@@ -170,7 +170,7 @@ class Vq:
             frames=some,
             frame=some.get(missing[0][0]),
             missing=[span for _, _, span in missing],
-            rest=[replace(query, time_range=Absolute(*span), title=None, vq=self) for _, query, span in missing],
+            rest=[replace(query, time_range=AbsoluteRange(*span), title=None, vq=self) for _, query, span in missing],
         ) from cause
 
     def _frames(

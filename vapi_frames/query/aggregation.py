@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from vapi_frames.contract.vocabulary import (
+    COLUMN_SYNONYMS,
     COLUMNS,
     GROUP_COLUMNS,
+    GROUP_SYNONYMS,
     KEY_LIMIT,
     NAME_LIMIT,
+    OPERATION_SYNONYMS,
     OPERATIONS,
-    SPOKEN_COLUMNS,
-    SPOKEN_GROUPS,
-    SPOKEN_OPERATIONS,
     default_name,
-    measure,
+    get_measure,
 )
-from vapi_frames.errors import NonAdditiveError, QueryError, require, shown
+from vapi_frames.errors import NonAdditiveError, QueryError, format_value, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Aggregation",
-    "Recipe",
-    "added",
+    "Reaggregation",
     "check_groups",
-    "check_keys",
-    "check_new",
     "check_text",
+    "check_unique",
+    "check_variables",
+    "find_reaggregation",
     "read_pair",
-    "recipe",
     "with_counts",
+    "with_measures",
 ]
 
 
@@ -60,7 +60,7 @@ class Aggregation:
         return self.alias or default_name(self.operation, self.column)
 
     @property
-    def wire(self) -> str:
+    def wire_name(self) -> str:
         """The alias on the wire: the name, shortened where it is longer than the contract allows."""
         name = self.name
         if len(name) <= NAME_LIMIT:
@@ -70,20 +70,20 @@ class Aggregation:
     @property
     def measure(self) -> Measure:
         """What is known of it."""
-        return measure(self.operation, self.column)
+        return get_measure(self.operation, self.column)
 
 
 def check_text(value: object, what: str, limit: int | None) -> None:
     """Raise `QueryError` unless *value* is text that the contract has room for."""
     if not isinstance(value, str) or not value:
-        raise QueryError(f"{what} must be text of at least one character, not {shown(value)}")
+        raise QueryError(f"{what} must be text of at least one character, not {format_value(value)}")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise QueryError(f"{what} {shown(value)} holds half of a surrogate pair, which no JSON text can carry")
+        raise QueryError(f"{what} {format_value(value)} holds half of a surrogate pair, which no JSON text can carry")
     if limit is not None and len(value) > limit:
-        raise QueryError(f"{what} {shown(value)} has {len(value)} characters; the contract allows {limit}")
+        raise QueryError(f"{what} {format_value(value)} has {len(value)} characters; the contract allows {limit}")
 
 
-def check_new(one: Aggregation, asked: tuple[Aggregation, ...]) -> None:
+def check_unique(one: Aggregation, asked: tuple[Aggregation, ...]) -> None:
     """Raise `QueryError` where *one* repeats a measure, or takes a name that is taken."""
     if one in asked:
         raise QueryError(f'{one.operation}("{one.column}") is already asked for; name each measure once')
@@ -99,11 +99,11 @@ def read_pair(alias: str, pair: Any) -> tuple[Any, Operation]:
         raise QueryError(f'{alias}={pair!r} is not a pair (column, operation); e.g. {alias}=("cost", "sum")')
     column, word = pair
     operation = "avg" if word == "mean" else word
-    require(operation, OPERATIONS, "operation", also=SPOKEN_OPERATIONS)
+    require(operation, OPERATIONS, "operation", synonyms=OPERATION_SYNONYMS)
     return column, cast("Operation", operation)
 
 
-def added(
+def with_measures(
     asked: tuple[Aggregation, ...], operation: Operation, columns: Sequence[str], alias: str | None
 ) -> tuple[Aggregation, ...]:
     """Return *asked* with *operation* of each of *columns*; an *alias* names one."""
@@ -114,9 +114,9 @@ def added(
             raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; give each its own verb")
         check_text(alias, "alias", None)
     for column in columns:
-        require(column, COLUMNS, "column", also=SPOKEN_COLUMNS)
+        require(column, COLUMNS, "column", synonyms=COLUMN_SYNONYMS)
         one = Aggregation(operation, cast("Column", column), alias)
-        check_new(one, asked)
+        check_unique(one, asked)
         asked = (*asked, one)
     return asked
 
@@ -125,14 +125,14 @@ def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
     """Raise `QueryError` unless all *columns* are group columns, and none of them among *groups* or named twice."""
     for position, column in enumerate(columns):
         require(
-            column, GROUP_COLUMNS, "group column", also=SPOKEN_GROUPS,
+            column, GROUP_COLUMNS, "group column", synonyms=GROUP_SYNONYMS,
             hint="Give several one by one; for a variable of the calls use .by_variable(key).",
         )  # fmt: skip
         if column in groups or column in columns[:position]:
             raise QueryError(f"{column!r} is already grouped by; name each group once")
 
 
-def check_keys(keys: Sequence[str], variables: Sequence[str]) -> None:
+def check_variables(keys: Sequence[str], variables: Sequence[str]) -> None:
     """Raise `QueryError` unless all *keys* can be a variable's, and none is among *variables* or named twice."""
     for position, key in enumerate(keys):
         check_text(key, "variable key", KEY_LIMIT)
@@ -152,7 +152,7 @@ def with_counts(asked: tuple[Aggregation, ...]) -> tuple[Aggregation, ...]:
     return tuple(found)
 
 
-class Recipe(NamedTuple):
+class Reaggregation(NamedTuple):
     """How one column of coarser rows is made.
 
     Attributes:
@@ -168,7 +168,9 @@ class Recipe(NamedTuple):
     counts: str | None = None
 
 
-def recipe(one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, over_groups: bool) -> Recipe:
+def find_reaggregation(
+    one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, over_groups: bool
+) -> Reaggregation:
     """Return how *one* is made from finer rows that also hold the measures *beside* it.
 
     Raises:
@@ -177,7 +179,7 @@ def recipe(one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, 
     Examples:
         >>> from vapi_frames.query.aggregation import Aggregation
         >>> avg, count = Aggregation("avg", "duration"), Aggregation("count", "duration")
-        >>> recipe(avg, [avg, count], over_time=True, over_groups=False)
+        >>> find_reaggregation(avg, [avg, count], over_time=True, over_groups=False)
         Recipe(name='avgDuration', rule='weighted', total=None, counts='countDuration')
     """
     rules = {one.measure.over_time} if over_time else set()
@@ -194,7 +196,7 @@ def recipe(one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, 
                 f"{what} is made again only from the counts of the same column, which are not here (.with_counts() "
                 "adds them): a mean of means is another number"
             )
-        return Recipe(one.name, "weighted", there.get("sum"), there["count"])
+        return Reaggregation(one.name, "weighted", there.get("sum"), there["count"])
     (rule,) = rules
     assert rule in ("sum", "min", "max")  # noqa: S101 - what else the table says has been dealt with
-    return Recipe(one.name, rule)
+    return Reaggregation(one.name, rule)

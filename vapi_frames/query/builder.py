@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from vapi_frames.calendar import buckets, ranges
-from vapi_frames.contract.vocabulary import NAME_LIMIT, SPOKEN_STEPS, STEPS
+from vapi_frames.contract.vocabulary import NAME_LIMIT, STEP_SYNONYMS, STEPS
 from vapi_frames.errors import require
 from vapi_frames.query import aggregation, filters
 from vapi_frames.query.spec import QuerySpec
@@ -146,7 +146,7 @@ class Builder(QuerySpec[C]):
         return replace(self, has_counts=True)
 
     def _measure(self, operation: Operation, columns: tuple[C, ...], alias: str | None) -> Self:
-        return replace(self, aggregations=aggregation.added(self.aggregations, operation, columns, alias))
+        return replace(self, aggregations=aggregation.with_measures(self.aggregations, operation, columns, alias))
 
     # --- groups -------------------------------------------------------------------------------------------------
 
@@ -178,10 +178,10 @@ class Builder(QuerySpec[C]):
             >>> vq.call().count().by("type").by_variable("plan", "cost").levels
             ('type', 'plan', 'variable.cost')
         """
-        aggregation.check_keys(keys, self.variables)
+        aggregation.check_variables(keys, self.variables)
         return replace(self, variables=self.variables + keys) if keys else self
 
-    def where(self, words: Mapping[str, filters.Values] | None = None, /, **equals: filters.Values) -> Self:
+    def where(self, words: Mapping[str, filters.FilterValues] | None = None, /, **equals: filters.FilterValues) -> Self:
         """Ask only about the calls whose groups or variables have the values given; filters add up.
 
         Call records are filtered where they lie. The API has no filters: it is asked by the filtered words as well,
@@ -201,7 +201,7 @@ class Builder(QuerySpec[C]):
             >>> vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
             vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
         """
-        return replace(self, filters=filters.added(self.filters, words, equals))
+        return replace(self, filters=filters.with_filters(self.filters, words, equals))
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class Builder(QuerySpec[C]):
             >>> vq.call().count().step("week").by("type").levels
             ('date', 'type')
         """
-        require(step, STEPS, "step", also=SPOKEN_STEPS)
+        require(step, STEPS, "step", synonyms=STEP_SYNONYMS)
         return replace(self, time_step=step)
 
     def between(self, start: object, end: object) -> Self:
@@ -236,7 +236,7 @@ class Builder(QuerySpec[C]):
             >>> [side.isoformat() for side in query.instants()]
             ['2026-10-01T04:00:00+00:00', '2026-10-08T04:00:00+00:00']
         """
-        return replace(self, time_range=ranges.between(start, end))
+        return replace(self, time_range=ranges.parse_range(start, end))
 
     def during(self, period: object) -> Self:
         """Ask for a calendar period: ``"2026"``, ``"2026Q4"``, ``"2026-10"``, ``"2026-W41"`` or ``"2026-10-05"``.
@@ -249,7 +249,7 @@ class Builder(QuerySpec[C]):
             >>> vq.call().count().during("2026Q4")
             vq.call().count().between("2026-10-01", "2027-01-01")
         """
-        return replace(self, time_range=ranges.during(period))
+        return replace(self, time_range=ranges.parse_period(period))
 
     def since(self, start: object) -> Self:
         """Ask for everything from *start* until now.
@@ -262,7 +262,7 @@ class Builder(QuerySpec[C]):
             >>> vq.call().count().since("2026-10-01").instants()[1] is None
             True
         """
-        return self.between(ranges.moment(start, "start"), None)
+        return self.between(ranges.parse_time_point(start, "start"), None)
 
     def last(self, span: str, *, complete: bool = False) -> Self:
         """Ask for the *span* before now: ``90s 15min 12h 30d 4w 3mo 1y``; days and longer are calendar units.
@@ -281,7 +281,7 @@ class Builder(QuerySpec[C]):
             >>> [side.isoformat() for side in query.instants(datetime(2026, 11, 16, 12, tzinfo=UTC))]
             ['2026-10-17T00:00:00+00:00', '2026-11-16T00:00:00+00:00']
         """
-        return replace(self, time_range=ranges.last(span, complete))
+        return replace(self, time_range=ranges.parse_last(span, complete))
 
     def tz(self, name: str) -> Self:
         """Read naive times, and cut buckets, on the calendar of the IANA zone *name*.

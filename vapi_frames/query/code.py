@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from vapi_frames.calendar.ranges import Absolute, iso
+from vapi_frames.calendar.ranges import AbsoluteRange, format_iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from vapi_frames.calendar.ranges import Moment
+    from vapi_frames.calendar.ranges import TimePoint
     from vapi_frames.query.filters import Filter
     from vapi_frames.query.spec import QuerySpec
 
-__all__ = ["code"]
+__all__ = ["format_code"]
 
 
-def code(query: QuerySpec[Any]) -> str:
+def format_code(query: QuerySpec[Any]) -> str:
     """Return the code that builds *query* from ``vq``."""
     return f"vq.{query.table}()" + "".join(_verbs(query))
 
@@ -46,7 +46,7 @@ def _verbs(query: QuerySpec[Any]) -> Iterator[str]:
     if query.time_step:
         yield f".step({_text(query.time_step)})"
     span = query.time_range
-    if isinstance(span, Absolute):
+    if isinstance(span, AbsoluteRange):
         sides = f"{_moment(span.start)}, {_moment(span.end)}"
         yield f".since({_moment(span.start)})" if span.end is None else f".between({sides})"
     elif span is not None:
@@ -70,8 +70,8 @@ def _filters(filters: tuple[Filter, ...]) -> str:
     return ", ".join([*([f"{{{', '.join(others)}}}"] if others else []), *named])
 
 
-def _moment(value: Moment | None) -> str:
-    return "None" if value is None else _text(value if isinstance(value, str) else iso(value))
+def _moment(value: TimePoint | None) -> str:
+    return "None" if value is None else _text(value if isinstance(value, str) else format_iso(value))
 
 
 def _text(value: str) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from vapi_frames.calendar import buckets
-from vapi_frames.calendar.ranges import Absolute, Relative, effective, iso, last
+from vapi_frames.calendar.ranges import AbsoluteRange, RelativeRange, fill_defaults, format_iso, parse_last
 from vapi_frames.contract.vocabulary import NAME_LIMIT
 from vapi_frames.errors import QueryError, require
 from vapi_frames.query.compile import compile_body
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["Align", "Comparison", "Periods", "compare"]
 
 Align: TypeAlias = Literal["ordinal", "weekday", "calendar"]
-Shift: TypeAlias = Relative | timedelta
+Shift: TypeAlias = RelativeRange | timedelta
 PREVIOUS = "previous"
 _DAY = timedelta(days=1)
 _MONTHS = ("mo", "y")
 _WEEKDAY_STEPS = ("second", "minute", "hour", "day", "week")
-ADDED = ("Before", "Delta", "Percent")
+COMPARISON_SUFFIXES = ("Before", "Delta", "Percent")
 
 
 class Periods(NamedTuple):
@@ -81,20 +81,20 @@ class Comparison:
         """
         query = self.query
         at = query._now(now)  # noqa: SLF001 - the two are one thing
-        start, end = effective(query.instants(at), at)
+        start, end = fill_defaults(query.instants(at), at)
         known = min(end, at)
         if known <= start:
-            raise QueryError(f"the range begins at {iso(start)}, in the future: there is nothing to compare yet")
+            raise QueryError(f"the range begins at {format_iso(start)}, in the future: there is nothing to compare yet")
         tz = query.zone
         span = query.time_range
         if self.to != PREVIOUS:
-            shift: Shift = last(self.to, False)
-        elif isinstance(span, Relative) and span.complete:
+            shift: Shift = parse_last(self.to, False)
+        elif isinstance(span, RelativeRange) and span.complete:
             earlier, _ = span.resolve(start, tz, query.time_step)
             assert earlier is not None  # noqa: S101 - a relative range has both sides
             return Periods(start, end, earlier, start, _length(earlier, start, tz))
         else:
-            shift = replace(span, complete=False) if isinstance(span, Relative) else _length(start, end, tz, known)
+            shift = replace(span, complete=False) if isinstance(span, RelativeRange) else _length(start, end, tz, known)
         found = Periods(start, end, _moved(start, shift, tz), _moved(known, shift, tz, is_end=True), shift)
         if query.time_step:
             self._check_edges(found, query.time_step, tz)
@@ -104,12 +104,12 @@ class Comparison:
 
     def _check_edges(self, found: Periods, step: str, tz: ZoneInfo) -> None:
         sides = (found.start, found.before_start)
-        on_edge = [buckets.span(_floor(side, step, tz), step, tz).first == side.timestamp() for side in sides]
+        on_edge = [buckets.find_bounds(_floor(side, step, tz), step, tz).start == side.timestamp() for side in sides]
         if on_edge[0] and not on_edge[1]:
             weeks = " compare with '52w' for a year;" if step == "week" else ""
             raise QueryError(
-                f"{self.to!r} before the start of a {step} is {iso(sides[1])}, in the middle of one, so that no bucket "
-                f"would face its like:{weeks} take a span of whole {step}s, or another step"
+                f"{self.to!r} before the start of a {step} is {format_iso(sides[1])}, in the middle of one, so that no "
+                f"bucket would face its like:{weeks} take a span of whole {step}s, or another step"
             )
 
     def partner(self, wall: datetime, periods: Periods) -> datetime | None:
@@ -131,7 +131,7 @@ class Comparison:
         if isinstance(periods.shift, timedelta):
             return wall - periods.shift
         utc = buckets.find_zone("UTC")
-        found = _wall(periods.shift.before(buckets.wall_instant(wall, utc), utc), utc)
+        found = _wall(periods.shift.before(buckets.resolve_wall(wall, utc), utc), utc)
         return None if periods.shift.unit in _MONTHS and found.day != wall.day else found
 
     def queries(self, now: datetime | None = None) -> tuple[QuerySpec[Any], QuerySpec[Any]]:
@@ -148,7 +148,9 @@ class Comparison:
         found = self.periods(now)
         title = self.query.title
         named = None if title is None else f"{title[: NAME_LIMIT - 7]}-before"
-        return self.query, replace(self.query, time_range=Absolute(found.before_start, found.before_end), title=named)
+        return self.query, replace(
+            self.query, time_range=AbsoluteRange(found.before_start, found.before_end), title=named
+        )
 
     def body(self, now: datetime | None = None) -> dict[str, Any]:
         """Return exactly what goes on the wire: both questions in one body; no network.
@@ -253,7 +255,7 @@ def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[.
     shift = None
     if to != PREVIOUS:
         try:
-            shift = last(to, False)
+            shift = parse_last(to, False)
         except QueryError as error:
             raise QueryError(f"{error}, or 'previous' for the period before") from None
     step = query.time_step
@@ -264,14 +266,14 @@ def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[.
     if align == "calendar" and step == "week" and shift is not None and shift.unit in _MONTHS:
         raise QueryError("weeks do not stand on the same dates in another month or year: compare with '4w' or '52w'")
     names = {one.name for one in query.measures}
-    made = {f"{name}{word}" for name in names for word in ADDED} | {"dateBefore"}
+    made = {f"{name}{word}" for name in names for word in COMPARISON_SUFFIXES} | {"dateBefore"}
     if names & made:
         raise QueryError(f"the alias {min(names & made)!r} is a name that the comparison itself gives")
     return Comparison(query, str(to), align, fetcher=fetcher)
 
 
 def _floor(side: datetime, step: str, tz: ZoneInfo) -> int:
-    return buckets.floor(buckets.seconds(side), step, tz)
+    return buckets.floor_to_bucket(buckets.to_seconds(side), step, tz)
 
 
 def _wall(at: datetime, tz: ZoneInfo) -> datetime:
@@ -294,10 +296,10 @@ def _length(start: datetime, end: datetime, tz: ZoneInfo, known: datetime | None
     if _is_midnight(low) and _is_midnight(high):
         months = (high.year - low.year) * 12 + high.month - low.month
         if low.day == high.day == 1 and months:
-            return Relative(months, "mo")
-        return Relative((high - low).days, "d")
+            return RelativeRange(months, "mo")
+        return RelativeRange((high - low).days, "d")
     if _is_midnight(low) and known is not None and end == known:  # until now: as many days, the last one cut alike
-        return Relative((high - low).days + 1, "d")
+        return RelativeRange((high - low).days + 1, "d")
     return end - start
 
 
@@ -309,5 +311,5 @@ def _moved(at: datetime, shift: Shift, tz: ZoneInfo, *, is_end: bool = False) ->
     if is_end and shift.unit in _MONTHS and _wall(found, tz).day != _wall(at, tz).day:
         # The 31st faces no day of a shorter month, which is over by then.
         day = _wall(found, tz).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
-        return buckets.wall_instant(day, tz)
+        return buckets.resolve_wall(day, tz)
     return found

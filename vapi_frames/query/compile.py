@@ -8,7 +8,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vapi_frames.calendar.ranges import iso
+from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.contract.vocabulary import BASE_URL, NAME_LIMIT
 from vapi_frames.errors import QueryError
 from vapi_frames.query import rewrite
@@ -30,7 +30,7 @@ def compile_body(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
         return {"queries": [compile_query(query, now)]}
     now = query._clock(now)  # noqa: SLF001
     name = compile_query(query, now)["name"]
-    return {"queries": [compile_query(replace(rewrite.widened(query), title=name), now)]}
+    return {"queries": [compile_query(replace(rewrite.rewrite_filters(query), title=name), now)]}
 
 
 def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
@@ -46,14 +46,14 @@ def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]
         parts["groupByVariableValue"] = [{"key": key} for key in query.variables]
     span = {
         "step": query.time_step,
-        "start": start and iso(start),
-        "end": end and iso(end),
+        "start": start and format_iso(start),
+        "end": end and format_iso(end),
         "timezone": query.timezone,
     }
     if any(span.values()):
         parts["timeRange"] = {word: value for word, value in span.items() if value}
     parts["operations"] = [
-        {"operation": one.operation, "column": one.column, "alias": one.wire} for one in query.measures
+        {"operation": one.operation, "column": one.column, "alias": one.wire_name} for one in query.measures
     ]
     if query.title is None:
         parts["name"] = _automatic_name(parts, query.filters)
@@ -62,7 +62,7 @@ def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]
 
 def _check_names(query: QuerySpec[Any]) -> None:
     """Raise `QueryError` where two columns or levels of the frame, or two keys on the wire, would have one name."""
-    for names in ((*query.levels, *(one.name for one in query.measures)), [one.wire for one in query.measures]):
+    for names in ((*query.levels, *(one.name for one in query.measures)), [one.wire_name for one in query.measures]):
         if len(set(names)) < len(names):
             twice = next(name for name in names if list(names).count(name) > 1)
             raise QueryError(f"two of the answer's columns would be named {twice!r}; give one another alias")

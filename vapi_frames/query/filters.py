@@ -12,23 +12,31 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vapi_frames.contract.vocabulary import (
     COLUMNS,
     GROUP_COLUMNS,
+    GROUP_SYNONYMS,
     KEY_LIMIT,
-    SPOKEN_GROUPS,
     SUBSCRIPTION_COLUMNS,
     default_name,
 )
-from vapi_frames.errors import QueryError, UnknownWordError, shown
+from vapi_frames.errors import QueryError, UnknownWordError, format_value
 from vapi_frames.query.aggregation import check_text
 
 if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import GroupColumn
 
-__all__ = ["Filter", "Value", "Values", "added", "parted", "said", "variable_of"]
+__all__ = [
+    "Filter",
+    "FilterValue",
+    "FilterValues",
+    "format_filters",
+    "get_variable_key",
+    "split_filters",
+    "with_filters",
+]
 
-Value: TypeAlias = str | int | None
+FilterValue: TypeAlias = str | int | None
 """What a group may be: text, a number or bool as the API writes it, or missing."""
 
-Values: TypeAlias = Value | Sequence[Value] | AbstractSet[Value]
+FilterValues: TypeAlias = FilterValue | Sequence[FilterValue] | AbstractSet[FilterValue]
 Filter: TypeAlias = tuple[str, tuple[str | None, ...]]
 """A group column or ``variable.<key>``, and the values that are let pass."""
 
@@ -37,7 +45,7 @@ _PREFIXES = (VARIABLE, "variableValues.")
 _FIRST = "choose call records before asking"
 
 
-def added(filters: tuple[Filter, ...], words: object, equals: Mapping[str, object]) -> tuple[Filter, ...]:
+def with_filters(filters: tuple[Filter, ...], words: object, equals: Mapping[str, object]) -> tuple[Filter, ...]:
     """Return *filters* with those of *words* and *equals*, in the order of the words.
 
     Raises:
@@ -45,13 +53,13 @@ def added(filters: tuple[Filter, ...], words: object, equals: Mapping[str, objec
         UnknownWordError: Calls cannot be chosen by a word.
 
     Examples:
-        >>> added((), {"analysis.successEvaluation": True}, {"type": ["webCall", None]})
+        >>> with_filters((), {"analysis.successEvaluation": True}, {"type": ["webCall", None]})
         (('analysis.successEvaluation', ('true',)), ('type', ('webCall', None)))
     """
     if words is not None and not isinstance(words, Mapping):
         raise QueryError(
             f'where() takes words and their values, e.g. where(type="webCall") or '
-            f'where({{"analysis.successEvaluation": "true"}}), not {shown(words)}'
+            f'where({{"analysis.successEvaluation": "true"}}), not {format_value(words)}'
         )
     found = dict(filters)
     for given, value in [*(words or {}).items(), *equals.items()]:
@@ -62,29 +70,29 @@ def added(filters: tuple[Filter, ...], words: object, equals: Mapping[str, objec
     return tuple(sorted(found.items(), key=lambda one: one[0]))
 
 
-def variable_of(word: str) -> str | None:
+def get_variable_key(word: str) -> str | None:
     """Return the key of the variable that *word* stands for, ``None`` for a group column."""
     return word.removeprefix(VARIABLE) if word.startswith(VARIABLE) else None
 
 
-def parted(filters: tuple[Filter, ...]) -> tuple[tuple[GroupColumn, ...], tuple[str, ...]]:
+def split_filters(filters: tuple[Filter, ...]) -> tuple[tuple[GroupColumn, ...], tuple[str, ...]]:
     """Return the group columns, and the keys of variables, that are filtered by."""
     words: Any = [word for word, _ in filters]
-    keys = [variable_of(word) for word in words]
+    keys = [get_variable_key(word) for word in words]
     groups = tuple(word for word, key in zip(words, keys, strict=True) if key is None)
     return groups, tuple(key for key in keys if key is not None)
 
 
-def said(filters: tuple[Filter, ...]) -> str:
+def format_filters(filters: tuple[Filter, ...]) -> str:
     """Return *filters* in words.
 
     Examples:
-        >>> said((("endedReason", ("a", "b", None)), ("type", ("webCall",))))
+        >>> format_filters((("endedReason", ("a", "b", None)), ("type", ("webCall",))))
         "endedReason is 'a', 'b' or missing; type is 'webCall'"
     """
     lines = []
     for word, values in filters:
-        *others, last = ["missing" if value is None else shown(value) for value in values]
+        *others, last = ["missing" if value is None else format_value(value) for value in values]
         lines.append(f"{word} is {', '.join(others)}{' or ' if others else ''}{last}")
     return "; ".join(lines)
 
@@ -108,7 +116,7 @@ def _word(given: object) -> str:
         if word in COLUMNS:
             raise QueryError(f"{word!r} is measured, and only groups are filtered by: {_recipe(word)}")
     raise UnknownWordError(
-        given, "word to filter by", (*GROUP_COLUMNS, f"{VARIABLE}<key>"), also=SPOKEN_GROUPS,
+        given, "word to filter by", (*GROUP_COLUMNS, f"{VARIABLE}<key>"), synonyms=GROUP_SYNONYMS,
         hint=f'For another field of a record, {_FIRST}: calls[calls["phoneNumberId"] == "..."].vapi.call().',
     )  # fmt: skip
 
@@ -164,4 +172,4 @@ def _value(word: str, given: object) -> str | None:
         cure = "give several values as a list, a tuple or a set of text"
     else:
         cure = "give text, a whole number, True, False, None, or a list of these"
-    raise QueryError(f"{word!r} cannot be {shown(given)}: {cure}")
+    raise QueryError(f"{word!r} cannot be {format_value(given)}: {cure}")

@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vapi_frames.calendar.buckets import LENGTHS, count_buckets, find_zone, floor, from_seconds, seconds, span
-from vapi_frames.calendar.ranges import Absolute, effective, iso
+from vapi_frames.calendar.buckets import (
+    APPROXIMATE_SECONDS,
+    count_buckets,
+    find_bounds,
+    find_zone,
+    floor_to_bucket,
+    from_seconds,
+    to_seconds,
+)
+from vapi_frames.calendar.ranges import AbsoluteRange, fill_defaults, format_iso
 from vapi_frames.contract.vocabulary import SUBSCRIPTION_COLUMNS
 from vapi_frames.errors import NonAdditiveError, QueryError, QueryWarning, warn
 from vapi_frames.query import rewrite
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.spec import QuerySpec
 
-__all__ = ["Finding", "Plan", "findings", "plan", "warn_once"]
+__all__ = ["Finding", "Plan", "explain_query", "lint_query", "warn_once"]
 
 
 _ABBREVIATIONS = {
@@ -96,15 +104,15 @@ class Plan:
 
 def _range(query: QuerySpec[Any], now: datetime | None) -> tuple[datetime | None, datetime | None]:
     """Return the range that would be asked, with the contract's defaults where *now* is known."""
-    if now is None and not isinstance(query.time_range, Absolute):
+    if now is None and not isinstance(query.time_range, AbsoluteRange):
         return None, None
     start, end = query.instants(now)
-    return effective((start, end), now) if now else (start, end)
+    return fill_defaults((start, end), now) if now else (start, end)
 
 
-def plan(query: QuerySpec[Any], now: datetime | None) -> Plan:
+def explain_query(query: QuerySpec[Any], now: datetime | None) -> Plan:
     """Return what asking *query* would do."""
-    found = tuple(findings(query, now))
+    found = tuple(lint_query(query, now))
     broken = any(one.level == "error" for one in found)
     start, end = (None, None) if broken else _range(query, now)
     buckets = count_buckets(start, end, query.time_step, query.zone) if query.time_step and start and end else None
@@ -117,11 +125,11 @@ def plan(query: QuerySpec[Any], now: datetime | None) -> Plan:
         levels=query.levels,
         columns=tuple((one.name, one.measure.unit) for one in query.measures),
         findings=found,
-        filters=rewrite.said(query) if query.filters else (),
+        filters=rewrite.describe_rewrite(query) if query.filters else (),
     )
 
 
-def findings(query: QuerySpec[Any], now: datetime | None) -> list[Finding]:
+def lint_query(query: QuerySpec[Any], now: datetime | None) -> list[Finding]:
     """Return everything that looks wrong about *query*, errors first."""
     try:
         start, end = _range(query, now)
@@ -165,10 +173,10 @@ def _about_words(query: QuerySpec[Any]) -> Iterator[Finding]:
             f"the API appears to use; write {_ABBREVIATIONS[query.timezone]!r}",
         )
     try:
-        query = rewrite.widened(query)
+        query = rewrite.rewrite_filters(query)
     except NonAdditiveError as error:
         yield _warning("VF107", str(error))
-    taken = {"date", *query.groups, *(one.wire for one in query.measures)}
+    taken = {"date", *query.groups, *(one.wire_name for one in query.measures)}
     for key in query.variables:
         if key in taken:
             yield _warning(
@@ -181,7 +189,7 @@ def _about_range(
     query: QuerySpec[Any], start: datetime | None, end: datetime | None, now: datetime | None
 ) -> Iterator[Finding]:
     asked = query.time_range
-    if isinstance(asked, Absolute):
+    if isinstance(asked, AbsoluteRange):
         zone = query.zone.key
         for name, side in (("start", asked.start), ("end", asked.end)):
             if isinstance(side, str) and "T" in side and query.timezone is None:
@@ -196,29 +204,29 @@ def _about_range(
                     f"for the whole month write {after}",
                 )
     if now is not None and start is not None and start >= now:
-        yield _warning("VF203", f"the range begins at {iso(start)}, in the future")
+        yield _warning("VF203", f"the range begins at {format_iso(start)}, in the future")
     step = query.time_step
     if step is None or start is None:
         return
-    many = 0 if end is None else int((end - start).total_seconds() / LENGTHS[step])
+    many = 0 if end is None else int((end - start).total_seconds() / APPROXIMATE_SECONDS[step])
     if many > MANY_BUCKETS:
         yield _warning("VF204", f"the range holds about {many:,} buckets of a {step}; take a coarser step or less")
         return
     article = "an" if step == "hour" else "a"
-    first = span(floor(seconds(start), step, query.zone), step, query.zone)
-    if from_seconds(first.first) < start:
+    first = find_bounds(floor_to_bucket(to_seconds(start), step, query.zone), step, query.zone)
+    if from_seconds(first.start) < start:
         yield _warning("VF205", f"the range begins inside {article} {step}: the first bucket is partial; {_WHOLE}")
     if end is None:
         return
-    final = span(floor(seconds(end), step, query.zone), step, query.zone)
-    if from_seconds(final.first) < end:
+    final = find_bounds(floor_to_bucket(to_seconds(end), step, query.zone), step, query.zone)
+    if from_seconds(final.start) < end:
         yield _warning("VF206", f"the range ends inside {article} {step}: the last bucket is partial; {_WHOLE}")
     elif now is not None and now.astimezone(UTC) < end:
         yield _warning("VF207", f"the range ends after now: the last {step} is still open; {_WHOLE}")
 
 
 _WHOLE = "df.vapi.partial marks it, .last(..., complete=True) asks for whole buckets only"
-_shown: set[Finding] = set()
+_warned: set[Finding] = set()
 
 
 def warn_once(query: QuerySpec[Any], now: datetime) -> None:
@@ -227,11 +235,11 @@ def warn_once(query: QuerySpec[Any], now: datetime) -> None:
     Raises:
         QueryError: A finding is an error.
     """
-    found = findings(query, now)
+    found = lint_query(query, now)
     for one in found:
         if one.level == "error":
             raise QueryError(one.message, findings=found)
     for one in found:
-        if one not in _shown:
-            _shown.add(one)
+        if one not in _warned:
+            _warned.add(one)
             warn(str(one), QueryWarning)

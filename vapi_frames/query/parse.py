@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from vapi_frames.contract.vocabulary import TABLES
-from vapi_frames.errors import QueryError, require, shown
-from vapi_frames.query.query import SPOKEN_VERBS, Query
+from vapi_frames.errors import QueryError, format_value, require
+from vapi_frames.query.query import VERB_SYNONYMS, Query
 
 if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import Table
 
-__all__ = ["VERBS", "parse", "questions"]
+__all__ = ["VERBS", "parse_queries", "parse_query"]
 
 VERBS = (
     "sum", "avg", "mean", "count", "min", "max", "history", "agg", "with_counts", "by", "by_variable", "where", "step",
@@ -42,7 +42,7 @@ _WORDS = {
 }  # fmt: skip
 
 
-def parse(text: str) -> Query[Any]:
+def parse_query(text: str) -> Query[Any]:
     """Read the question that *text* is the code of, as a query's repr has it; nothing is evaluated.
 
     Args:
@@ -57,15 +57,15 @@ def parse(text: str) -> Query[Any]:
         UnknownWordError: There is no such verb, or a verb does not know a word.
 
     Examples:
-        >>> parse('vq.call().sum("cost").by("type").last("30d").fetch()')
+        >>> parse_query('vq.call().sum("cost").by("type").last("30d").fetch()')
         vq.call().sum("cost").by("type").last("30d")
-        >>> parse("vq.call().sum(cost)")
+        >>> parse_query("vq.call().sum(cost)")
         Traceback (most recent call last):
         ...
         vapi_frames.errors.QueryError: found the name cost at column 15; text stands in quotes: "cost"
     """
     if not isinstance(text, str):
-        raise QueryError(f"a question is text, not {shown(text)}")
+        raise QueryError(f"a question is text, not {format_value(text)}")
     if not text.strip():
         raise QueryError('there is no question; e.g. vq.call().sum("cost").by("type").last("30d")')
     if len(text) > _LONGEST:
@@ -76,8 +76,8 @@ def parse(text: str) -> Query[Any]:
         raise QueryError("the question is nested too deeply") from None
 
 
-def questions(text: str) -> list[Query[Any]]:
-    """Read the questions of *text*: code as in `parse`, or the JSON body of a request, with one or several.
+def parse_queries(text: str) -> list[Query[Any]]:
+    """Read the questions of *text*: code as in `parse_query`, or the JSON body of a request, with one or several.
 
     Args:
         text: Code, ``{"queries": [...]}``, one of its queries, or the list of them.
@@ -86,11 +86,11 @@ def questions(text: str) -> list[Query[Any]]:
         QueryError: It is neither, the contract forbids it, or two questions have one name.
 
     Examples:
-        >>> questions('{"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]}')
+        >>> parse_queries('{"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]}')
         [vq.call().count().named("n")]
     """
     if not isinstance(text, str) or not text.lstrip().startswith(("{", "[")):
-        return [parse(text)]
+        return [parse_query(text)]
     from vapi_frames.contract.models import parse_request, read_json
 
     body = read_json(text)
@@ -126,7 +126,7 @@ class _Code:
         word, place = start
         if word in VERBS:
             raise QueryError(f"found .{word} at {place} before the table: {_STARTS}, as in vq.call().{word}(...)")
-        require(word, TABLES, "table", also={f"{name}s": name for name in TABLES}, where=place)
+        require(word, TABLES, "table", synonyms={f"{name}s": name for name in TABLES}, where=place)
         if table.args or table.keywords:
             raise QueryError(f"{word}() at {place} takes no arguments")
         query: Query[Any] = Query(table=cast("Table", word))
@@ -173,7 +173,7 @@ class _Code:
             return query
         if verb in _ASKING:
             raise QueryError(f"found .{verb} at {place}, which asks no question but does something with one: leave it")
-        require(verb, VERBS, "verb", also=SPOKEN_VERBS, where=place)
+        require(verb, VERBS, "verb", synonyms=VERB_SYNONYMS, where=place)
         values = [self._value(node) for node in call.args]
         named: dict[str, Any] = {}
         for one in call.keywords:
@@ -216,7 +216,7 @@ class _Code:
             if isinstance(word, list | tuple | dict):
                 raise QueryError(f"found a {type(word).__name__} as a key at {self._at(key)}; keys are text")
             if word in found:
-                raise QueryError(f"the key {shown(word)} stands twice at {self._at(key)}")
+                raise QueryError(f"the key {format_value(word)} stands twice at {self._at(key)}")
             found[word] = self._value(value)
         return found
 
@@ -248,7 +248,7 @@ class _Code:
 def _said(node: ast.expr) -> str:
     """Return what *node* is, in words."""
     if isinstance(node, ast.Name):
-        return f"the name {shown(node.id)[1:-1]}"
+        return f"the name {format_value(node.id)[1:-1]}"
     if isinstance(node, ast.Constant):
-        return shown(node.value)
+        return format_value(node.value)
     return _WORDS.get(type(node), "something else")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vapi_frames.query.lint import Finding, Plan
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
 
-__all__ = ["SPOKEN_VERBS", "Fetcher", "Query", "hint"]
+__all__ = ["VERB_SYNONYMS", "Fetcher", "Query", "suggest_attribute"]
 
 
 C = TypeVar("C", bound=str)
@@ -160,7 +160,7 @@ class Query(Builder[C]):
         query: Query[str] = Query(table=one.table)
         for wanted in one.operations:
             default = aggregation.Aggregation(wanted.operation, wanted.column)
-            alias = None if wanted.alias in (None, default.wire) else wanted.alias
+            alias = None if wanted.alias in (None, default.wire_name) else wanted.alias
             query = query._measure(wanted.operation, (wanted.column,), alias)
         query = query.by(*one.group_by or ()).by_variable(*(v.key for v in one.group_by_variable_value or ()))
         span = one.time_range
@@ -183,7 +183,7 @@ class Query(Builder[C]):
             >>> [finding.id for finding in vq.call().count().step("day").between("2026-10-01", "2026-10-31").lint()]
             ['VF202']
         """
-        return lint.findings(self, self._clock(now))
+        return lint.lint_query(self, self._clock(now))
 
     def explain(self, now: datetime | None = None) -> Plan:
         """Return the plan: the question in words, whom it asks, the resolved range, buckets and findings.
@@ -196,7 +196,7 @@ class Query(Builder[C]):
             >>> vq.call().count().step("day").during("2026-10").explain().buckets
             31
         """
-        return lint.plan(self, self._clock(now))
+        return lint.explain_query(self, self._clock(now))
 
     def curl(self, now: datetime | None = None) -> str:
         """Return a shell command that asks the API; the key stays ``$VAPI_API_KEY``.
@@ -300,9 +300,9 @@ class Query(Builder[C]):
             >>> pa.schema(vq.call().sum("cost").by("type").step("day")).names
             ['date', 'type', 'sumCost']
         """
-        from vapi_frames.query.schema import schema
+        from vapi_frames.query.schema import build_schema
 
-        return schema(self).__arrow_c_schema__()
+        return build_schema(self).__arrow_c_schema__()
 
     def _bound(self) -> Fetcher:
         if self.vq is None:
@@ -318,12 +318,12 @@ class Query(Builder[C]):
         return _restore, (self.table, self.aggregations, *self._key()[2:], self.has_counts)
 
     def __repr__(self) -> str:
-        return code.code(self)
+        return code.format_code(self)
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            raise AttributeError(f"a Query has no {name!r}{hint(name, type(self))}", name=name, obj=self)
+            raise AttributeError(f"a Query has no {name!r}{suggest_attribute(name, type(self))}", name=name, obj=self)
 
 
 def _fetch_comparison(both: Comparison, **options: Any) -> pd.DataFrame:
@@ -349,7 +349,7 @@ _OF_FRAMES = {
     "sort_values",
     "to_csv",
 }
-SPOKEN_VERBS = {
+VERB_SYNONYMS = {
     "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
     "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
     "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
@@ -357,7 +357,7 @@ SPOKEN_VERBS = {
 }  # fmt: skip
 
 
-def hint(name: str, kind: type) -> str:
+def suggest_attribute(name: str, kind: type) -> str:
     """Return what someone who looks for the attribute *name* of a query may have meant."""
     if name.startswith("_"):
         return ""
@@ -366,5 +366,5 @@ def hint(name: str, kind: type) -> str:
     if name in ("median", "quantile", "std", "var", "nunique"):
         return "; the contract has sum, avg, count, min, max and history"
     verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
-    near = suggest(name, verbs, also=SPOKEN_VERBS)
+    near = suggest(name, verbs, synonyms=VERB_SYNONYMS)
     return f"; did you mean .{near[0]}()?" if near else ""

@@ -10,19 +10,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vapi_frames.errors import NonAdditiveError
-from vapi_frames.query.aggregation import Aggregation, recipe
-from vapi_frames.query.filters import parted
-from vapi_frames.query.filters import said as _said
+from vapi_frames.query.aggregation import Aggregation, find_reaggregation
+from vapi_frames.query.filters import format_filters as _said
+from vapi_frames.query.filters import split_filters
 
 if TYPE_CHECKING:
     from vapi_frames.query.spec import QuerySpec
 
     Q = TypeVar("Q", bound=QuerySpec[Any])
 
-__all__ = ["said", "widened"]
+__all__ = ["describe_rewrite", "rewrite_filters"]
 
 
-def widened(query: Q) -> Q:
+def rewrite_filters(query: Q) -> Q:
     """Return *query* without filters, by the filtered words too, and with the counts that its averages then need.
 
     Its groups, its variables and its measures come first, in their order. Where every filtered word is among its
@@ -33,21 +33,21 @@ def widened(query: Q) -> Q:
 
     Examples:
         >>> from vapi_frames import vq
-        >>> widened(vq.call().avg("cost").by("type").where(status="ended"))
+        >>> rewrite_filters(vq.call().avg("cost").by("type").where(status="ended"))
         vq.call().avg("cost").count("cost").by("type", "status")
-        >>> widened(vq.call().avg("cost").by("type").where(type="webCall"))
+        >>> rewrite_filters(vq.call().avg("cost").by("type").where(type="webCall"))
         vq.call().avg("cost").by("type")
     """
     if not query.filters:
         return query
-    filtered, keys = parted(query.filters)
+    filtered, keys = split_filters(query.filters)
     groups = (*query.groups, *(word for word in filtered if word not in query.groups))
     variables = (*query.variables, *(key for key in keys if key not in query.variables))
     plain = replace(query, filters=(), groups=groups, variables=variables)
     if (groups, variables) == (query.groups, query.variables):
         return plain
     measures = list(query.measures)
-    taken = {"date", *groups, *variables, *(one.name for one in measures), *(one.wire for one in measures)}
+    taken = {"date", *groups, *variables, *(one.name for one in measures), *(one.wire_name for one in measures)}
     counted = {one.column for one in measures if one.operation == "count"}
     for one in query.measures:
         if one.operation == "avg" and one.column not in counted:
@@ -55,7 +55,7 @@ def widened(query: Q) -> Q:
             measures.append(_count(one, taken))
     for one in query.measures:
         try:
-            recipe(one, measures, over_time=False, over_groups=True)
+            find_reaggregation(one, measures, over_time=False, over_groups=True)
         except NonAdditiveError as error:
             raise NonAdditiveError(
                 f"the API has no filters, and what it says by {', '.join(_added(query, plain))} cannot be rolled up: "
@@ -68,10 +68,10 @@ def _count(one: Aggregation, taken: set[str]) -> Aggregation:
     """Return the count of the column of *one*, under a name that nothing else has."""
     count = Aggregation("count", one.column)
     number = 2
-    while count.name in taken or count.wire in taken:
+    while count.name in taken or count.wire_name in taken:
         count = Aggregation("count", one.column, f"count{number}")
         number += 1
-    taken.update((count.name, count.wire))
+    taken.update((count.name, count.wire_name))
     return count
 
 
@@ -81,10 +81,10 @@ def _added(query: QuerySpec[Any], wide: QuerySpec[Any]) -> list[str]:
     return [*wide.groups[len(query.groups) :], *variables]
 
 
-def said(query: QuerySpec[Any]) -> tuple[str, str]:
+def describe_rewrite(query: QuerySpec[Any]) -> tuple[str, str]:
     """Return what *query* is filtered by, and how it is answered."""
     try:
-        more = _added(query, widened(query))
+        more = _added(query, rewrite_filters(query))
     except NonAdditiveError:
         asked = "it cannot be asked of the API, which has no filters"
     else:

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from vapi_frames.query.aggregation import Aggregation
     from vapi_frames.query.spec import QuerySpec
 
-__all__ = ["as_polars", "column_type", "schema"]
+__all__ = ["as_polars", "build_schema", "get_column_type"]
 
 
-def schema(query: QuerySpec[Any], *, dated: bool | None = None) -> pa.Schema:
+def build_schema(query: QuerySpec[Any], *, dated: bool | None = None) -> pa.Schema:
     """Return the Arrow schema of the answer to *query*: decided by the query alone."""
     dated = query.is_dated if dated is None else dated
     names = [name for name in query.levels if not (name == "date" and query.is_dated)]
     levels = [pa.field(name, pa.string()) for name in names]
     date = [pa.field("date", pa.timestamp("us", tz=query.zone.key))] if dated else []
-    return pa.schema(date + levels + [pa.field(one.name, column_type(one)) for one in query.measures])
+    return pa.schema(date + levels + [pa.field(one.name, get_column_type(one)) for one in query.measures])
 
 
-def column_type(one: Aggregation) -> pa.DataType:
+def get_column_type(one: Aggregation) -> pa.DataType:
     """Return the type of a measure: counts are whole numbers."""
     return pa.int64() if one.operation == "count" else pa.float64()
 

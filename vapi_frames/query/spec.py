@@ -93,7 +93,7 @@ class QuerySpec(Generic[C]):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of its calendar; UTC unless said."""
+        """The zone of its calendar; UTC by default."""
         return buckets.find_zone(self.timezone or "UTC")
 
     def _key(self) -> tuple[Any, ...]:
@@ -115,7 +115,7 @@ class QuerySpec(Generic[C]):
         """
         if self.time_range is None:
             return None, None
-        if isinstance(self.time_range, ranges.Absolute):
+        if isinstance(self.time_range, ranges.AbsoluteRange):
             return self.time_range.resolve(self.zone)
         return self.time_range.resolve(self._now(now), self.zone, self.time_step)
 
@@ -129,7 +129,7 @@ class QuerySpec(Generic[C]):
         """Return *now*, else what the source says, else ``None``."""
         if now is None:
             return None if self.vq is None else self.vq.now()
-        return ranges.clock(now)
+        return ranges.parse_now(now)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, QuerySpec) else NotImplemented

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from vapi_frames.query.aggregation import Recipe
+    from vapi_frames.query.aggregation import Reaggregation
 
     Numbers = npt.NDArray[Any]
 
@@ -24,7 +24,7 @@ __all__ = ["aggregate", "divided", "percent"]
 
 
 def aggregate(
-    recipes: Iterable[Recipe], columns: Mapping[str, Numbers], codes: npt.NDArray[np.int64], size: int
+    recipes: Iterable[Reaggregation], columns: Mapping[str, Numbers], codes: npt.NDArray[np.int64], size: int
 ) -> dict[str, Numbers]:
     """Return the coarser columns.
 

@@ -19,19 +19,19 @@ from vapi_frames.calendar.buckets import (
     DAY,
     FIXED_STEPS,
     LAST_YEAR,
-    floor,
+    find_bounds,
+    find_wall_offsets,
+    floor_local,
+    floor_to_bucket,
     from_seconds,
-    is_bucket,
-    label,
-    local_floor,
-    offset_segments,
-    overlap,
-    seconds,
-    span,
-    to_wall,
-    wall_offsets,
+    get_overlap,
+    is_bucket_label,
+    label_bucket,
+    split_by_offset,
+    to_seconds,
+    to_wall_seconds,
 )
-from vapi_frames.errors import BucketAlignmentError, ResponseError, shown
+from vapi_frames.errors import BucketAlignmentError, ResponseError, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ def _parse(text: str, path: Callable[[str], str]) -> datetime:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise ResponseError(f"{shown(text)} is not an ISO 8601 date", path=path(text)) from None
+        raise ResponseError(f"{format_value(text)} is not an ISO 8601 date", path=path(text)) from None
     if not 1 < parsed.year <= LAST_YEAR:
         raise ResponseError(f"{text!r} is outside the years 2 to {LAST_YEAR}", path=path(text))
     return parsed
@@ -73,21 +73,21 @@ def _parse(text: str, path: Callable[[str], str]) -> datetime:
 def _as_instant(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
     if parsed.tzinfo is None or (parsed.microsecond and step):
         return None
-    instant = seconds(parsed)
-    return instant if step is None or is_bucket(instant, step, tz) else None
+    instant = to_seconds(parsed)
+    return instant if step is None or is_bucket_label(instant, step, tz) else None
 
 
 def _as_wall(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
     if parsed.utcoffset() or (parsed.microsecond and step):  # an offset other than Z can only mean the instant
         return None
-    local = to_wall(parsed.replace(tzinfo=None))
+    local = to_wall_seconds(parsed.replace(tzinfo=None))
     if step is None:
-        return label(local, tz)
-    if step not in FIXED_STEPS and local_floor(local, step) == local:
-        return label(local, tz)
+        return label_bucket(local, tz)
+    if step not in FIXED_STEPS and floor_local(local, step) == local:
+        return label_bucket(local, tz)
     # What the clock shows at the bucket's start may be another time than the calendar's edge, where that was skipped.
-    candidates = [local - offset for offset in wall_offsets(local, tz)]
-    return next((c for c in candidates if is_bucket(c, step, tz)), None)
+    candidates = [local - offset for offset in find_wall_offsets(local, tz)]
+    return next((c for c in candidates if is_bucket_label(c, step, tz)), None)
 
 
 def read_dates(
@@ -125,7 +125,9 @@ def read_dates(
         buckets = _one_by_one(parsed, step, tz, how) if clock is None else _all_at_once(texts, clock, step, tz, how)
         # Buckets between two that lie in the range do so themselves.
         ends = {int(buckets.argmin()): None, int(buckets.argmax()): None} if step and len(buckets) else {}
-        outside = [texts[at] for at in ends if overlap(span(int(buckets[at]), step or "", tz), start, end) <= 0]
+        outside = [
+            texts[at] for at in ends if get_overlap(find_bounds(int(buckets[at]), step or "", tz), start, end) <= 0
+        ]
         if len(buckets) == len(texts) and not outside:
             fits[how] = buckets
         else:
@@ -144,8 +146,8 @@ def read_dates(
     text = max(misfits)[1]  # of the reading that went further
     what = f"{'an' if step == 'hour' else 'a'} {step} in {tz.key}"
     raise BucketAlignmentError(
-        f"{shown(text)} is not the start of {what} within the asked range, neither as an instant nor as the wall clock "
-        f"there; the first {step} is {_show(start, step, tz)}",
+        f"{format_value(text)} is not the start of {what} within the asked range, neither as an instant nor as the "
+        f"wall clock there; the first {step} is {_show(start, step, tz)}",
         path=path(text),
     )
 
@@ -177,7 +179,7 @@ def _all_at_once(
     """
     at, part = np.divmod(clock, 1_000_000)
     low, high = int(at.min()) - _FAR, int(at.max()) + _FAR
-    segments = list(offset_segments(low, high, tz))
+    segments = list(split_by_offset(low, high, tz))
     changes = np.array([begin for begin, _, _ in segments[1:]], np.int64)
     offsets = np.array([offset for _, _, offset in segments], np.int64)[np.searchsorted(changes, at, "right")]
     is_good = ((at if how == "wall" else at + offsets) % FIXED_STEPS.get(step or "", 1) == 0) & (
@@ -203,4 +205,4 @@ _FAR = DAY  # no clock is that far from UTC
 def _show(start: float | None, step: str | None, tz: ZoneInfo) -> str:
     if start is None or step is None:
         return "unknown"
-    return from_seconds(floor(int(start), step, tz)).astimezone(tz).isoformat()
+    return from_seconds(floor_to_bucket(int(start), step, tz)).astimezone(tz).isoformat()

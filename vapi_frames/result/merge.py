@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_frames.errors import BucketAlignmentError, ResponseWarning, warn
-from vapi_frames.query.schema import schema
+from vapi_frames.query.schema import build_schema
 from vapi_frames.result import dates
 from vapi_frames.result.reply import Rows, read_rows
 from vapi_frames.result.result import Result
@@ -132,7 +132,7 @@ class Gathered:
 
 def _dated(table: pa.Table, reading: dates.Reading, query: Query[Any]) -> pa.Table:
     """Return *table* with its dates read."""
-    field = schema(query, dated=True).field(0)
+    field = build_schema(query, dated=True).field(0)
     encoded = table.column(0).combine_chunks()
     parts = [0]
     if not query.time_step:  # the instants of a history may lie between two seconds

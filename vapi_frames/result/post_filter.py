@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vapi_frames.query.aggregation import recipe
-from vapi_frames.query.schema import schema
+from vapi_frames.query.aggregation import find_reaggregation
+from vapi_frames.query.schema import build_schema
 from vapi_frames.result.aggregate import aggregate
 from vapi_frames.result.ordering import combine, ordered
 from vapi_frames.result.result import Result, empty_result
@@ -28,7 +28,7 @@ def narrowed(answer: Result, asked: Query[Any], wide: Query[Any]) -> Result:
     Args:
         answer: The answer to *wide*.
         asked: A question with filters, or without: then the answer is its own.
-        wide: What `vapi_frames.query.rewrite.widened` makes of it.
+        wide: What `vapi_frames.query.rewrite.rewrite_filters` makes of it.
 
     Raises:
         ResponseError: Two matching rows stand for the same group.
@@ -40,7 +40,7 @@ def narrowed(answer: Result, asked: Query[Any], wide: Query[Any]) -> Result:
     for word, values in asked.filters:
         # A missing value matches one that is missing, and nothing else.
         table = table.filter(pc.call_function("is_in", [table.column(places[word])], _among(values)))
-    wanted, levels = schema(asked), [places[word] for word in _words(asked)]
+    wanted, levels = build_schema(asked), [places[word] for word in _words(asked)]
     measures = [one.name for one in asked.measures]
     if len(levels) == len(places):
         return Result(table.select([*levels, *measures]).cast(wanted), answer.start, answer.end, answer.notes)
@@ -79,7 +79,7 @@ def _rolled_up(
         kept = [key for name, key in zip(finer, keys, strict=True) if name in levels]
         together = combine([codes for _, codes in kept], [len(values) for values, _ in kept])
         _, first, codes = np.unique(together, return_index=True, return_inverse=True)
-    recipes = [recipe(one, wide.measures, over_time=False, over_groups=True) for one in asked.measures]
+    recipes = [find_reaggregation(one, wide.measures, over_time=False, over_groups=True) for one in asked.measures]
     columns = {one.name: table.column(one.name).to_numpy() for one in wide.measures}
     made = aggregate(recipes, columns, codes, len(first))
     arrays: list[pa.ChunkedArray | pa.Array] = [table.column(name).take(pa.array(first)) for name in levels]

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 
 from vapi_frames.calendar import buckets
 from vapi_frames.calendar.buckets import count_buckets
-from vapi_frames.calendar.ranges import Instants, effective, iso
-from vapi_frames.errors import ResponseError, ResponseWarning, shown, warn
-from vapi_frames.query.schema import column_type, schema
+from vapi_frames.calendar.ranges import Instants, fill_defaults, format_iso
+from vapi_frames.errors import ResponseError, ResponseWarning, format_value, warn
+from vapi_frames.query.schema import build_schema, get_column_type
 from vapi_frames.result.result import empty_result
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def read_rows(
     dated = query.is_dated if dated is None else dated
     start, end, as_asked = _range(reply, query, now, f"$[{place}].timeRange")
     rows = reply.result
-    names = schema(query, dated=dated)
+    names = build_schema(query, dated=dated)
     if dated:
         names = names.set(0, pa.field("date", _TEXTS))
     if not rows:
@@ -132,7 +132,7 @@ def read_rows(
     for name in names.names[len(columns) : -len(query.measures)]:
         columns[name] = _texts(cells.column(keys[name], optional=True), root)
     for one in query.measures:
-        columns[one.name] = _numbers(cells.column(one.wire), one, root)
+        columns[one.name] = _numbers(cells.column(one.wire_name), one, root)
     return Rows(query, pa.table(columns, schema=names), start, end, root, as_asked and not is_limit)
 
 
@@ -155,9 +155,9 @@ def _range(
             if moment is not None and not 1 < moment.year <= buckets.LAST_YEAR:
                 raise ValueError  # noqa: TRY301 - handled alike
         except ValueError:
-            said = f"{shown(side)} is not an ISO 8601 date of the years 2 to {buckets.LAST_YEAR}"
+            said = f"{format_value(side)} is not an ISO 8601 date of the years 2 to {buckets.LAST_YEAR}"
             raise ResponseError(said, path=f"{path}.{name}") from None
-        echoed.append(moment if moment is None or moment.tzinfo else buckets.wall_instant(moment, query.zone))
+        echoed.append(moment if moment is None or moment.tzinfo else buckets.resolve_wall(moment, query.zone))
     as_asked = _check_echo(reply.time_range, query, now, (echoed[0], echoed[1]), path)
     return echoed[0] or start, echoed[1] or end, as_asked
 
@@ -170,13 +170,15 @@ def _check_echo(echo: ReplyTimeRange, query: Query[Any], now: datetime | None, e
     """
     if query.time_step and echo.step and echo.step != query.time_step:
         raise ResponseError(
-            f"the reply is by {shown(echo.step)}, asked for was {query.time_step!r}", path=f"{path}.step"
+            f"the reply is by {format_value(echo.step)}, asked for was {query.time_step!r}", path=f"{path}.step"
         )
     if echo.timezone and query.timezone and echo.timezone != query.timezone:
-        warn(f"the reply is in the zone {shown(echo.timezone)}, asked for was {query.timezone!r}", ResponseWarning)
+        warn(
+            f"the reply is in the zone {format_value(echo.timezone)}, asked for was {query.timezone!r}", ResponseWarning
+        )
     asked = (None, None) if query.time_range is None or now is None else query.instants(now)
     other = [
-        f"{name} {iso(at)} instead of {iso(wanted)}"
+        f"{name} {format_iso(at)} instead of {format_iso(wanted)}"
         for name, at, wanted in zip(("start", "end"), echoed, asked, strict=True)
         if at is not None and wanted is not None and abs(at - wanted) >= _ECHO
     ]
@@ -187,7 +189,7 @@ def _check_echo(echo: ReplyTimeRange, query: Query[Any], now: datetime | None, e
 
 def _asked(query: Query[Any], now: datetime | None) -> Instants:
     if now is not None:
-        return effective(query.instants(now), now)
+        return fill_defaults(query.instants(now), now)
     return (None, None) if query.time_range is None else query.instants(None)
 
 
@@ -204,7 +206,9 @@ class _Cells:
     def __init__(self, rows: list[Any], root: str) -> None:
         if set(map(type, rows)) != {dict}:
             position = next(i for i, row in enumerate(rows) if type(row) is not dict)
-            raise ResponseError(f"a row must be an object, not {shown(rows[position])}", path=f"{root}[{position}]")
+            raise ResponseError(
+                f"a row must be an object, not {format_value(rows[position])}", path=f"{root}[{position}]"
+            )
         self._rows, self._root = rows, root
         self._columns = _taken_apart(rows)
         self.keys: set[Any] = set(self._columns) if self._columns else set().union(*rows)
@@ -251,7 +255,7 @@ def _keys(cells: _Cells, query: Query[Any], dated: bool, root: str) -> dict[str,
     by something else, and any single key that is nothing else is taken for it.
     """
     fixed = {"date"} if dated else set()
-    fixed |= {*query.groups, *(one.wire for one in query.measures)}
+    fixed |= {*query.groups, *(one.wire_name for one in query.measures)}
     levels = query.levels[len(query.levels) - len(query.variables) :]
     variables = dict(zip(levels, query.variables, strict=True))
     keys = {name: name for name in (*fixed, *query.groups)}
@@ -259,7 +263,7 @@ def _keys(cells: _Cells, query: Query[Any], dated: bool, root: str) -> dict[str,
     expected = fixed | set(own.values())
     present = cells.keys
     if odd := [key for key in present if not isinstance(key, str)]:
-        raise ResponseError(f"a row has the key {shown(odd[0])}, which is no text", path=root)
+        raise ResponseError(f"a row has the key {format_value(odd[0])}, which is no text", path=root)
     unknown = present - expected
     for level, key in own.items():
         if key not in present:
@@ -291,13 +295,13 @@ def _instants(texts: list[Any], root: str) -> pa.Array:
     """Return dates as the texts that they are, each once."""
     if set(map(type, texts)) != {str}:
         place = next(i for i, text in enumerate(texts) if type(text) is not str)
-        raise ResponseError(f"{shown(texts[place])} is not an ISO 8601 date", path=f"{root}[{place}].date")
+        raise ResponseError(f"{format_value(texts[place])} is not an ISO 8601 date", path=f"{root}[{place}].date")
     return _texts(texts, root).dictionary_encode()
 
 
 def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
     """Return *values*, JSON numbers or text of numbers, in the measure's type."""
-    type_ = column_type(one)
+    type_ = get_column_type(one)
     numbers = None
     try:
         given = pa.array(values)  # of one kind; it takes true for no number
@@ -316,7 +320,9 @@ def _numbers(values: list[Any], one: Aggregation, root: str) -> pa.Array:
         return numbers.fill_null(0)
     if not _is_all_true("is_finite", numbers):
         position = pc.call_function("is_finite", [numbers]).to_pylist().index(False)
-        raise ResponseError(f"{shown(values[position])} is not a finite number", path=f"{root}[{position}].{one.wire}")
+        raise ResponseError(
+            f"{format_value(values[position])} is not a finite number", path=f"{root}[{position}].{one.wire_name}"
+        )
     return numbers
 
 
@@ -340,7 +346,7 @@ def _number(value: Any, one: Aggregation, path: str) -> float | int | None:
     except (TypeError, ValueError, OverflowError):
         pass
     what = "a whole number" if one.operation == "count" else "a number"
-    raise ResponseError(f"{shown(value)} is not {what}", path=f"{path}.{one.wire}")
+    raise ResponseError(f"{format_value(value)} is not {what}", path=f"{path}.{one.wire_name}")
 
 
 def plain(reply: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from vapi_frames.query.schema import column_type, schema
+from vapi_frames.query.schema import build_schema, get_column_type
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,8 +45,8 @@ class Result:
 
 def empty_result(query: Query[Any], start: datetime | None, end: datetime | None) -> Result:
     """Return the answer of a source that has nothing: no row, or the one row of a query without step and group."""
-    table = schema(query).empty_table()
+    table = build_schema(query).empty_table()
     if not query.levels:
-        nothing = [pa.array([0 if one.operation == "count" else None], column_type(one)) for one in query.measures]
-        table = pa.table(nothing, schema=schema(query))
+        nothing = [pa.array([0 if one.operation == "count" else None], get_column_type(one)) for one in query.measures]
+        table = pa.table(nothing, schema=build_schema(query))
     return Result(table, start, end)

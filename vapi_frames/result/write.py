@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vapi_frames.calendar.ranges import effective
+from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.cancellation import raise_if_cancelled
 from vapi_frames.contract.vocabulary import default_name
 from vapi_frames.errors import QueryError, ResponseError
@@ -68,7 +68,7 @@ def write_reply(answer: Result, asked: AnalyticsQuery, query: Query[Any], now: d
     Raises:
         ResponseError: A number is infinite, which JSON cannot say.
     """
-    start, end = effective(query.instants(now), now)
+    start, end = fill_defaults(query.instants(now), now)
     span = {"start": answer.start or start, "end": answer.end or end}
     echo = {
         **({"step": query.time_step} if query.time_step else {}),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vapi_frames.calendar.buckets import count_buckets
-from vapi_frames.calendar.ranges import effective
+from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.cancellation import Stop, raise_if_cancelled
 from vapi_frames.contract.models import parse_request, read_json
 from vapi_frames.errors import MissingExtraError, QueryError, RecordsError, warning_handler
@@ -287,7 +287,7 @@ def _check_buckets(queries: list[Query[Any]], now: datetime) -> None:
     """Refuse rows without end: where calls at once are asked for, each bucket of the range has one, calls or not."""
     dense = [q for q in queries if q.time_step and any(one.column == "concurrency" for one in q.measures)]
     count = sum(
-        count_buckets(*effective(query.instants(now), now), query.time_step or "day", query.zone) for query in dense
+        count_buckets(*fill_defaults(query.instants(now), now), query.time_step or "day", query.zone) for query in dense
     )
     if count > BUCKET_LIMIT:
         raise QueryError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from vapi_frames.calendar.ranges import iso
+from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import SourceError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _SAID = 3  # ranges that a message or a note lists one by one
 
 def said(ranges: Sequence[tuple[datetime, datetime]]) -> str:
     """Return *ranges* in words, not too many."""
-    some = ", ".join(f"{iso(start)} until {iso(end)}" for start, end in ranges[:_SAID])
+    some = ", ".join(f"{format_iso(start)} until {format_iso(end)}" for start, end in ranges[:_SAID])
     return some + (f" and {len(ranges) - _SAID} more" if len(ranges) > _SAID else "")
 
 

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.errors import QueryError, shown
+from vapi_frames.errors import QueryError, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -239,7 +239,7 @@ def showing(progress: bool | Callable[[Progress], object] | None) -> Iterator[No
         QueryError: *progress* is anything else.
     """
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
-        raise QueryError(f"progress must be True, False, None or a callable, not {shown(progress)}")
+        raise QueryError(f"progress must be True, False, None or a callable, not {format_value(progress)}")
     if progress is None and _REPORTER.get() is not None:
         yield
         return
@@ -249,7 +249,7 @@ def showing(progress: bool | Callable[[Progress], object] | None) -> Iterator[No
         yield
     except BaseException as failure:
         if reporter.failure is not None:
-            failure.add_note(f"progress had failed, too: {shown(reporter.failure)}")
+            failure.add_note(f"progress had failed, too: {format_value(reporter.failure)}")
         raise
     finally:
         _REPORTER.reset(token)

@@ -61,8 +61,11 @@ def test_pieces_make_up_the_range_and_cut_no_bucket(step, zone, at, many, bucket
         assert all(one.end == other.start for one, other in itertools.pairwise(parts))
         assert all(one.query.instants(NOW) == (one.start, one.end) for one in parts)
         held = [
-            timegrid.bucket_starts(
-                timegrid.seconds(one.start), timegrid.seconds(one.end) + bool(one.end.microsecond), step, query.zone
+            timegrid.list_buckets(
+                timegrid.to_seconds(one.start),
+                timegrid.to_seconds(one.end) + bool(one.end.microsecond),
+                step,
+                query.zone,
             )
             for one in parts
         ]
@@ -217,7 +220,7 @@ def test_any_question_in_pieces_has_the_answer_of_the_records(data):
     vq, query = data.draw(asked())
     [local] = vq.fetch(query).values()
     wire = InProcessWire(vq.source, vq.now())
-    pieces = 400_000 // timegrid.LENGTHS[query.time_step or "day"] // data.draw(st.integers(1, 12))
+    pieces = 400_000 // timegrid.APPROXIMATE_SECONDS[query.time_step or "day"] // data.draw(st.integers(1, 12))
     split = over(wire, now=vq.now(), buckets=max(1, pieces), workers=data.draw(st.integers(1, 3)))
     [merged] = split.fetch(query).values()
     same(local, merged)

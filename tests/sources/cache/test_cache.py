@@ -30,7 +30,7 @@ from tests.support.hammer import ASKED, SCOPE, at, edges, segment, table
 from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import ResponseWarning
 from vapi_frames.query.query import Query
-from vapi_frames.query.schema import schema
+from vapi_frames.query.schema import build_schema
 from vapi_frames.sources.api.pieces import Segment
 from vapi_frames.sources.cache import cache, segments, shelf
 from vapi_frames.sources.cache.cache import Store
@@ -83,7 +83,7 @@ def test_what_was_kept_is_found(store):
     store.keep(HOURLY, part)
     assert store.find(HOURLY, *hours(0, 48)) == [part]
     (found,) = Store(store.folder, scope=SCOPE).find(HOURLY, *hours(0, 48))
-    assert found.table.schema == schema(HOURLY)
+    assert found.table.schema == build_schema(HOURLY)
     assert found.table.num_rows > 40
     assert found.asked.tzinfo is UTC
 
@@ -113,7 +113,7 @@ def test_buckets_are_cut_by_their_labels(store):
     """An hour that a clock begins anew after half is named by an instant before its first, and is cut there."""
     question = HOURLY.tz("Australia/Lord_Howe")
     change = at("2026-04-04T15:00")
-    (label,) = timegrid.bucket_starts(change, change + 1800, "hour", question.zone)
+    (label,) = timegrid.list_buckets(change, change + 1800, "hour", question.zone)
     assert label < change
     store.keep(question, segment(question, change - 5 * HOUR, change + 1800 + 5 * HOUR))
     for start, end in ((change, change + 1800), (change - HOUR, change), (change + 1800, change + 1800 + HOUR)):
@@ -137,7 +137,7 @@ def test_names_are_those_of_whoever_asks(store):
     other = vf.vq.call().sum("cost", alias="spend").count(alias="n").by("type").step("hour").tz("America/New_York")
     (found,) = store.find(other.named("mine").last("9d"), *hours(0, 9))
     assert found.table.column_names == ["date", "type", "spend", "n"]
-    assert found.table.schema == schema(other)
+    assert found.table.schema == build_schema(other)
     assert found.table.rename_columns(table(HOURLY, *hours(0, 9)).column_names).equals(table(HOURLY, *hours(0, 9)))
 
 
@@ -157,7 +157,7 @@ def test_a_history_keeps_parts_of_seconds(store):
     history = vf.vq.subscription().history("concurrency").tz("Asia/Kathmandu")
     instants = pa.array([BEGIN * 1_000_000 + 1, BEGIN * 1_000_000 + 999_999], pa.int64())
     rows = [instants.cast(pa.timestamp("us", tz="Asia/Kathmandu")), pa.array([1.0, 2.0])]
-    part = Segment(BEGIN + 7, BEGIN + 11, pa.table(rows, schema=schema(history)), "instant", True, ASKED)
+    part = Segment(BEGIN + 7, BEGIN + 11, pa.table(rows, schema=build_schema(history)), "instant", True, ASKED)
     store.keep(history, part)
     assert store.find(history, BEGIN + 7, BEGIN + 11) == [part]
 
@@ -238,7 +238,7 @@ def test_what_is_found_is_what_a_dict_would_hold(zone, step, monkeypatch, data):
                 within = [cell for cell in cells if one.start <= cell[0] and cell[1] <= one.end]
                 assert (one.start, one.end) == (within[0][0], within[-1][1])
                 assert one.table.equals(pa.concat_tables([held[cell] for cell in within]))
-                assert one.table.schema == schema(question)
+                assert one.table.schema == build_schema(question)
                 covered += within
             assert covered == [cell for cell in cells if cell in held]
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import vapi_frames as vf
-from vapi_frames.calendar.ranges import effective
+from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.sources.records.columns import columns_for
 from vapi_frames.sources.sql import concurrency
 from vapi_frames.sources.sql.select import quote, select
@@ -56,7 +56,7 @@ def held():
 
 def statement(query, columns):
     """Return the SELECT that answers *query* from the relation ``calls``."""
-    start, end = effective(query.instants(NOW), NOW)
+    start, end = fill_defaults(query.instants(NOW), NOW)
     if any(one.column == "concurrency" for one in query.measures):
         return concurrency.changes(query, columns, "calls", concurrency.span_of(start, end, NOW))
     return select(query, columns, "calls", start, end)

@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from tests.support.engines import HOSTILE, NOW
 from tests.support.questions import CALL, QUESTIONS, SUBSCRIPTION
-from vapi_frames.calendar.ranges import effective
+from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.sql.run import _CHANGES, run_query
@@ -71,7 +71,7 @@ def statements(query, columns, relation):
         rows = [0] if is_one or (at_once and len(texts) == 1) else []
         return [pa.array(rows, type_) for type_ in types]
 
-    run_query(query, columns, relation, effective(query.instants(NOW), NOW), now=NOW, run=run)
+    run_query(query, columns, relation, fill_defaults(query.instants(NOW), NOW), now=NOW, run=run)
     return texts
 
 

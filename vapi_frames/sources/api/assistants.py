@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vapi_frames.errors import AuthenticationError, ResponseError, ResponseWarning, shown, warn
+from vapi_frames.errors import AuthenticationError, ResponseError, ResponseWarning, format_value, warn
 from vapi_frames.sources.api.listing import LIMIT, Listing
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def assistants(connection: Connection, *, now: datetime, limit: int = LIMIT) -> 
     found = {}
     for place, record in enumerate(records):
         if not isinstance(record, dict) or not isinstance(record.get("id"), str):
-            raise ResponseError(f"it is no assistant with an id: {shown(record)}", path=f"$[{place}]")
+            raise ResponseError(f"it is no assistant with an id: {format_value(record)}", path=f"$[{place}]")
         name = record.get("name")
         if isinstance(name, str) and name:
             found[record["id"]] = name

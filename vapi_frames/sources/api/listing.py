@@ -12,7 +12,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vapi_frames.errors import RecordsError, ResponseError, VapiFramesError, shown
+from vapi_frames.errors import RecordsError, ResponseError, VapiFramesError, format_value
 from vapi_frames.sources import progress
 from vapi_frames.sources.http.connection import is_too_much
 from vapi_frames.sources.records.flatten import read_times
@@ -141,8 +141,8 @@ class Listing:
             said = f"it is {type(found).__name__}"
             if isinstance(found, dict):
                 message = found.get("message", found.get("error"))
-                said = f"it is an object with {', '.join(map(shown, list(found)[:8])) or 'nothing'}"
-                said = f"it is an error: {shown(message)}" if message is not None else said
+                said = f"it is an object with {', '.join(map(format_value, list(found)[:8])) or 'nothing'}"
+                said = f"it is an error: {format_value(message)}" if message is not None else said
         # Out of the block, or the error would keep the whole reply.
         raise ResponseError(f"the reply to {self._said(bounds)} is no array of records: {said}")
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vapi_frames.calendar.buckets import LENGTHS, edge_after, edge_before, from_seconds, seconds
-from vapi_frames.calendar.ranges import Absolute, effective
+from vapi_frames.calendar.buckets import (
+    APPROXIMATE_SECONDS,
+    find_edge_after,
+    find_edge_before,
+    from_seconds,
+    to_seconds,
+)
+from vapi_frames.calendar.ranges import AbsoluteRange, fill_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,9 +57,9 @@ class Piece:
         is_kept = self.is_kept if is_kept is None else is_kept
         was = self.query.time_range
         left, right = (
-            (None, None) if was is None else (was.start, was.end) if isinstance(was, Absolute) else (start, end)
+            (None, None) if was is None else (was.start, was.end) if isinstance(was, AbsoluteRange) else (start, end)
         )
-        span = Absolute(
+        span = AbsoluteRange(
             None if left is None and start == self.start and not is_kept else start,
             None if right is None and end == self.end and not is_kept else end,
         )
@@ -83,7 +89,7 @@ class Segment:
 
 def whole(of: int, query: Query[Any], now: datetime) -> Piece:
     """Return a question in one piece."""
-    return Piece(of, query, *effective(query.instants(now), now))
+    return Piece(of, query, *fill_defaults(query.instants(now), now))
 
 
 def is_divisible(query: Query[Any]) -> bool:
@@ -100,13 +106,13 @@ def cut(piece: Piece, buckets: int | None = None) -> Iterator[Piece]:
     """Yield *piece* in parts that are small enough, by default or of about so many *buckets*; a small one as it is."""
     step, zone = piece.query.time_step, piece.query.zone
     width = _width(step, buckets)
-    if step is None or not is_divisible(piece.query) or seconds(piece.end) - seconds(piece.start) <= width:
+    if step is None or not is_divisible(piece.query) or to_seconds(piece.end) - to_seconds(piece.start) <= width:
         yield piece
         return
     at = piece.start
     while True:
-        edge = edge_before(seconds(at) + width, step, zone)
-        following = edge if edge > seconds(at) else edge_after(seconds(at) + 1, step, zone)
+        edge = find_edge_before(to_seconds(at) + width, step, zone)
+        following = edge if edge > to_seconds(at) else find_edge_after(to_seconds(at) + 1, step, zone)
         until = min(from_seconds(following), piece.end)
         yield piece.between(at, until)
         if until >= piece.end:
@@ -116,7 +122,7 @@ def cut(piece: Piece, buckets: int | None = None) -> Iterator[Piece]:
 
 def _width(step: str | None, buckets: int | None = None) -> int:
     """Return how many seconds a piece has at most."""
-    length = LENGTHS[step or "day"]
+    length = APPROXIMATE_SECONDS[step or "day"]
     return _BUCKETS * max(_FINEST, length) if buckets is None else buckets * length
 
 
@@ -125,9 +131,9 @@ def halves(piece: Piece) -> list[Piece]:
     step, zone = piece.query.time_step, piece.query.zone
     if step is None or not is_divisible(piece.query):
         return []
-    middle = from_seconds(edge_before((seconds(piece.start) + seconds(piece.end)) // 2, step, zone))
+    middle = from_seconds(find_edge_before((to_seconds(piece.start) + to_seconds(piece.end)) // 2, step, zone))
     if middle <= piece.start:
-        middle = from_seconds(edge_after(seconds(piece.start) + 1, step, zone))
+        middle = from_seconds(find_edge_after(to_seconds(piece.start) + 1, step, zone))
     if middle >= piece.end:
         return []
     return [piece.between(piece.start, middle), piece.between(middle, piece.end)]
@@ -138,7 +144,7 @@ def batches(pieces: Iterable[Piece], questions: int = QUESTIONS) -> Iterator[lis
     lot: list[Piece] = []
     size = 0.0
     for piece in pieces:
-        full = (seconds(piece.end) - seconds(piece.start)) / _width(piece.query.time_step)
+        full = (to_seconds(piece.end) - to_seconds(piece.start)) / _width(piece.query.time_step)
         share = min(1.0, full) if piece.query.time_step else 0.0
         if lot and (len(lot) == questions or size + share > _TOGETHER):
             yield lot

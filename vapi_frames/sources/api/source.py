@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from vapi_frames.calendar.buckets import edge_after, edge_before, from_seconds, seconds
-from vapi_frames.calendar.ranges import Absolute, iso
+from vapi_frames.calendar.buckets import find_edge_after, find_edge_before, from_seconds, to_seconds
+from vapi_frames.calendar.ranges import AbsoluteRange, format_iso
 from vapi_frames.errors import QueryError, ReplayMissError, ResponseWarning, VapiFramesError, warn, warning_handler
 from vapi_frames.query.compile import compile_query
-from vapi_frames.query.rewrite import widened
+from vapi_frames.query.rewrite import rewrite_filters
 from vapi_frames.result.merge import Gathered
 from vapi_frames.result.post_filter import narrowed
 from vapi_frames.result.result import Result
@@ -137,7 +137,7 @@ class ApiSource:
             SourceError: Nothing arrived.
         """
         wide = [
-            replace(widened(query), title=compile_query(query, now)["name"]) if query.filters else query
+            replace(rewrite_filters(query), title=compile_query(query, now)["name"]) if query.filters else query
             for query in queries
         ]
         store = self._store() if self._store else None
@@ -199,7 +199,7 @@ class ApiSource:
         query, closed = piece.query, min(piece.end, now - store.settle)
         if query.time_step is None:
             span = query.time_range
-            is_whole = isinstance(span, Absolute) and None not in (span.start, span.end) and closed >= piece.end
+            is_whole = isinstance(span, AbsoluteRange) and None not in (span.start, span.end) and closed >= piece.end
             if not is_whole or piece.start.microsecond or piece.end.microsecond:  # of which the key knows nothing
                 return _Question(piece, [], [piece])
             held = store.find(query, *_seconds(piece))
@@ -207,7 +207,10 @@ class ApiSource:
         if not is_divisible(query):  # what came of one range says nothing of a part of it
             return _Question(piece, [], [piece])
         step = query.time_step or ""
-        low, high = edge_after(_seconds(piece)[0], step, query.zone), edge_before(seconds(closed), step, query.zone)
+        low, high = (
+            find_edge_after(_seconds(piece)[0], step, query.zone),
+            find_edge_before(to_seconds(closed), step, query.zone),
+        )
         if low >= high:
             return _Question(piece, [], list(self._divide(piece)))
         held = store.find(query, low, high)
@@ -298,7 +301,7 @@ def _joined(ranges: list[tuple[datetime, datetime]]) -> list[tuple[datetime, dat
 
 def _seconds(piece: Piece) -> tuple[int, int]:
     """Return the range in whole seconds; a part of one at the beginning is left out."""
-    return seconds(piece.start) + bool(piece.start.microsecond), seconds(piece.end)
+    return to_seconds(piece.start) + bool(piece.start.microsecond), to_seconds(piece.end)
 
 
 def _segment(piece: Piece, rows: Rows, now: datetime, known: Reading | None) -> Segment:
@@ -316,7 +319,7 @@ def _notes(held: list[Segment], kind: str) -> tuple[str, ...]:
     if not held:
         return ()
     ranges = said(_joined([(from_seconds(one.start), from_seconds(one.end)) for one in held]))
-    return (f"from the cache, as the {kind} said until {iso(max(one.asked for one in held))}: {ranges}",)
+    return (f"from the cache, as the {kind} said until {format_iso(max(one.asked for one in held))}: {ranges}",)
 
 
 def _message(missing: Sequence[Sequence[tuple[datetime, datetime]]], cause: BaseException) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.calendar.ranges import moment
+from vapi_frames.calendar.ranges import parse_time_point
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, ResponseError, warn
 from vapi_frames.sources import progress
 from vapi_frames.sources.api.listing import LIMIT, Listing
@@ -250,7 +250,7 @@ def _asked_days(since: object, until: object, now: datetime) -> tuple[date | Non
 
 
 def _instant(value: object, what: str) -> datetime:
-    found = moment(value, what)
+    found = parse_time_point(value, what)
     return datetime.fromisoformat(found).replace(tzinfo=UTC) if isinstance(found, str) else found
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vapi_frames.calendar.ranges import iso
+from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
 from vapi_frames.sources.records.flatten import WORDS, column_type
 
@@ -57,7 +57,7 @@ class State:
     def to_json(self) -> bytes:
         """Return it as the metadata of a file has it."""
         found = {
-            "asked": iso(self.asked), "open": self.open, "wrong": self.wrong, "kept": sorted(self.kept),
+            "asked": format_iso(self.asked), "open": self.open, "wrong": self.wrong, "kept": sorted(self.kept),
             "organization": self.organization,
         }  # fmt: skip
         return json.dumps(found).encode()

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vapi_frames.calendar import buckets
-from vapi_frames.query.schema import schema
+from vapi_frames.query.schema import build_schema
 from vapi_frames.sources.api.pieces import Segment
 
 if TYPE_CHECKING:
@@ -250,13 +250,13 @@ def read(path: Path, question: Query[Any], text: str) -> Segment:
         raise BrokenError(str(error)) from error
     if table.num_rows != head.rows or not table.schema.equals(_stored(question)):
         raise BrokenError("its columns are not those of the answer")
-    table = table.rename_columns(schema(question).names).replace_schema_metadata(None)
+    table = table.rename_columns(build_schema(question).names).replace_schema_metadata(None)
     return Segment(head.start, head.end, table, head.reading, head.assumed, head.asked)
 
 
 def _stored(question: Query[Any]) -> pa.Schema:
     """Return the schema of the answer to *question* with names that depend on the place only."""
-    wanted = schema(question)
+    wanted = build_schema(question)
     levels = len(wanted) - len(question.measures)
     names = [f"k{at}" if at < levels else f"m{at - levels}" for at in range(len(wanted))]
     return pa.schema([field.with_name(name) for field, name in zip(wanted, names, strict=True)])
@@ -307,8 +307,10 @@ def check(segment: Segment, question: Query[Any]) -> None:
         raise ValueError(f"asked is {segment.asked}, without a zone; give it in UTC")
     if segment.assumed and segment.reading != "instant":
         raise ValueError(f"only the instant is assumed, not {segment.reading!r}")
-    if not segment.table.schema.equals(schema(question)):
-        raise ValueError(f"the table has {segment.table.schema}; the answer to {question!r} has {schema(question)}")
+    if not segment.table.schema.equals(build_schema(question)):
+        raise ValueError(
+            f"the table has {segment.table.schema}; the answer to {question!r} has {build_schema(question)}"
+        )
     if question.time_step is None:
         return
     check_edges(question, segment.start, segment.end)
@@ -326,15 +328,17 @@ def check_edges(question: Query[Any], *instants: int) -> None:
     if step is None:
         return
     for at in instants:
-        before, after = (buckets.span(buckets.floor(side, step, tz), step, tz) for side in (at - 1, at))
-        if not before.last == at == after.first:
+        before, after = (
+            buckets.find_bounds(buckets.floor_to_bucket(side, step, tz), step, tz) for side in (at - 1, at)
+        )
+        if not before.end == at == after.start:
             raise ValueError(f"{at} is not an edge between two buckets of a {step} in {tz.key}")
 
 
 def _stamps(question: Query[Any], *instants: int) -> list[int]:
     """Return the dates of the buckets that hold *instants*, as the table has them: in microseconds since 1970."""
     step = question.time_step or ""
-    return [1_000_000 * buckets.floor(at, step, question.zone) for at in instants]
+    return [1_000_000 * buckets.floor_to_bucket(at, step, question.zone) for at in instants]
 
 
 def cut(segment: Segment, question: Query[Any], start: int, end: int) -> Segment:
@@ -371,5 +375,5 @@ def offsets(question: Query[Any], start: int, end: int) -> list[list[int]]:
     """
     if question.time_step is None:
         return []
-    segments = buckets.offset_segments(start - buckets.DAY, end + buckets.DAY, question.zone)
+    segments = buckets.split_by_offset(start - buckets.DAY, end + buckets.DAY, question.zone)
     return [[at, offset] for at, _, offset in segments]

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from vapi_frames.errors import RecordsError, shown
+from vapi_frames.errors import RecordsError, format_value
 from vapi_frames.sources.records.columns import KEPT_VARIABLES, OPTIONAL
 from vapi_frames.sources.records.flatten import WORDS, calls_in, column_type, flat
 
@@ -163,7 +163,7 @@ def _sound(call: Any, decoder: _Decoder) -> Any:
 
 def _check_twins(value: Any) -> None:
     if isinstance(value, _Twins):
-        raise RecordsError(f"an object of it has the key {shown(value.twin)} twice")
+        raise RecordsError(f"an object of it has the key {format_value(value.twin)} twice")
     try:
         for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             _check_twins(one)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from vapi_frames.calendar.ranges import effective, iso
+from vapi_frames.calendar.ranges import fill_defaults, format_iso
 from vapi_frames.cancellation import on_cancel
 from vapi_frames.errors import MissingExtraError, RecordsError, RecordsWarning, require, warn
 from vapi_frames.query.query import Query
@@ -137,7 +137,7 @@ class CallsSource:
         return [self._answer(query, now) for query in queries]
 
     def _answer(self, query: Query[Any], now: datetime) -> Result:
-        start, end = effective(query.instants(now), now)
+        start, end = fill_defaults(query.instants(now), now)
         reading = self._read()
         if reading.is_nothing and query.table == "call":  # which cannot say which variables there are
             _warn_empty(query, _Span(0, None, None), start, end)
@@ -373,13 +373,13 @@ def _arrow(frame: Any, used: list[str]) -> pa.Table:
 
 def _warn_empty(query: Query[Any], span: _Span, start: datetime, end: datetime) -> None:
     held = (
-        f"they hold {span.calls} calls from {iso(span.first)} to {iso(span.last)}"
+        f"they hold {span.calls} calls from {format_iso(span.first)} to {format_iso(span.last)}"
         if span.first and span.last
         else "there are none at all"
     )
     met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
     which = "that the filters let pass " if query.filters else ""
-    warn(f"no call {which}was {met} in [{iso(start)}, {iso(end)}): {held}", RecordsWarning)
+    warn(f"no call {which}was {met} in [{format_iso(start)}, {format_iso(end)}): {held}", RecordsWarning)
 
 
 def _readable(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

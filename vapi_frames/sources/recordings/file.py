@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vapi_frames.calendar.ranges import clock, iso
+from vapi_frames.calendar.ranges import format_iso, parse_now
 from vapi_frames.contract.models import parse_request
 from vapi_frames.contract.vocabulary import check_units
-from vapi_frames.errors import QueryError, ReplayMissError, shown
+from vapi_frames.errors import QueryError, ReplayMissError, format_value
 from vapi_frames.result.reply import match_replies
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def write(folder: Path, recording: Recording) -> Path:
 def _document(recording: Recording) -> str:
     parts = {
         "format": flat(_FORMAT),
-        "asked": flat(iso(recording.asked)),
+        "asked": flat(format_iso(recording.asked)),
         **({"units": flat(dict(recording.units))} if recording.units else {}),
         "query": _block(recording.question),
         "reply": _block(recording.reply),
@@ -219,13 +219,13 @@ def read(path: Path) -> Recording:
     if not isinstance(found, dict) or not {"format", "asked", "query", "reply"} <= found.keys():
         raise ReplayMissError(f"{path} is no recording; keep recordings in a folder of their own")
     if found["format"] != _FORMAT:
-        said = f"{path} has the format {shown(found['format'])}, and this version of vapi-frames reads {_FORMAT}"
+        said = f"{path} has the format {format_value(found['format'])}, and this version of vapi-frames reads {_FORMAT}"
         raise ReplayMissError(f"{said}: record its question again")
     try:
         parse_request({"queries": [found["query"]]})
         if not _is_reply(found["reply"]):
             raise ValueError("the reply lacks name, timeRange or result")  # noqa: TRY301 - handled alike
-        asked = clock(found["asked"])
+        asked = parse_now(found["asked"])
         units = check_units(found.get("units"))
     except (AttributeError, QueryError, TypeError, ValueError) as error:
         raise ReplayMissError(f"{path} was changed ({error}): record its question again, or remove it") from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.calendar.ranges import iso
+from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.contract.vocabulary import default_name
-from vapi_frames.errors import ReplayMissError, shown
+from vapi_frames.errors import ReplayMissError, format_value
 from vapi_frames.query.query import Query
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def miss(
     ]
     if near.asked != now and _RANGE & found.keys():
         parts.append(
-            f"That one was recorded as of {iso(near.asked)}, and relative ranges resolve as of the newest recording, "
-            f"{iso(now)}: record them in one go, or with the same now="
+            f"That one was recorded as of {format_iso(near.asked)}, and relative ranges resolve as of the newest "
+            f"recording, {format_iso(now)}: record them in one go, or with the same now="
         )
     return ReplayMissError(f"{parts[0]}; {'. '.join(parts[1:])}", nearest=str(near.path), differences=found)
 
@@ -95,7 +95,7 @@ def _atoms(question: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def _said(value: Any) -> str:
-    return "none" if value is None else shown(value)
+    return "none" if value is None else format_value(value)
 
 
 def _code(question: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.calendar.buckets import edge_before, from_seconds, seconds
-from vapi_frames.calendar.ranges import effective, iso
+from vapi_frames.calendar.buckets import find_edge_before, from_seconds, to_seconds
+from vapi_frames.calendar.ranges import fill_defaults, format_iso
 from vapi_frames.errors import ReplayMissError, ResponseWarning, SourceError, warn
 from vapi_frames.query.compile import compile_query
 from vapi_frames.sources.api.pieces import is_divisible
@@ -162,9 +162,9 @@ def _range(question: Mapping[str, Any], asked: datetime) -> tuple[datetime, date
     if "step" not in span:
         return None
     start, end = (datetime.fromisoformat(span[side]) if side in span else None for side in ("start", "end"))
-    if [one and iso(one) for one in (start, end)] != [span.get("start"), span.get("end")]:
+    if [one and format_iso(one) for one in (start, end)] != [span.get("start"), span.get("end")]:
         return None
-    return effective((start, end), asked)
+    return fill_defaults((start, end), asked)
 
 
 def _tiles(parts: Iterable[tuple[datetime, datetime]], piece: Piece) -> list[tuple[datetime, datetime]]:
@@ -189,5 +189,5 @@ def _tiles(parts: Iterable[tuple[datetime, datetime]], piece: Piece) -> list[tup
 
 
 def _is_edge(instant: datetime, piece: Piece) -> bool:
-    edge = edge_before(seconds(instant), piece.query.time_step or "", piece.query.zone)
+    edge = find_edge_before(to_seconds(instant), piece.query.time_step or "", piece.query.zone)
     return from_seconds(edge) == instant

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import RecordsError, suggest
-from vapi_frames.query.filters import parted
+from vapi_frames.query.filters import split_filters
 from vapi_frames.sources.sql.select import Columns, Interval, literal
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _word_heads(word: str, *, kind: str = "column") -> list[Head]:
 
 def record_columns(query: Query[Any]) -> list[str]:
     """Return the record columns that *query* uses, ``createdAt`` first."""
-    used = ["createdAt", *query.groups, *parted(query.filters)[0]]
+    used = ["createdAt", *query.groups, *split_filters(query.filters)[0]]
     for one in query.measures:
         used += _USED.get(one.column, (one.column,))
     return list(dict.fromkeys(used))
@@ -136,7 +136,7 @@ def record_columns(query: Query[Any]) -> list[str]:
 
 def _keys(query: Query[Any]) -> Iterable[str]:
     """Return the keys of the variables that *query* groups or filters by."""
-    return dict.fromkeys((*query.variables, *parted(query.filters)[1]))
+    return dict.fromkeys((*query.variables, *split_filters(query.filters)[1]))
 
 
 def roots(query: Query[Any], names: Iterable[str], *, also: Sequence[str] = ()) -> list[str]:
@@ -199,7 +199,7 @@ def columns_for(
     return Columns(
         created=created,
         epoch=records.words.seconds(created),
-        groups={name: records.text(name) for name in (*query.groups, *parted(query.filters)[0])},
+        groups={name: records.text(name) for name in (*query.groups, *split_filters(query.filters)[0])},
         variables={key: records.text(key, kind="variable") for key in _keys(query)},
         values=values,
         interval=interval,

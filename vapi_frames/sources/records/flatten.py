@@ -17,7 +17,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
-from vapi_frames.errors import RecordsError, shown
+from vapi_frames.errors import RecordsError, format_value
 from vapi_frames.sources.records.columns import NUMBERS, OPTIONAL, TIMES, VARIABLE_ROOTS, heads, paths
 
 if TYPE_CHECKING:
@@ -146,7 +146,9 @@ def _opened(call: Any) -> dict[str, Any]:
     if not isinstance(message, dict) or "createdAt" in call:
         return call
     if message.get("type") != _REPORT:
-        raise RecordsError(f"it is a message of type {shown(message.get('type'))}, not the report of a call's end")
+        raise RecordsError(
+            f"it is a message of type {format_value(message.get('type'))}, not the report of a call's end"
+        )
     inner = message.get("call")
     if not isinstance(inner, dict):
         raise RecordsError("it is a report without its call, so that nothing says when the call was created")
@@ -193,7 +195,7 @@ def _object(value: Any, name: str) -> dict[str, Any] | None:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise RecordsError(f"{name} is {shown(value)}, not an object", column=name)
+        raise RecordsError(f"{name} is {format_value(value)}, not an object", column=name)
     return found
 
 
@@ -234,7 +236,7 @@ def _variable(key: object, value: Any) -> str | None:
 def _text(value: Any, name: object) -> str:
     """Return text that every engine can hold: half a surrogate pair is no character."""
     if not isinstance(value, str):
-        raise RecordsError(f"the variable's name {shown(value)} is no text")
+        raise RecordsError(f"the variable's name {format_value(value)} is no text")
     if not value.isascii():
         try:
             value.encode()
@@ -309,4 +311,4 @@ def _read(word: str, value: Any) -> Any:
         if isinstance(value, bool | int | float):
             return json.dumps(value)
         wanted = "text"
-    raise RecordsError(f"{word} is {shown(value)}, not {wanted}", column=word)
+    raise RecordsError(f"{word} is {format_value(value)}, not {wanted}", column=word)

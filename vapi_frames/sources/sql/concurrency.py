@@ -13,7 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.calendar import buckets
-from vapi_frames.calendar.buckets import DAY, FIXED_STEPS, local_floor, next_local, offset_changes, offset_segments
+from vapi_frames.calendar.buckets import (
+    DAY,
+    FIXED_STEPS,
+    find_next_local,
+    find_offset_changes,
+    floor_local,
+    split_by_offset,
+)
 from vapi_frames.cancellation import raise_if_cancelled
 from vapi_frames.errors import QueryError
 from vapi_frames.sources.sql.select import bucket, bucket_label, local, stage
@@ -131,7 +138,7 @@ def changes(query: Query[Any], columns: Columns, relation: str, span: Span) -> s
     if query.time_step:
         seconds = first // _MICRO, max(known, first) // _MICRO + 1
         bucketed = bucket("t", query.time_step, seconds, query.zone, _MICRO)
-        until = [change * _MICRO for change, _ in offset_changes(*seconds, query.zone)]
+        until = [change * _MICRO for change, _ in find_offset_changes(*seconds, query.zone)]
         if until:
             arms = " ".join(f"WHEN t < {change} THEN {i}" for i, change in enumerate(until))
             number = f"CASE {arms} ELSE {len(until)} END"
@@ -186,12 +193,12 @@ def stretches_of(query: Query[Any], span: Span) -> Iterator[Stretch]:
         return
     begin, end = span.start // _MICRO, -(-span.end // _MICRO)
     # Numbers count as the engine counts them, which sees no change before the first instant that it looks at.
-    number = -sum(change <= span.first // _MICRO for change, _ in offset_changes(begin, end, tz))
-    for since, until, offset in offset_segments(begin, end, tz):
+    number = -sum(change <= span.first // _MICRO for change, _ in find_offset_changes(begin, end, tz))
+    for since, until, offset in split_by_offset(begin, end, tz):
         at = since
         while at < until:
-            floor = local_floor(at + offset, step)
-            after = min(next_local(floor, step) - offset, until)
+            floor = floor_local(at + offset, step)
+            after = min(find_next_local(floor, step) - offset, until)
             name = floor - offset if step in FIXED_STEPS else floor
             yield Stretch(name, max(number, 0), max(at * _MICRO, span.start), min(after * _MICRO, span.end))
             at = after

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_frames.errors import RecordsWarning, warn
-from vapi_frames.query.schema import schema
+from vapi_frames.query.schema import build_schema
 from vapi_frames.result.result import Result
 from vapi_frames.sources.sql import concurrency, concurrency_numpy
 from vapi_frames.sources.sql.select import MINUTES, bucket_label, select
@@ -59,7 +59,7 @@ def run_query(
     found = run(text, [*types, *[pa.int64()] * (is_timed + (not query.levels))])
     is_met = len(found[0]) > 0 if query.levels else found.pop()[0].as_py() > 0
     notes = _backward(found.pop()) if is_timed else ()
-    wanted = schema(query)
+    wanted = build_schema(query)
     if query.time_step:
         encoded = _combined(found[0]).dictionary_encode()
         step, zone = query.time_step, query.zone
@@ -79,7 +79,7 @@ def _backward(counts: Any) -> tuple[str, ...]:
 
 
 def _types(query: Query[Any]) -> list[tuple[str, pa.DataType]]:
-    return [(field.name, field.type) for field in schema(query)]
+    return [(field.name, field.type) for field in build_schema(query)]
 
 
 def _combined(column: Any) -> pa.Array:
@@ -104,7 +104,7 @@ def _concurrency(
     concurrency.check_size(query, start, end)
     ranged = concurrency.span_of(start, end, now)
     notes = _said(run(concurrency.left_out(columns, relation, ranged), [pa.int64()] * 2))
-    wanted = schema(query)
+    wanted = build_schema(query)
     is_plain = bool(query.levels) and not query.time_step
     changed = _swept if is_here else _windowed
     rows = changed(query, columns, relation, ranged, run=run, is_plain=is_plain)

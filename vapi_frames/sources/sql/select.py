@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.calendar import buckets
 from vapi_frames.errors import QueryError
-from vapi_frames.query.filters import variable_of
+from vapi_frames.query.filters import get_variable_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -145,7 +145,7 @@ def select(
     steps = [stage("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {conditions}")]
     levels = [*(["g0"] if query.time_step else []), *groups]
     if query.time_step:
-        span = max(buckets.seconds(low), 0), max(buckets.seconds(high), buckets.seconds(low), 0) + 1
+        span = max(buckets.to_seconds(low), 0), max(buckets.to_seconds(high), buckets.to_seconds(low), 0) + 1
         others = "".join(f", {name}" for name in (*groups, *values))
         steps += [
             stage("on_clock", f"SELECT e, {local('e', span, query.zone)} AS l{others}", "FROM in_range"),
@@ -168,7 +168,7 @@ def select(
 def _chosen(query: Query[Any], columns: Columns) -> Iterator[str]:
     """Yield the conditions that the query's filters are."""
     for word, values in query.filters:
-        key = variable_of(word)
+        key = get_variable_key(word)
         expression = columns.groups[word] if key is None else columns.variables[key]
         texts = [literal(value) for value in values if value is not None]
         ways = [f"{expression} IN ({', '.join(texts)})"] if texts else []
@@ -184,7 +184,7 @@ def stage(name: str, *lines: str) -> str:
 
 def local(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
     """Return the expression for what the wall clock shows at *at*, an instant in *unit* parts of a second."""
-    segments = list(buckets.offset_segments(*span, tz))
+    segments = list(buckets.split_by_offset(*span, tz))
     if len(segments) == 1:
         return f"{at} + {segments[0][2] * unit}"
     arms = " ".join(f"WHEN {at} < {until * unit} THEN {offset * unit}" for _, until, offset in segments[:-1])
@@ -200,7 +200,7 @@ def bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 
         return f"l - l % {buckets.DAY * unit}"
     if step == "week":  # the Monday before 1970-01-01 was three days earlier
         return f"l - (l + {3 * buckets.DAY * unit}) % {7 * buckets.DAY * unit}"
-    edges = [edge * unit for edge in buckets.local_edges(*span, step, tz)]
+    edges = [edge * unit for edge in buckets.list_local_edges(*span, step, tz)]
     if len(edges) == 1:
         return f"{edges[0]}"
     arms = " ".join(f"WHEN l < {after} THEN {edge}" for edge, after in pairwise(edges))
@@ -209,4 +209,4 @@ def bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 
 
 def bucket_label(value: int, step: str, tz: ZoneInfo) -> int:
     """Return the instant that names the bucket that came back as *value*."""
-    return value if step in buckets.FIXED_STEPS else buckets.label(value, tz)
+    return value if step in buckets.FIXED_STEPS else buckets.label_bucket(value, tz)

@@ -214,7 +214,7 @@ def dialect_of(name: object) -> Dialect:
     Raises:
         UnknownWordError: There is none; the error names the nearest.
     """
-    require(name, DIALECTS, "dialect", also=_SPOKEN)
+    require(name, DIALECTS, "dialect", synonyms=_SPOKEN)
     return DIALECTS[str(name)]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vapi_frames.calendar.ranges import effective, iso
+from vapi_frames.calendar.ranges import fill_defaults, format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
 from vapi_frames.sources.records.columns import check_case, columns_for, roots
 from vapi_frames.sources.sql.run import run_query
@@ -96,7 +96,7 @@ class WarehouseSource:
             return [self._answer(query, now) for query in queries]
 
     def _answer(self, query: Query[Any], now: datetime) -> Result:
-        start, end = effective(query.instants(now), now)
+        start, end = fill_defaults(query.instants(now), now)
         if self._table is None:
             found = self._ask(lambda: self._driver.columns(self._parts))
             self._table = read_table(self._parts, found, self._dialect, self._places)
@@ -107,10 +107,10 @@ class WarehouseSource:
         answer, is_met = run_query(query, columns, table.relation, (start, end), now=now, run=self._run, within=within)
         if not is_met:
             held = within or self._spanned(table, columns)
-            said = f"they are from {iso(held[0])} to {iso(held[1])}" if held else "there are none at all"
+            said = f"they are from {format_iso(held[0])} to {format_iso(held[1])}" if held else "there are none at all"
             met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
             which = "that the filters let pass " if query.filters else ""
-            warn(f"no call {which}was {met} in [{iso(start)}, {iso(end)}): {said}", RecordsWarning)
+            warn(f"no call {which}was {met} in [{format_iso(start)}, {format_iso(end)}): {said}", RecordsWarning)
         return answer
 
     def _columns(self, query: Query[Any], table: Table) -> Columns:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
-from vapi_frames.errors import QueryError, RecordsError, UnknownWordError, shown, suggest
+from vapi_frames.errors import QueryError, RecordsError, UnknownWordError, format_value, suggest
 from vapi_frames.sources.records.columns import NUMBERS, TIMES, VARIABLE_ROOTS, check_case, heads, paths
 from vapi_frames.sources.sql.select import quote
 from vapi_frames.sources.warehouse.dialects import AWARE, NAIVE, NANOS, UNKNOWN, WORDS
@@ -79,7 +79,7 @@ def check_table(table: object) -> Path:
     parts = tuple(table.split(".")) if isinstance(table, str) else table
     if not isinstance(parts, tuple | list) or not all(isinstance(part, str) and part for part in parts) or not parts:
         raise QueryError(
-            f"table must be a name such as 'calls' or 'sales.calls', or its parts as a tuple, not {shown(table)}"
+            f"table must be a name such as 'calls' or 'sales.calls', or its parts as a tuple, not {format_value(table)}"
         )
     return tuple(parts)
 
@@ -94,7 +94,7 @@ def check_columns(columns: object) -> dict[str, Path]:
     if columns is None:
         return {}
     if not isinstance(columns, dict):
-        raise QueryError(f"columns must be a dict, column of the API: column of the table, not {shown(columns)}")
+        raise QueryError(f"columns must be a dict, column of the API: column of the table, not {format_value(columns)}")
     found = {}
     for word, place in columns.items():
         is_variable = isinstance(word, str) and word.startswith("variableValues.") and word != "variableValues."
@@ -107,7 +107,7 @@ def check_columns(columns: object) -> dict[str, Path]:
         if not isinstance(path, tuple | list) or not all(isinstance(part, str) and part for part in path) or not path:
             raise QueryError(
                 f"columns[{word!r}] must be the name of a column of the table, or a tuple of it and the way into what "
-                f"is nested there, not {shown(place)}"
+                f"is nested there, not {format_value(place)}"
             )
         found[word] = tuple(path)
     return found
