@@ -16,6 +16,7 @@ import vapi_frames as vf
 from tests.support.query_verbs import VERBS
 from tests.support.strategies import queries
 from vapi_frames import vq
+from vapi_frames.contract.models import parse_request
 from vapi_frames.errors import QueryError, UnknownWordError
 from vapi_frames.query.query import Query
 from vapi_frames.result.result import empty_result
@@ -106,6 +107,8 @@ def test_a_body_read_back_is_the_same_body(query):
     body = query.body(NOW)
     assert Query.from_body(body).body() == body
     assert Query.from_body(json.dumps(body)).body() == body
+    dto = parse_request(body)
+    assert Query.from_body(dto).body() == Query.from_body(dto.queries[0]).body() == body
     assert query.dto(NOW).to_body() == body
 
 

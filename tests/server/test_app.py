@@ -290,6 +290,20 @@ def test_every_wrong_query_of_a_request_is_named(endpoint):
     assert [sentence.split(":")[0] for sentence in body["message"]] == ["$.queries[0]", "$.queries[2]"]
 
 
+def test_a_request_is_validated_once(endpoint, monkeypatch):
+    """The models that were validated become the queries; they are not written out and read again."""
+    validate, seen = AnalyticsQueryDTO.model_validate, []
+
+    def counted(body):
+        seen.append(body)
+        return validate(body)
+
+    monkeypatch.setattr(AnalyticsQueryDTO, "model_validate", counted)
+    body = {"queries": [*one(name="a")["queries"], *one(name="b")["queries"]]}
+    assert endpoint.ask(body)[0] == 201
+    assert seen == [body]
+
+
 def test_a_message_repeats_little_of_what_came(endpoint):
     """A long word does not come back whole."""
     assert len(refusal(endpoint.ask({"k" * 19_000: 1}), 400)) <= 1_000

@@ -78,17 +78,18 @@ def _automatic_name(parts: dict[str, Any], filters: tuple[Filter, ...]) -> str:
 
 
 def read_query(body: object, name: str | None) -> AnalyticsQuery:
-    """Return the one query of *body*, or the one called *name*."""
-    from vapi_frames.contract.models import parse_request
+    """Return the one query of *body*, or the one called *name*; a model of the contract is not validated again."""
+    from vapi_frames.contract.models import AnalyticsQuery, AnalyticsQueryDTO, parse_request, read_json
 
     if isinstance(body, str | bytes):
-        try:
-            body = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise QueryError(f"the body is not JSON: {error}") from None
+        body = read_json(body)
     if isinstance(body, dict) and "queries" not in body and "table" in body:
         body = {"queries": [body]}
-    queries = [one for one in parse_request(body).queries if name in (None, one.name)]
+    if isinstance(body, AnalyticsQuery):
+        found = [body]
+    else:
+        found = (body if isinstance(body, AnalyticsQueryDTO) else parse_request(body)).queries
+    queries = [one for one in found if name in (None, one.name)]
     if len(queries) != 1:
         called = "" if name is None else f" named {name!r}"
         raise QueryError(f"the body holds {len(queries)} queries{called}; pick exactly one of them with name=")

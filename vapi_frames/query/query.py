@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from vapi_frames.contract.models import AnalyticsQueryDTO
+    from vapi_frames.contract.models import AnalyticsQuery, AnalyticsQueryDTO
     from vapi_frames.contract.vocabulary import Table
     from vapi_frames.query.comparison import Align, Comparison
     from vapi_frames.query.lint import Finding, Plan
@@ -141,11 +141,13 @@ class Query(Builder[C]):
         return AnalyticsQueryDTO.model_validate(self.body(now))
 
     @classmethod
-    def from_body(cls, body: Mapping[str, Any] | str | bytes, name: str | None = None) -> Query[str]:
+    def from_body(
+        cls, body: Mapping[str, Any] | str | bytes | AnalyticsQueryDTO | AnalyticsQuery, name: str | None = None
+    ) -> Query[str]:
         """Read a query from the body of a request; ``from_body(q.body(now)).body() == q.body(now)``.
 
         Args:
-            body: ``{"queries": [...]}``, one of its queries, or the JSON text of either.
+            body: ``{"queries": [...]}``, one of its queries, the JSON text of either, or their models, as from `dto`.
             name: Which query, where there are several.
 
         Raises:

@@ -275,7 +275,7 @@ def _read_queries(asked: list[AnalyticsQuery]) -> list[Query[Any]]:
     queries, wrong = [], []
     for place, one in enumerate(asked):
         try:
-            queries.append(Query.from_body(one.model_dump(by_alias=True, exclude_none=True)))
+            queries.append(Query.from_body(one))
         except QueryError as error:
             wrong.append(f"$.queries[{place}]: {error}")
     if wrong:

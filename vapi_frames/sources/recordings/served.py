@@ -34,7 +34,7 @@ class InProcessWire:
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:  # noqa: ARG002
         """Return the body of the reply; the errors are those of the source."""
         asked = parse_request(body).queries
-        queries = [Query.from_body(one.model_dump(by_alias=True, exclude_none=True)) for one in asked]
+        queries = [Query.from_body(one) for one in asked]
         # What a source warns of is not said of a reply: it is shown as ever, at the line that asks.
         token = warning_handler.set(None)
         try:
