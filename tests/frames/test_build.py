@@ -108,7 +108,7 @@ def test_with_several_answers_the_query_picks_its_own():
     query = vq.call().count().named("b")
     two = reply([{"countId": "1"}], "a") + reply([{"countId": "2"}], "b")
     assert vf.to_frame(two, query)["countId"].tolist() == [2]
-    with pytest.raises(ResponseError, match="0 answers named 'c'; it has 'a', 'b'"):
+    with pytest.raises(ResponseError, match="0 results named 'c'; its results are 'a', 'b'"):
         vf.to_frame(two, query.named("c"))
 
 
@@ -206,9 +206,9 @@ def test_missing_keys_are_errors_and_unknown_ones_are_said():
 
 def test_a_row_that_stands_twice_is_an_error():
     """Two rows for one group and bucket would be counted twice."""
-    with pytest.raises(ResponseError, match="two rows stand for the same group"):
+    with pytest.raises(ResponseError, match="two rows have the same keys"):
         vf.to_frame(reply([ROWS[0], ROWS[0]]), QUERY)
-    with pytest.raises(ResponseError, match="2 rows came"):
+    with pytest.raises(ResponseError, match="so one row; the reply has 2"):
         vf.to_frame(reply([{"countId": 1}, {"countId": 2}]), vq.call().count())
 
 
@@ -396,7 +396,7 @@ def test_odd_group_values_are_named():
     for _ in range(100_000):
         deep = [deep]
     for value in ("\ud800", deep):
-        with pytest.raises(ResponseError, match="cannot be held as text"):
+        with pytest.raises(ResponseError, match="cannot be stored as text"):
             vf.to_frame(reply([{"type": value, "countId": 1}]), vq.call().count().by("type"))
 
 

@@ -411,7 +411,7 @@ def test_a_reply_got_otherwise_is_narrowed_alike():
     assert np.isnan(frame["avgCost"].iloc[0])
     assert frame.index.tolist() == ["inboundPhoneCall", "webCall"]
     assert frame.vapi.query == query
-    with pytest.raises(ResponseError, match="two rows stand for the same group"):
+    with pytest.raises(ResponseError, match="two rows have the same keys"):
         vf.to_frame([{"name": "mine", "timeRange": {}, "result": [*rows, rows[0]]}], query)
 
 

@@ -193,7 +193,7 @@ CASES = (
     # A success that is none.
     Case("a captive portal's page with 200", RESPONSE, "sign-in page", serving(reply(200, PORTAL))),
     Case("an empty body with 200", RESPONSE, "an empty body", serving(reply(200, ""))),
-    Case("200 with []", RESPONSE, "0 answers named", serving(reply(200, "[]"))),
+    Case("200 with []", RESPONSE, "0 results named", serving(reply(200, "[]"))),
     Case("200 with null", RESPONSE, "list", serving(reply(200, "null"))),
     Case("an error's JSON with 200", RESPONSE, "'Unauthorized'", serving(reply(200, {"message": "Unauthorized"}))),
     Case("JSON of something else", RESPONSE, "list", serving(reply(200, {"rows": []}))),

@@ -14,7 +14,7 @@ from vapi_frames.frames.levels import distinct_rows
 from vapi_frames.frames.meta import DerivedColumn
 from vapi_frames.frames.partial import elapsed_shares
 from vapi_frames.frames.provenance import check_frame, find_column
-from vapi_frames.result.aggregate import percent
+from vapi_frames.result.aggregate import percent_change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def change(
         before = np.where(earlier >= 0, np.append(now, np.nan)[earlier], np.where(has_bucket, nothing, np.nan))
         before[out] = np.nan
         delta = now - before
-        new |= {f"{name}Delta": delta, f"{name}Percent": percent(delta, before)}
+        new |= {f"{name}Delta": delta, f"{name}Percent": percent_change(delta, before)}
         known |= {
             f"{name}Delta": DerivedColumn(held.meta.all_units()[name], "none"),
             f"{name}Percent": DerivedColumn("%", "none"),

@@ -14,8 +14,8 @@ from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, Un
 from vapi_frames.frames.meta import DerivedColumn, attach_meta
 from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column, to_backend, to_numpy
 from vapi_frames.query.aggregation import Reaggregation
-from vapi_frames.result.aggregate import aggregate, divided
-from vapi_frames.result.ordering import combine
+from vapi_frames.result.aggregate import aggregate, divide
+from vapi_frames.result.ordering import combine_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,7 +114,7 @@ def _ratio(
     if unit is None:
         unit = "" if over == under else f"{under}/{_ONE.get(over, over)}"
     columns = held.arrays([above, below])
-    values = divided(columns[above], columns[below], scale)
+    values = divide(columns[above], columns[below], scale)
     return added(held, {name: values}, {name: DerivedColumn(unit, "ratio", (above, below), scale)})
 
 
@@ -200,7 +200,7 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
     codes, size = _slices(held, within)
     values = to_numpy(frame[name]).astype(np.float64, copy=False)
     total = aggregate([Reaggregation(name, "sum")], {name: values}, codes, size)[name][codes]
-    return added(held, {f"{name}Share": divided(values, total)}, {f"{name}Share": DerivedColumn("share", "none")})
+    return added(held, {f"{name}Share": divide(values, total)}, {f"{name}Share": DerivedColumn("share", "none")})
 
 
 def _slices(held: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
@@ -211,7 +211,7 @@ def _slices(held: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt
         require(name, there, "level of the frame", synonyms=GROUP_SYNONYMS | dict.fromkeys(("time", *STEPS), "date"))
     if not names:
         return np.zeros(len(held.frame), np.int64), 1
-    combined = combine([there[name].codes for name in names], [len(there[name].uniques) for name in names])
+    combined = combine_codes([there[name].codes for name in names], [len(there[name].uniques) for name in names])
     size = int(combined.max(initial=-1)) + 1
     if size <= 2 * len(combined):
         return combined, size

@@ -16,7 +16,7 @@ from vapi_frames.frames.meta import attach_meta
 from vapi_frames.frames.partial import bucket_seconds, floor_to_step
 from vapi_frames.frames.provenance import check_frame, to_backend
 from vapi_frames.query.aggregation import Reaggregation, find_reaggregation
-from vapi_frames.result.aggregate import aggregate, divided
+from vapi_frames.result.aggregate import aggregate, divide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -256,7 +256,7 @@ def regroup(
     for name in held.measures:
         if name not in columns:
             ratio = held.meta.derived[name]
-            columns[name] = divided(columns[ratio.parts[0]], columns[ratio.parts[1]], ratio.scale)
+            columns[name] = divide(columns[ratio.parts[0]], columns[ratio.parts[1]], ratio.scale)
         arrays[name] = to_backend(columns[name], held.backend)
     result = pd.DataFrame(arrays, index=index)
     result.attrs = dict(held.frame.attrs)

@@ -17,8 +17,8 @@ from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.query import Query
 from vapi_frames.query.rewrite import rewrite_filters
-from vapi_frames.result.ordering import ordered
-from vapi_frames.result.post_filter import narrowed
+from vapi_frames.result.ordering import sort_keys
+from vapi_frames.result.post_filter import apply_filters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ def build(
     """
     names = [one.name for one in query.measures]
     levels = [name for name in answer.table.column_names if name not in names]
-    keys, order = ordered(answer.table, levels)
+    keys, order = sort_keys(answer.table, levels)
     measures = answer.table.select(names)
     if order is not None:
         measures = measures.take(order)
@@ -159,11 +159,11 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
     """
     from vapi_frames.contract.models import parse_replies
     from vapi_frames.result.merge import read_reply
-    from vapi_frames.result.reply import match_replies, plain
+    from vapi_frames.result.reply import match_replies, unwrap_sdk_objects
 
     if query is not None and not isinstance(query, Query):
         raise QueryError(f"query must be a Query, not {type(query).__name__}")
-    replies = parse_replies(plain(reply))
+    replies = parse_replies(unwrap_sdk_objects(reply))
     if query is None:
         if len(replies) != 1:
             named = ", ".join(repr(one.name) for one in replies) or "none"
@@ -177,7 +177,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
     if len(replies) != 1:
         [place] = match_replies([one.name for one in replies], [query.body(now)["queries"][0]["name"]])
     wide = rewrite_filters(query)
-    answer = narrowed(read_reply(replies[place], wide, now, place=place), query, wide)
+    answer = apply_filters(read_reply(replies[place], wide, now, place=place), query, wide)
     return build(answer, query, source="reply", now=now)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.calendar import buckets
-from vapi_frames.result.ordering import combine
+from vapi_frames.result.ordering import combine_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def distinct_rows(levels: Sequence[IndexLevel]) -> tuple[list[IndexLevel], Codes
         levels: At least one.
     """
     sizes = [len(level.uniques) for level in levels]
-    combined = combine([level.codes for level in levels], sizes)
+    combined = combine_codes([level.codes for level in levels], sizes)
     found, places = rank_distinct(combined, math.prod(size + 1 for size in sizes))
     first = np.empty(len(found), np.int64)  # a row of each
     first[places] = np.arange(len(places))

@@ -12,7 +12,7 @@ from vapi_frames.contract.vocabulary import COLUMNS
 from vapi_frames.errors import ProvenanceError, UnknownWordError, suggest
 from vapi_frames.frames.levels import IndexLevel, read_levels
 from vapi_frames.frames.meta import Meta, read_meta, sums
-from vapi_frames.result.ordering import combine
+from vapi_frames.result.ordering import combine_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -197,7 +197,7 @@ def check_levels(frame: pd.DataFrame, meta: Meta) -> list[IndexLevel]:
         raise ProvenanceError(f"the index should hold {wanted}, and holds {found}: set_index them again")
     levels = read_levels(frame.index)
     if levels:
-        combined = combine([one.codes for one in levels], [len(one.uniques) for one in levels])
+        combined = combine_codes([one.codes for one in levels], [len(one.uniques) for one in levels])
         is_unique = (combined[1:] > combined[:-1]).all() or pd.Index(combined).is_unique
     else:
         is_unique = frame.index.is_unique

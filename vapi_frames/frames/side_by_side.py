@@ -24,7 +24,7 @@ from vapi_frames.frames.meta import DerivedColumn, attach_meta
 from vapi_frames.frames.partial import bucket_seconds, elapsed_shares
 from vapi_frames.frames.provenance import CheckedFrame, check_frame, to_backend, to_numpy
 from vapi_frames.query.comparison import COMPARISON_SUFFIXES
-from vapi_frames.result.aggregate import percent
+from vapi_frames.result.aggregate import percent_change
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -94,7 +94,7 @@ def compare_frames(
         unit = now.checked.meta.units[one.name]
         columns[one.name] = value
         for word, values, in_ in zip(
-            COMPARISON_SUFFIXES, (other, delta, percent(delta, other)), (unit, unit, "%"), strict=True
+            COMPARISON_SUFFIXES, (other, delta, percent_change(delta, other)), (unit, unit, "%"), strict=True
         ):
             columns[f"{one.name}{word}"] = values
             known[f"{one.name}{word}"] = DerivedColumn(in_, "none")

@@ -358,12 +358,12 @@ class Vq:
             >>> vq.to_arrow(vq.call().count().by("type").during("2026-10")).column_names
             ['type', 'countId']
         """
-        from vapi_frames.result.ordering import sorted_table
+        from vapi_frames.result.ordering import sort_table
 
         now = self.now()
         named = self._prepare([query], now, [query])
         [answer] = self._answers(named, now)
-        return sorted_table(answer, query)
+        return sort_table(answer, query)
 
     def _prepare(
         self, queries: Sequence[Query[Any]], now: datetime, advised: Sequence[Query[Any]]

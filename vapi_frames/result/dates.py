@@ -1,15 +1,15 @@
-"""Which bucket a server's date means.
+"""What a server's date means: which bucket each date of a reply names.
 
-Under a zone other than UTC nobody has shown whether ``date`` is the instant of the bucket's start, the wall clock
-stamped ``Z``, an explicit offset or a bare date. So nothing is guessed: the asked step, zone and range say which
-reading is possible.
+The published contract does not say what ``date`` is in a zone other than UTC: the instant of the bucket's start, the
+wall clock stamped ``Z``, an explicit offset, or a bare date. So nothing is guessed: the step, the zone and the range of
+the query decide which convention is possible.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from itertools import takewhile
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,25 +39,91 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Reading", "read_dates"]
+    from vapi_frames.result.result import DateConvention
+
+__all__ = ["DateReading", "read_dates"]
 
 
-How: TypeAlias = Literal["instant", "wall"]
-
-
-class Reading(NamedTuple):
+class DateReading(NamedTuple):
     """How the dates of one reply were read.
 
     Attributes:
         buckets: For each text its bucket, in seconds since 1970, rounded down where there is no step.
-        how: ``instant`` of the bucket's start, or ``wall`` clock of the zone, whatever suffix it carries; ``None``
-            where both are the same.
-        assumed: Both readings fit the reply and the instant was taken.
+        convention: ``instant`` of the bucket's start, or ``wall`` clock of the zone, whatever suffix it carries;
+            ``None`` where both are the same.
+        is_assumed: Whether both conventions fit the reply, and ``instant`` was assumed.
     """
 
     buckets: npt.NDArray[np.int64]
-    how: How | None
-    assumed: bool
+    convention: DateConvention | None
+    is_assumed: bool
+
+
+def read_dates(
+    texts: Sequence[str],
+    step: str | None,
+    tz: ZoneInfo,
+    start: float | None,
+    end: float | None,
+    *,
+    unique: Callable[[npt.NDArray[np.int64]], bool] | None = None,
+    path: Callable[[str], str] = lambda _: "$",
+    only: DateConvention | None = None,
+) -> DateReading:
+    """Return the buckets that *texts* name, by the one convention under which all lie on the grid and in the range.
+
+    Args:
+        texts: The distinct dates of one reply, as received.
+        step: The query's step; ``None`` accepts any instant, fractions of a second included.
+        tz: The query's zone.
+        start: Begin of the range in seconds, ``None`` where unknown.
+        end: End of the range in seconds, ``None`` where unknown.
+        unique: Whether every (date, group) row is unique with these buckets; called only where both conventions fit.
+        path: Text → its place in the reply, for errors.
+        only: The convention, where another reply has decided it.
+
+    Raises:
+        ResponseError: A text is no date.
+        BucketAlignmentError: No convention fits.
+    """
+    micros = _read_published(texts) if len(texts) > _FEW and (step is None or step in FIXED_STEPS) else None
+    parsed = [_parse(text, path) for text in texts] if micros is None else []
+    fits: dict[DateConvention, npt.NDArray[np.int64]] = {}
+    misfits: list[tuple[int, str]] = []
+    for convention in _CONVENTIONS:
+        if micros is None:
+            buckets = _buckets(parsed, step, tz, convention)
+        else:
+            buckets = _buckets_of_many(texts, micros, step, tz, convention)
+        # A bucket between two that lie in the range lies in it, too.
+        ends = {int(buckets.argmin()): None, int(buckets.argmax()): None} if step and len(buckets) else {}
+        outside = [
+            texts[at] for at in ends if get_overlap(find_bounds(int(buckets[at]), step or "", tz), start, end) <= 0
+        ]
+        if len(buckets) == len(texts) and not outside:
+            fits[convention] = buckets
+        else:
+            misfits.append((len(buckets), outside[0] if outside else texts[len(buckets)]))
+    is_open = len(fits) == len(_CONVENTIONS)
+    if is_open and np.array_equal(fits["instant"], fits["wall"]):
+        return DateReading(fits["instant"], None, is_assumed=False)
+    if only is not None:
+        fits = {convention: buckets for convention, buckets in fits.items() if convention == only}
+    elif is_open:
+        if step is None:
+            low, high = (float("-inf") if start is None else start // 1), (float("inf") if end is None else end)
+            fits = {one: at for one, at in fits.items() if ((low <= at) & (at < high)).all()} or fits
+        if len(fits) == len(_CONVENTIONS) and unique is not None:
+            fits = {convention: buckets for convention, buckets in fits.items() if unique(buckets)} or fits
+    for convention, buckets in fits.items():
+        return DateReading(buckets, convention, is_assumed=len(fits) == len(_CONVENTIONS))
+    text = max(misfits)[1]  # of the convention that fits more of the texts
+    raise BucketAlignmentError(
+        f"{format_value(text)} is not the start of {'an' if step == 'hour' else 'a'} {step} in {tz.key} within the "
+        "range of the query, neither as an instant nor as the wall clock there; the first "
+        f"{step} starts at {_first_bucket(start, step, tz)}",
+        path=path(text),
+    )
 
 
 def _parse(text: str, path: Callable[[str], str]) -> datetime:
@@ -70,139 +136,88 @@ def _parse(text: str, path: Callable[[str], str]) -> datetime:
     return parsed
 
 
-def _as_instant(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
+def _instant_bucket(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
+    """Return the bucket that *parsed* names as an instant; ``None`` where it is none."""
     if parsed.tzinfo is None or (parsed.microsecond and step):
         return None
     instant = to_seconds(parsed)
     return instant if step is None or is_bucket_label(instant, step, tz) else None
 
 
-def _as_wall(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
-    if parsed.utcoffset() or (parsed.microsecond and step):  # an offset other than Z can only mean the instant
+def _wall_bucket(parsed: datetime, step: str | None, tz: ZoneInfo) -> int | None:
+    """Return the bucket that *parsed* names as the wall clock of *tz*; ``None`` where it is none."""
+    if parsed.utcoffset() or (parsed.microsecond and step):  # an offset other than Z means an instant
         return None
     local = to_wall_seconds(parsed.replace(tzinfo=None))
     if step is None:
         return label_bucket(local, tz)
     if step not in FIXED_STEPS and floor_local(local, step) == local:
         return label_bucket(local, tz)
-    # What the clock shows at the bucket's start may be another time than the calendar's edge, where that was skipped.
+    # Where the clock skips the calendar's edge, it shows another time at the bucket's start.
     candidates = [local - offset for offset in find_wall_offsets(local, tz)]
-    return next((c for c in candidates if is_bucket_label(c, step, tz)), None)
+    return next((at for at in candidates if is_bucket_label(at, step, tz)), None)
 
 
-def read_dates(
-    texts: Sequence[str],
-    step: str | None,
-    tz: ZoneInfo,
-    start: float | None,
-    end: float | None,
-    *,
-    unique: Callable[[npt.NDArray[np.int64]], bool] | None = None,
-    path: Callable[[str], str] = lambda _: "$",
-    only: How | None = None,
-) -> Reading:
-    """Say which buckets the *texts* of one reply name: the one reading under which all lie on the grid and in range.
-
-    Args:
-        texts: The distinct dates as they came.
-        step: The asked step; ``None`` accepts any instant, in parts of a second too.
-        tz: The asked zone.
-        start: Begin of the range in seconds, ``None`` where unknown.
-        end: End of the range in seconds, ``None`` where unknown.
-        unique: Says whether a reading leaves every (date, group) row unique; asked only where two readings fit.
-        path: Text → its place in the reply, for errors.
-        only: The one reading that is possible, where something else has told.
-
-    Raises:
-        ResponseError: A text is no date.
-        BucketAlignmentError: No reading fits.
-    """
-    clock = _clock(texts) if len(texts) > _FEW and (step is None or step in FIXED_STEPS) else None
-    parsed = [_parse(text, path) for text in texts] if clock is None else None
-    fits: dict[How, npt.NDArray[np.int64]] = {}
-    misfits: list[tuple[int, str]] = []
-    for how in _WAYS:
-        buckets = _one_by_one(parsed, step, tz, how) if clock is None else _all_at_once(texts, clock, step, tz, how)
-        # Buckets between two that lie in the range do so themselves.
-        ends = {int(buckets.argmin()): None, int(buckets.argmax()): None} if step and len(buckets) else {}
-        outside = [
-            texts[at] for at in ends if get_overlap(find_bounds(int(buckets[at]), step or "", tz), start, end) <= 0
-        ]
-        if len(buckets) == len(texts) and not outside:
-            fits[how] = buckets
-        else:
-            misfits.append((len(buckets), outside[0] if outside else texts[len(buckets)]))
-    if len(fits) == 2 and np.array_equal(fits["instant"], fits["wall"]):  # noqa: PLR2004
-        return Reading(fits["instant"], None, assumed=False)
-    if only is not None:
-        fits = {how: buckets for how, buckets in fits.items() if how == only}
-    if len(fits) == 2 and step is None:  # noqa: PLR2004
-        low, high = (float("-inf") if start is None else start // 1), (float("inf") if end is None else end)
-        fits = {how: b for how, b in fits.items() if ((low <= b) & (b < high)).all()} or fits
-    if len(fits) == 2 and unique is not None:  # noqa: PLR2004
-        fits = {how: buckets for how, buckets in fits.items() if unique(buckets)} or fits
-    for how, buckets in fits.items():
-        return Reading(buckets, how, assumed=len(fits) == 2)  # noqa: PLR2004
-    text = max(misfits)[1]  # of the reading that went further
-    what = f"{'an' if step == 'hour' else 'a'} {step} in {tz.key}"
-    raise BucketAlignmentError(
-        f"{format_value(text)} is not the start of {what} within the asked range, neither as an instant nor as the "
-        f"wall clock there; the first {step} is {_show(start, step, tz)}",
-        path=path(text),
-    )
-
-
-def _one_by_one(parsed: Sequence[datetime] | None, step: str | None, tz: ZoneInfo, how: How) -> npt.NDArray[np.int64]:
-    """Return the buckets of dates, read as *how* says, until the first that is none."""
-    found = (_READERS[how](moment, step, tz) for moment in parsed or ())
+def _buckets(
+    parsed: Sequence[datetime], step: str | None, tz: ZoneInfo, convention: DateConvention
+) -> npt.NDArray[np.int64]:
+    """Return the buckets of *parsed*, up to the first date that names none."""
+    found = (_READERS[convention](date, step, tz) for date in parsed)
     return np.array(list(takewhile(lambda bucket: bucket is not None, found)), np.int64)
 
 
-def _clock(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """Return what *texts* say in microseconds since 1970, where all have the form that the contract shows."""
-    written = pa.array(texts, pa.string())
-    is_published = pc.call_function("match_substring_regex", [written], pc.MatchSubstringOptions(_PUBLISHED))
-    try:
-        micros = written.cast(pa.timestamp("us", "UTC")) if pc.call_function("all", [is_published]).as_py() else None
-    except pa.ArrowInvalid:  # such as the 30th of February, which the careful way names
+def _read_published(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
+    """Return *texts* in microseconds since 1970, where all are dates in the form that the contract shows."""
+    column = pa.array(texts, pa.string())
+    is_published = pc.call_function("match_substring_regex", [column], pc.MatchSubstringOptions(_PUBLISHED))
+    if not pc.call_function("all", [is_published]).as_py():
         return None
-    found = None if micros is None else micros.cast(pa.int64()).to_numpy()
-    return found if found is not None and ((found > _FIRST) & (found < _LAST)).all() else None
+    try:
+        micros = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    except pa.ArrowInvalid:  # such as the 30th of February, which `_parse` names
+        return None
+    return micros if ((micros > _FIRST) & (micros < _LAST)).all() else None
 
 
-def _all_at_once(
-    texts: Sequence[str], clock: npt.NDArray[np.int64], step: str | None, tz: ZoneInfo, how: How
+def _buckets_of_many(
+    texts: Sequence[str],
+    micros: npt.NDArray[np.int64],
+    step: str | None,
+    tz: ZoneInfo,
+    convention: DateConvention,
 ) -> npt.NDArray[np.int64]:
-    """Return what `_one_by_one` does, of dates without a step or by one of the short ones.
+    """Return the same as `_buckets`, for many dates without a step or with one of a fixed length.
 
-    Far from any change of the zone's offset the calendar is nothing but arithmetic.
+    Far from a change of the zone's offset, a bucket is plain arithmetic; `_READERS` read the dates near one.
     """
-    at, part = np.divmod(clock, 1_000_000)
+    at, fraction = np.divmod(micros, 1_000_000)
     low, high = int(at.min()) - _FAR, int(at.max()) + _FAR
     segments = list(split_by_offset(low, high, tz))
     changes = np.array([begin for begin, _, _ in segments[1:]], np.int64)
     offsets = np.array([offset for _, _, offset in segments], np.int64)[np.searchsorted(changes, at, "right")]
-    is_good = ((at if how == "wall" else at + offsets) % FIXED_STEPS.get(step or "", 1) == 0) & (
-        (part == 0) | (not step)
-    )
-    buckets = at - offsets if how == "wall" else at
+    wall, instant = (at, at - offsets) if convention == "wall" else (at + offsets, at)
+    is_good = (wall % FIXED_STEPS.get(step or "", 1) == 0) & ((fraction == 0) | (not step))
     near = np.flatnonzero(np.searchsorted(changes, at - _FAR) < np.searchsorted(changes, at + _FAR))
+    buckets = instant.copy()
     for place in near.tolist():
-        bucket = _READERS[how](datetime.fromisoformat(texts[place]), step, tz)
+        bucket = _READERS[convention](datetime.fromisoformat(texts[place]), step, tz)
         is_good[place] = bucket is not None
         buckets[place] = bucket or 0
     return buckets if is_good.all() else buckets[: int(is_good.argmin())]
 
 
-_WAYS: tuple[How, ...] = ("instant", "wall")
-_READERS: dict[How, Callable[[datetime, str | None, ZoneInfo], int | None]] = {"instant": _as_instant, "wall": _as_wall}
+_CONVENTIONS: tuple[DateConvention, ...] = ("instant", "wall")
+_READERS: dict[DateConvention, Callable[[datetime, str | None, ZoneInfo], int | None]] = {
+    "instant": _instant_bucket,
+    "wall": _wall_bucket,
+}
 _PUBLISHED = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 _FIRST, _LAST = (at * 1_000_000 for at in (-62_104_060_800, 221_876_928_000))  # begin of the years 2 and 9001
-_FEW = 32  # dates that are read sooner one by one
-_FAR = DAY  # no clock is that far from UTC
+_FEW = 32  # up to so many dates, reading them one by one is faster
+_FAR = DAY  # no zone is that far from UTC
 
 
-def _show(start: float | None, step: str | None, tz: ZoneInfo) -> str:
+def _first_bucket(start: float | None, step: str | None, tz: ZoneInfo) -> str:
     if start is None or step is None:
-        return "unknown"
+        return "an unknown time"
     return from_seconds(floor_to_bucket(int(start), step, tz)).astimezone(tz).isoformat()

@@ -132,7 +132,7 @@ def test_an_answer_with_the_wrong_name_is_nobodys():
     """Where an answer stands in a query's place but has another's name, it is taken for neither."""
     with Server(answering(change=lambda found: [found[0], {**found[1], "name": "n"}])) as server:
         vq = ask(server)
-        with pytest.raises(ResponseError, match="0 answers named 'c'"):
+        with pytest.raises(ResponseError, match="0 results named 'c'"):
             vq.fetch(vq.call().count().named("n"), vq.call().sum("cost").named("c"))
 
 
@@ -140,7 +140,7 @@ def test_a_missing_answer_is_an_error():
     """Fewer answers than questions is an error that names the missing one, never a shorter result."""
     with Server(answering(change=lambda found: found[:1])) as server:
         vq = ask(server)
-        with pytest.raises(ResponseError, match=r"'c'.*it has 'n'"):
+        with pytest.raises(ResponseError, match=r"'c'.*its results are 'n'"):
             vq.fetch(vq.call().count().named("n"), vq.call().sum("cost").named("c"))
 
 

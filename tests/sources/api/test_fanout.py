@@ -421,7 +421,7 @@ def test_a_suspicious_number_of_rows_is_said(rows):
     """Exactly as many rows as servers cut at is a warning with the number."""
     result = [{"assistantId": f"a{n}", "countId": "1"} for n in range(rows)]
     wire = Wire(Calls(), change=lambda found: [{**found[0], "result": result}])
-    with pytest.warns(ResponseWarning, match=f"exactly {rows:,} rows came"):
+    with pytest.warns(ResponseWarning, match=f"the reply has exactly {rows:,} rows"):
         assert len(over(wire).call().count().by("assistantId").fetch()) == rows
 
 
@@ -444,14 +444,16 @@ def test_another_range_than_asked_is_said():
 def test_another_step_than_asked_is_an_error():
     """Rows of other buckets are no answer."""
     wire = Wire(Calls(), change=lambda found: [{**found[0], "timeRange": {**found[0]["timeRange"], "step": "day"}}])
-    with pytest.raises(ResponseError, match=r"timeRange\.step: the reply is by 'day', asked for was 'hour'"):
+    with pytest.raises(
+        ResponseError, match=r"timeRange\.step: the step of the reply is 'day', that of the query is 'hour'"
+    ):
         question(over(wire), 3).fetch()
 
 
 def test_another_zone_than_asked_is_said():
     """The echoed zone is evidence."""
     wire = Wire(Calls(), change=lambda found: [{**found[0], "timeRange": {**found[0]["timeRange"], "timezone": "UTC"}}])
-    with pytest.warns(ResponseWarning, match="zone 'UTC', asked for was 'America/New_York'"):
+    with pytest.warns(ResponseWarning, match="zone of the reply is 'UTC', that of the query is 'America/New_York'"):
         question(over(wire), 3).fetch()
 
 
@@ -466,7 +468,7 @@ def test_a_row_that_stands_in_two_pieces_is_an_error():
 def test_a_piece_that_is_missing_in_the_reply_is_an_error():
     """Fewer answers than pieces: named, not merged."""
     wire = Wire(Calls(), change=lambda found: found[:-1])
-    with pytest.raises(ResponseError, match="0 answers named"):
+    with pytest.raises(ResponseError, match="0 results named"):
         question(over(wire, buckets=24), 4).fetch()
 
 

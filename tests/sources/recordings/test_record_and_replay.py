@@ -406,7 +406,7 @@ def test_no_secret_is_in_any_byte(tmp_path, monkeypatch):
     assert kept.reply["said"] == ["***3"]
     shown = [row["plan"] for row in kept.reply["result"]]
     assert shown == ["***", "x***y", "Bearer ***", "bearer ***2", "***3", "***4", UUID, "bearer certificates ***"]
-    with pytest.warns(ResponseWarning, match="nobody|not asked for|does not name"):
+    with pytest.warns(ResponseWarning, match="nobody|not in the query|does not name"):
         played = vf.replay(tmp_path).call().max("cost").by_variable("plan").fetch()
     assert played["maxCost"].sort_values().tolist() == frame["maxCost"].sort_values().tolist()
 

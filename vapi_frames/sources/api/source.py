@@ -19,8 +19,8 @@ from vapi_frames.calendar.ranges import AbsoluteRange, format_iso
 from vapi_frames.errors import QueryError, ReplayMissError, ResponseWarning, VapiFramesError, warn, warning_handler
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.rewrite import rewrite_filters
-from vapi_frames.result.merge import Gathered
-from vapi_frames.result.post_filter import narrowed
+from vapi_frames.result.merge import ReplyCollector
+from vapi_frames.result.post_filter import apply_filters
 from vapi_frames.result.result import Result
 from vapi_frames.sources import IncompleteError, progress, said
 from vapi_frames.sources.api.pieces import QUESTIONS, Piece, Segment, batches, cut, is_divisible, whole
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
     from vapi_frames.result.reply import Rows
-    from vapi_frames.result.result import Reading
+    from vapi_frames.result.result import DateConvention
     from vapi_frames.sources.http.connection import Connection
 
 __all__ = ["ApiSource"]
@@ -149,7 +149,7 @@ class ApiSource:
             asked, failed = self._ask(wide, now, store)
         missing = [one.missing() for one in asked]
         answers = [
-            answer and narrowed(answer, *pair)
+            answer and apply_filters(answer, *pair)
             for answer, *pair in zip((one.answer(self.kind) for one in asked), queries, wide, strict=True)
         ]
         whole_ = [answer for answer in answers if answer is not None]
@@ -236,7 +236,7 @@ class _Question:
         self.pieces = pieces
         self.arrived: list[tuple[datetime, datetime]] = []
         self.unsure: list[tuple[Piece, Rows]] = []
-        self._rows = Gathered(self.query)
+        self._rows = ReplyCollector(self.query)
         self._lock = threading.Lock()
 
     def add(self, piece: Piece, rows: Rows) -> None:
@@ -245,13 +245,13 @@ class _Question:
             self._rows.add(rows)
             self.arrived.append((piece.start, piece.end))
 
-    def known(self) -> Reading | None:
+    def known(self) -> DateConvention | None:
         """Return how the dates of what is held had to be read."""
         return next((one.reading for one in self.held if one.reading and not one.assumed), None)
 
-    def reading(self) -> Reading | None:
+    def reading(self) -> DateConvention | None:
         """Return how the dates of what arrived have to be read."""
-        return self._rows.reading()
+        return self._rows.convention()
 
     def is_contrary(self) -> bool:
         """Say whether the dates of what is held and of what arrived are read differently."""
@@ -267,8 +267,8 @@ class _Question:
             start, end, reading, assumed = self.start, self.end, self.known(), any(one.assumed for one in self.held)
             notes, tables = _notes(self.held, kind), [one.table for one in self.held]
             if self._rows:
-                fresh = self._rows.answer(self.known())
-                notes, reading, assumed = (*fresh.notes, *notes), fresh.reading, fresh.assumed or assumed
+                fresh = self._rows.result(self.known())
+                notes, reading, assumed = (*fresh.notes, *notes), fresh.convention, fresh.is_assumed or assumed
                 tables.append(fresh.table)
                 # What the reply says of its range goes before what was asked for.
                 begins, ends = min(self.arrived)[0], max(end for _, end in self.arrived)
@@ -304,15 +304,15 @@ def _seconds(piece: Piece) -> tuple[int, int]:
     return to_seconds(piece.start) + bool(piece.start.microsecond), to_seconds(piece.end)
 
 
-def _segment(piece: Piece, rows: Rows, now: datetime, known: Reading | None) -> Segment:
+def _segment(piece: Piece, rows: Rows, now: datetime, known: DateConvention | None) -> Segment:
     token = warning_handler.set(lambda _: None)  # what there is to say of the dates is said of all pieces together
     try:
-        gathered = Gathered(piece.query)
+        gathered = ReplyCollector(piece.query)
         gathered.add(rows)
-        read = gathered.answer(known)
+        read = gathered.result(known)
     finally:
         warning_handler.reset(token)
-    return Segment(*_seconds(piece), read.table, read.reading, read.assumed, now)
+    return Segment(*_seconds(piece), read.table, read.convention, read.is_assumed, now)
 
 
 def _notes(held: list[Segment], kind: str) -> tuple[str, ...]:
