@@ -238,7 +238,7 @@ def test_several_questions_go_to_files_of_their_names(ask, tmp_path):
 @pytest.fixture
 def nobody_answers(tmp_path, monkeypatch):
     """Fail where somebody is asked; return the empty folder that is worked in."""
-    monkeypatch.setattr("vapi_frames.sources.local.source.CallsSource.answer", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.setattr("vapi_frames.sources.local.source.LocalSource.answer", lambda *_: pytest.fail("it was asked"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -366,7 +366,7 @@ def test_nothing_that_matches_is_the_answer_of_an_empty_source(sources):
 @pytest.mark.extra("local")
 def test_records_say_that_the_filters_let_nothing_pass(sources):
     """That no call matches is another thing than that there are none."""
-    with pytest.warns(RecordsWarning, match=r"no call that the filters let pass was created .* they hold 7 calls"):
+    with pytest.warns(RecordsWarning, match=r"no call that matches the filters was created .* they hold 7 calls"):
         only(sources[0], vq.call().count().where(type="never met"))
 
 

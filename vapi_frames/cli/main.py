@@ -91,7 +91,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     from vapi_frames.interface.connect import demo, local
     from vapi_frames.server.listen import read_key, serve
-    from vapi_frames.sources.local.source import CallsSource
+    from vapi_frames.sources.local.source import LocalSource
 
     if options.demo == bool(options.calls):
         raise QueryError("serve answers from call records, serve calls/*.parquet, or from a sample: --demo")
@@ -99,7 +99,7 @@ def _serve(options: argparse.Namespace) -> int:
     key = None if options.no_auth else read_key(options.key_file)
     vq = demo() if options.demo else local(options.calls, duplicates=options.duplicates, on_error=options.on_error)
     source = vq.source
-    if isinstance(source, CallsSource):
+    if isinstance(source, LocalSource):
         hearing = warning_handler.set(logging.getLogger("vapi_frames.server").warning)
         try:
             source.prepare()  # what takes longer than a request may, and what cannot be read, shows before anyone asks

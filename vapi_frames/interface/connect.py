@@ -132,10 +132,10 @@ def local(
            sumCost
         0     0.25
     """
-    from vapi_frames.sources.local.source import CallsSource
+    from vapi_frames.sources.local.source import LocalSource
 
     clock = None if now is None else ranges.parse_now(now)
-    source = CallsSource(calls, duplicates=duplicates, on_error=on_error, now=clock)
+    source = LocalSource(calls, duplicates=duplicates, on_error=on_error, now=clock)
     return Vq(lambda: source)
 
 
@@ -197,9 +197,9 @@ def demo() -> Vq:
         0  2142.22    13495
     """
     from vapi_frames.sources.local.sample import sample_calls
-    from vapi_frames.sources.local.source import CallsSource
+    from vapi_frames.sources.local.source import LocalSource
 
-    source = CallsSource(sample_calls(), now=datetime(2026, 11, 16, tzinfo=UTC))
+    source = LocalSource(sample_calls(), now=datetime(2026, 11, 16, tzinfo=UTC))
     return Vq(lambda: source)
 
 

@@ -19,9 +19,8 @@ import vapi_frames as vf
 from tests.support.record_files import call, october, total, write
 from vapi_frames.cancellation import Stop
 from vapi_frames.errors import RecordsError, RecordsWarning, SourceError
-from vapi_frames.sources.local import files
-from vapi_frames.sources.local import json_reader as jsonfiles
-from vapi_frames.sources.records.flatten import calls_in
+from vapi_frames.sources.local import files, json_reader, spool
+from vapi_frames.sources.records.flatten import iter_calls
 
 CALLS = [call("1"), call("2", cost=0.5, transcript='quotes "\\ and Ünï ☎ \u2028, [{'), call("3", cost=None)]
 COMPACT = [json.dumps(one) for one in CALLS]
@@ -56,15 +55,15 @@ def test_a_value_may_be_cut_anywhere_by_the_reader(layout, tmp_path, monkeypatch
     """The reader takes a piece at a time; no place where a piece ends changes what is read, or on which line."""
     path = tmp_path / "calls.json"
     path.write_text(LAYOUTS[layout], encoding="utf-8", newline="\n")
-    decoder = jsonfiles._Decoder()
+    decoder = json_reader.JsonDecoder()
 
     def read():
-        return [(line, one) for line, value in jsonfiles._values(str(path), decoder) for one in calls_in(value)]
+        return [(line, one) for line, value in json_reader.read_values(str(path), decoder) for one in iter_calls(value)]
 
     whole = read()
     assert [one for _, one in whole] == CALLS
     for size in range(1, 60):
-        monkeypatch.setattr(jsonfiles, "_AT_ONCE", size)
+        monkeypatch.setattr(json_reader, "_CHUNK", size)
         assert read() == whole, size
 
 
@@ -191,7 +190,7 @@ def test_lines_and_values_have_a_largest_length(tmp_path, monkeypatch):
     assert total(write(tmp_path / "a.jsonl", long, call("2"))) == (2, 0.5)
     (tmp_path / "a.json").write_text(json.dumps([long, call("2")]))
     assert total(tmp_path / "a.json") == (2, 0.5)
-    monkeypatch.setattr(jsonfiles, "_LONGEST", 1 << 20)
+    monkeypatch.setattr(json_reader, "_LONGEST", 1 << 20)
     with pytest.raises(RecordsError, match=r"line 1 .*a value is longer than"):
         total(tmp_path / "a.jsonl")
     with pytest.warns(RecordsWarning, match="left out: 1 "):
@@ -247,7 +246,7 @@ def test_files_without_a_call_are_answered_like_an_empty_list(text, tmp_path):
 
 def test_a_column_may_come_late(tmp_path, monkeypatch):
     """What only a later call has is missing in those before it, and what none has is an error."""
-    monkeypatch.setattr(jsonfiles, "_ROWS", 2)
+    monkeypatch.setattr(spool, "_BATCH_CALLS", 2)
     late = [call(str(i)) for i in range(5)]
     late[2]["costBreakdown"] = {"llm": 1.0}
     late[4] |= {"duration": 9, "artifact": {"variableValues": {"plan": "pro"}}, "startedAt": "2026-10-01T12:00Z"}
@@ -264,19 +263,19 @@ def test_a_column_may_come_late(tmp_path, monkeypatch):
 def converted(monkeypatch):
     """Return the list of JSON files that are read from now on."""
     read = []
-    original = jsonfiles.Kept.read
+    original = spool.ParquetSpool.add_file
 
     def noted(self, path, left_out):
         read.append(Path(path).name)
         original(self, path, left_out)
 
-    monkeypatch.setattr(jsonfiles.Kept, "read", noted)
+    monkeypatch.setattr(spool.ParquetSpool, "add_file", noted)
     return read
 
 
 def test_json_is_converted_once_and_again_where_it_changed(tmp_path, monkeypatch):
     """A second question reads no JSON; a changed, a new and a removed file show in the next answer."""
-    monkeypatch.setattr(files, "_ENOUGH", 2)
+    monkeypatch.setattr(files, "CALLS_PER_CHUNK", 2)
     read = converted(monkeypatch)
     for name in "abcde":
         write(tmp_path / f"{name}.jsonl", call(name))
@@ -299,7 +298,7 @@ def test_json_is_converted_once_and_again_where_it_changed(tmp_path, monkeypatch
     pd.DataFrame([call("p")]).to_parquet(tmp_path / "b2.parquet")
     assert count()[0] == 7
     write(tmp_path / "g.jsonl", call("f"))
-    with pytest.warns(RecordsWarning, match="stood before: 1"):
+    with pytest.warns(RecordsWarning, match="earlier record: 1"):
         assert count()[0] == 8
 
 
@@ -310,14 +309,14 @@ def test_a_conversion_is_finished_although_its_question_is_called_off(tmp_path, 
         write(tmp_path / f"{name}.jsonl", call(name))
     vq = vf.local(tmp_path)
     stop = Stop()
-    original = jsonfiles.flat
+    original = spool.flatten_call
 
     def last(one):
         if one["id"] == "b":
             stop.set()
         return original(one)
 
-    monkeypatch.setattr(jsonfiles, "flat", last)
+    monkeypatch.setattr(spool, "flatten_call", last)
     with stop.scope(), pytest.raises(SourceError, match="nobody waits"):
         vq.call().count().during("2026-10").fetch()
     assert read == ["a.jsonl", "b.jsonl", "c.jsonl"]
@@ -340,7 +339,7 @@ def test_nothing_stays_on_disk(tmp_path, monkeypatch):
     assert query.fetch()["countId"].tolist() == [2]
     gc.collect()
     assert len(list(folder.iterdir())) == 1
-    monkeypatch.setattr(jsonfiles, "_ROWS", 1)
+    monkeypatch.setattr(spool, "_BATCH_CALLS", 1)
     path.write_text(GOOD + "\nbroken")
     with pytest.raises(RecordsError):
         query.fetch()
@@ -359,8 +358,8 @@ def test_a_forked_process_takes_nothing_away(tmp_path):
     child = os.fork()
     if not child:
         try:
-            vq.source._files._pieces.clear()
-            vq.source._files = None
+            vq.source._records._chunks.clear()
+            vq.source._records = None
             gc.collect()
         finally:
             os._exit(0)
@@ -371,7 +370,7 @@ def test_a_forked_process_takes_nothing_away(tmp_path):
 def test_a_full_disk_is_an_error_of_ours(tmp_path, monkeypatch):
     """What cannot be kept says where."""
     monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix: str(tmp_path / "no folder"))
-    with pytest.raises(RecordsError, match="the calls cannot be kept in .*no folder"):
+    with pytest.raises(RecordsError, match="the calls cannot be written to .*no folder"):
         total(write(tmp_path / "c.jsonl", call()))
 
 
@@ -398,7 +397,7 @@ with open(sys.argv[1], "w") as file:
     file.write("]" if is_array else "")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 source = vf.local(sys.argv[1]).source
-assert source._files.read().paths
+assert source._records.read().paths
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -322,10 +322,10 @@ def test_names_that_the_engine_cannot_tell_apart_are_refused(tmp_path):
     """In files and structs `cost` and `COST` are one name to the engine: an error, never a sum of both."""
     calls().to_parquet(tmp_path / "1.parquet")
     calls(id=["4", "5", "6"]).rename(columns={"cost": "COST"}).to_parquet(tmp_path / "2.parquet")
-    with pytest.raises(RecordsError, match="'COST' where the question uses 'cost'"):
+    with pytest.raises(RecordsError, match="'COST' where the query uses 'cost'"):
         october(vf.local(tmp_path)).sum("cost").fetch()
     assert october(vf.local(tmp_path)).count().fetch()["countId"].tolist() == [6]
-    with pytest.raises(RecordsError, match="'LLM' where the question uses 'llm'"):
+    with pytest.raises(RecordsError, match="'LLM' where the query uses 'llm'"):
         october(vf.local(calls(costBreakdown=[{"LLM": 50.0, "llm": 1.0}] * 3))).sum("costBreakdown.llm").fetch()
 
 

@@ -102,7 +102,10 @@ def test_a_report_keeps_what_only_its_call_has():
 @pytest.mark.parametrize(
     ("body", "match"),
     [
-        ({"message": {"type": "status-update", "call": call()}}, "a message of type 'status-update', not the report"),
+        (
+            {"message": {"type": "status-update", "call": call()}},
+            "a message of type 'status-update', not an end-of-call",
+        ),
         ({"message": {"type": "end-of-call-report"}}, "a report without its call"),
         (report(createdAt=None), "call 2: it has no createdAt"),
         ({"name": "an assistant"}, "call 2: it has no createdAt; it has name"),
@@ -198,7 +201,7 @@ def test_the_first_record_of_an_id_counts(holder, tmp_path):
     """By its place in all the records, also those outside the range; records without an id are each a call."""
     vq = vf.local(held(TWICE, holder, tmp_path), duplicates="first")
     query = vq.call().count("cost").sum("cost").between("2026-01-01", "2026-12-01")
-    said = "records with an id that stood before: 1, the first '1'; they were left out"
+    said = "records with the id of an earlier record: 1, the first '1'; they were left out"
     with pytest.warns(RecordsWarning, match=said):
         frames = [query.fetch()]
     frames.append(query.fetch())  # in silence
@@ -214,7 +217,7 @@ def test_the_first_record_of_an_id_counts(holder, tmp_path):
 def test_duplicates_may_be_an_error(holder, tmp_path):
     """One id is named, and how many records there are."""
     vq = vf.local(held(TWICE, holder, tmp_path), duplicates="raise")
-    with pytest.raises(RecordsError, match=r"id that stood before: 1, the first '1'; duplicates='first'") as caught:
+    with pytest.raises(RecordsError, match=r"id of an earlier record: 1, the first '1'; duplicates='first'") as caught:
         vq.call().count().during("2026-10").fetch()
     assert caught.value.column == "id"
 
@@ -235,8 +238,8 @@ def test_by_default_all_records_count_and_several_files_and_json_are_looked_at(h
         assert not frame.vapi.meta.notes
     else:
         assert len(said) == 1
-        assert "id that stood before: 1, the first '1'; each is counted" in said[0]
-        assert frame.vapi.meta.notes == ("records with an id that stood before: 1, the first '1'; each is counted",)
+        assert "id of an earlier record: 1, the first '1'; each is counted" in said[0]
+        assert frame.vapi.meta.notes == ("records with the id of an earlier record: 1, the first '1'; each is counted",)
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
@@ -250,7 +253,9 @@ def test_without_duplicates_nothing_is_said(holder, duplicates, tmp_path):
 def test_an_id_is_needed_where_duplicates_matter(tmp_path):
     """Without ids nothing can be told apart, and a column that hides the rows of files is in the way."""
     frame = pd.DataFrame({"createdAt": [DAY], "cost": [1.0]})
-    with pytest.raises(RecordsError, match="duplicates='first' cannot be: the call records have no column 'id'"):
+    with pytest.raises(
+        RecordsError, match="duplicates='first' needs to tell records apart: the call records have no column 'id'"
+    ):
         october(frame, duplicates="first").sum("cost").fetch()
     frame = pd.DataFrame({"id": ["1", "1"], "createdAt": [DAY] * 2, "cost": [1.0] * 2, "File_Index": [1, 2]})
     frame.to_parquet(tmp_path / "1.parquet")
@@ -259,7 +264,7 @@ def test_an_id_is_needed_where_duplicates_matter(tmp_path):
     assert total(tmp_path / "1.parquet") == (2, 2.0)
     frame.drop(columns="File_Index").rename(columns={"id": "ID"}).to_parquet(tmp_path / "2.parquet")
     frame.drop(columns="File_Index").to_parquet(tmp_path / "1.parquet")
-    with pytest.warns(RecordsWarning), pytest.raises(RecordsError, match="'ID' where the question uses 'id'"):
+    with pytest.warns(RecordsWarning), pytest.raises(RecordsError, match="'ID' where the query uses 'id'"):
         october(tmp_path, duplicates="first").sum("cost").fetch()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import vapi_frames as vf
 from vapi_frames.errors import QueryError, QueryWarning, RecordsError, RecordsWarning
-from vapi_frames.sources.sql import concurrency_numpy as sweep
+from vapi_frames.sources.sql import concurrency_numpy
 
 NOW = "2026-10-02T00:00Z"
 
@@ -206,5 +206,5 @@ def test_what_is_looked_at_part_by_part_is_one(monkeypatch, part, zone, step):
     query = query.between("2026-10-31T12:00", "2026-11-02T12:00") if step else query.during("2026-11-01")
     query = query.step(step) if step else query
     whole = query.fetch()
-    monkeypatch.setattr(sweep, "_PART", part)
+    monkeypatch.setattr(concurrency_numpy, "_BATCH", part)
     pd.testing.assert_frame_equal(query.fetch(), whole, check_exact=True)

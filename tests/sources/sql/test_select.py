@@ -14,9 +14,10 @@ import pytest
 
 import vapi_frames as vf
 from vapi_frames.calendar.ranges import fill_defaults
-from vapi_frames.sources.records.columns import columns_for
+from vapi_frames.sources.records.columns import ColumnExpr, find_columns
+from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.sql import concurrency
-from vapi_frames.sources.sql.select import quote, select
+from vapi_frames.sources.sql.select import quote_name, write_select
 
 SNAPSHOTS = Path(__file__).parents[2] / "data" / "select.sql"
 NOW = datetime(2026, 11, 16, tzinfo=UTC)
@@ -46,27 +47,30 @@ QUESTIONS = {
 }
 
 
-def held():
+def record_columns():
     """Return how the flat records of the sample are held: column → expression and type."""
     with duckdb.connect() as connection:
         connection.register("calls", pa.Table.from_pandas(vf.sample_calls(10), preserve_index=False))
         described = connection.sql("SELECT * FROM calls LIMIT 0")
-        return {name: (quote(name), type_) for name, type_ in zip(described.columns, described.types, strict=True)}
+        return {
+            name: ColumnExpr(quote_name(name), type_)
+            for name, type_ in zip(described.columns, described.types, strict=True)
+        }
 
 
 def statement(query, columns):
     """Return the SELECT that answers *query* from the relation ``calls``."""
     start, end = fill_defaults(query.instants(NOW), NOW)
     if any(one.column == "concurrency" for one in query.measures):
-        return concurrency.changes(query, columns, "calls", concurrency.span_of(start, end, NOW))
-    return select(query, columns, "calls", start, end)
+        return concurrency.write_changes(query, columns, "calls", concurrency.known_range(start, end, NOW))
+    return write_select(query, columns, "calls", start, end)
 
 
 def snapshot():
     """Return the text of the file."""
-    known = held()
+    columns = record_columns()
     parts = [
-        f"-- {title}\n-- {query!r}\n{statement(query, columns_for(query, known))};\n"
+        f"-- {title}\n-- {query!r}\n{statement(query, find_columns(query, columns, DUCKDB))};\n"
         for title, query in QUESTIONS.items()
     ]
     return "\n".join(parts)
@@ -84,7 +88,10 @@ def test_each_of_them_runs(title):
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Australia/Lord_Howe'")
         connection.register("calls", pa.Table.from_pandas(vf.sample_calls(500), preserve_index=False))
-        assert connection.sql(statement(query, columns_for(query, held()))).to_arrow_table().num_columns > 0
+        assert (
+            connection.sql(statement(query, find_columns(query, record_columns(), DUCKDB))).to_arrow_table().num_columns
+            > 0
+        )
 
 
 if __name__ == "__main__":

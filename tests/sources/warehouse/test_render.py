@@ -20,12 +20,13 @@ from tests.support.questions import CALL, QUESTIONS, SUBSCRIPTION
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
-from vapi_frames.sources.sql.run import _CHANGES, run_query
-from vapi_frames.sources.sql.select import quote
-from vapi_frames.sources.warehouse.dialects import AWARE, DIALECTS, NAIVE, WORDS, dialect_of
+from vapi_frames.sources.sql.run import CHANGE_TYPES, run_query
+from vapi_frames.sources.sql.select import quote_name
+from vapi_frames.sources.warehouse.dialects import COMMON, DIALECTS, find_dialect
 from vapi_frames.sources.warehouse.render import render
 from vapi_frames.sources.warehouse.source import WarehouseSource
-from vapi_frames.sources.warehouse.table import Type, read_table
+from vapi_frames.sources.warehouse.table import read_table
+from vapi_frames.sources.warehouse.types import AWARE, NAIVE, ColumnType
 
 SNAPSHOTS = Path(__file__).parents[2] / "data" / "rendered.sql"
 RENDERED = {
@@ -35,28 +36,34 @@ RENDERED = {
     "the history of calls at once": SUBSCRIPTION.history("concurrency").during("2026-11-01"),
 }
 
-_TEXT, _NUMBER = Type("varchar"), Type("double")
-_MAP = Type("map", [("key", _TEXT), ("value", _TEXT)])
-FLAT = [("id", _TEXT), ("createdAt", Type(AWARE)), ("startedAt", Type(AWARE)), ("endedAt", Type(AWARE)),
+_TEXT, _NUMBER = ColumnType("varchar"), ColumnType("double")
+_MAP = ColumnType("map", [("key", _TEXT), ("value", _TEXT)])
+FLAT = [("id", _TEXT), ("createdAt", ColumnType(AWARE)), ("startedAt", ColumnType(AWARE)), ("endedAt", ColumnType(AWARE)),
         *((name, _TEXT) for name in GROUP_COLUMNS), *((name, _NUMBER) for name in CALL_COLUMNS if name not in ("id", "duration"))]  # fmt: skip
 
 
 def tables(dialect):
     """Return the forms that a table of *dialect* may have: flat, with wall clocks and what the engine can nest."""
-    has = dialect_of(dialect).words
-    variables = _MAP if "element_of" in has else Type("json")
+    has = find_dialect(dialect).functions
+    variables = _MAP if "element_of" in has else ColumnType("json")
     nested = [(name, type_) for name, type_ in FLAT if "." not in name]
     if "micros_of_wall" in has:
-        nested = [(name, Type(NAIVE) if name in ("startedAt", "endedAt") else type_) for name, type_ in nested]
-    parts = [("llm", _NUMBER), ("stt", _NUMBER), ("tts", _NUMBER), ("vapi", _NUMBER), ("transport", Type("decimal"))]
-    parts += [(name, Type("integer")) for name in ("ttsCharacters", "llmPromptTokens", "llmCompletionTokens")]
+        nested = [(name, ColumnType(NAIVE) if name in ("startedAt", "endedAt") else type_) for name, type_ in nested]
+    parts = [
+        ("llm", _NUMBER),
+        ("stt", _NUMBER),
+        ("tts", _NUMBER),
+        ("vapi", _NUMBER),
+        ("transport", ColumnType("decimal")),
+    ]
+    parts += [(name, ColumnType("integer")) for name in ("ttsCharacters", "llmPromptTokens", "llmCompletionTokens")]
     parts += [
-        ("llmCachedPromptTokens", Type("integer")),
-        ("analysisCostBreakdown", Type("struct", [("summary", _NUMBER)])),
+        ("llmCachedPromptTokens", ColumnType("integer")),
+        ("analysisCostBreakdown", ColumnType("struct", [("summary", _NUMBER)])),
     ]
     is_struct = dialect not in ("postgres", "snowflake")
-    nested += [("costBreakdown", Type("struct", parts) if is_struct else Type("json")), ("analysis", _TEXT),
-               ("artifact", Type("struct", [("variableValues", variables)]) if is_struct else Type("json"))]  # fmt: skip
+    nested += [("costBreakdown", ColumnType("struct", parts) if is_struct else ColumnType("json")), ("analysis", _TEXT),
+               ("artifact", ColumnType("struct", [("variableValues", variables)]) if is_struct else ColumnType("json"))]  # fmt: skip
     return {"flat": [*FLAT, ("variableValues", variables)], "nested": nested}
 
 
@@ -67,7 +74,7 @@ def statements(query, columns, relation):
 
     def run(text, types):
         texts.append(text)
-        is_one = not query.levels and len(types) != len(_CHANGES)
+        is_one = not query.levels and len(types) != len(CHANGE_TYPES)
         rows = [0] if is_one or (at_once and len(texts) == 1) else []
         return [pa.array(rows, type_) for type_ in types]
 
@@ -77,7 +84,7 @@ def statements(query, columns, relation):
 
 def rendered(query, dialect, columns):
     """Return what is run to answer *query* from a table of *columns* in a warehouse, without one."""
-    kind = dialect_of(dialect)
+    kind = find_dialect(dialect)
     table = read_table(("calls",), columns, kind, {})
     source = WarehouseSource(_Unused(), "calls", dialect=dialect, now=NOW)
     return [render(text, kind) for text in statements(query, source._columns(query, table), table.relation)]
@@ -125,17 +132,17 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 def test_no_text_gets_out_of_its_literal(dialect, word):
     """A key is written in plain characters as it is, and else in hexadecimal digits that are its bytes."""
     kind = DIALECTS[dialect]
-    shape, said = (render(f"SELECT {WORDS.json('x', 'json', [key])} AS a FROM calls", kind) for key in ("plain", word))
+    shape, said = (render(f"SELECT {COMMON.json('x', 'json', [key])} AS a FROM calls", kind) for key in ("plain", word))
     before, after = re.split("'/?plain'", shape)
     assert said.startswith(before)
     assert said.endswith(after)
     inside = said[len(before) : len(said) - len(after)]
     [written] = re.findall("'([^']*)'", inside.replace(", 'UTF8'", "").replace(", 'hex'", ""))
     if re.fullmatch(r"'[A-Za-z0-9 _.,:/@#+=()~-]*'", inside):
-        assert written == kind.key(word)
+        assert written == kind.json_key(word)
     else:
         assert re.fullmatch(r"[A-Za-z_0-9( ]+(X?'[0-9a-f]*')[A-Za-z0-9,') ]*", inside)
-        assert bytes.fromhex(written).decode() == kind.key(word)
+        assert bytes.fromhex(written).decode() == kind.json_key(word)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -144,7 +151,7 @@ def test_no_name_gets_out_of_its_quotes(dialect, word):
     """A column's name is read back as one name; what an engine would change in it is refused."""
     kind = DIALECTS[dialect]
     try:
-        said = render(f"SELECT calls.{quote(word)} AS a FROM calls", kind)
+        said = render(f"SELECT calls.{quote_name(word)} AS a FROM calls", kind)
     except RecordsError:
         assert "\0" in word or ("${" in word and dialect in ("spark", "databricks"))
         return

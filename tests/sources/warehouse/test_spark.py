@@ -33,9 +33,9 @@ def rows(spark):
 def test_names_that_spark_would_change_are_refused(spark, rows):
     """Spark puts its settings and the environment in the place of ${...}, even in quotes."""
     rows.withColumn("variableValues.${env:HOME}", rows.id).createOrReplaceTempView("odd")
-    with pytest.raises(RecordsError, match="cannot be asked for: Spark puts its own settings"):
+    with pytest.raises(RecordsError, match="cannot be used: Spark replaces"):
         ask(spark, "odd", CALL.count().by_variable("${env:HOME}").between(*ALL))
-    with pytest.raises(RecordsError, match="cannot be asked for"):
+    with pytest.raises(RecordsError, match="cannot be used"):
         ask(spark, ("${spark.app.name}",), COUNT)
     assert ask(spark, "odd", COUNT)["countId"].tolist() == [3]
 
@@ -43,12 +43,12 @@ def test_names_that_spark_would_change_are_refused(spark, rows):
 def test_names_that_spark_would_mix_up_are_refused(spark, rows):
     """`cost` and `COST` are one name to it, in structs too: an error, never another column."""
     rows.selectExpr("*", "cost + 1 AS COST").createOrReplaceTempView("odd")
-    with pytest.raises(RecordsError, match="'COST' where the question uses 'cost'"):
+    with pytest.raises(RecordsError, match="'COST' where the query uses 'cost'"):
         ask(spark, "odd", CALL.sum("cost").between(*ALL))
     assert ask(spark, "odd", COUNT)["countId"].tolist() == [3]
     parts = "struct(1.5D AS llm, 2.5D AS LLM) AS costBreakdown"
     spark.sql(f"SELECT {parts}, timestamp_micros(1) AS createdAt").createOrReplaceTempView("odd")
-    with pytest.raises(RecordsError, match="'LLM' where the question uses 'llm'"):
+    with pytest.raises(RecordsError, match="'LLM' where the query uses 'llm'"):
         ask(spark, "odd", CALL.sum("costBreakdown.llm").between(*ALL))
 
 

@@ -86,8 +86,8 @@ def test_columns_says_what_the_table_calls_them(connection):
     ("columns", "kind", "match"),
     [
         ({"costs": "a"}, UnknownWordError, "unknown column of call records 'costs'; did you mean 'cost'"),
-        ({"duration": "a"}, UnknownWordError, "duration comes from 'startedAt' and 'endedAt'"),
-        ({"minutesUsed": "a"}, UnknownWordError, "minutesUsed comes from"),
+        ({"duration": "a"}, UnknownWordError, "duration is computed from 'startedAt' and 'endedAt'"),
+        ({"minutesUsed": "a"}, UnknownWordError, "minutesUsed is computed from"),
         ({"variableValues.": "a"}, UnknownWordError, "'variableValues.<key>' for a variable"),
         ({7: "a"}, UnknownWordError, "unknown column of call records 7"),
         ({"cost": 7}, QueryError, "columns\\['cost'\\] must be the name.*not 7"),
@@ -108,12 +108,12 @@ def test_columns_are_checked_before_anything_is_asked(connection, columns, kind,
         ({"cost": "COSTS"}, "no column 'COSTS', where columns= says that 'cost' is; did you mean 'cost'"),
         ({"cost": "zzz"}, "no column 'zzz'.*It has: id, createdAt, cost, parts"),
         ({"cost": ("parts", "lln")}, "the table's parts has no 'lln'.*did you mean 'llm'"),
-        ({"cost": ("parts", "LLM")}, "'llm' where the question uses 'LLM'"),
+        ({"cost": ("parts", "LLM")}, "'llm' where the query uses 'LLM'"),
         ({"cost": ("cost", "llm")}, "the table's 'cost' is double, which holds no 'llm'"),
         ({"cost": "id"}, "column 'cost' of the table is varchar, not a number"),
         (
             {"createdAt": "id"},
-            "column 'createdAt' of the table is varchar, not a timestamp: ask a view of it that casts",
+            "column 'createdAt' of the table is varchar, not a timestamp: use a view that casts it",
         ),
         ({"createdAt": "cost"}, "column 'createdAt' of the table is double, not a timestamp"),
         ({"type": "parts"}, "column 'type' of the table is struct, not text"),
@@ -304,7 +304,7 @@ def test_what_the_engine_says_is_an_error_of_ours(connection):
 @pytest.mark.parametrize(
     ("make", "kind", "match"),
     [
-        (lambda c: vf.warehouse(c, "calls"), QueryError, "dialect= must say whose SQL"),
+        (lambda c: vf.warehouse(c, "calls"), QueryError, "dialect= must name the SQL"),
         (lambda c: vf.warehouse(c, "calls", dialect="postgresql"), UnknownWordError, "did you mean 'postgres'"),
         (lambda c: vf.warehouse(c, "calls", dialect="pyspark"), UnknownWordError, "did you mean 'spark'"),
         (lambda c: vf.warehouse(c, "calls", dialect="Snowflake"), UnknownWordError, "did you mean 'snowflake'"),
@@ -315,7 +315,7 @@ def test_what_the_engine_says_is_an_error_of_ours(connection):
         (lambda c: vf.warehouse(c, (), dialect="duckdb"), QueryError, "table must be a name"),
         (lambda c: vf.warehouse(c, ("a", 1), dialect="duckdb"), QueryError, "table must be a name"),
         (lambda c: vf.warehouse(c, 7, dialect="duckdb"), QueryError, "table must be a name"),
-        (lambda c: vf.warehouse("host=...", "calls", dialect="postgres"), QueryError, "not str; of SQLAlchemy"),
+        (lambda c: vf.warehouse("host=...", "calls", dialect="postgres"), QueryError, "not str; with SQLAlchemy"),
         (lambda c: vf.warehouse(c, "calls", dialect="duckdb", now="2026"), QueryError, "now"),
         (lambda c: october(vf.warehouse(c, "a\0b", dialect="duckdb")).count().fetch(), RecordsError, "zero byte"),
     ],
@@ -371,7 +371,7 @@ def test_a_warehouse_is_shown_but_not_pickled(connection):
     """A connection cannot travel, and says so."""
     vq = vf.warehouse(connection, "sales.calls", dialect="duckdb")
     assert repr(vq) == "<vq asking the table sales.calls in duckdb>"
-    with pytest.raises(TypeError, match="not pickled"):
+    with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(vq.source)
 
 

@@ -17,8 +17,8 @@ from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, Respons
 from vapi_frames.sources import progress
 from vapi_frames.sources.api.listing import LIMIT, Listing
 from vapi_frames.sources.archive.day_files import DayFiles, Row, State
-from vapi_frames.sources.records.columns import OVER, VARIABLE_ROOTS
-from vapi_frames.sources.records.flatten import flat
+from vapi_frames.sources.records.columns import ENDED_STATUSES, VARIABLE_ROOTS
+from vapi_frames.sources.records.flatten import flatten_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -188,7 +188,7 @@ class _Run:
         self.failures += 1
 
     def _row(self, record: Any) -> Row:
-        values, variables = flat(record)
+        values, variables = flatten_call(record)
         if not isinstance(record.get("id"), str) or not record["id"]:
             raise RecordsError("it has no id, by which a call is known", column="id")
         whose = record.get("orgId")
@@ -287,7 +287,7 @@ def _rows_of(days: Sequence[date]) -> Iterator[list[date]]:
 
 
 def _is_over(row: Row) -> bool:
-    return row.get("status") in OVER or bool(row.get("endedReason"))
+    return row.get("status") in ENDED_STATUSES or bool(row.get("endedReason"))
 
 
 def _text(record: dict[str, Any], places: Iterable[str]) -> str | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
-from vapi_frames.sources.records.flatten import WORDS, column_type
+from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +33,7 @@ Row: TypeAlias = dict[str, Any]
 _KEY = b"vapi-frames: archive"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
 _PART = re.compile(r"\.\d{4}-\d\d-\d\d\.parquet\.\d+\.part")
-_COLUMNS = tuple(word for word in WORDS if word != "duration")
+_COLUMNS = tuple(column for column in FLAT_COLUMNS if column != "duration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,5 +216,5 @@ def _table(rows: list[Row], state: State) -> pa.Table:
 
     others: Mapping[str, None] = dict.fromkeys(sorted({name for row in rows for name in row} - {*_COLUMNS}))
     names = (*_COLUMNS, *dict.fromkeys((*sorted(state.kept), *others)))
-    columns = [pa.array([row.get(name) for row in rows], column_type(name)) for name in names]
+    columns = [pa.array([row.get(name) for row in rows], flat_type(name)) for name in names]
     return pa.table(dict(zip(names, columns, strict=True))).replace_schema_metadata({_KEY: state.to_json()})

@@ -1,4 +1,4 @@
-"""Calls that stand in the records more than once, found by their id."""
+"""Duplicates: records with the id of an earlier record."""
 
 from __future__ import annotations
 
@@ -11,46 +11,55 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["PLACE_IN_FILES", "Place", "Repeats", "check_place", "find_repeats", "with_rows", "without"]
+__all__ = [
+    "ROW_IN_FILES",
+    "DuplicateIds",
+    "RowLocation",
+    "add_row_numbers",
+    "check_row_location",
+    "exclude_duplicates",
+    "find_duplicates",
+]
 
 
-class Place(NamedTuple):
-    """Where a record stands, as expressions: the number of its file, and of its row there."""
+class RowLocation(NamedTuple):
+    """Where a record is, as SQL expressions: the number of its file, and of its row in the file."""
 
     file: str
     row: str
 
 
-PLACE_IN_FILES = Place("file_index", "file_row_number")
-"""What the engine itself knows of a row of Parquet files, unless they have columns of these names."""
+ROW_IN_FILES = RowLocation("file_index", "file_row_number")
+"""DuckDB's own columns of a row of Parquet files; a column of the files with one of these names hides it."""
 
 
-class Repeats(NamedTuple):
-    """The records whose id stood before.
+class DuplicateIds(NamedTuple):
+    """The records with the id of an earlier record.
 
     Attributes:
         total: How many there are.
         example: The first such id.
-        places: Their files and rows.
+        rows: Their files and rows.
     """
 
     total: int
     example: str
-    places: pa.Table | None
+    rows: pa.Table | None
 
     def __str__(self) -> str:
-        return f"records with an id that stood before: {self.total:,}, the first {self.example!r}"
+        return f"records with the id of an earlier record: {self.total:,}, the first {self.example!r}"
 
 
-def check_place(place: Place, names: Iterable[str]) -> Place:
-    """Return *place*, if it can be told in records with columns called *names*."""
-    taken = {name for name in names if name.casefold() in place}
-    if taken:
-        raise RecordsError(f"their column {min(taken)!r} hides which row of which file a call is", column=min(taken))
-    return place
+def check_row_location(location: RowLocation, names: Iterable[str]) -> RowLocation:
+    """Return *location*, if records with columns called *names* do not hide it."""
+    hiding = {name for name in names if name.casefold() in location}
+    if hiding:
+        name = min(hiding)
+        raise RecordsError(f"their column {name!r} hides which row of which file a call is", column=name)
+    return location
 
 
-def with_rows(table: pa.Table) -> pa.Table:
+def add_row_numbers(table: pa.Table) -> pa.Table:
     """Return *table* with one more column, which numbers its rows."""
     import numpy as np
     import pyarrow as pa
@@ -58,40 +67,43 @@ def with_rows(table: pa.Table) -> pa.Table:
     return table.append_column(" row", pa.array(np.arange(len(table))))
 
 
-def find_repeats(connection: Any, relation: str, id_: str, place: Place, counted: str) -> Repeats:
-    """Return which records of *relation* have an id that stood before; those without one, or an empty one, never do.
+def find_duplicates(connection: Any, relation: str, id_: str, location: RowLocation, condition: str) -> DuplicateIds:
+    """Return which records of *relation* have the id of an earlier one; a missing or an empty id has no duplicates.
 
-    Only records for which the condition *counted* holds are looked at: one that is left out leaves none of its id.
+    Records for which *condition* is false are ignored: a record that is left out hides no other.
 
-    Hashes narrow it down, so that not every id of ten million calls has to be held at once. They are sorted here: the
-    engine would make a group of each, in twice the time and memory.
+    Hashes come first, so that the ids of ten million calls are not all in memory together. They are sorted here,
+    because DuckDB would group them, in twice the time and memory.
     """
     import numpy as np
     import pyarrow as pa
 
-    seen = f"(SELECT nullif({id_}, '') AS id, {place.file} AS file, {place.row} AS row FROM {relation} WHERE {counted})"
-    column = connection.sql(f"SELECT hash(id) FROM {seen} WHERE id IS NOT NULL").to_arrow_table().column(0)
+    ids = (
+        f"(SELECT nullif({id_}, '') AS id, {location.file} AS file, {location.row} AS row FROM {relation} "
+        f"WHERE {condition})"
+    )
+    column = connection.sql(f"SELECT hash(id) FROM {ids} WHERE id IS NOT NULL").to_arrow_table().column(0)
     hashes = np.concatenate([np.empty(0, np.uint64), *(chunk.to_numpy() for chunk in column.chunks)])
     del column
     hashes.sort()
-    twice = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    if not len(twice):
-        return Repeats(0, "", None)
-    connection.register("twice", pa.table({"h": twice}))
+    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if not len(repeated):
+        return DuplicateIds(0, "", None)
+    connection.register("repeated", pa.table({"h": repeated}))
     found = connection.sql(
-        f"WITH numbered AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY file, row) AS n FROM {seen}\n"
-        "  WHERE id IS NOT NULL AND hash(id) IN (SELECT h FROM twice))\n"
+        f"WITH numbered AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY file, row) AS n FROM {ids}\n"
+        "  WHERE id IS NOT NULL AND hash(id) IN (SELECT h FROM repeated))\n"
         "SELECT file, row, id FROM numbered WHERE n > 1 ORDER BY file, row"
     ).to_arrow_table()
     if not len(found):
-        return Repeats(0, "", None)
-    return Repeats(len(found), found.column("id")[0].as_py(), found.select(["file", "row"]))
+        return DuplicateIds(0, "", None)
+    return DuplicateIds(len(found), found.column("id")[0].as_py(), found.select(["file", "row"]))
 
 
-def without(connection: Any, relation: str, place: Place, repeats: Repeats) -> str:
-    """Return the text of *relation* without *repeats*, as *connection* knows it from now on."""
-    connection.register("repeats", repeats.places)
+def exclude_duplicates(connection: Any, relation: str, location: RowLocation, duplicates: DuplicateIds) -> str:
+    """Return *relation* without *duplicates*, which it registers with *connection*."""
+    connection.register("duplicates", duplicates.rows)
     return (
-        f"(SELECT held.* FROM {relation} AS held WHERE NOT EXISTS "
-        f"(SELECT 1 FROM repeats WHERE repeats.file = {place.file} AND repeats.row = {place.row}))"
+        f"(SELECT records.* FROM {relation} AS records WHERE NOT EXISTS "
+        f"(SELECT 1 FROM duplicates WHERE duplicates.file = {location.file} AND duplicates.row = {location.row}))"
     )

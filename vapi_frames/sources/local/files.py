@@ -1,4 +1,4 @@
-"""Files of call records, as Parquet: JSON is converted once, and again where a file changed."""
+"""Call records in files of Parquet and JSON; JSON is converted to Parquet once, and again where a file changed."""
 
 from __future__ import annotations
 
@@ -10,101 +10,85 @@ import shutil
 import tempfile
 import threading
 import weakref
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import RecordsError
-from vapi_frames.sources.local.json_reader import Kept, is_json
-from vapi_frames.sources.records.flatten import LeftOut
+from vapi_frames.sources.local.duplicates import ROW_IN_FILES
+from vapi_frames.sources.local.json_reader import is_json
+from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, describe_columns
+from vapi_frames.sources.local.spool import ParquetSpool
+from vapi_frames.sources.records.columns import VARIABLES_MAP, ColumnExpr
+from vapi_frames.sources.records.duckdb import DUCKDB
+from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls
+from vapi_frames.sources.sql.select import quote_name, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
-__all__ = ["CallFiles", "Reading"]
+    from duckdb import DuckDBPyConnection
 
-_ENOUGH = 50_000  # calls that make a piece full; a change converts the piece that it touches once more
-_OTHERS = (".csv", ".csv.gz", ".tsv", ".xls", ".xlsx")
+    from vapi_frames.query.query import Query
+
+__all__ = ["FileRecords"]
+
+CALLS_PER_CHUNK = 50_000  # a chunk of JSON files is full with this many calls; a changed file converts its chunk anew
+_OTHER_ENDINGS = (".csv", ".csv.gz", ".tsv", ".xls", ".xlsx")
 
 FileState = tuple[str, int, int]
 
 
-@dataclass
-class Reading:
-    """Call records as they stand at one moment.
-
-    Attributes:
-        state: What is equal as long as nothing changed; ``None`` where that cannot be known.
-        paths: Parquet files, in the order in which their calls count.
-        keys: The variables of calls that were JSON.
-        left_out: The records that could not be read.
-        is_checked: Whether it is looked at whether calls repeat, without being asked: there are several files, or JSON.
-        is_nothing: Whether they were JSON, and there is not one.
-        pieces: Keeps the converted files from being removed.
-        notes: What a reader of an answer from them should know.
-    """
-
-    state: object
-    paths: list[str] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    left_out: LeftOut = field(default_factory=LeftOut)
-    is_checked: bool = False
-    is_nothing: bool = False
-    pieces: tuple[object, ...] = ()
-    notes: list[str] = field(default_factory=list)
-
-
-class _Piece:
-    """Some JSON files in a row, converted; the Parquet files are removed with the object."""
+class ConvertedFiles:
+    """A chunk of JSON files, converted; its Parquet files are removed with the object."""
 
     def __init__(
-        self, states: Sequence[FileState], others: Container[FileState], new_path: Callable[[], str], *, skips: bool
+        self, states: Sequence[FileState], starts: Container[FileState], new_path: Callable[[], str], *, skips: bool
     ) -> None:
-        self.left_out = LeftOut(skips)
-        self.kept = Kept(new_path)
-        weakref.finalize(self, _remove, os.getpid(), self.kept.paths)
+        self.skipped = SkippedRecords(skips)
+        self.spool = ParquetSpool(new_path)
+        weakref.finalize(self, _remove_files, os.getpid(), self.spool.paths)
         count = 0
-        while not count or not self._ends(states, count, others):
-            self.kept.read(states[count][0], self.left_out)
+        while not count or not self._is_end(states, count, starts):
+            self.spool.add_file(states[count][0], self.skipped)
             count += 1
-        self.kept.close()
+        self.spool.close()
         self.states = tuple(states[:count])
 
-    def _ends(self, states: Sequence[FileState], count: int, others: Container[FileState]) -> bool:
-        return count == len(states) or self.kept.calls >= _ENOUGH or states[count] in others
+    def _is_end(self, states: Sequence[FileState], count: int, starts: Container[FileState]) -> bool:
+        return count == len(states) or self.spool.calls >= CALLS_PER_CHUNK or states[count] in starts
 
-    def fits(self, states: Sequence[FileState], others: Container[FileState]) -> bool:
-        """Say whether it is what *states* begin with, and no more of it belongs to it: not what begins *others*."""
+    def matches(self, states: Sequence[FileState], starts: Container[FileState]) -> bool:
+        """Return whether it is the first chunk of *states*, where a file of *starts* begins another chunk."""
         count = len(self.states)
-        return tuple(states[:count]) == self.states and self._ends(states, count, others)
+        return tuple(states[:count]) == self.states and self._is_end(states, count, starts)
 
 
-class CallFiles:
-    """Files of call records, found anew at each question.
+class FileRecords:
+    """Call records in files, which are found anew at each query.
 
     Args:
-        patterns: Paths, folders and globs. A folder stands for the Parquet and JSON files in it.
-        skips: Whether records of JSON that cannot be read are left out.
+        patterns: Paths, folders and globs. A folder means the Parquet and JSON files in it.
+        skips: Whether records of JSON that cannot be read are skipped.
 
     Raises:
-        RecordsError: Nothing matches, or a file is neither Parquet nor JSON.
+        RecordsError: No file matches, or a file is neither Parquet nor JSON.
     """
 
     def __init__(self, patterns: Sequence[str], *, skips: bool) -> None:
-        self.patterns = tuple(patterns)
+        self._patterns = tuple(patterns)
         self._skips = skips
         self._lock = threading.Lock()
-        self._pieces: list[_Piece] = []
+        self._chunks: list[ConvertedFiles] = []
         self._folder = ""
         self._numbers = itertools.count()
-        self.found()
+        self._find()
 
-    def found(self) -> list[str]:
-        """Return the files that there are, in the order in which their calls count."""
+    def _find(self) -> list[str]:
+        """Return the paths of the files, in the order in which their calls count."""
         found: list[str] = []
-        for pattern in self.patterns:
+        for pattern in self._patterns:
             if Path(pattern).is_dir():
-                inside = [path for path in sorted(Path(pattern).iterdir()) if _is_taken(path)]
+                inside = [path for path in sorted(Path(pattern).iterdir()) if _is_data_file(path)]
                 if not inside:
                     raise RecordsError(f"no Parquet or JSON file is in the folder {pattern!r}", file=pattern)
                 found += map(str, inside)
@@ -115,12 +99,12 @@ class CallFiles:
                 raise RecordsError(f"no file matches {pattern!r} in {Path.cwd()}", file=pattern)
             found += matched
         for path in found:
-            if path.lower().endswith(_OTHERS):
+            if path.lower().endswith(_OTHER_ENDINGS):
                 raise RecordsError(f"{path!r} is neither Parquet nor JSON; pass a DataFrame of it", file=path)
         return found
 
-    def read(self) -> Reading:
-        """Return the files as they stand now, all as Parquet.
+    def read(self) -> RecordsSnapshot:
+        """Return the files as they are now, all as Parquet.
 
         Raises:
             RecordsError: A file is gone, or a JSON file cannot be read.
@@ -128,36 +112,58 @@ class CallFiles:
         with self._lock:
             return self._read()
 
-    def _read(self) -> Reading:
-        states = [_state(path) for path in self.found()]
-        before = {piece.states[0]: piece for piece in self._pieces}
+    def _read(self) -> RecordsSnapshot:
+        states = [_read_state(path) for path in self._find()]
+        known = {chunk.states[0]: chunk for chunk in self._chunks}
         paths: list[str] = []
-        pieces: list[_Piece] = []
+        chunks: list[ConvertedFiles] = []
         at = 0
         while at < len(states):
             if not is_json(states[at][0]):
                 paths.append(states[at][0])
                 at += 1
                 continue
-            row = list(itertools.takewhile(lambda state: is_json(state[0]), states[at:]))
-            piece = before.get(row[0])
-            if piece is None or not piece.fits(row, before):
-                piece = _Piece(row, before, self._new_path, skips=self._skips)
-                self._pieces.append(piece)  # should a later one fail, or be called off, this one is there already
-            pieces.append(piece)
-            paths += piece.kept.paths
-            at += len(piece.states)
-        self._pieces = pieces
-        counts = [piece.left_out for piece in pieces]
-        return Reading(
+            run = list(itertools.takewhile(lambda state: is_json(state[0]), states[at:]))
+            chunk = known.get(run[0])
+            if chunk is None or not chunk.matches(run, known):
+                chunk = ConvertedFiles(run, known, self._new_path, skips=self._skips)
+                self._chunks.append(chunk)  # where a later chunk fails or is canceled, this one is there already
+            chunks.append(chunk)
+            paths += chunk.spool.paths
+            at += len(chunk.states)
+        self._chunks = chunks
+        skipped = [chunk.skipped for chunk in chunks]
+        first = next((one.first for one in skipped if one.first), "")
+        return RecordsSnapshot(
             tuple(states),
             paths=paths,
-            keys=list(dict.fromkeys(key for piece in pieces for key in piece.kept.keys)),
-            left_out=LeftOut(self._skips, sum(o.count for o in counts), next((o.first for o in counts if o.first), "")),
-            is_checked=bool(pieces) or len(states) > 1,
-            is_nothing=not paths,
-            pieces=tuple(pieces),
+            variables=list(dict.fromkeys(key for chunk in chunks for key in chunk.spool.variables)),
+            skipped=SkippedRecords(self._skips, sum(one.count for one in skipped), first),
+            warns_of_duplicates=bool(chunks) or len(states) > 1,
+            is_empty=not paths,
+            owners=tuple(chunks),
         )
+
+    def register(
+        self, connection: DuckDBPyConnection, query: Query[Any], snapshot: RecordsSnapshot, *, with_rows: bool
+    ) -> Relation:
+        """Return the files as a relation, and how it names their columns; DuckDB reads only those that it needs."""
+        del query, with_rows
+        if snapshot.is_empty:
+            connection.register("calls", flatten_calls([], SkippedRecords()))
+            return Relation("calls", describe_columns(connection.table("calls")), ROW_IN_FILES, [])
+        # DuckDB expands patterns in paths, and these are the paths that patterns were expanded to.
+        paths = ", ".join(quote_text(glob.escape(path)) for path in snapshot.paths)
+        relation = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+        columns = describe_columns(connection.sql(f"SELECT * FROM {relation} LIMIT 0"))
+        variables = columns.pop(VARIABLES_MAP, None)
+        if (
+            variables is not None and variables.type is not None
+        ):  # a column for each key, because any key at all could be in a map
+            type_ = variables.type.children[1][1]
+            for key in snapshot.variables:
+                columns[f"{VARIABLES_MAP}.{key}"] = ColumnExpr(DUCKDB.element(quote_name(VARIABLES_MAP), key), type_)
+        return Relation(relation, columns, ROW_IN_FILES, [])
 
     def _new_path(self) -> str:
         if not self._folder:
@@ -165,23 +171,26 @@ class CallFiles:
             weakref.finalize(self, _remove_folder, os.getpid(), self._folder)
         return str(Path(self._folder, f"{next(self._numbers)}.parquet"))
 
-
-def _is_taken(path: Path) -> bool:
-    return (
-        path.is_file() and not path.name.startswith(".") and (path.suffix.lower() == ".parquet" or is_json(path.name))
-    )
+    def __repr__(self) -> str:
+        return f"calls in {', '.join(self._patterns)}"
 
 
-def _state(path: str) -> FileState:
+def _is_data_file(path: Path) -> bool:
+    if not path.is_file() or path.name.startswith("."):
+        return False
+    return path.suffix.lower() == ".parquet" or is_json(path.name)
+
+
+def _read_state(path: str) -> FileState:
     try:
-        seen = os.stat(path)  # noqa: PTH116
+        found = os.stat(path)  # noqa: PTH116
     except OSError as error:
         raise RecordsError(f"{path!r} cannot be read: {error}", file=path) from error
-    return path, seen.st_mtime_ns, seen.st_size
+    return path, found.st_mtime_ns, found.st_size
 
 
-def _remove(process: int, paths: list[str]) -> None:
-    if process == os.getpid():  # a forked child ends with a copy of what is still in use here
+def _remove_files(process: int, paths: list[str]) -> None:
+    if process == os.getpid():  # the child of a fork ends with copies of objects that its parent still uses
         for path in paths:
             with contextlib.suppress(OSError):
                 Path(path).unlink()

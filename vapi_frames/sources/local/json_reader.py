@@ -1,7 +1,7 @@
-"""JSON files of call records, read a piece at a time and kept as Parquet.
+"""JSON files of call records, read in pieces.
 
-A file is an array, one object a line, or objects one after another; each is a call, a page of calls, or the report of
-a call's end. Only the part that is being decoded is in memory, so a file may be larger than it.
+A file is an array, one value a line, or values one after another; a value is a call, a page of calls, or the report of
+a call's end. Only the value that is being decoded is in memory, so a file may be larger than memory.
 """
 
 from __future__ import annotations
@@ -9,180 +9,96 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from vapi_frames.errors import RecordsError, format_value
-from vapi_frames.sources.records.columns import KEPT_VARIABLES, OPTIONAL
-from vapi_frames.sources.records.flatten import WORDS, calls_in, column_type, flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vapi_frames.sources.records.flatten import LeftOut
-
-__all__ = ["Kept", "is_json"]
+__all__ = ["JsonDecoder", "check_value", "is_json", "read_values"]
 
 _LINES = (".jsonl", ".ndjson")
-_AT_ONCE = 1 << 20  # characters that are read at once
-_LONGEST = 1 << 27  # characters of one value; the elements of an array count one by one
-_TOKEN = 16  # no token but a string is longer, so a value that is cut off fails this near to the cut
-_ROWS = 20_000  # calls that are held as Python objects before they are written
-_CUT = "the file ends within a value, as if it had been cut off"
+_CHUNK = 1 << 20  # characters that are read together
+_LONGEST = 1 << 27  # characters of one value; each element of an array is a value
+_TOKEN = 16  # a token that is no string is shorter, so where a value is cut off, decoding fails this near to its end
+_CUT_OFF = "the file ends within a value, as if it had been cut off"
 _TOO_DEEP = "it is nested too deeply"
 _TOO_LONG = f"a value is longer than {_LONGEST:,} characters"
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
 def is_json(path: str, endings: tuple[str, ...] = (".json", *_LINES)) -> bool:
-    """Say whether *path* is called like a JSON file; it may be compressed by gzip."""
+    """Return whether *path* has the name of a JSON file; it may be compressed by gzip."""
     return path.lower().removesuffix(".gz").endswith(endings)
 
 
-class Kept:
-    """Calls kept as Parquet: the flat columns that were met, and a map of the variables.
-
-    A further file is begun where a column is met for the first time, so that no file has a column for nothing.
-
-    Attributes:
-        paths: The Parquet files, in order.
-        calls: How many calls they hold, once closed.
-        keys: The variables that were met, in order.
-    """
-
-    def __init__(self, new_path: Callable[[], str]) -> None:
-        self._new_path = new_path
-        self._rows: list[tuple[dict[str, Any], dict[str, str | None]]] = []
-        self._writer: Any = None
-        self._columns: list[str] = []
-        self._met: set[str] = {"createdAt", *OPTIONAL}
-        self.paths: list[str] = []
-        self.calls = 0
-        self.keys: dict[str, None] = {}
-
-    def read(self, path: str, left_out: LeftOut) -> None:
-        """Add the calls of a JSON file.
-
-        Raises:
-            RecordsError: A call cannot be read and is not to be left out, or the file is not JSON.
-        """
-        decoder = _Decoder()
-        number = 0
-        try:
-            for line, value in _values(path, decoder):
-                for call in calls_in(value):
-                    number += 1
-                    try:
-                        self._rows.append(flat(_sound(call, decoder)))
-                        self.calls += 1
-                    except RecordsError as error:
-                        said = f"{path!r}, line {line} (call {number}): {error}"
-                        left_out.add(RecordsError(said, file=path, line=line, column=error.column))
-                if len(self._rows) >= _ROWS:
-                    self._write()
-        except UnicodeDecodeError as error:
-            raise RecordsError(f"{path!r} is not text: {error}", file=path) from error
-        except (OSError, EOFError, zlib.error) as error:
-            raise RecordsError(f"{path!r} cannot be read: {error}", file=path) from error
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._write()
-        self._end_file()
-
-    def _end_file(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _write(self) -> None:
-        import pyarrow as pa
-        from pyarrow.parquet import ParquetWriter
-
-        if not self._rows:
-            return
-        rows, self._rows = self._rows, []
-        self._met.update(*(values for values, _ in rows))
-        self.keys.update(dict.fromkeys(key for _, variables in rows for key in variables))
-        columns = [word for word in WORDS if word in self._met]
-        schema = pa.schema([(name, column_type(name)) for name in columns])
-        schema = schema.append(pa.field(KEPT_VARIABLES, pa.map_(pa.string(), pa.string())))
-        held = [[values.get(name) for values, _ in rows] for name in columns]
-        held.append([list(variables.items()) for _, variables in rows])
-        table = pa.table([pa.array(some, type_) for some, type_ in zip(held, schema.types, strict=True)], schema=schema)
-        try:
-            if columns != self._columns:
-                self._end_file()
-                self.paths.append(self._new_path())
-                self._writer = ParquetWriter(self.paths[-1], schema, compression="zstd")
-                self._columns = columns
-            self._writer.write_table(table)
-        except (OSError, pa.ArrowException) as error:
-            raise RecordsError(f"the calls cannot be kept in {self.paths[-1]!r}: {error}") from error
-
-
 @dataclass(frozen=True, slots=True)
-class _Broken:
-    """Stands for a value that could not be decoded."""
+class _InvalidValue:
+    """Replaces a value that could not be decoded."""
 
     reason: str
 
 
-class _Twins(dict[str, Any]):
-    """An object in which a key stood twice; the last one is kept, as everywhere, but not in silence."""
+class DuplicateKeyDict(dict[str, Any]):
+    """A JSON object that has a key twice; it has the last value, as in other decoders, and remembers the key."""
 
-    twin = ""
+    duplicate_key = ""
 
 
-class _Decoder(json.JSONDecoder):
-    """Decodes one value after another, and remembers whether any object had a key twice."""
+class JsonDecoder(json.JSONDecoder):
+    """Decodes JSON, and remembers whether any object had a key twice."""
 
     def __init__(self) -> None:
-        self.has_met_twins = False
-        super().__init__(object_pairs_hook=self._made)
+        self.has_duplicate_keys = False
+        super().__init__(object_pairs_hook=self._make_object)
 
-    def _made(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def _make_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
         if len(made) < len(pairs):
-            made = _Twins(made)
+            made = DuplicateKeyDict(made)
             names = [name for name, _ in pairs]
-            made.twin = next(name for name in names if names.count(name) > 1)
-            self.has_met_twins = True
+            made.duplicate_key = next(name for name in names if names.count(name) > 1)
+            self.has_duplicate_keys = True
         return made
 
 
-def _sound(call: Any, decoder: _Decoder) -> Any:
-    """Return *call* if nothing is wrong with its JSON."""
-    if isinstance(call, _Broken):
-        raise RecordsError(call.reason)
-    if decoder.has_met_twins:
-        _check_twins(call)
-    return call
+def check_value(value: Any, decoder: JsonDecoder) -> Any:
+    """Return *value*.
+
+    Raises:
+        RecordsError: It could not be decoded, or has an object with the same key twice.
+    """
+    if isinstance(value, _InvalidValue):
+        raise RecordsError(value.reason)
+    if decoder.has_duplicate_keys:
+        _check_keys(value)
+    return value
 
 
-def _check_twins(value: Any) -> None:
-    if isinstance(value, _Twins):
-        raise RecordsError(f"an object of it has the key {format_value(value.twin)} twice")
+def _check_keys(value: Any) -> None:
+    if isinstance(value, DuplicateKeyDict):
+        raise RecordsError(f"an object of it has the key {format_value(value.duplicate_key)} twice")
     try:
         for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            _check_twins(one)
+            _check_keys(one)
     except RecursionError:
         raise RecordsError(_TOO_DEEP) from None
 
 
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at character {error.colno}"
     return _TOO_DEEP if isinstance(error, RecursionError) else "a number has too many digits"
 
 
 def _open(path: str) -> TextIO:
-    """Open a file in the encoding that its first bytes tell; bytes that are no UTF-8 become what no text holds."""
+    """Open a file in the encoding that its first bytes show; what is no UTF-8 becomes characters that no text has."""
     opener = cast("Callable[..., Any]", gzip.open if path.lower().endswith(".gz") else open)
     with opener(path, "rb") as file:
         encoding = json.detect_encoding(file.read(4))
-    # Only "\n" ends a line: whatever else does so elsewhere may stand inside a string.
+    # Only "\n" ends a line: other line ends may be inside a string.
     return cast("TextIO", opener(path, "rt", encoding=encoding, errors="surrogateescape", newline="\n"))
 
 
@@ -193,64 +109,66 @@ def _is_text(text: str) -> bool:
         return False
 
 
-def _values(path: str, decoder: _Decoder) -> Iterator[tuple[int, Any]]:
-    """Yield the values of a file, each with the line on which it begins; a top-level array stands for its elements."""
-    is_in_lines = is_json(path, _LINES)
+def read_values(path: str, decoder: JsonDecoder) -> Iterator[tuple[int, Any]]:
+    """Yield the values of a file, each with the line on which it begins; of a top-level array, its elements."""
+    is_named_lines = is_json(path, _LINES)
     with _open(path) as file:
         line = 1
         while (first := file.read(1)) and first in " \t\r\n":
             line += first == "\n"
-        if not first and not is_in_lines:
+        if not first and not is_named_lines:
             raise RecordsError(f"{path!r} is empty, which is not JSON", file=path)
         head = first if first == "[" else first + file.readline(_LONGEST)
-        if is_in_lines and head.strip() not in ("[", "{"):
+        if is_named_lines and head.strip() not in ("[", "{"):
             has_lines = True
         else:
-            has_lines = first != "[" and not isinstance(next(_in_line(head, decoder), _Broken("")), _Broken)
+            has_lines = first != "[" and not isinstance(
+                next(_decode_line(head, decoder), _InvalidValue("")), _InvalidValue
+            )
         if has_lines:
-            yield from _in_lines(file, head, line, decoder)
+            yield from _read_lines(file, head, line, decoder)
         else:
-            yield from _Text(file, head, line, path, decoder).values()
+            yield from StreamingJsonReader(file, head, line, path, decoder).values()
 
 
-def _in_lines(file: TextIO, head: str, line: int, decoder: _Decoder) -> Iterator[tuple[int, Any]]:
-    """Yield what stands on each line, also where another line is broken."""
+def _read_lines(file: TextIO, head: str, line: int, decoder: JsonDecoder) -> Iterator[tuple[int, Any]]:
+    """Yield the values of each line; an invalid line does not affect the others."""
     text = head
     while text:
         if len(text) >= _LONGEST and not text.endswith("\n"):
-            yield line, _Broken(_TOO_LONG)
+            yield line, _InvalidValue(_TOO_LONG)
             while text and not text.endswith("\n"):
                 text = file.readline(_LONGEST)
         else:
-            for value in _in_line(text, decoder):
+            for value in _decode_line(text, decoder):
                 yield line, value
         text = file.readline(_LONGEST)
         line += 1
 
 
-def _in_line(text: str, decoder: _Decoder) -> Iterator[Any]:
+def _decode_line(text: str, decoder: JsonDecoder) -> Iterator[Any]:
     if not _is_text(text):
-        yield _Broken("it is not UTF-8 text")
+        yield _InvalidValue("it is not UTF-8 text")
         return
-    at = _end_of_blank(text, 0)
+    at = _skip_blank(text, 0)
     while at < len(text):
         try:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            yield _Broken(f"it is not JSON: {_reason(error)}")
+            yield _InvalidValue(f"it is not JSON: {_describe(error)}")
             return
         yield value
-        at = _end_of_blank(text, at)
+        at = _skip_blank(text, at)
 
 
-def _end_of_blank(text: str, at: int) -> int:
+def _skip_blank(text: str, at: int) -> int:
     return cast("re.Match[str]", _BLANK.match(text, at)).end()
 
 
-class _Text:
-    """A file's text, of which only what is being decoded is in memory."""
+class StreamingJsonReader:
+    """Decodes the values of a file one by one; only the value that is being decoded is in memory."""
 
-    def __init__(self, file: TextIO, text: str, line: int, path: str, decoder: _Decoder) -> None:
+    def __init__(self, file: TextIO, text: str, line: int, path: str, decoder: JsonDecoder) -> None:
         self._file = file
         self._text = text
         self._at = 0
@@ -263,75 +181,75 @@ class _Text:
         """Yield each value, or each element of an array, with the line on which it begins.
 
         Raises:
-            RecordsError: What comes is not JSON; nothing says where the next value would begin.
+            RecordsError: The text is not JSON; nothing shows where the next value begins.
         """
         while first := self._next():
             if first != "[":
-                yield self._here(), self._value()
+                yield self._current_line(), self._decode()
                 continue
             self._at += 1
             mark = self._next()
             while mark != "]":
                 self._next()
-                yield self._here(), self._value()
+                yield self._current_line(), self._decode()
                 mark = self._next()
                 if mark == ",":
                     self._at += 1
                     if self._next() == "]":
-                        raise self._broken("a comma before the end of the array")
+                        raise self._error("a comma before the end of the array")
                 elif mark != "]":
-                    raise self._broken("an array goes on without a comma" if mark else _CUT)
+                    raise self._error("an array goes on without a comma" if mark else _CUT_OFF)
             self._at += 1
 
-    def _value(self) -> Any:
+    def _decode(self) -> Any:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
-                is_in_text = self._text.startswith('"', error.pos)
-                may_be_cut = is_in_text or error.pos >= len(self._text) - _TOKEN
-                fails_at = error.pos - self._at  # reading on moves what is held
+                is_in_string = self._text.startswith('"', error.pos)
+                may_be_cut = is_in_string or error.pos >= len(self._text) - _TOKEN
+                fails_at = error.pos - self._at  # reading more moves the text
                 if may_be_cut and len(self._text) - self._at >= _LONGEST:
-                    raise self._broken(_TOO_LONG) from None
-                if may_be_cut and self._read_on():
+                    raise self._error(_TOO_LONG) from None
+                if may_be_cut and self._read_more():
                     continue
-                if is_in_text or not self._text[self._at + fails_at :].strip():
-                    raise self._broken(_CUT) from None
+                if is_in_string or not self._text[self._at + fails_at :].strip():
+                    raise self._error(_CUT_OFF) from None
                 self._at += fails_at
-                raise self._broken(error.msg) from None
+                raise self._error(error.msg) from None
             except (ValueError, RecursionError) as error:
-                raise self._broken(_reason(error)) from None
-            if end == len(self._text) and self._read_on():
+                raise self._error(_describe(error)) from None
+            if end == len(self._text) and self._read_more():
                 continue
             if not self._text.isascii() and not _is_text(self._text[self._at : end]):
-                value = _Broken("it is not UTF-8 text")
+                value = _InvalidValue("it is not UTF-8 text")
             self._at = end
             return value
 
     def _next(self) -> str:
-        """Go to the next character that is not blank, and return it; nothing at the end."""
+        """Move to the next character that is not blank, and return it; nothing at the end."""
         while True:
-            self._at = _end_of_blank(self._text, self._at)
+            self._at = _skip_blank(self._text, self._at)
             if self._at < len(self._text):
                 return self._text[self._at]
-            if not self._read_on():
+            if not self._read_more():
                 return ""
 
-    def _read_on(self) -> bool:
-        """Read more, twice as much where a value is long, and forget what was decoded."""
-        self._here()
-        more = self._file.read(max(_AT_ONCE, len(self._text) - self._at))
+    def _read_more(self) -> bool:
+        """Read another chunk, of twice the size where a value is long, and drop what was decoded."""
+        self._current_line()
+        more = self._file.read(max(_CHUNK, len(self._text) - self._at))
         self._text = self._text[self._at :] + more
         self._at = self._counted = 0
         return bool(more)
 
-    def _here(self) -> int:
+    def _current_line(self) -> int:
         self._line += self._text.count("\n", self._counted, self._at)
         self._counted = self._at
         return self._line
 
-    def _broken(self, reason: str) -> RecordsError:
-        line = self._here()
+    def _error(self, reason: str) -> RecordsError:
+        line = self._current_line()
         return RecordsError(
             f"{self._path!r}, line {line}: it is not JSON from here on: {reason}", file=self._path, line=line
         )

@@ -1,8 +1,7 @@
 """Nested call JSON as flat columns: calls as ``GET /call`` returns them, pages of them, and end-of-call reports.
 
-A report is the body that the API posts when a call is over. It keeps the call as it stood when the event was made,
-often still ``ringing`` and without cost, and beside it, as fields of the message, what the call became; so the
-message's values go first.
+A report is the body that the API posts when a call is over. Its ``call`` is the call when the event was created, often
+still ``ringing`` and without cost; the other fields of the message are what the call became, so these take precedence.
 """
 
 from __future__ import annotations
@@ -18,178 +17,191 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError, format_value
-from vapi_frames.sources.records.columns import NUMBERS, OPTIONAL, TIMES, VARIABLE_ROOTS, heads, paths
+from vapi_frames.sources.records.columns import (
+    NUMBER_COLUMNS,
+    OPTIONAL_COLUMNS,
+    TIME_COLUMNS,
+    VARIABLE_ROOTS,
+    alternate_paths,
+    candidate_paths,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
-__all__ = ["WORDS", "LeftOut", "calls_in", "column_type", "flat", "flatten", "read_times"]
+__all__ = [
+    "FLAT_COLUMNS",
+    "SkippedRecords",
+    "flat_type",
+    "flatten_call",
+    "flatten_calls",
+    "iter_calls",
+    "read_times",
+]
 
-WORDS = ("id", *GROUP_COLUMNS, *TIMES, *NUMBERS, "duration")
-"""The columns of a flat record; of ``duration`` only that it is there is of interest."""
+FLAT_COLUMNS = ("id", *GROUP_COLUMNS, *TIME_COLUMNS, *NUMBER_COLUMNS, "duration")
+"""The columns of a flat record. The values of ``duration`` are not used, only whether records have it."""
 
-_PLACES = tuple(
-    (word, tuple(head for path in paths(word) for head in heads(path))) for word in WORDS if word != "duration"
+_COLUMN_PATHS = tuple(
+    (column, tuple(found for path in alternate_paths(column) for found in candidate_paths(path)))
+    for column in FLAT_COLUMNS
+    if column != "duration"
 )
-_ROOT_PLACES = tuple((root, heads(root)) for root in VARIABLE_ROOTS)
+_ROOT_PATHS = tuple((root, candidate_paths(root)) for root in VARIABLE_ROOTS)
 _FLAT_VARIABLE = re.compile(
     r"(variableValues)[._](.+)|(artifact|assistantOverrides)([._])variableValues\4(.+)", re.DOTALL
 )
 _REPORT = "end-of-call-report"
-_TIMES, _NUMBERS = frozenset(TIMES), frozenset(NUMBERS)
-_BOUNDS = (datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
+_TIMES, _NUMBERS = frozenset(TIME_COLUMNS), frozenset(NUMBER_COLUMNS)
+_EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass
-class LeftOut:
-    """What becomes of records that cannot be read: the first one is an error, or they are left out and counted.
+class SkippedRecords:
+    """Whether records that cannot be read are skipped, and those that were.
 
     Attributes:
-        skips: Whether they are left out.
-        count: How many were.
+        is_allowed: Whether they are skipped; otherwise the first one is an error.
+        count: How many were skipped.
         first: What was wrong with the first of them.
     """
 
-    skips: bool = False
+    is_allowed: bool = False
     count: int = 0
     first: str = ""
 
     def add(self, error: RecordsError) -> None:
-        """Take the record that *error* is about."""
-        if not self.skips:
+        """Skip the record that *error* is about, or raise the error."""
+        if not self.is_allowed:
             raise error
         self.first = self.first or str(error)
         self.count += 1
 
 
-def flatten(calls: Sequence[Any], left_out: LeftOut) -> pa.Table:
-    """Return nested call JSON as a table of flat columns, one column a variable.
+def flatten_calls(calls: Sequence[Any], skipped: SkippedRecords) -> pa.Table:
+    """Return nested call JSON as a table of flat columns, with a column for each variable.
 
     Raises:
-        RecordsError: A record is no object, or holds a value of the wrong kind; it is named by its position.
+        RecordsError: A record is no object, or has a value of the wrong kind; the message has its position.
     """
     import pyarrow as pa
 
     columns: dict[str, list[Any]] = {}
     rows = 0
-    for position, call in enumerate((call for one in calls for call in calls_in(one)), 1):
+    for position, call in enumerate((call for one in calls for call in iter_calls(one)), 1):
         try:
-            values, variables = flat(call)
+            values, variables = flatten_call(call)
         except RecordsError as error:
-            left_out.add(RecordsError(f"call {position}: {error}", line=position, column=error.column))
+            skipped.add(RecordsError(f"call {position}: {error}", line=position, column=error.column))
             continue
         for name, value in (*values.items(), *((f"{VARIABLE_ROOTS[0]}.{key}", v) for key, v in variables.items())):
             column = columns.setdefault(name, [])
             column.extend([None] * (rows - len(column)))
             column.append(value)
         rows += 1
-    for name in OPTIONAL if rows else (*OPTIONAL, *TIMES, *NUMBERS, "id"):
+    for name in OPTIONAL_COLUMNS if rows else (*OPTIONAL_COLUMNS, *TIME_COLUMNS, *NUMBER_COLUMNS, "id"):
         columns.setdefault(name, [])
     return pa.table(
-        {name: pa.array(held + [None] * (rows - len(held)), column_type(name)) for name, held in columns.items()}
+        {name: pa.array(found + [None] * (rows - len(found)), flat_type(name)) for name, found in columns.items()}
     )
 
 
-def column_type(name: str) -> pa.DataType:
-    """Return the Arrow type of the flat column *name*."""
+def flat_type(column: str) -> pa.DataType:
+    """Return the Arrow type of a flat column."""
     import pyarrow as pa
 
-    return pa.timestamp("us", "UTC") if name in TIMES else pa.float64() if name in NUMBERS else pa.string()
+    if column in TIME_COLUMNS:
+        return pa.timestamp("us", "UTC")
+    return pa.float64() if column in NUMBER_COLUMNS else pa.string()
 
 
-def calls_in(value: Any, depth: int = 2) -> Iterator[Any]:
-    """Yield the calls that a JSON value holds: itself, or the elements of an array or of a page of results."""
+def iter_calls(value: Any, depth: int = 2) -> Iterator[Any]:
+    """Yield the calls in a JSON value: the value itself, or the elements of an array or of a page of results."""
     if isinstance(value, dict) and isinstance(value.get("results"), list) and "createdAt" not in value:
         value = value["results"]
     if depth and isinstance(value, list | tuple):
         for one in value:
-            yield from calls_in(one, depth - 1)
+            yield from iter_calls(one, depth - 1)
     else:
         yield value
 
 
-def flat(call: Any) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """Return a call's values under the words that it has, and its variables.
+def flatten_call(call: Any) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """Return a call's values by flat column, for the columns that it has, and its variables.
 
     Raises:
-        RecordsError: It is no call, or holds a value of the wrong kind. The message does not say which call it is.
+        RecordsError: It is no call, or has a value of the wrong kind. The message does not say which call it is.
     """
     try:
-        return _flat(_opened(call))
+        return _flatten(unwrap_report(call))
     except RecursionError:
         raise RecordsError("it is nested too deeply") from None
 
 
-def _flat(call: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str | None]]:
+def _flatten(call: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str | None]]:
     values: dict[str, Any] = {}
-    for word, places in _PLACES:
-        for name, rest in places:
+    for column, paths in _COLUMN_PATHS:
+        for name, keys in paths:
             if name in call:
-                is_there, value = _dig(call[name], rest, name) if rest else (True, call[name])
-                if is_there and values.get(word) is None:
-                    values[word] = None if value is None else _read(word, value)
+                is_there, value = get_nested(call[name], keys, name) if keys else (True, call[name])
+                if is_there and values.get(column) is None:
+                    values[column] = None if value is None else _read_value(column, value)
     if "duration" in call:
         values["duration"] = None
     if values.get("createdAt") is None:
         has = "" if "createdAt" in call else f"; it has {', '.join(map(str, list(call)[:8])) or 'nothing'}"
         raise RecordsError(f"it has no createdAt{has}", column="createdAt")
-    return values, _variables(call)
+    return values, _read_variables(call)
 
 
-def _opened(call: Any) -> dict[str, Any]:
-    """Return the record of a call, also out of the report of its end."""
+def unwrap_report(call: Any) -> dict[str, Any]:
+    """Return the record of a call, which may be in an end-of-call report."""
     if not isinstance(call, dict):
         raise RecordsError(f"it is {type(call).__name__}, not an object")
     message = call if call.get("type") == _REPORT else call.get("message")
     if not isinstance(message, dict) or "createdAt" in call:
         return call
     if message.get("type") != _REPORT:
-        raise RecordsError(
-            f"it is a message of type {format_value(message.get('type'))}, not the report of a call's end"
-        )
+        raise RecordsError(f"it is a message of type {format_value(message.get('type'))}, not an end-of-call report")
     inner = message.get("call")
     if not isinstance(inner, dict):
         raise RecordsError("it is a report without its call, so that nothing says when the call was created")
     record = dict(inner)
-    for word in WORDS:
-        name = word.split(".", 1)[0]
-        if name in message and name not in ("id", "type", "createdAt"):  # a message has a type of its own
-            record[name] = _over(message[name], inner.get(name))
-    for root in VARIABLE_ROOTS:
-        name = root.split(".", 1)[0]
-        if name in message:
-            record[name] = _over(message[name], inner.get(name))
+    names = [path.split(".", 1)[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS)]
+    for name in dict.fromkeys(names):
+        if name in message and name not in ("id", "type", "createdAt"):  # a message has its own
+            record[name] = merge_newer(message[name], inner.get(name))
     record["status"] = message.get("status") or "ended"
     return record
 
 
-def _over(newer: Any, older: Any, depth: int = 2) -> Any:
-    """Return *newer*, with what *older* has beyond it."""
+def merge_newer(newer: Any, older: Any, depth: int = 2) -> Any:
+    """Return *newer*, completed by what only *older* has."""
     if newer is None:
         return older
     if depth and isinstance(newer, dict) and isinstance(older, dict):
-        return {**older, **{name: _over(value, older.get(name), depth - 1) for name, value in newer.items()}}
+        return {**older, **{name: merge_newer(value, older.get(name), depth - 1) for name, value in newer.items()}}
     return newer
 
 
-def _dig(value: Any, way: tuple[str, ...], name: str) -> tuple[bool, Any]:
-    """Return whether there is something at the end of the *way* into *value*, and what."""
-    for part in way:
-        inside = value if type(value) is dict else _object(value, name)
-        if inside is None or part not in inside:
+def get_nested(value: Any, keys: tuple[str, ...], name: str) -> tuple[bool, Any]:
+    """Return whether *value*, which is called *name*, has something at *keys*, and what."""
+    for key in keys:
+        inside = value if type(value) is dict else _read_object(value, name)
+        if inside is None or key not in inside:
             return False, None
-        name, value = part, inside[part]
+        name, value = key, inside[key]
     return True, value
 
 
-def _object(value: Any, name: str) -> dict[str, Any] | None:
-    """Return *value* as an object, also out of JSON text, as warehouses export what is nested."""
+def _read_object(value: Any, name: str) -> dict[str, Any] | None:
+    """Return *value* as an object; it may be JSON text, which is how warehouses export what is nested."""
     if isinstance(value, dict):
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value):
-        return None  # NaN and "" are how pandas and exports say missing
+        return None  # pandas writes a missing value as NaN, and exports write it as ""
     try:
         found = json.loads(value) if isinstance(value, str) else None
     except ValueError:
@@ -199,32 +211,33 @@ def _object(value: Any, name: str) -> dict[str, Any] | None:
     return found
 
 
-def _variables(call: dict[str, Any]) -> dict[str, str | None]:
-    found: list[dict[str, Any]] = []
-    beside: dict[str, dict[str, Any]] = {root: {} for root in VARIABLE_ROOTS}
+def _read_variables(call: dict[str, Any]) -> dict[str, str | None]:
+    """Return the variables of a call; of the places that have one, the first with a value counts."""
+    flat: dict[str, dict[str, Any]] = {root: {} for root in VARIABLE_ROOTS}
     for name, value in call.items():
         if isinstance(name, str) and name[:1] in "va" and (match := _FLAT_VARIABLE.fullmatch(name)):
             root = match[1] or f"{match[3]}.{VARIABLE_ROOTS[0]}"
-            beside[root][match[2] or match[5]] = value
-    for root, places in _ROOT_PLACES:
-        found.append(beside[root])
-        for name, rest in places:
+            flat[root][match[2] or match[5]] = value
+    found: list[dict[str, Any]] = []
+    for root, paths in _ROOT_PATHS:
+        found.append(flat[root])
+        for name, keys in paths:
             if name in call:
-                is_there, value = _dig(call[name], rest, name)
-                inside = _object(value, root) if is_there else None
+                is_there, value = get_nested(call[name], keys, name)
+                inside = _read_object(value, root) if is_there else None
                 if inside:
                     found.append(inside)
     variables: dict[str, str | None] = {}
-    for some in found:
-        for key, value in some.items():
+    for values in found:
+        for key, value in values.items():
             if variables.get(key) is None:
-                variables[_text(key, key)] = _variable(key, value)
+                variables[_read_text(key, key)] = _read_variable(key, value)
     return variables
 
 
-def _variable(key: object, value: Any) -> str | None:
+def _read_variable(key: object, value: Any) -> str | None:
     if isinstance(value, str):
-        return _text(value, key)
+        return _read_text(value, key)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     try:
@@ -233,8 +246,8 @@ def _variable(key: object, value: Any) -> str | None:
         raise RecordsError(f"variable {key!r} is no JSON value", column=str(key)) from None
 
 
-def _text(value: Any, name: object) -> str:
-    """Return text that every engine can hold: half a surrogate pair is no character."""
+def _read_text(value: Any, name: object) -> str:
+    """Return text that every engine can hold: half of a surrogate pair is no character."""
     if not isinstance(value, str):
         raise RecordsError(f"the variable's name {format_value(value)} is no text")
     if not value.isascii():
@@ -266,25 +279,25 @@ def _read_time(value: Any) -> datetime | None:
         return None
 
 
-def read_times(word: str, values: Iterable[Any]) -> list[datetime | None]:
-    """Return the instants in a column *word* of Python objects.
+def read_times(column: str, values: Iterable[Any]) -> list[datetime | None]:
+    """Return the instants of a *column* of Python objects.
 
     Raises:
-        RecordsError: One is no date-time; it is named by its position.
+        RecordsError: One is no date-time; the message has its position.
     """
     found = []
     for position, value in enumerate(values, 1):
         try:
-            found.append(None if value is None else _read(word, value))
+            found.append(None if value is None else _read_value(column, value))
         except RecordsError as error:
-            raise RecordsError(f"call {position}: {error}", line=position, column=word) from None
+            raise RecordsError(f"call {position}: {error}", line=position, column=column) from None
     return found
 
 
-def _read(word: str, value: Any) -> Any:
-    """Return a record's *value* as the column *word* holds it."""
+def _read_value(column: str, value: Any) -> Any:
+    """Return a record's *value* in the type of the flat *column*."""
     kind = type(value)
-    if word in _NUMBERS:
+    if column in _NUMBERS:
         if kind is float or (isinstance(value, Real | Decimal) and kind is not bool):
             try:
                 number = float(value)
@@ -293,22 +306,22 @@ def _read(word: str, value: Any) -> Any:
             if not math.isinf(number):
                 return None if math.isnan(number) else number
         wanted = "a number"
-    elif word in _TIMES:
+    elif column in _TIMES:
         if kind is not str and isinstance(value, datetime | float) and value != value:  # noqa: PLR0124 - NaT, NaN
             return None
-        moment = _read_time(value)
-        if moment is not None:
-            if word == "createdAt" and not _BOUNDS[0] <= moment < _BOUNDS[1]:
-                said = "before 1970-01-02" if moment < _BOUNDS[0] else "after the year 9000"
-                raise RecordsError(f"it was created {said}, at {moment.isoformat()}", column=word)
-            return moment
+        instant = _read_time(value)
+        if instant is not None:
+            if column == "createdAt" and not _EARLIEST <= instant < _LATEST:
+                when = "before 1970-01-02" if instant < _EARLIEST else "after the year 9000"
+                raise RecordsError(f"it was created {when}, at {instant.isoformat()}", column=column)
+            return instant
         wanted = "an ISO 8601 date-time"
     else:
         if kind is str or isinstance(value, str):
-            return _text(value, word)
+            return _read_text(value, column)
         if isinstance(value, float) and math.isnan(value):
             return None
         if isinstance(value, bool | int | float):
             return json.dumps(value)
         wanted = "text"
-    raise RecordsError(f"{word} is {format_value(value)}, not {wanted}", column=word)
+    raise RecordsError(f"{column} is {format_value(value)}, not {wanted}", column=column)

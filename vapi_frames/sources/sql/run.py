@@ -1,4 +1,4 @@
-"""A question answered by whoever runs SQL: the texts go in, an answer in the contract's types comes out."""
+"""A query answered by an engine that runs SQL: the statements, and their rows as a result in the contract's types."""
 
 from __future__ import annotations
 
@@ -8,68 +8,91 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import RecordsWarning, warn
 from vapi_frames.query.schema import build_schema
 from vapi_frames.result.result import Result
 from vapi_frames.sources.sql import concurrency, concurrency_numpy
-from vapi_frames.sources.sql.select import MINUTES, bucket_label, select
+from vapi_frames.sources.sql.select import MINUTE_COLUMNS, read_bucket, write_select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from vapi_frames.query.query import Query
-    from vapi_frames.sources.sql.select import Columns
+    from vapi_frames.sources.sql.concurrency import KnownRange
+    from vapi_frames.sources.sql.select import QueryColumns
 
     Run: TypeAlias = Callable[[str, Sequence[pa.DataType]], list[Any]]
-    """Runs a SELECT and returns its columns as Arrow arrays of the given types."""
+    """Runs a SELECT and returns its columns as Arrow arrays of the types that it gets."""
 
-__all__ = ["run_query"]
+__all__ = ["CHANGE_TYPES", "run_query", "warn_of_no_match"]
+
+CHANGE_TYPES = (*[pa.int64()] * 6, pa.decimal128(38, 0), pa.int64())
+"""The types of the columns of `concurrency.write_changes`."""
 
 
 def run_query(
     query: Query[Any],
-    columns: Columns,
+    columns: QueryColumns,
     relation: str,
     span: tuple[datetime, datetime],
     *,
     now: datetime,
     run: Run,
-    within: tuple[datetime, datetime] | None = None,
-    is_here: bool = False,
+    records_range: tuple[datetime, datetime] | None = None,
+    is_in_process: bool = False,
 ) -> tuple[Result, bool]:
-    """Answer *query* from *relation* over the range *span*; also say whether any record was met.
+    """Answer *query* from *relation* over the range *span*; also return whether any record matched.
 
     Args:
-        query: A question that `vapi_frames.sources.sql.select.check_answerable` lets pass.
-        columns: How the relation holds what it uses.
+        query: A query that `vapi_frames.sources.sql.select.check_answerable` accepts.
+        columns: The relation's expressions of what the query uses.
         relation: The table, as SQL.
         span: Start and end of the range, in UTC.
         now: Until when calls in progress count.
-        run: Whoever runs SQL.
-        within: What is known to hold every record.
-        is_here: Whether the engine is part of this process, so that rows cost nothing to fetch.
+        run: What runs SQL.
+        records_range: A range in which every record was created.
+        is_in_process: Whether the engine is part of this process, so that to fetch rows costs little.
     """
     start, end = span
     if any(one.column == "concurrency" for one in query.measures):
-        return _concurrency(query, columns, relation, span, now=now, run=run, is_here=is_here)
-    types = [pa.int64() if name == "date" else query_type for name, query_type in _types(query)]
-    text = select(query, columns, relation, start, end, within=within)
-    is_timed = any(one.column in MINUTES for one in query.measures)
-    found = run(text, [*types, *[pa.int64()] * (is_timed + (not query.levels))])
-    is_met = len(found[0]) > 0 if query.levels else found.pop()[0].as_py() > 0
-    notes = _backward(found.pop()) if is_timed else ()
+        return _run_concurrency(query, columns, relation, span, now=now, run=run, is_in_process=is_in_process)
     wanted = build_schema(query)
+    types = [pa.int64() if field.name == "date" else field.type for field in wanted]
+    has_minutes = any(one.column in MINUTE_COLUMNS for one in query.measures)
+    text = write_select(query, columns, relation, start, end, records_range=records_range)
+    found = run(text, [*types, *[pa.int64()] * (has_minutes + (not query.levels))])
+    has_matched = len(found[0]) > 0 if query.levels else found.pop()[0].as_py() > 0
+    notes = _note_negative_minutes(found.pop()) if has_minutes else ()
     if query.time_step:
-        encoded = _combined(found[0]).dictionary_encode()
         step, zone = query.time_step, query.zone
-        labels = [bucket_label(value, step, zone) for value in encoded.dictionary.to_pylist()]
-        found[0] = _dates(labels, 1_000_000, wanted).take(encoded.indices)
-    return Result(pa.table(found, schema=wanted), start, end, notes), is_met
+        dates = found[0].combine_chunks() if isinstance(found[0], pa.ChunkedArray) else found[0]
+        encoded = dates.dictionary_encode()
+        labels = [read_bucket(value, step, zone) * 1_000_000 for value in encoded.dictionary.to_pylist()]
+        found[0] = _make_dates(labels, wanted).take(encoded.indices)
+    return Result(pa.table(found, schema=wanted), start, end, notes), has_matched
 
 
-def _backward(counts: Any) -> tuple[str, ...]:
-    """Return what a reader should know of calls whose minutes are negative, and warn of it."""
+def warn_of_no_match(
+    query: Query[Any],
+    span: tuple[datetime, datetime],
+    records_range: tuple[datetime, datetime] | None,
+    *,
+    calls: int | None = None,
+) -> None:
+    """Warn that no record matched *query*, with the range of the records, and how many *calls* they hold if known."""
+    found = "there are none at all"
+    if records_range:
+        what = "they are" if calls is None else f"they hold {calls} calls"
+        found = f"{what} from {format_iso(records_range[0])} to {format_iso(records_range[1])}"
+    verb = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
+    filtered = "that matches the filters " if query.filters else ""
+    warn(f"no call {filtered}was {verb} in [{format_iso(span[0])}, {format_iso(span[1])}): {found}", RecordsWarning)
+
+
+def _note_negative_minutes(counts: Any) -> tuple[str, ...]:
+    """Return a note on calls whose minutes are negative, and warn of them."""
     count = pc.call_function("sum", [counts]).as_py() or 0
     if not count:
         return ()
@@ -78,89 +101,78 @@ def _backward(counts: Any) -> tuple[str, ...]:
     return (note,)
 
 
-def _types(query: Query[Any]) -> list[tuple[str, pa.DataType]]:
-    return [(field.name, field.type) for field in build_schema(query)]
+def _make_dates(micros: list[int], wanted: pa.Schema) -> pa.Array:
+    return pa.array(micros, pa.int64()).cast(wanted.field("date").type)
 
 
-def _combined(column: Any) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _dates(instants: list[int], unit: int, wanted: pa.Schema) -> pa.Array:
-    return pa.array([instant * unit for instant in instants], pa.int64()).cast(wanted.field("date").type)
-
-
-def _concurrency(
+def _run_concurrency(
     query: Query[Any],
-    columns: Columns,
+    columns: QueryColumns,
     relation: str,
     span: tuple[datetime, datetime],
     *,
     now: datetime,
     run: Run,
-    is_here: bool,
+    is_in_process: bool,
 ) -> tuple[Result, bool]:
     start, end = span
     concurrency.check_size(query, start, end)
-    ranged = concurrency.span_of(start, end, now)
-    notes = _said(run(concurrency.left_out(columns, relation, ranged), [pa.int64()] * 2))
+    known = concurrency.known_range(start, end, now)
+    notes = _note_skipped(run(concurrency.write_skipped(columns, relation, known), [pa.int64()] * 2))
     wanted = build_schema(query)
-    is_plain = bool(query.levels) and not query.time_step
-    changed = _swept if is_here else _windowed
-    rows = changed(query, columns, relation, ranged, run=run, is_plain=is_plain)
-    met = bool(rows)
-    if is_plain:
-        steps = concurrency.history(rows, ranged)
-        dates = _dates([instant for instant, _ in steps], 1, wanted)
-        table = pa.table([dates, pa.array([float(level) for _, level in steps], pa.float64())], schema=wanted)
-        return Result(table, start, end, notes), met
-    buckets, values = concurrency.levels(query, rows, ranged)
+    is_history = bool(query.levels) and not query.time_step
+    sum_changes = _sum_changes_here if is_in_process else _sum_changes_in_engine
+    rows = sum_changes(query, columns, relation, known, run=run, is_history=is_history)
+    has_matched = bool(rows)
+    if is_history:
+        steps = concurrency.compute_history(rows, known)
+        dates = _make_dates([instant for instant, _ in steps], wanted)
+        table = pa.table([dates, pa.array([float(active) for _, active in steps], pa.float64())], schema=wanted)
+        return Result(table, start, end, notes), has_matched
+    buckets, values = concurrency.compute_buckets(query, rows, known)
     minutes = tuple(one for one in query.measures if one.column != "concurrency")
     others: dict[str, Any] = {}
-    if minutes:  # of calls by their creation: a bucket without one has a row of nothing
+    if minutes:  # minutes count by creation; a bucket in which no call was created has a row all the same
         only_minutes = replace(query, aggregations=minutes, has_counts=False)
-        partly, _ = run_query(only_minutes, columns, relation, span, now=now, run=run)
-        table = partly.table
+        result, _ = run_query(only_minutes, columns, relation, span, now=now, run=run)
+        table = result.table
         at = [int(date.timestamp()) for date in table.column("date").to_pylist()] if query.time_step else [0]
-        met = met or any(column.null_count < len(column) for column in table.columns[1:])
+        has_matched = has_matched or any(column.null_count < len(column) for column in table.columns[1:])
         for one in minutes:
-            there = dict(zip(at, table.column(one.name).to_pylist(), strict=True))
+            found = dict(zip(at, table.column(one.name).to_pylist(), strict=True))
             nothing = 0 if one.operation == "count" else None
-            others[one.name] = [there.get(bucket, nothing) for bucket in buckets]
+            others[one.name] = [found.get(bucket, nothing) for bucket in buckets]
     measured = {one.name: others[one.name] if one in minutes else values[one.operation] for one in query.measures}
-    arrays = [_dates(buckets, 1_000_000, wanted)] if query.time_step else []
+    arrays = [_make_dates([bucket * 1_000_000 for bucket in buckets], wanted)] if query.time_step else []
     arrays += [pa.array(measured[one.name], wanted.field(one.name).type) for one in query.measures]
-    return Result(pa.table(arrays, schema=wanted), start, end, notes), met
+    return Result(pa.table(arrays, schema=wanted), start, end, notes), has_matched
 
 
-def _windowed(
-    query: Query[Any], columns: Columns, relation: str, span: concurrency.Span, *, run: Run, is_plain: bool
+def _sum_changes_in_engine(
+    query: Query[Any], columns: QueryColumns, relation: str, span: KnownRange, *, run: Run, is_history: bool
 ) -> list[Any]:
-    """Return what changes, added up by the engine."""
-    types = [pa.int64()] * 2 if is_plain else _CHANGES
-    found = run(concurrency.changes(query, columns, relation, span), types)
+    """Return the rows of the changes, summed by the engine."""
+    types = [pa.int64()] * 2 if is_history else CHANGE_TYPES
+    found = run(concurrency.write_changes(query, columns, relation, span), types)
     return list(zip(*(column.to_pylist() for column in found), strict=True))
 
 
-def _swept(
-    query: Query[Any], columns: Columns, relation: str, span: concurrency.Span, *, run: Run, is_plain: bool
+def _sum_changes_here(
+    query: Query[Any], columns: QueryColumns, relation: str, span: KnownRange, *, run: Run, is_history: bool
 ) -> list[Any]:
-    """Return the same, added up here."""
-    begun, ended = (
-        column.to_numpy() for column in run(concurrency.intervals(columns, relation, span), [pa.int64()] * 2)
-    )
-    found = concurrency_numpy.swept(begun, ended, span.known)
-    if is_plain:
-        return concurrency_numpy.history(found)
-    moments = any(one.operation == "avg" for one in query.measures)
-    return concurrency_numpy.stretched(found, list(concurrency.stretches_of(query, span)), span.first, moments=moments)
+    """Return the same rows, summed in this process."""
+    intervals = run(concurrency.write_intervals(columns, relation, span), [pa.int64()] * 2)
+    begins, ends = (column.to_numpy() for column in intervals)
+    events = concurrency_numpy.sort_events(begins, ends, span.known)
+    if is_history:
+        return concurrency_numpy.list_changes(events)
+    segments = list(concurrency.iter_segments(query, span))
+    with_moments = any(one.operation == "avg" for one in query.measures)
+    return concurrency_numpy.summarize_segments(events, segments, span.first, with_moments=with_moments)
 
 
-_CHANGES = (*[pa.int64()] * 6, pa.decimal128(38, 0), pa.int64())
-
-
-def _said(counts: list[Any]) -> tuple[str, ...]:
-    """Return what a reader should know of the calls that were left out, and warn of it."""
+def _note_skipped(counts: list[Any]) -> tuple[str, ...]:
+    """Return notes on the calls without a usable interval, and warn of them."""
     endless, backward = (column[0].as_py() or 0 for column in counts)
     notes = []
     if endless:

@@ -1,11 +1,11 @@
 """A query as one SELECT, in DuckDB's dialect; pure text, no engine.
 
-No engine's own zone-aware truncation equals PostgreSQL's ``date_trunc`` on every step and zone, so none is used. With
-``e`` the whole seconds since 1970, the zone's few offset changes inside the range are spelled out, and the rest is
-``+ - %`` on integers, which every engine computes alike. A bucket of an hour or less comes back as its instant, a
-longer one as the seconds of its wall clock; `bucket_label` turns either into the instant that names it.
+No engine's zone-aware truncation equals PostgreSQL's ``date_trunc`` on every step and zone, so none is used. With
+``e`` the whole seconds since 1970, the SELECT lists the few changes of the zone's offset inside the range, and the
+rest is ``+ - %`` on integers, which every engine computes alike. A bucket of an hour or less comes back as its instant,
+a longer one as the seconds of its wall clock; `read_bucket` turns either into the instant that names it.
 
-Only what every engine has is written: no ``GROUP BY`` of an alias of the same level, no function but the aggregates.
+The text uses only what every engine has: no ``GROUP BY`` of an alias of the same SELECT, no function but aggregates.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
 
-MINUTES = ("duration", "minutesUsed")
-"""The columns that are made of a call's begin and end."""
+MINUTE_COLUMNS = ("duration", "minutesUsed")
+"""The columns that are computed from a call's start and end."""
 
 __all__ = [
-    "MINUTES",
-    "Columns",
-    "Interval",
-    "bucket",
-    "bucket_label",
+    "MINUTE_COLUMNS",
+    "CallInterval",
+    "QueryColumns",
     "check_answerable",
-    "literal",
-    "local",
-    "quote",
-    "select",
-    "stage",
+    "quote_name",
+    "quote_text",
+    "read_bucket",
+    "write_bucket",
+    "write_cte",
+    "write_select",
+    "write_wall_clock",
 ]
 
 
-def quote(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return *name* as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def literal(text: str) -> str:
+def quote_text(text: str) -> str:
     """Return *text* as a string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def instant(at: datetime) -> str:
+def _write_instant(at: datetime) -> str:
     """Return the aware *at* as a literal."""
     return f"TIMESTAMPTZ '{at.replace(tzinfo=None).isoformat(sep=' ')}+00'"
 
 
-class Interval(NamedTuple):
-    """From when until when a call was active, as SQL expressions.
+class CallInterval(NamedTuple):
+    """When a call was active, as SQL expressions.
 
     Attributes:
-        started: Its begin in whole microseconds since 1970.
+        started: Its start in whole microseconds since 1970.
         ended: Its end, likewise.
-        is_over: The condition under which the record says that it is over.
+        is_over: The condition under which the record says that the call is over.
     """
 
     started: str
@@ -73,16 +73,16 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """How the records hold what a query uses, as SQL expressions over the relation.
+class QueryColumns:
+    """What a query uses, as SQL expressions over the relation of call records.
 
     Attributes:
-        created: The call's creation, in a type that compares with *instant*.
-        epoch: The whole seconds since 1970 of it, whatever the session's zone.
-        groups: Group column → text expression, also of those that are only filtered by.
+        created: The call's creation, in a type that compares with what *instant* writes.
+        epoch: Its whole seconds since 1970, whatever the session's zone.
+        groups: Group column → text expression, also of the columns that are only filtered by.
         variables: Variable key → text expression, likewise.
-        values: Measured column → numeric expression (``id``: any).
-        interval: From when until when it was active; only where that is asked for.
+        values: Measured column → numeric expression (``id``: of any type).
+        interval: When the call was active; only for a query of concurrency.
         instant: Writes an aware UTC datetime as a literal.
     """
 
@@ -91,15 +91,15 @@ class Columns:
     groups: Mapping[str, str]
     variables: Mapping[str, str]
     values: Mapping[str, str]
-    interval: Interval | None = None
-    instant: Callable[[datetime], str] = instant
+    interval: CallInterval | None = None
+    instant: Callable[[datetime], str] = _write_instant
 
 
 def check_answerable(query: Query[Any]) -> None:
     """Raise `QueryError` for what the contract accepts but call records give no meaning."""
     for one in query.measures:
         if query.table not in one.measure.tables:
-            cure = "; ask vq.subscription()" if "subscription" in one.measure.tables else ""
+            cure = "; use vq.subscription()" if "subscription" in one.measure.tables else ""
             raise QueryError(
                 f'{one.operation}("{one.column}") has no known meaning on table {query.table}, so call records cannot '
                 f"answer it; the API may{cure}"
@@ -107,29 +107,33 @@ def check_answerable(query: Query[Any]) -> None:
     words = (*query.groups, *query.variables, *(word for word, _ in query.filters))
     if query.table == "subscription" and words:
         names = ", ".join(dict.fromkeys(words))
-        cure = '; for minutes by group ask vq.call().sum("duration")'
+        cure = '; for minutes by group use vq.call().sum("duration")'
         raise QueryError(
             f"the subscription is one for all calls, so call records cannot split it by {names}; the API may{cure}"
         )
     if len(query.measures) > 1 and any(one.operation == "history" for one in query.measures):
-        raise QueryError('history("concurrency") has rows of its own, so call records answer it alone; ask it alone')
+        raise QueryError(
+            'history("concurrency") has a row for each change, so call records answer it only as the one measure of a '
+            "query: fetch the other measures with a second query"
+        )
 
 
-def select(
+def write_select(
     query: Query[Any],
-    columns: Columns,
+    columns: QueryColumns,
     relation: str,
     start: datetime,
     end: datetime,
     *,
-    within: tuple[datetime, datetime] | None = None,
+    records_range: tuple[datetime, datetime] | None = None,
 ) -> str:
     """Return the SELECT that answers *query* from *relation* over [start, end).
 
-    *within* is known to hold every record: a range of centuries then needs no more edges than the records' own years.
+    Every record was created within *records_range*, where it is known: a query over centuries then lists the bucket
+    edges of the records' own years only.
 
-    The columns are ``g0…`` (the index levels, ``date`` first as an integer), ``m0…`` (the measures), with minutes
-    ``w``, how many calls ended before they started, and without levels ``n``, how many calls there were.
+    The columns are ``g0…`` (the index levels, ``date`` first as an integer), ``m0…`` (the measures); with minutes
+    ``w``, how many calls ended before they started; and without levels ``n``, how many calls there were.
     """
     expressions = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
     first = 1 if query.time_step else 0
@@ -138,52 +142,49 @@ def select(
     values = {f"v{i}": columns.values[column] for i, column in enumerate(used)}
     inner = {**({"e": columns.epoch} if query.time_step else {}), **groups, **values}
     named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
-    low, high = (start, end) if within is None else (max(start, within[0]), min(end, within[1]))
-    # Never wider than the edges below: what came since the look is left to the next one.
-    ranged = f"{columns.created} >= {columns.instant(low)} AND {columns.created} < {columns.instant(high)}"
-    conditions = " AND ".join([ranged, *_chosen(query, columns)])
-    steps = [stage("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {conditions}")]
+    # The range is never wider than the edges below; a record newer than records_range shows in the next query.
+    low, high = (start, end) if records_range is None else (max(start, records_range[0]), min(end, records_range[1]))
+    in_range = f"{columns.created} >= {columns.instant(low)} AND {columns.created} < {columns.instant(high)}"
+    conditions = " AND ".join([in_range, *_write_filters(query, columns)])
+    steps = [write_cte("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {conditions}")]
     levels = [*(["g0"] if query.time_step else []), *groups]
     if query.time_step:
         span = max(buckets.to_seconds(low), 0), max(buckets.to_seconds(high), buckets.to_seconds(low), 0) + 1
         others = "".join(f", {name}" for name in (*groups, *values))
+        bucket = write_bucket("e", query.time_step, span, query.zone)
         steps += [
-            stage("on_clock", f"SELECT e, {local('e', span, query.zone)} AS l{others}", "FROM in_range"),
-            stage(
-                "in_buckets",
-                f"SELECT {bucket('e', query.time_step, span, query.zone)} AS g0{others}",
-                "FROM on_clock",
-            ),
+            write_cte("on_clock", f"SELECT e, {write_wall_clock('e', span, query.zone)} AS l{others}", "FROM in_range"),
+            write_cte("in_buckets", f"SELECT {bucket} AS g0{others}", "FROM on_clock"),
         ]
     outer = [*levels, *(f"{one.operation}(v{used.index(one.column)}) AS m{i}" for i, one in enumerate(query.measures))]
-    if timed := [f"v{used.index(column)}" for column in MINUTES if column in used]:
-        outer.append(f"sum(CASE WHEN {timed[0]} < 0 THEN 1 ELSE 0 END) AS w")
+    if minutes := [f"v{used.index(column)}" for column in MINUTE_COLUMNS if column in used]:
+        outer.append(f"sum(CASE WHEN {minutes[0]} < 0 THEN 1 ELSE 0 END) AS w")
     if not levels:
-        outer.append("count(*) AS n")  # the one row says nothing else of whether there were any calls
+        outer.append("count(*) AS n")  # a SELECT without groups has one row, also where there are no calls
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
     source = "in_buckets" if query.time_step else "in_range"
     return f"WITH {', '.join(steps)}\nSELECT {', '.join(outer)}\nFROM {source}{grouped}"
 
 
-def _chosen(query: Query[Any], columns: Columns) -> Iterator[str]:
-    """Yield the conditions that the query's filters are."""
+def _write_filters(query: Query[Any], columns: QueryColumns) -> Iterator[str]:
+    """Yield a condition for each filter of the query."""
     for word, values in query.filters:
         key = get_variable_key(word)
         expression = columns.groups[word] if key is None else columns.variables[key]
-        texts = [literal(value) for value in values if value is not None]
-        ways = [f"{expression} IN ({', '.join(texts)})"] if texts else []
+        texts = [quote_text(value) for value in values if value is not None]
+        conditions = [f"{expression} IN ({', '.join(texts)})"] if texts else []
         if None in values:
-            ways.append(f"{expression} IS NULL")
-        yield ways[0] if len(ways) == 1 else f"({' OR '.join(ways)})"
+            conditions.append(f"{expression} IS NULL")
+        yield conditions[0] if len(conditions) == 1 else f"({' OR '.join(conditions)})"
 
 
-def stage(name: str, *lines: str) -> str:
-    """Return a step of the WITH clause."""
+def write_cte(name: str, *lines: str) -> str:
+    """Return a common table expression: one part of a WITH clause."""
     return f"{name} AS (\n  " + "\n  ".join(lines) + "\n)"
 
 
-def local(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
-    """Return the expression for what the wall clock shows at *at*, an instant in *unit* parts of a second."""
+def write_wall_clock(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
+    """Return the expression of the wall clock's reading at *at*, an instant in units of 1/*unit* second."""
     segments = list(buckets.split_by_offset(*span, tz))
     if len(segments) == 1:
         return f"{at} + {segments[0][2] * unit}"
@@ -191,8 +192,8 @@ def local(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
     return f"{at} + CASE {arms} ELSE {segments[-1][2] * unit} END"
 
 
-def bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
-    """Return the expression for the bucket of *at*, whose wall clock is ``l``; all in *unit* parts of a second."""
+def write_bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
+    """Return the expression of the bucket of *at*, whose wall clock is ``l``; all in units of 1/*unit* second."""
     if step in buckets.FIXED_STEPS:
         length = buckets.FIXED_STEPS[step] * unit
         return at if length == 1 else f"{at} - l % {length}"
@@ -207,6 +208,6 @@ def bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 
     return f"CASE {arms} ELSE {edges[-1]} END"
 
 
-def bucket_label(value: int, step: str, tz: ZoneInfo) -> int:
+def read_bucket(value: int, step: str, tz: ZoneInfo) -> int:
     """Return the instant that names the bucket that came back as *value*."""
     return value if step in buckets.FIXED_STEPS else buckets.label_bucket(value, tz)

@@ -1,8 +1,8 @@
-"""The engines' dialects: one text, in DuckDB's words and those below, becomes the text of each engine.
+"""The engines' dialects: the SQL of each engine for the functions of the common text.
 
-Everything but a few words is the same everywhere, and sqlglot writes it as the engine wants it. The words are those
-that engines do not share: instants and their microseconds whatever the session's zone, missing keys, numbers that are
-none. In the common text they look like functions; here is what each engine says for them.
+Most of the common text is the same on every engine, and sqlglot writes it in the engine's syntax. What engines do not
+share looks like a function in it: instants and their microseconds whatever the session's zone, missing keys, NaN. The
+table below has the SQL of each engine for each function.
 """
 
 from __future__ import annotations
@@ -13,51 +13,46 @@ from typing import TYPE_CHECKING
 
 from vapi_frames.calendar.buckets import LAST_YEAR
 from vapi_frames.errors import RecordsError, require
-from vapi_frames.sources.records.columns import Words
-from vapi_frames.sources.sql.select import literal
+from vapi_frames.sources.records import duckdb
+from vapi_frames.sources.records.columns import SqlFunctions
+from vapi_frames.sources.sql.select import quote_text
+from vapi_frames.sources.warehouse.types import AWARE, NAIVE, NANOS, NUMERIC, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["AWARE", "DIALECTS", "NAIVE", "NANOS", "UNKNOWN", "WORDS", "Dialect", "dialect_of", "micros"]
-
-# The kinds of types that matter, as DuckDB calls them.
-AWARE = "timestamp with time zone"
-NAIVE = "timestamp"
-NANOS = "timestamp_ns"
-UNKNOWN = "unknown"  # the driver does not say: what is asked of such a column is taken to be right
-_NUMERIC = {"double", "integer", "decimal"}
+__all__ = ["COMMON", "DIALECTS", "Dialect", "find_dialect", "to_micros"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What one engine says for the words of the common text; ``{0}`` and ``{1}`` are what they are about.
+    """One engine's SQL.
 
     Attributes:
         name: Its name, here and in sqlglot.
-        folds: Whether it takes names that differ by case for one.
-        spelled: How it spells a name that was not quoted: ``str.lower``, ``str.upper``, or as it was written.
-        key: How it wants the key of a JSON object.
-        last: The first instant that is too late for it.
-        repeats: Whether it puts what one step computes into every place of the next that names it, and computes it
-            there again: hundreds of times for a month. A step with an offset, be it 0, is taken as it stands.
-        words: Word → what the engine says.
+        functions: Function of the common text → the engine's SQL, in which ``{0}`` and ``{1}`` are the arguments.
+        case_insensitive: Whether names that differ by case only are one name.
+        fold_unquoted: What the engine makes of a name without quotes: ``str.lower``, ``str.upper``, or the same name.
+        json_key: What the engine takes for the key of a JSON object.
+        max_timestamp: The first instant that is too late for it.
+        inlines_ctes: Whether it copies the expressions of a common table expression to each place that names them, and
+            computes them there anew: hundreds of times for a month. ``OFFSET 0`` prevents it.
     """
 
     name: str
-    words: dict[str, str]
-    folds: bool = True
-    spelled: Callable[[str], str] = str
-    key: Callable[[str], str] = str
-    last: datetime = datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
-    repeats: bool = False
+    functions: dict[str, str]
+    case_insensitive: bool = True
+    fold_unquoted: Callable[[str], str] = str
+    json_key: Callable[[str], str] = str
+    max_timestamp: datetime = datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
+    inlines_ctes: bool = False
 
 
 _SPARK = {
     "micros_of": "unix_micros({0})",
-    # Between two wall clocks, which no zone comes into.
+    # The difference of two wall clocks, which does not depend on a zone.
     "micros_of_wall": (
         "CAST(CAST(CAST({0} - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 "
         "AS BIGINT)"
@@ -68,7 +63,7 @@ _SPARK = {
     "text_of": "CAST({0} AS STRING)",
     "number_of": "nullif(CAST({0} AS DOUBLE), CAST('NaN' AS DOUBLE))",
     "element_of": "try_element_at({0}, {1})",
-    # Text that is no JSON is an error, as it is elsewhere.
+    # Text that is no JSON is an error, as on the other engines.
     "parsed_of": "nullif({0}, '')",
     "key_of": "try_element_at(from_json({0}, 'MAP<STRING, STRING>', map('mode', 'FAILFAST')), {1})",
     "json_of": "try_element_at(from_json({0}, 'MAP<STRING, STRING>', map('mode', 'FAILFAST')), {1})",
@@ -76,10 +71,7 @@ _SPARK = {
 }
 
 
-def _pointer(key: str) -> str:
-    return "/" + key.replace("~", "~0").replace("/", "~1")
-
-
+_DOUBLE = "CAST({0} AS DOUBLE)"
 _ALL = (
     Dialect("spark", _SPARK),
     Dialect("databricks", _SPARK),
@@ -91,7 +83,7 @@ _ALL = (
             "seconds_of": "{0} / 1000000",
             "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
             "wall": "CAST('{1}' AS TIMESTAMP)",
-            # The collation of a column may take different texts for one.
+            # A column's collation may treat different texts as equal.
             "text_of": 'CAST({0} AS TEXT) COLLATE "C"',
             "number_of": "nullif(CAST({0} AS DOUBLE PRECISION), 'NaN')",
             "parsed_of": "nullif({0}, '')",
@@ -99,9 +91,9 @@ _ALL = (
             "json_of": "jsonb_extract_path_text(CAST({0} AS JSONB), {1})",
             "hex": "convert_from(decode('{0}', 'hex'), 'UTF8')",
         },
-        folds=False,
-        spelled=str.lower,
-        repeats=True,
+        case_insensitive=False,
+        fold_unquoted=str.lower,
+        inlines_ctes=True,
     ),
     Dialect(
         "clickhouse",
@@ -121,30 +113,21 @@ _ALL = (
             "json_of": "JSONExtract({0}, {1}, 'Nullable(String)')",
             "hex": "unhex('{0}')",
         },
-        folds=False,
-        last=datetime(2262, 1, 1, tzinfo=UTC),  # nanoseconds in 64 bits end in that year
+        case_insensitive=False,
+        max_timestamp=datetime(2262, 1, 1, tzinfo=UTC),  # nanoseconds in 64 bits end in that year
     ),
     Dialect(
         "duckdb",
         {
-            "micros_of": "epoch_us({0})",
-            "micros_of_wall": "epoch_us({0})",
-            "micros_of_nanos": "epoch_ns({0}) // 1000",  # the other would round
-            "seconds_of": "{0} // 1000000",
+            **duckdb.TEMPLATES,
+            "micros_of_wall": duckdb.TEMPLATES["micros_of"],
             "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
             "wall": "CAST('{1}' AS TIMESTAMP)",
             "text_of": "CAST({0} AS VARCHAR) COLLATE C",
-            # Not isnan, which the statistics of files would answer, and these leave NaN out.
-            "number_of": "CASE WHEN isfinite(CAST({0} AS DOUBLE)) OR isinf(CAST({0} AS DOUBLE)) "
-            "THEN CAST({0} AS DOUBLE) END",
-            "element_of": "{0}[{1}]",
-            "field_of": "struct_extract({0}, {1})",
-            "parsed_of": "nullif({0}, '')",
-            "key_of": "json_extract({0}, {1})",
-            "json_of": "json_extract_string({0}, {1})",
+            "number_of": f"CASE WHEN {duckdb.IS_NUMBER.replace('{0}', _DOUBLE)} THEN {_DOUBLE} END",
             "hex": "decode(unhex('{0}'))",
         },
-        key=_pointer,
+        json_key=duckdb.json_pointer,
     ),
     Dialect(
         "bigquery",
@@ -177,8 +160,8 @@ _ALL = (
             "json_of": "{0}[{1}]",
             "hex": "HEX_DECODE_STRING('{0}')",
         },
-        folds=False,
-        spelled=str.upper,
+        case_insensitive=False,
+        fold_unquoted=str.upper,
     ),
     Dialect(
         "trino",
@@ -196,37 +179,37 @@ _ALL = (
             "json_of": "json_extract_scalar(element_at(try_cast({0} AS MAP(VARCHAR, JSON)), {1}), '$')",
             "hex": "from_utf8(from_hex('{0}'))",
         },
-        spelled=str.lower,
+        fold_unquoted=str.lower,
     ),
 )
 
 DIALECTS = {one.name: one for one in _ALL}
-_SPOKEN = {
+_SYNONYMS = {
     "postgresql": "postgres", "psql": "postgres", "pg": "postgres", "psycopg": "postgres", "redshift": "postgres",
     "pyspark": "spark", "sparksql": "spark", "chdb": "clickhouse", "presto": "trino", "athena": "trino",
     "bq": "bigquery", "gbq": "bigquery",
 }  # fmt: skip
 
 
-def dialect_of(name: object) -> Dialect:
+def find_dialect(name: object) -> Dialect:
     """Return the dialect called *name*.
 
     Raises:
-        UnknownWordError: There is none; the error names the nearest.
+        UnknownWordError: There is none; the error has the nearest.
     """
-    require(name, DIALECTS, "dialect", synonyms=_SPOKEN)
+    require(name, DIALECTS, "dialect", synonyms=_SYNONYMS)
     return DIALECTS[str(name)]
 
 
-# --- the words of the common text -------------------------------------------------------------------------------
+# --- the functions of the common text ---------------------------------------------------------------------------
 
 
-def micros(at: datetime) -> int:
+def to_micros(at: datetime) -> int:
     """Return the whole microseconds since 1970 of the aware *at*."""
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-def _time(word: str, expression: str, type_: str) -> str:
+def _read_time(column: str, expression: str, type_: str) -> str:
     """Return whole microseconds since 1970; a timestamp without a zone is UTC, whatever the session's zone."""
     if type_ in (AWARE, UNKNOWN):
         return f"micros_of({expression})"
@@ -236,44 +219,45 @@ def _time(word: str, expression: str, type_: str) -> str:
         return f"micros_of_nanos({expression})"
     if type_ == "null":
         return "CAST(NULL AS BIGINT)"
-    cure = ": ask a view of it that casts" if type_ in ("varchar", "json", "date", "integer") else ""
-    raise _wrong(word, type_, f"a timestamp{cure}")
+    cure = ": use a view that casts it" if type_ in ("varchar", "json", "date", "integer") else ""
+    raise _wrong_type(column, type_, f"a timestamp{cure}")
 
 
-def _number(word: str, expression: str, type_: str) -> str:
-    if type_ in {*_NUMERIC, "json", "null", UNKNOWN}:
+def _read_number(column: str, expression: str, type_: str) -> str:
+    if type_ in {*NUMERIC, "json", "null", UNKNOWN}:
         return f"number_of({expression})"
-    raise _wrong(word, type_, "a number")
+    raise _wrong_type(column, type_, "a number")
 
 
-def _text(word: str, expression: str, type_: str) -> str:
+def _read_text(column: str, expression: str, type_: str) -> str:
     if type_ == "double":  # as JSON writes it, where engines write 7, 7.0 and 7e0
         number = f"number_of({expression})"
         is_whole = f"{number} = floor({number}) AND abs({number}) < 1000000000000000"
         return f"CASE WHEN {is_whole} THEN text_of(CAST({number} AS BIGINT)) ELSE text_of({number}) END"
-    if type_ in {*_NUMERIC, "varchar", "boolean", "json", "null", UNKNOWN}:
+    if type_ in {*NUMERIC, "varchar", "boolean", "json", "null", UNKNOWN}:
         return f"text_of({expression})"
-    raise _wrong(word, type_, "text")
+    raise _wrong_type(column, type_, "text")
 
 
-def _wrong(word: str, type_: str, wanted: str) -> RecordsError:
-    return RecordsError(f"column {word!r} of the table is {type_}, not {wanted}", column=word)
+def _wrong_type(column: str, type_: str, wanted: str) -> RecordsError:
+    return RecordsError(f"column {column!r} of the table is {type_}, not {wanted}", column=column)
 
 
-def _json(expression: str, kind: str, keys: Sequence[str]) -> str:
+def _read_json(expression: str, kind: str, keys: Sequence[str]) -> str:
     expression = expression if kind == "json" else f"parsed_of({expression})"
     for key in keys[:-1]:
-        expression = f"key_of({expression}, {literal(key)})"
-    return f"json_of({expression}, {literal(keys[-1])})"
+        expression = f"key_of({expression}, {quote_text(key)})"
+    return f"json_of({expression}, {quote_text(keys[-1])})"
 
 
-WORDS = Words(
-    time=_time,
-    number=_number,
-    text=_text,
+COMMON = SqlFunctions(
+    time=_read_time,
+    number=_read_number,
+    text=_read_text,
     micros=str,
     seconds="seconds_of({})".format,
-    field=lambda expression, name: f"field_of({expression}, {literal(name)})",
-    element=lambda expression, key: f"element_of({expression}, {literal(key)})",
-    json=_json,
+    field=lambda expression, name: f"field_of({expression}, {quote_text(name)})",
+    element=lambda expression, key: f"element_of({expression}, {quote_text(key)})",
+    json=_read_json,
 )
+"""Writes the common text, which `vapi_frames.sources.warehouse.render` turns into an engine's SQL."""

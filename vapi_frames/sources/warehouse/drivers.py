@@ -1,6 +1,6 @@
-"""How an engine is reached: a Spark session, DuckDB's own connection, or any other connection of PEP 249.
+"""How to run SQL on an engine: by a Spark session, by DuckDB's connection, or by any other connection of PEP 249.
 
-Nothing of the session is changed: no setting, no temporary object, and no transaction that the caller began is ended.
+A driver changes nothing in the session: no setting, no temporary object. It ends no transaction that the caller began.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from uuid import uuid4
 
 from vapi_frames.cancellation import on_cancel
 from vapi_frames.errors import QueryError
-from vapi_frames.sources.warehouse.render import quoted
-from vapi_frames.sources.warehouse.table import described_type, duckdb_type, postgres_type, read_type, spark_type
+from vapi_frames.sources.warehouse.render import write_name
+from vapi_frames.sources.warehouse.types import (
+    describe_type,
+    parse_type,
+    read_duckdb_type,
+    read_postgres_type,
+    read_spark_type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,63 +28,65 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vapi_frames.sources.warehouse.dialects import Dialect
-    from vapi_frames.sources.warehouse.table import Type
+    from vapi_frames.sources.warehouse.types import ColumnType
 
-__all__ = ["Driver", "driver_of", "is_spark"]
+__all__ = ["Driver", "is_spark", "make_driver"]
 
 
 class Driver(Protocol):
-    """Runs SQL in the engine's own words."""
+    """Runs SQL in the engine's dialect."""
 
     def run(self, text: str) -> pa.Table | list[tuple[Any, ...]]:
-        """Run a SELECT and return what came: a table, or rows."""
+        """Run a SELECT and return its rows, as a table or as tuples."""
         ...
 
-    def columns(self, table: Sequence[str]) -> list[tuple[str, Type]]:
-        """Return name and type of each column of a table, given the parts of its name."""
+    def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
+        """Return name and type of each column of the table whose name has these parts."""
         ...
 
 
 def is_spark(connection: object) -> bool:
-    """Say whether *connection* is a Spark session; pyspark itself need not be imported for that."""
+    """Return whether *connection* is a Spark session, without importing pyspark."""
     return hasattr(connection, "sql") and hasattr(connection, "createDataFrame")
 
 
-def driver_of(connection: Any, dialect: Dialect) -> Driver:
-    """Return what runs SQL on *connection*.
+def make_driver(connection: Any, dialect: Dialect) -> Driver:
+    """Return the driver that runs SQL on *connection*.
 
     Raises:
-        QueryError: It is no connection.
+        QueryError: *connection* cannot run SQL, or does not wait for its results.
     """
     if is_spark(connection):
-        return _Spark(connection, dialect)
+        return _SparkDriver(connection, dialect)
     if not callable(getattr(connection, "cursor", None)):
         raise QueryError(
             f"connection must be a Spark session or a connection with a cursor (PEP 249), not "
-            f"{type(connection).__name__}; of SQLAlchemy, pass engine.raw_connection()"
+            f"{type(connection).__name__}; with SQLAlchemy, pass engine.raw_connection()"
         )
     if inspect.iscoroutinefunction(getattr(connection, "commit", None)):
-        raise QueryError(f"{type(connection).__name__} is asynchronous; pass a connection that waits for its answers")
-    return _Duckdb(connection, dialect) if dialect.name == "duckdb" else _Connection(connection, dialect)
+        raise QueryError(f"{type(connection).__name__} is asynchronous; pass a synchronous connection")
+    if dialect.name == "duckdb":
+        return _DuckdbDriver(connection, dialect)
+    return _ConnectionDriver(connection, dialect)
 
 
-class _Spark:
+class _SparkDriver:
     def __init__(self, session: Any, dialect: Dialect) -> None:
         self._session = session
         self._dialect = dialect
 
     def run(self, text: str) -> pa.Table | list[tuple[Any, ...]]:
-        with self._stoppable():
+        with self._cancellable():
             found = self._session.sql(text)
             if hasattr(found, "toArrow"):
                 return found.toArrow()
             return [tuple(row) for row in found.collect()]  # before Spark 4
 
     @contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """Tag what is run in the block, so that it and nothing else of the session can be called off."""
+    def _cancellable(self) -> Iterator[None]:
+        """Tag what runs in the block, so that it can be canceled and nothing else of the session is."""
         session = self._session
-        context: Any = getattr(session, "sparkContext", None)  # there is none behind Spark Connect
+        context: Any = getattr(session, "sparkContext", None)  # Spark Connect has none
         if hasattr(context, "addJobTag"):
             add, cancel, remove = context.addJobTag, context.cancelJobsWithTag, context.removeJobTag
         elif hasattr(session, "addTag"):
@@ -94,13 +102,13 @@ class _Spark:
         finally:
             remove(tag)
 
-    def columns(self, table: Sequence[str]) -> list[tuple[str, Type]]:
-        schema = self._session.sql(_nothing_of(table, self._dialect)).schema
-        return [(one.name, spark_type(one.dataType)) for one in schema.fields]
+    def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
+        schema = self._session.sql(_select_nothing(table, self._dialect)).schema
+        return [(one.name, read_spark_type(one.dataType)) for one in schema.fields]
 
 
-class _Duckdb:
-    """DuckDB by its own verbs: a cursor of its would see neither temporary tables nor registered frames."""
+class _DuckdbDriver:
+    """Uses the connection itself, because a cursor of it sees neither temporary tables nor registered frames."""
 
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self._connection = connection
@@ -110,37 +118,38 @@ class _Duckdb:
         with on_cancel(self._connection.interrupt):
             return self._connection.sql(text).to_arrow_table()
 
-    def columns(self, table: Sequence[str]) -> list[tuple[str, Type]]:
-        found = self._connection.sql(_nothing_of(table, self._dialect))
-        return [(name, duckdb_type(one)) for name, one in zip(found.columns, found.types, strict=True)]
+    def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
+        found = self._connection.sql(_select_nothing(table, self._dialect))
+        return [(name, read_duckdb_type(one)) for name, one in zip(found.columns, found.types, strict=True)]
 
 
-class _Connection:
+class _ConnectionDriver:
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self._connection = connection
         self._dialect = dialect
-        # psycopg prepares what it sees often, and a prepared SELECT * fails once the table has another column.
+        # psycopg prepares statements that it runs often, and a prepared SELECT * fails once the table gets a column.
         self._options = {"prepare": False} if hasattr(connection, "prepare_threshold") else {}
 
     def run(self, text: str) -> list[tuple[Any, ...]]:
-        return self._fetched(text)[0]
+        return self._fetch(text)[0]
 
-    def columns(self, table: Sequence[str]) -> list[tuple[str, Type]]:
-        if self._dialect.name == "clickhouse":
-            rows, _ = self._fetched(f"DESCRIBE TABLE {quoted(table, self._dialect)}")
-            return [(row[0], read_type(row[1], self._dialect)) for row in rows]
-        _, described = self._fetched(_nothing_of(table, self._dialect))
+    def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
+        dialect = self._dialect.name
+        if dialect == "clickhouse":
+            rows, _ = self._fetch(f"DESCRIBE TABLE {write_name(table, self._dialect)}")
+            return [(row[0], parse_type(row[1], dialect)) for row in rows]
+        _, described = self._fetch(_select_nothing(table, self._dialect))
         codes = [one[1] for one in described]
-        if self._dialect.name == "postgres" and all(isinstance(code, int) for code in codes):
-            kinds = f"SELECT oid, typname, typcategory FROM pg_catalog.pg_type WHERE oid IN ({str(codes)[1:-1]})"
-            types = {int(row[0]): postgres_type(row[1], row[2]) for row in self._fetched(kinds)[0]}
+        if dialect == "postgres" and all(isinstance(code, int) for code in codes):
+            text = f"SELECT oid, typname, typcategory FROM pg_catalog.pg_type WHERE oid IN ({str(codes)[1:-1]})"
+            types = {int(row[0]): read_postgres_type(row[1], row[2]) for row in self._fetch(text)[0]}
             return [(one[0], types[one[1]]) for one in described]
-        return [(one[0], described_type(one[1], self._dialect)) for one in described]
+        return [(one[0], describe_type(one[1], dialect)) for one in described]
 
-    def _fetched(self, text: str) -> tuple[list[tuple[Any, ...]], Sequence[Sequence[Any]]]:
-        """Run *text* and return its rows and their description. No parameters are passed: %, ? and : are text."""
-        cancel = getattr(self._connection, "cancel", None) or (lambda: None)  # most drivers have no such verb
-        with self._transaction(), closing(self._connection.cursor()) as cursor:
+    def _fetch(self, text: str) -> tuple[list[tuple[Any, ...]], Sequence[Sequence[Any]]]:
+        """Run *text* and return its rows and their description. It passes no parameters: %, ? and : are text."""
+        cancel = getattr(self._connection, "cancel", None) or (lambda: None)  # most drivers cannot cancel
+        with self._savepoint(), closing(self._connection.cursor()) as cursor:
             with on_cancel(cancel):
                 cursor.execute(text, **self._options)
                 found = cursor.fetchall()
@@ -148,28 +157,28 @@ class _Connection:
             return rows, cursor.description or ()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Keep a statement that fails from spoiling a transaction that the caller has begun, as PostgreSQL has it."""
+    def _savepoint(self) -> Iterator[None]:
+        """Keep the caller's transaction usable after a statement that fails: PostgreSQL aborts it otherwise."""
         connection = self._connection
         if self._dialect.name != "postgres" or getattr(connection, "autocommit", None) is True:
             yield
-        elif hasattr(connection, "transaction"):  # psycopg: a savepoint, or a transaction where there was none
+        elif hasattr(connection, "transaction"):  # psycopg: a savepoint, or a transaction where there is none
             with connection.transaction():
                 yield
         else:
-            self._say("SAVEPOINT vapi_frames")
+            self._execute("SAVEPOINT vapi_frames")
             try:
                 yield
             except BaseException:
-                self._say("ROLLBACK TO SAVEPOINT vapi_frames")
+                self._execute("ROLLBACK TO SAVEPOINT vapi_frames")
                 raise
             finally:
-                self._say("RELEASE SAVEPOINT vapi_frames")
+                self._execute("RELEASE SAVEPOINT vapi_frames")
 
-    def _say(self, text: str) -> None:
+    def _execute(self, text: str) -> None:
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(text)
 
 
-def _nothing_of(table: Sequence[str], dialect: Dialect) -> str:
-    return f"SELECT * FROM {quoted(table, dialect)} WHERE 1 = 0"
+def _select_nothing(table: Sequence[str], dialect: Dialect) -> str:
+    return f"SELECT * FROM {write_name(table, dialect)} WHERE 1 = 0"

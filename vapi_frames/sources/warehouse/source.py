@@ -1,7 +1,7 @@
-"""Answers from a table of call records in a warehouse: the same SELECT, in the words of the engine that runs it.
+"""Results from a table of call records in a warehouse: the same SELECT, in the dialect of the engine that runs it.
 
-Only aggregated rows travel. What the table looks like is asked once, and once whether every call has a time at which
-it was created that a range can hold: a table may be too large to be read for that at each question.
+Only aggregated rows are fetched. The source reads the table's columns once, and checks once that every call has a time
+of creation that a range can hold: a table may be too large to check that at each query.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vapi_frames.calendar.ranges import fill_defaults, format_iso
+from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
-from vapi_frames.sources.records.columns import check_case, columns_for, roots
-from vapi_frames.sources.sql.run import run_query
+from vapi_frames.sources.records.columns import DURATION_WARNING, check_case, columns_used, find_columns
+from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
-from vapi_frames.sources.warehouse.dialects import AWARE, NAIVE, WORDS, dialect_of, micros
-from vapi_frames.sources.warehouse.drivers import driver_of, is_spark
+from vapi_frames.sources.warehouse.dialects import COMMON, find_dialect, to_micros
+from vapi_frames.sources.warehouse.drivers import is_spark, make_driver
 from vapi_frames.sources.warehouse.render import render
 from vapi_frames.sources.warehouse.table import check_columns, check_table, read_table
+from vapi_frames.sources.warehouse.types import AWARE, NAIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
     from vapi_frames.result.result import Result
-    from vapi_frames.sources.sql.select import Columns
-    from vapi_frames.sources.warehouse.table import Table
+    from vapi_frames.sources.sql.select import QueryColumns
+    from vapi_frames.sources.warehouse.table import TableColumns
 
     T = TypeVar("T")
 
 __all__ = ["WarehouseSource"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST = datetime(1970, 1, 2, tzinfo=UTC)  # one day on, so that no wall clock reads before 1970
-_LONG = timedelta(days=366 * 20)  # a longer range is narrowed to that of the calls, which has fewer edges to name
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # one day on, so that no wall clock reads before 1970
+_LONG = timedelta(days=366 * 20)  # a longer range is cut to that of the calls, which has fewer bucket edges
 
 
 class WarehouseSource:
@@ -49,12 +50,12 @@ class WarehouseSource:
     Args:
         connection: A Spark session, or a connection of PEP 249.
         table: The table's name, with dots between its parts, or the parts as a tuple.
-        dialect: Whose SQL it speaks; a Spark session says so itself.
-        columns: Column of the API → column of the table, or a tuple of it and the way into what is nested there.
+        dialect: The SQL of the connection; a Spark session needs none.
+        columns: Column of the API → column of the table, or a tuple of a column and the keys into what is nested in it.
         now: Its clock; the wall clock by default.
 
     Raises:
-        QueryError: An argument cannot be it.
+        QueryError: An argument has a wrong type or value.
         UnknownWordError: There is no such dialect, or the API has no such column.
         MissingExtraError: sqlglot is not installed.
     """
@@ -71,18 +72,18 @@ class WarehouseSource:
         now: datetime | None = None,
     ) -> None:
         if dialect is None and not is_spark(connection):
-            raise QueryError("dialect= must say whose SQL the connection speaks, e.g. dialect='postgres'")
-        self._dialect = dialect_of("spark" if dialect is None else dialect)
-        self._driver = driver_of(connection, self._dialect)
+            raise QueryError("dialect= must name the SQL of the connection, e.g. dialect='postgres'")
+        self._dialect = find_dialect("spark" if dialect is None else dialect)
+        self._driver = make_driver(connection, self._dialect)
         self._parts = check_table(table)
         self._places = check_columns(columns)
-        render("SELECT 1", self._dialect)  # says now, and not at the first question, that sqlglot is missing
+        render("SELECT 1", self._dialect)  # raises here, and not at the first query, where sqlglot is missing
         self._now = now
         # Threads may share a Spark session, and hardly any other connection.
         self._lock = nullcontext() if is_spark(connection) else threading.Lock()
-        self._table: Table | None = None
-        self._is_looked_at = False
-        self._said_duration = False
+        self._table: TableColumns | None = None
+        self._is_checked = False
+        self._has_warned_of_duration = False
 
     def now(self) -> datetime:
         """Return its clock."""
@@ -98,103 +99,105 @@ class WarehouseSource:
     def _answer(self, query: Query[Any], now: datetime) -> Result:
         start, end = fill_defaults(query.instants(now), now)
         if self._table is None:
-            found = self._ask(lambda: self._driver.columns(self._parts))
+            found = self._call(lambda: self._driver.columns(self._parts))
             self._table = read_table(self._parts, found, self._dialect, self._places)
         table = self._table
         columns = self._columns(query, table)
-        self._look(table, columns)
-        within = self._spanned(table, columns) if end - start > _LONG else None
-        answer, is_met = run_query(query, columns, table.relation, (start, end), now=now, run=self._run, within=within)
-        if not is_met:
-            held = within or self._spanned(table, columns)
-            said = f"they are from {format_iso(held[0])} to {format_iso(held[1])}" if held else "there are none at all"
-            met = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
-            which = "that the filters let pass " if query.filters else ""
-            warn(f"no call {which}was {met} in [{format_iso(start)}, {format_iso(end)}): {said}", RecordsWarning)
-        return answer
+        self._check_times(table, columns)
+        records_range = self._records_range(table, columns) if end - start > _LONG else None
+        result, has_matched = run_query(
+            query, columns, table.relation, (start, end), now=now, run=self._run, records_range=records_range
+        )
+        if not has_matched:
+            warn_of_no_match(query, (start, end), records_range or self._records_range(table, columns))
+        return result
 
-    def _columns(self, query: Query[Any], table: Table) -> Columns:
-        columns = columns_for(query, table.held, WORDS, table.given)
-        if "duration" in table.names and "duration" in columns.values and not self._said_duration:
-            self._said_duration = True
-            warn("the records' own 'duration' is not used: minutes are endedAt - startedAt", RecordsWarning)
-        if self._dialect.folds:
-            for name in roots(query, table.held):
+    def _columns(self, query: Query[Any], table: TableColumns) -> QueryColumns:
+        columns = find_columns(query, table.columns, COMMON, table.overrides)
+        if "duration" in table.names and "duration" in columns.values and not self._has_warned_of_duration:
+            self._has_warned_of_duration = True
+            warn(DURATION_WARNING, RecordsWarning)
+        if self._dialect.case_insensitive:
+            for name in columns_used(query, table.columns):
                 check_case(name, table.names)
-        # The bare column beside a literal of its own type is what an engine can look up in an index, or skip parts by.
-        expression, type_ = table.given.get("createdAt") or table.held["createdAt"]
-        word = {AWARE: "instant", NAIVE: "wall"}.get(type_.id if type_ else "")
+        # Where the bare column is compared with a literal of its type, an engine can use an index or skip parts.
+        expression, type_ = table.overrides.get("createdAt") or table.columns["createdAt"]
+        function = {AWARE: "instant", NAIVE: "wall"}.get(type_.id if type_ else "")
 
-        def instant(at: datetime) -> str:
-            known = micros(min(max(at, _EPOCH), self._dialect.last))  # beyond these no call lies: a look has shown it
-            return f"{word}({known})" if word else str(known)
+        def write_instant(at: datetime) -> str:
+            # No call is beyond these, which _check_times has verified.
+            micros = to_micros(min(max(at, _EPOCH), self._dialect.max_timestamp))
+            return f"{function}({micros})" if function else str(micros)
 
-        return replace(columns, created=expression if word else columns.created, instant=instant)
+        return replace(columns, created=expression if function else columns.created, instant=write_instant)
 
-    def _look(self, table: Table, columns: Columns) -> None:
-        """Look once for calls that no range can hold; an engine may know from its statistics that there are none."""
-        if self._is_looked_at:
+    def _check_times(self, table: TableColumns, columns: QueryColumns) -> None:
+        """Check once that there are no calls that no range can hold; an engine may know that from its statistics."""
+        if self._is_checked:
             return
-        at, first, last = columns.created, columns.instant(_FIRST), columns.instant(self._dialect.last)
-        odd = (f"{at} IS NULL", f"{at} < {first}", f"{at} >= {last}")
-        one = f"SELECT 1 AS odd FROM {table.relation} WHERE {' OR '.join(odd)} LIMIT 1"
-        if self._number(f"WITH found AS ({one})\nSELECT count(*) AS n FROM found"):
-            days = _FIRST.date(), self._dialect.last.date()
-            said = ("have no createdAt", f"were created before {days[0]}", f"were created after {days[1]}")
-            for condition, what in zip(odd, said, strict=True):
-                if count := self._number(f"SELECT count(*) AS n FROM {table.relation} WHERE {condition}"):
-                    raise RecordsError(f"{count} calls of the table {what}", column="createdAt")
-        self._is_looked_at = True
+        latest = self._dialect.max_timestamp
+        at = columns.created
+        problems = {
+            f"{at} IS NULL": "have no createdAt",
+            f"{at} < {columns.instant(_EARLIEST)}": f"were created before {_EARLIEST.date()}",
+            f"{at} >= {columns.instant(latest)}": f"were created after {latest.date()}",
+        }
+        one = f"SELECT 1 AS odd FROM {table.relation} WHERE {' OR '.join(problems)} LIMIT 1"
+        if self._count(f"WITH found AS ({one})\nSELECT count(*) AS n FROM found"):
+            for condition, problem in problems.items():
+                if count := self._count(f"SELECT count(*) AS n FROM {table.relation} WHERE {condition}"):
+                    raise RecordsError(f"{count} calls of the table {problem}", column="createdAt")
+        self._is_checked = True
 
-    def _spanned(self, table: Table, columns: Columns) -> tuple[datetime, datetime] | None:
+    def _records_range(self, table: TableColumns, columns: QueryColumns) -> tuple[datetime, datetime] | None:
         """Return when the first and the last call were created, to the second; ``None`` where there is none."""
         seconds = f"WITH seconds AS (SELECT {columns.epoch} AS e FROM {table.relation})"
         found = self._run(f"{seconds}\nSELECT min(e) AS low, max(e) AS high FROM seconds", [pa.int64()] * 2)
         low, high = (column[0].as_py() for column in found)
         return None if low is None else (_EPOCH + timedelta(seconds=low), _EPOCH + timedelta(seconds=high + 1))
 
-    def _number(self, text: str) -> int:
+    def _count(self, text: str) -> int:
         found: int = self._run(text, [pa.int64()])[0][0].as_py()
         return found
 
     def _run(self, text: str, types: Sequence[pa.DataType]) -> list[Any]:
         """Run the common *text*, and return its columns as Arrow arrays of *types*."""
-        own = render(text, self._dialect)
-        found: Any = self._ask(lambda: self._driver.run(own))
+        rendered = render(text, self._dialect)
+        found: Any = self._call(lambda: self._driver.run(rendered))
         if isinstance(found, pa.Table):
             return [column.cast(type_) for column, type_ in zip(found.columns, types, strict=True)]
         columns = list(zip(*found, strict=True)) or [()] * len(types)
-        return [_array(column, type_) for column, type_ in zip(columns, types, strict=True)]
+        return [_make_array(column, type_) for column, type_ in zip(columns, types, strict=True)]
 
-    def _ask(self, verb: Callable[[], T]) -> T:
+    def _call(self, function: Callable[[], T]) -> T:
         try:
-            return verb()
+            return function()
         except VapiFramesError:
             raise
         except Exception as error:
-            raise SourceError(f"{self._dialect.name} could not answer: {_first_line(error)}") from error
+            raise SourceError(f"{self._dialect.name} could not answer: {_main_line(error)}") from error
 
     def __repr__(self) -> str:
         return f"the table {'.'.join(self._parts)} in {self._dialect.name}"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a warehouse holds a connection and is not pickled; connect again where it is needed")
+        raise TypeError("a warehouse source holds a connection and cannot be pickled; connect in each process")
 
 
-def _array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
-    """Return what a driver gave as an Arrow array: a whole number may have come as a decimal, or a decimal as text."""
-    read: Callable[[Any], Any] = str
+def _make_array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+    """Return a driver's values as an Arrow array: an integer may have come as a decimal, or a decimal as text."""
+    convert: Callable[[Any], Any] = str
     if pa.types.is_integer(type_):
-        read = int
+        convert = int
     elif pa.types.is_floating(type_):
-        read = float
+        convert = float
     elif pa.types.is_decimal(type_):
-        read = Decimal
-    return pa.array([None if value is None else read(value) for value in values], type_)
+        convert = Decimal
+    return pa.array([None if value is None else convert(value) for value in values], type_)
 
 
-def _first_line(error: Exception) -> str:
-    """Return the line of what *error* says that tells most: the first, but of Java's the first of the last cause."""
+def _main_line(error: Exception) -> str:
+    """Return the line of the error's text that says most: the first, or the last cause of an error of Java's."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if lines[0].startswith("An error occurred while calling"):
         lines = [line for line in lines if line.startswith("Caused by: ")][-1:] or lines[1:] or lines

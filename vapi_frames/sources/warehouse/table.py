@@ -1,91 +1,79 @@
-"""A warehouse's table: which columns it has and of what types, and which of them holds what."""
+"""A warehouse's table: its name, its columns, and which of them hold the API's columns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, RecordsError, UnknownWordError, format_value, suggest
-from vapi_frames.sources.records.columns import NUMBERS, TIMES, VARIABLE_ROOTS, check_case, heads, paths
-from vapi_frames.sources.sql.select import quote
-from vapi_frames.sources.warehouse.dialects import AWARE, NAIVE, NANOS, UNKNOWN, WORDS
+from vapi_frames.sources.records.columns import (
+    NUMBER_COLUMNS,
+    TIME_COLUMNS,
+    VARIABLE_ROOTS,
+    ColumnExpr,
+    alternate_paths,
+    candidate_paths,
+    check_case,
+)
+from vapi_frames.sources.sql.select import MINUTE_COLUMNS, quote_name
+from vapi_frames.sources.warehouse.dialects import COMMON
+from vapi_frames.sources.warehouse.types import UNKNOWN, ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import TypeAlias
+    from typing import TypeAlias, TypeGuard
 
-    from vapi_frames.sources.records.columns import Held
     from vapi_frames.sources.warehouse.dialects import Dialect
 
-    Path: TypeAlias = tuple[str, ...]
-    """A column of the table, and the way on from there into what is nested in it."""
+    NamePath: TypeAlias = tuple[str, ...]
+    """The parts of a table's name; or a column, and the keys from there into what is nested in it."""
 
-__all__ = [
-    "Table",
-    "Type",
-    "check_columns",
-    "check_table",
-    "described_type",
-    "duckdb_type",
-    "postgres_type",
-    "read_table",
-    "read_type",
-    "spark_type",
-]
+__all__ = ["TableColumns", "check_columns", "check_table", "read_table"]
 
-_ROOTS = ("variableValues", "costBreakdown", "analysis", "artifact", "assistantOverrides")
-_WORDS = ("id", *TIMES, *GROUP_COLUMNS, *NUMBERS)
-_PATHS = (*(path for word in _WORDS for path in paths(word)), *VARIABLE_ROOTS)
-_NAMES = tuple(dict.fromkeys(name for path in _PATHS for name, _ in heads(path)))
+_COLUMNS = ("id", *TIME_COLUMNS, *GROUP_COLUMNS, *NUMBER_COLUMNS)
+_OBJECTS = ("variableValues", "costBreakdown", "analysis", "artifact", "assistantOverrides")
+_PATHS = (*(path for column in _COLUMNS for path in alternate_paths(column)), *VARIABLE_ROOTS)
+_NAMES = tuple(dict.fromkeys(name for path in _PATHS for name, _ in candidate_paths(path)))
 
 
 @dataclass(frozen=True, slots=True)
-class Type:
-    """A column's type.
+class TableColumns:
+    """The columns of a table, as the common text writes them.
 
     Attributes:
-        id: Its kind, as `vapi_frames.sources.warehouse.dialects` tells them apart, or what the engine calls it.
-        children: Field → type of a struct; key and value of a map.
-    """
-
-    id: str
-    children: list[tuple[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table, as the common text speaks of it.
-
-    Attributes:
-        relation: What stands after FROM.
-        held: Its columns → expression and type.
-        given: What the caller said is where.
-        names: Its columns' names, as the engine spells them.
+        relation: The table, as it is written after FROM.
+        columns: Its columns → expression and type.
+        overrides: Column of the API → the place where the caller says it is.
+        names: The names of its columns, in the engine's spelling.
     """
 
     relation: str
-    held: Mapping[str, Held]
-    given: Mapping[str, Held]
+    columns: Mapping[str, ColumnExpr]
+    overrides: Mapping[str, ColumnExpr]
     names: tuple[str, ...]
 
 
-def check_table(table: object) -> Path:
+def _is_path(value: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(value, tuple | list) and bool(value) and all(isinstance(part, str) and part for part in value)
+
+
+def check_table(table: object) -> NamePath:
     """Return the parts of the name of a *table*.
 
     Raises:
-        QueryError: It is none.
+        QueryError: It is no name.
     """
     parts = tuple(table.split(".")) if isinstance(table, str) else table
-    if not isinstance(parts, tuple | list) or not all(isinstance(part, str) and part for part in parts) or not parts:
+    if not _is_path(parts):
         raise QueryError(
             f"table must be a name such as 'calls' or 'sales.calls', or its parts as a tuple, not {format_value(table)}"
         )
     return tuple(parts)
 
 
-def check_columns(columns: object) -> dict[str, Path]:
-    """Return which column of the API is said to be where.
+def check_columns(columns: object) -> dict[str, NamePath]:
+    """Return column of the API → where the caller says it is.
 
     Raises:
         QueryError: *columns* is no such mapping.
@@ -95,169 +83,81 @@ def check_columns(columns: object) -> dict[str, Path]:
         return {}
     if not isinstance(columns, dict):
         raise QueryError(f"columns must be a dict, column of the API: column of the table, not {format_value(columns)}")
-    found = {}
-    for word, place in columns.items():
-        is_variable = isinstance(word, str) and word.startswith("variableValues.") and word != "variableValues."
-        if not is_variable and word not in (*_WORDS, *_ROOTS):
+    found: dict[str, NamePath] = {}
+    for name, place in columns.items():
+        is_variable = isinstance(name, str) and name.startswith("variableValues.") and name != "variableValues."
+        if not is_variable and name not in (*_COLUMNS, *_OBJECTS):
             hint = "Or 'variableValues.<key>' for a variable."
-            if word in ("duration", "minutesUsed", "concurrency"):
-                hint = f"{word} comes from 'startedAt' and 'endedAt': say where these are."
-            raise UnknownWordError(word, "column of call records", (*_WORDS, *_ROOTS), hint=hint)
+            if name in (*MINUTE_COLUMNS, "concurrency"):
+                hint = f"{name} is computed from 'startedAt' and 'endedAt': give the columns of these."
+            raise UnknownWordError(name, "column of call records", (*_COLUMNS, *_OBJECTS), hint=hint)
         path = (place,) if isinstance(place, str) else place
-        if not isinstance(path, tuple | list) or not all(isinstance(part, str) and part for part in path) or not path:
+        if not _is_path(path):
             raise QueryError(
-                f"columns[{word!r}] must be the name of a column of the table, or a tuple of it and the way into what "
-                f"is nested there, not {format_value(place)}"
+                f"columns[{name!r}] must be the name of a column of the table, or a tuple of a column and the keys "
+                f"into what is nested in it, not {format_value(place)}"
             )
-        found[word] = tuple(path)
+        found[name] = tuple(path)
     return found
 
 
-def read_table(parts: Path, columns: Sequence[tuple[str, Type]], dialect: Dialect, places: Mapping[str, Path]) -> Table:
-    """Return the table called *parts* that has *columns*.
+def read_table(
+    parts: NamePath, columns: Sequence[tuple[str, ColumnType]], dialect: Dialect, places: Mapping[str, NamePath]
+) -> TableColumns:
+    """Return the columns of the table called *parts*.
 
     Args:
-        parts: Its name.
-        columns: Name and type of each.
-        dialect: Whose it is.
-        places: Which column of the API the caller says is where.
+        parts: The parts of its name.
+        columns: Name and type of each column.
+        dialect: The dialect of its engine.
+        places: Column of the API → where the caller says it is.
 
     Raises:
-        RecordsError: It has no such column.
+        RecordsError: The table has no such place.
     """
     names = tuple(name for name, _ in columns)
+    folded = {name.casefold() for name in names}
     alias = "calls"
-    while alias.casefold() in {name.casefold() for name in names}:  # or a column could be taken for the table
+    while alias.casefold() in folded:  # an engine could take a column of that name for the table
         alias += "_"
-    own: dict[str, Held] = {name: (f"{quote(alias)}.{quote(name)}", type_) for name, type_ in columns}
-    given = {word: _place(word, path, own) for word, path in places.items()}
-    held = {**own, **{word: place for word, place in given.items() if word in _ROOTS}}
+    own = {name: ColumnExpr(f"{quote_name(alias)}.{quote_name(name)}", type_) for name, type_ in columns}
+    placed = {name: _find_place(name, path, own) for name, path in places.items()}
+    found = {**own, **{name: column for name, column in placed.items() if name in _OBJECTS}}
     for name in _NAMES:
-        spelled = dialect.spelled(name)
-        if name not in held and spelled in own:
-            held[name] = own[spelled]
-    relation = f"{'.'.join(map(quote, parts))} AS {quote(alias)}"
-    return Table(relation, held, {word: place for word, place in given.items() if word not in _ROOTS}, names)
+        spelling = dialect.fold_unquoted(name)
+        if name not in found and spelling in own:
+            found[name] = own[spelling]
+    relation = f"{'.'.join(map(quote_name, parts))} AS {quote_name(alias)}"
+    overrides = {name: column for name, column in placed.items() if name not in _OBJECTS}
+    return TableColumns(relation, found, overrides, names)
 
 
-def _place(word: str, path: Path, own: Mapping[str, Held]) -> Held:
-    """Return the expression and type of what lies at *path*."""
-    expression, type_ = own.get(path[0], ("", None))
+def _find_place(name: str, path: NamePath, columns: Mapping[str, ColumnExpr]) -> ColumnExpr:
+    """Return the expression and type of what is at *path*, where the caller says that *name* is."""
+    expression, type_ = columns.get(path[0], ("", None))
     if type_ is None:
-        raise _absent(word, path[0], "the table has no column", own)
-    at = 1
-    while at < len(path):
+        raise _missing_place(name, path[0], "the table has no column", columns)
+    for at, key in enumerate(path[1:], 1):
+        parent = ".".join(path[:at])
         if type_.id == "map":
-            expression, type_ = WORDS.element(expression, path[at]), _value_of(type_)
+            expression, type_ = COMMON.element(expression, key), dict(type_.children).get("value", ColumnType(UNKNOWN))
         elif type_.id in ("json", "varchar"):
-            return WORDS.json(expression, type_.id, path[at:]), Type("json")
+            return ColumnExpr(COMMON.json(expression, type_.id, path[at:]), ColumnType("json"))
         elif type_.id in ("struct", UNKNOWN):
-            children = dict(type_.children)
-            check_case(path[at], children)
-            if children and path[at] not in children:
-                raise _absent(word, path[at], f"the table's {'.'.join(path[:at])} has no", children)
-            expression, type_ = WORDS.field(expression, path[at]), children.get(path[at], Type(UNKNOWN))
+            fields = dict(type_.children)
+            check_case(key, fields)
+            if fields and key not in fields:
+                raise _missing_place(name, key, f"the table's {parent} has no", fields)
+            expression, type_ = COMMON.field(expression, key), fields.get(key, ColumnType(UNKNOWN))
         else:
-            said = f"the table's {'.'.join(path[:at])!r} is {type_.id}, which holds no {path[at]!r}"
-            raise RecordsError(f"{said}; columns= says that {word!r} is there", column=word)
-        at += 1
-    return expression, type_
+            raise RecordsError(
+                f"the table's {parent!r} is {type_.id}, which holds no {key!r}; columns= says that {name!r} is there",
+                column=name,
+            )
+    return ColumnExpr(expression, type_)
 
 
-def _absent(word: str, name: str, what: str, names: Iterable[str]) -> RecordsError:
-    near = suggest(name, names)
+def _missing_place(name: str, place: str, problem: str, names: Iterable[str]) -> RecordsError:
+    near = suggest(place, names)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else f". It has: {', '.join(names)}"
-    return RecordsError(f"{what} {name!r}, where columns= says that {word!r} is{hint}", column=word)
-
-
-def _value_of(type_: Any) -> Any:
-    return dict(type_.children).get("value", Type(UNKNOWN))
-
-
-# --- the engines' types -----------------------------------------------------------------------------------------
-
-
-def spark_type(found: Any) -> Type:
-    """Return a type of Spark's."""
-    name = found.typeName()
-    if name == "struct":
-        return Type("struct", [(one.name, spark_type(one.dataType)) for one in found.fields])
-    if name == "map":
-        return Type("map", [("key", spark_type(found.keyType)), ("value", spark_type(found.valueType))])
-    kinds = {
-        "timestamp": AWARE, "timestamp_ntz": NAIVE, "string": "varchar", "char": "varchar", "float": "double",
-        "byte": "integer", "short": "integer", "long": "integer", "void": "null",
-    }  # fmt: skip
-    return Type(str(kinds.get(name, name)))
-
-
-def duckdb_type(found: Any) -> Type:
-    """Return a type of DuckDB's."""
-    if found.id in ("struct", "map"):
-        return Type(found.id, [(name, duckdb_type(one)) for name, one in found.children])
-    if str(found) == "JSON":
-        return Type("json")
-    kinds = {
-        "enum": "varchar", "uuid": "varchar", "float": "double", '"null"': "null", "sqlnull": "null",
-        "timestamp_s": NAIVE, "timestamp_ms": NAIVE, "timestamp_ns": NANOS, "timestamptz_ns": NANOS,
-        **dict.fromkeys(("tinyint", "smallint", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint",
-                         "uhugeint"), "integer"),
-    }  # fmt: skip
-    return Type(str(kinds.get(found.id, found.id)))
-
-
-def postgres_type(name: str, category: str) -> Type:
-    """Return the type that pg_type knows by *name* and *category*; a domain's is that of what it is over."""
-    kinds = {
-        "timestamptz": AWARE, "timestamp": NAIVE, "json": "json", "jsonb": "json", "uuid": "varchar",
-        "float4": "double", "float8": "double", "numeric": "decimal", "money": "money",
-    }  # fmt: skip
-    of_category = {"N": "integer", "S": "varchar", "E": "varchar", "B": "boolean"}
-    return Type(kinds.get(name) or of_category.get(category, name))
-
-
-_SNOWFLAKE = {0: "decimal", 1: "double", 2: "varchar", 3: "date", 4: NAIVE, 5: "json", 6: AWARE, 7: AWARE, 8: NAIVE,
-              9: "json", 10: "array", 13: "boolean"}  # fmt: skip
-
-
-def described_type(code: Any, dialect: Dialect) -> Type:
-    """Return the type that a driver's description gives as *code*, as far as it says one."""
-    if dialect.name == "snowflake" and isinstance(code, int):
-        return Type(_SNOWFLAKE.get(code, UNKNOWN))
-    return read_type(code, dialect) if isinstance(code, str) else Type(UNKNOWN)
-
-
-def read_type(text: str, dialect: Dialect) -> Type:
-    """Return the type that the engine writes as *text*."""
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-
-    try:
-        return _type(exp.DataType.build(text, dialect=dialect.name), dialect)
-    except (SqlglotError, ValueError):
-        return Type(text.lower())
-
-
-def _type(found: Any, dialect: Dialect) -> Type:
-    from sqlglot import exp
-
-    name = found.this.name
-    inner = [_type(one, dialect) for one in found.expressions if isinstance(one, exp.DataType)]
-    if name in ("LOWCARDINALITY", "SIMPLEAGGREGATEFUNCTION") and inner:
-        return inner[-1]
-    if name == "STRUCT":
-        fields = [one for one in found.expressions if isinstance(one, exp.ColumnDef) and one.kind is not None]
-        return Type("struct", [(one.name, _type(one.kind, dialect)) for one in fields])
-    if name == "MAP":
-        return Type("map", list(zip(("key", "value"), inner or [Type("varchar"), Type(UNKNOWN)], strict=True)))
-    is_clickhouse = dialect.name == "clickhouse"  # where every timestamp is an instant, and JSON is another thing
-    kinds = {
-        "TIMESTAMPTZ": AWARE, "TIMESTAMPLTZ": AWARE, "DATETIME64": AWARE, "DATETIME": AWARE if is_clickhouse else NAIVE,
-        "TIMESTAMP": NAIVE, "TIMESTAMPNTZ": NAIVE, "BOOLEAN": "boolean", "UUID": "varchar", "ENUM8": "varchar",
-        "ENUM16": "varchar", "FIXEDSTRING": "varchar", "NOTHING": "null", "NULL": "null",
-        **dict.fromkeys((one.name for one in exp.DataType.TEXT_TYPES), "varchar"),
-        **dict.fromkeys((one.name for one in exp.DataType.INTEGER_TYPES), "integer"),
-        **dict.fromkeys((one.name for one in exp.DataType.FLOAT_TYPES), "double"),
-        **({} if is_clickhouse else {"JSON": "json"}),
-    }  # fmt: skip
-    return Type(kinds.get(name) or ("decimal" if "DECIMAL" in name else found.sql(dialect=dialect.name).lower()))
+    return RecordsError(f"{problem} {place!r}, where columns= says that {name!r} is{hint}", column=name)

@@ -1,0 +1,91 @@
+"""The embedded DuckDB: one database for all sources of a process, and its errors as errors of this package."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vapi_frames.cancellation import on_cancel
+from vapi_frames.errors import MissingExtraError, RecordsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["first_line", "open_cursor", "start_database"]
+
+_LOCK = threading.Lock()
+# By process id: after a fork the child must not close the parent's database, whose threads exist only in the parent.
+_DATABASES: dict[int, DuckDBPyConnection] = {}
+
+
+def start_database() -> None:
+    """Start the database of this process, unless it runs already.
+
+    Raises:
+        MissingExtraError: DuckDB is not installed.
+    """
+    with _LOCK:
+        _find_database()
+
+
+def _find_database() -> DuckDBPyConnection:
+    """Return the database of this process; to start one takes as long as a query.
+
+    It holds no data: what a query reads is registered with the cursor of that query only.
+    """
+    if known := _DATABASES.get(os.getpid()):
+        return known
+    try:
+        import duckdb
+    except ImportError:
+        raise MissingExtraError("local", "duckdb", "answering from call records") from None
+
+    connection = duckdb.connect(
+        ":memory:",
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
+    )
+    # A timestamp without a zone is UTC on the API, and must not get the zone of this machine. Cursors inherit what is
+    # set globally.
+    connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL python_enable_replacements = false")
+    _DATABASES[os.getpid()] = connection
+    return connection
+
+
+@contextmanager
+def open_cursor(names: Sequence[str]) -> Iterator[DuckDBPyConnection]:
+    """Yield a cursor of the database, whose statements end when the query is canceled.
+
+    Args:
+        names: The names of columns that are registered as ``c0``, ``c1``, ..., for messages; may be filled later.
+
+    Raises:
+        RecordsError: DuckDB could not read the records.
+        SourceError: The query is canceled.
+    """
+    with _LOCK:
+        connection = _find_database().cursor()
+    import duckdb
+
+    try:
+        with on_cancel(connection.interrupt):
+            yield connection
+    except (duckdb.InternalException, duckdb.FatalException) as error:
+        _DATABASES.pop(os.getpid(), None)  # the database cannot be used after such an error
+        raise RecordsError(f"the call records cannot be read: {first_line(error)}") from error
+    except duckdb.ConversionException as error:
+        message = re.sub(r"\bcolumn c(\d+)\b", lambda at: f"column {names[int(at[1])]!r}", first_line(error))
+        raise RecordsError(f"a value of the call records cannot be read: {message}") from error
+    except duckdb.Error as error:
+        raise RecordsError(f"the call records cannot be read: {first_line(error)}") from error
+    finally:
+        connection.close()
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text."""
+    return str(error).splitlines()[0]

@@ -1,0 +1,102 @@
+"""Calls of JSON files, spooled to Parquet."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames.errors import RecordsError
+from vapi_frames.sources.local.json_reader import JsonDecoder, check_value, read_values
+from vapi_frames.sources.records.columns import OPTIONAL_COLUMNS, VARIABLES_MAP
+from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type, flatten_call, iter_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vapi_frames.sources.records.flatten import SkippedRecords
+
+__all__ = ["ParquetSpool"]
+
+_BATCH_CALLS = 20_000  # calls in memory as Python objects before they are written
+
+
+class ParquetSpool:
+    """Calls written to Parquet: the flat columns that they have, and a map of their variables.
+
+    A new file begins where a call has a column that no earlier one has, so that no file has a column without values.
+
+    Attributes:
+        paths: The Parquet files, in order.
+        calls: How many calls they hold, once the spool is closed.
+        variables: The keys of the variables, in order.
+    """
+
+    def __init__(self, new_path: Callable[[], str]) -> None:
+        self._new_path = new_path
+        self._rows: list[tuple[dict[str, Any], dict[str, str | None]]] = []
+        self._writer: Any = None
+        self._written_columns: list[str] = []
+        self._seen_columns: set[str] = {"createdAt", *OPTIONAL_COLUMNS}
+        self.paths: list[str] = []
+        self.calls = 0
+        self.variables: dict[str, None] = {}
+
+    def add_file(self, path: str, skipped: SkippedRecords) -> None:
+        """Add the calls of a JSON file.
+
+        Raises:
+            RecordsError: A call cannot be read and is not skipped, or the file is not JSON.
+        """
+        decoder = JsonDecoder()
+        number = 0
+        try:
+            for line, value in read_values(path, decoder):
+                for call in iter_calls(value):
+                    number += 1
+                    try:
+                        self._rows.append(flatten_call(check_value(call, decoder)))
+                        self.calls += 1
+                    except RecordsError as error:
+                        message = f"{path!r}, line {line} (call {number}): {error}"
+                        skipped.add(RecordsError(message, file=path, line=line, column=error.column))
+                if len(self._rows) >= _BATCH_CALLS:
+                    self._write()
+        except UnicodeDecodeError as error:
+            raise RecordsError(f"{path!r} is not text: {error}", file=path) from error
+        except (OSError, EOFError, zlib.error) as error:
+            raise RecordsError(f"{path!r} cannot be read: {error}", file=path) from error
+
+    def close(self) -> None:
+        """Write the remaining calls."""
+        self._write()
+        self._close_file()
+
+    def _close_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self) -> None:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        self._seen_columns.update(*(values for values, _ in rows))
+        self.variables.update(dict.fromkeys(key for _, variables in rows for key in variables))
+        names = [column for column in FLAT_COLUMNS if column in self._seen_columns]
+        schema = pa.schema([(name, flat_type(name)) for name in names])
+        schema = schema.append(pa.field(VARIABLES_MAP, pa.map_(pa.string(), pa.string())))
+        columns = [[values.get(name) for values, _ in rows] for name in names]
+        columns.append([list(variables.items()) for _, variables in rows])
+        arrays = [pa.array(column, type_) for column, type_ in zip(columns, schema.types, strict=True)]
+        try:
+            if names != self._written_columns:
+                self._close_file()
+                self.paths.append(self._new_path())
+                self._writer = ParquetWriter(self.paths[-1], schema, compression="zstd")
+                self._written_columns = names
+            self._writer.write_table(pa.table(arrays, schema=schema))
+        except (OSError, pa.ArrowException) as error:
+            raise RecordsError(f"the calls cannot be written to {self.paths[-1]!r}: {error}") from error
