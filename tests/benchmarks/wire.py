@@ -115,9 +115,9 @@ def measure(latency=0.1, days=730, assistants=40):
             return query.between(BEGIN, BEGIN + timedelta(days=days)).fetch()
 
         def store():
-            from vapi_frames.sources.cache.cache import Store
+            from vapi_frames.sources.cache.store import Store
 
-            return Store(folder, scope="benchmark 0")
+            return Store(folder, host="benchmark", secret="benchmark")
 
         query = vf.vq.call().sum("cost").count().by("assistantId").step("hour").between(BEGIN, BEGIN + HOUR)
         plain = run("cold, a loop of the official SDK over the days", lambda: loop(url, query.body(), days))

@@ -90,6 +90,24 @@ def test_the_hash_of_a_key_says_nothing_of_it():
         assert hashlib.new(kind, KEY.encode()).hexdigest()[:16] not in one
 
 
+def test_the_secret_of_a_cache_is_not_in_it(monkeypatch, tmp_path):
+    """What signs its parts depends on the key and the purpose, hides itself, and is written nowhere."""
+    from vapi_frames.sources.http.connection import Connection
+
+    monkeypatch.setenv("VAPI_API_KEY", KEY)
+    secrets = [Connection(key).derive_secret(use) for key, use in ((KEY, "cache"), (KEY, "x"), (f"{KEY}x", "cache"))]
+    assert len(set(secrets)) == 3
+    assert Connection().derive_secret("cache") == secrets[0]
+    assert {repr(one) for one in secrets} == {"'***'"}
+    with Server(counting(Calls(every=997), NOW)) as server:
+        question(vf.connect(base_url=server.url, cache=tmp_path)).fetch()
+    assert_clean(*secrets)
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for text in (secrets[0], Connection().scope().split()[-1]):
+        assert text.encode() not in written
+        assert bytes.fromhex(text) not in written
+
+
 def test_threads_that_are_left_hold_no_key(monkeypatch):
     """After Ctrl-C, a thread may still wait for its reply; what it is called does not say with what."""
     monkeypatch.setenv("VAPI_API_KEY", KEY)

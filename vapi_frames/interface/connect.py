@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vapi_frames.sources import Source, Wire
-    from vapi_frames.sources.cache.cache import Store
+    from vapi_frames.sources.cache.store import Store
+    from vapi_frames.sources.http.connection import Connection
 
 __all__ = ["Vq", "connect", "demo", "local", "record", "replay", "vq", "warehouse"]
 
@@ -43,10 +44,10 @@ def connect(
         base_url: Where ``POST /analytics`` is served: https://, or http:// on this machine, which no proxy sees.
         timeout: Seconds to wait for a connection, and between two pieces of a reply; or one number for both. A reply
             as a whole may take ten times as long.
-        cache: A folder in which answers about buckets that are over are kept, so that they are asked for once; see
-            `vapi_frames.cache`. By default nothing is kept.
+        cache: A folder for the results of buckets that are over, so that they are fetched once; see
+            `vapi_frames.cache`. By default nothing is stored.
         settle: How long after its end a bucket may still change, and is asked for again: ``"1h"``, ``"3d"``.
-        cache_limit: How many bytes the folder may hold; what was not used for longest goes first.
+        cache_limit: How many bytes the cache may have; what was not used for longest is deleted first.
         workers: How many requests are under way at once, where a question takes several.
         units: In which unit a column comes, where it is not the documented one: ``{"duration": "s"}``.
 
@@ -76,8 +77,8 @@ def _asking(wire: Wire, **options: Any) -> Source:
     return ApiSource(ApiClient(wire), **options)
 
 
-def _store(wire: Wire, folder: object, settle: str, limit: int) -> Callable[[], Store] | None:
-    """Return what opens the folder, for whoever has the key at that moment."""
+def _store(connection: Connection, folder: object, settle: str, limit: int) -> Callable[[], Store] | None:
+    """Return a function that opens the cache under the key as it is then; it may change between two fetches."""
     lasting = ranges.parse_duration(settle, "settle")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
         raise QueryError(f"cache_limit must be a whole number of bytes, not {limit!r}")
@@ -85,10 +86,12 @@ def _store(wire: Wire, folder: object, settle: str, limit: int) -> Callable[[], 
         return None
     if not isinstance(folder, str | PathLike) or not str(folder):
         raise QueryError(f"cache must be a folder, not {format_value(folder)}")
-    from vapi_frames.sources.cache.cache import Store
+    from vapi_frames.sources.cache.store import Store
 
     place = Path(folder)
-    return lambda: Store(place, scope=wire.scope(), settle=lasting, limit=limit)
+    return lambda: Store(
+        place, host=connection.host, secret=connection.derive_secret("cache"), settle=lasting, limit=limit
+    )
 
 
 def _api() -> Source:

@@ -68,23 +68,23 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Rows of whole buckets of one question, as they were answered.
+    """Rows of whole buckets of one query, as they were fetched.
 
     Attributes:
         start: Where its first bucket begins, in seconds since 1970; without a step, where the range begins.
         end: Where its last bucket ends, exclusive.
-        table: The rows, in `vapi_frames.query.schema.schema` of the question.
-        reading: How the server's dates were read, ``None`` where either reading gives the same.
-        assumed: Whether both fitted, and the instant was taken.
-        asked: When it was asked, in UTC; of several that were put together, the oldest.
+        table: The rows, in `vapi_frames.query.schema.build_schema` of the query.
+        convention: What the server's dates mean, ``None`` where either convention gives the same.
+        is_assumed: Whether either was possible, and the instant was taken.
+        fetched: When, in UTC; of several that were joined, the oldest.
     """
 
     start: int
     end: int
     table: pa.Table
-    reading: Literal["instant", "wall"] | None
-    assumed: bool
-    asked: datetime
+    convention: Literal["instant", "wall"] | None
+    is_assumed: bool
+    fetched: datetime
 
 
 def whole(of: int, query: Query[Any], now: datetime) -> Piece:

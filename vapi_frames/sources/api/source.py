@@ -57,24 +57,20 @@ class Asked(Protocol):
 
 
 class Store(Protocol):
-    """Where closed buckets are kept."""
+    """Where results of closed buckets are stored."""
 
     settle: timedelta
 
-    def find(self, question: Query[Any], start: int, end: int) -> list[Segment]:
-        """Return what is held of [start, end), ascending."""
+    def find(self, query: Query[Any], start: int, end: int) -> list[Segment]:
+        """Return what is stored of [start, end), ascending."""
         ...
 
-    def keep(self, question: Query[Any], segment: Segment) -> None:
-        """Hold *segment*."""
+    def put(self, query: Query[Any], segment: Segment) -> None:
+        """Store *segment*, a part of the result of *query*."""
         ...
 
-    def forget(self, question: Query[Any]) -> None:
-        """Hold nothing of *question* any more."""
-        ...
-
-    def trim(self) -> None:
-        """Hold no more than may be."""
+    def delete(self, query: Query[Any]) -> None:
+        """Delete what is stored of *query*."""
         ...
 
 
@@ -145,7 +141,7 @@ class ApiSource:
         contrary = [one.query for one in asked if one.is_contrary()] if store else []
         if store and contrary:  # what is held was read otherwise than what has come now shows
             for query in contrary:
-                store.forget(query)
+                store.delete(query)
             asked, failed = self._ask(wide, now, store)
         missing = [one.missing() for one in asked]
         answers = [
@@ -175,10 +171,10 @@ class ApiSource:
                 question.add(piece, rows)
                 if store is not None and piece.is_kept and rows.is_sound:
                     segment = _segment(piece, rows, now, question.known())
-                    if segment.assumed:  # another piece may yet tell
+                    if segment.is_assumed:  # another piece may yet tell
                         question.unsure.append((piece, rows))
                     else:
-                        store.keep(question.query, segment)
+                        store.put(question.query, segment)
 
         work = Work(ask, self._workers)
         progress.expect(sum(len(one.pieces) for one in asked))
@@ -186,8 +182,7 @@ class ApiSource:
         if store is not None:
             for question in asked:
                 for piece, rows in question.unsure:
-                    store.keep(question.query, _segment(piece, rows, now, question.reading()))
-            store.trim()
+                    store.put(question.query, _segment(piece, rows, now, question.reading()))
         for message in work.heard:
             warn(message, ResponseWarning)
         return asked, work.failed
@@ -247,7 +242,7 @@ class _Question:
 
     def known(self) -> DateConvention | None:
         """Return how the dates of what is held had to be read."""
-        return next((one.reading for one in self.held if one.reading and not one.assumed), None)
+        return next((one.convention for one in self.held if one.convention and not one.is_assumed), None)
 
     def reading(self) -> DateConvention | None:
         """Return how the dates of what arrived have to be read."""
@@ -256,7 +251,7 @@ class _Question:
     def is_contrary(self) -> bool:
         """Say whether the dates of what is held and of what arrived are read differently."""
         found, known = self.reading(), self.known()
-        assumed = any(one.assumed for one in self.held)
+        assumed = any(one.is_assumed for one in self.held)
         return found is not None and ((known is not None and found != known) or (assumed and found == "wall"))
 
     def answer(self, kind: str) -> Result | None:
@@ -264,7 +259,7 @@ class _Question:
         with self._lock:
             if not self._rows and not self.held:
                 return None
-            start, end, reading, assumed = self.start, self.end, self.known(), any(one.assumed for one in self.held)
+            start, end, reading, assumed = self.start, self.end, self.known(), any(one.is_assumed for one in self.held)
             notes, tables = _notes(self.held, kind), [one.table for one in self.held]
             if self._rows:
                 fresh = self._rows.result(self.known())
@@ -319,7 +314,7 @@ def _notes(held: list[Segment], kind: str) -> tuple[str, ...]:
     if not held:
         return ()
     ranges = said(_joined([(from_seconds(one.start), from_seconds(one.end)) for one in held]))
-    return (f"from the cache, as the {kind} said until {format_iso(max(one.asked for one in held))}: {ranges}",)
+    return (f"from the cache, as the {kind} said until {format_iso(max(one.fetched for one in held))}: {ranges}",)
 
 
 def _message(missing: Sequence[Sequence[tuple[datetime, datetime]]], cause: BaseException) -> str:

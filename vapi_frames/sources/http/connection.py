@@ -132,6 +132,14 @@ class Connection:
         """
         return f"{self._url} {(self._key or key_from_environment()).organization()}"
 
+    def derive_secret(self, purpose: str) -> Hidden:
+        """Return a secret for *purpose* that depends on the key; its repr hides it.
+
+        Raises:
+            AuthenticationError: There is no key.
+        """
+        return (self._key or key_from_environment()).derive(purpose)
+
     def scrubber(self) -> Callable[[str], str]:
         """Return what takes the key out of a text that is kept where others read it."""
         return scrubber(*([self._key] if self._key else []))

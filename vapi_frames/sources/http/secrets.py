@@ -5,8 +5,10 @@ It is kept out of everything that can be printed: reprs, messages, tracebacks wi
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from requests.auth import AuthBase
@@ -60,11 +62,22 @@ class Key(AuthBase):
         """Return *text* without the key, should a server have repeated it."""
         return text.replace(self._read(), "***")
 
+    def derive(self, purpose: str) -> Hidden:
+        """Return a secret for *purpose* that depends on the key, and from which the key cannot be computed."""
+        return _derive(Hidden(self._read()), purpose)
+
     def __repr__(self) -> str:
         return "<key>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key is not pickled; connect again where it is needed")
+
+
+@lru_cache(maxsize=16)
+def _derive(key: Hidden, purpose: str) -> Hidden:
+    # 20 ms for each guess: what the secret signs lets guesses of the key be checked.
+    derived = hashlib.pbkdf2_hmac("sha256", key.encode(), f"vapi-frames: {purpose}".encode(), 100_000)
+    return Hidden(derived.hex())
 
 
 def can_be_key(text: object) -> bool:
