@@ -1,7 +1,7 @@
-"""What can go wrong, as a tree; the only "did you mean" of the package.
+"""The tree of errors, the warnings, and the package's only "did you mean".
 
-Each class is also the builtin that a caller would guess, and every message says what was wrong, the value, and what
-would be right::
+Each error is also the builtin that a caller would guess. Its message says what was wrong, the value, and what would be
+right::
 
     VapiFramesError
     ├─ QueryError (ValueError)              └─ UnknownWordError
@@ -62,15 +62,15 @@ class VapiFramesError(Exception):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The constructors take more than the message, which is all that an exception keeps for pickling.
+        # An exception pickles its message alone, and these constructors take more.
         return _rebuild, (type(self), str(self), self.__dict__)
 
 
 class QueryError(VapiFramesError, ValueError):
-    """The question itself is wrong; raised before any I/O.
+    """The query itself is wrong; raised before any I/O.
 
     Attributes:
-        findings: What ``Query.lint()`` says about it, where lint found it.
+        findings: The findings of ``Query.lint()``, if lint found the problem.
     """
 
     def __init__(self, message: str, *, findings: Sequence[Any] = ()) -> None:
@@ -82,8 +82,8 @@ class UnknownWordError(QueryError):
     """A word that the contract does not know.
 
     Attributes:
-        word: The word as given.
-        kind: What it was taken for, e.g. ``"column"``.
+        word: The unknown word.
+        kind: What it should have been, e.g. ``"column"``.
         suggestions: The nearest valid words, best first.
     """
 
@@ -105,9 +105,9 @@ class UnknownWordError(QueryError):
         message = f"unknown {kind} {word!r}{place}"
         if self.suggestions:
             message += f"; did you mean {' or '.join(repr(s) for s in self.suggestions)}?"
-        elif hint or len(words) <= _LISTED:
+        elif hint or len(words) <= _LIST_LIMIT:
             message += "."
-        if len(words) <= _LISTED:
+        if len(words) <= _LIST_LIMIT:
             message += f" Valid: {', '.join(words) or 'none'}."
         if hint:
             message += f" {hint}"
@@ -115,12 +115,12 @@ class UnknownWordError(QueryError):
 
 
 class RecordsError(VapiFramesError, ValueError):
-    """Call records lack a column that the question uses, or cannot be read.
+    """Call records lack a column that the query uses, or cannot be read.
 
     Attributes:
-        file: The file, where one is to blame.
+        file: The file with the problem, if there is one.
         line: The line or the record's position, counted from 1.
-        column: The column, where one is to blame.
+        column: The column with the problem, if there is one.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ResponseError(VapiFramesError, ValueError):
     """A reply breaks the contract.
 
     Attributes:
-        path: Where in the reply, as JSON path: ``$[0].result[3].date``.
+        path: The place in the reply, as a JSON path: ``$[0].result[3].date``.
     """
 
     def __init__(self, message: str, *, path: str = "$") -> None:
@@ -145,25 +145,25 @@ class ResponseError(VapiFramesError, ValueError):
 
 
 class BucketAlignmentError(ResponseError):
-    """The dates of a reply fit no reading of the asked step and zone."""
+    """The dates of a reply are not bucket starts of the query's step and zone."""
 
 
 class NonAdditiveError(VapiFramesError, ValueError):
-    """This number cannot be re-aggregated from what the frame holds."""
+    """A number cannot be re-aggregated from the numbers at hand."""
 
 
 class ProvenanceError(VapiFramesError, AttributeError):
-    """The frame lost, or no longer matches, what the verb needs to know about it."""
+    """The frame lost its metadata, or its values no longer match it."""
 
 
 class PartialResultError(VapiFramesError, RuntimeError):
-    """Only a part of the answer arrived.
+    """Only a part of the result arrived.
 
     Attributes:
-        frame: The part that did, of the first question that is not whole; ``None`` where nothing of it did.
-        frames: Name → frame, of all that did, where several questions were asked.
+        frame: What arrived of the first incomplete query; ``None`` if nothing did.
+        frames: Name → frame, for everything that arrived.
         missing: The ranges that did not arrive, as (start, end) pairs in UTC.
-        rest: For each of them, the question for it: ``vq.fetch(*error.rest)``.
+        rest: One query for each of them: ``vq.fetch(*error.rest)``.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class MissingExtraError(VapiFramesError, ImportError):
     """An optional dependency is not installed.
 
     Attributes:
-        extra: The extra that brings it.
+        extra: The extra that installs it.
     """
 
     def __init__(self, extra: str, package: str, purpose: str) -> None:
@@ -195,12 +195,11 @@ class MissingExtraError(VapiFramesError, ImportError):
 
 
 class ReplayMissError(VapiFramesError, LookupError):
-    """No recording answers this question.
+    """No recording matches the query.
 
     Attributes:
-        nearest: The file of the nearest recording; ``None`` where there is none.
-        differences: What differs from it: word of the question → as asked and as recorded, ``None`` for a word that
-            is not said.
+        nearest: The file of the nearest recording; ``None`` if there is none.
+        differences: Part of the query → its value in the query and in that recording, ``None`` where it is absent.
     """
 
     def __init__(
@@ -212,15 +211,15 @@ class ReplayMissError(VapiFramesError, LookupError):
 
 
 class SourceError(VapiFramesError, RuntimeError):
-    """Whoever was asked could not answer."""
+    """The source could not return a result."""
 
 
 class ConnectionFailedError(SourceError):
     """There was no HTTP reply at all.
 
     Attributes:
-        attempts: How often it was tried.
-        timed_out: Whether there was a connection, and the reply did not come in time.
+        attempts: How many times the request was sent.
+        timed_out: Whether the server accepted the connection and did not reply in time.
     """
 
     def __init__(self, message: str, *, attempts: int, timed_out: bool = False) -> None:
@@ -234,7 +233,7 @@ class StatusError(SourceError):
 
     Attributes:
         status: The HTTP status.
-        request_id: The server's own id of the request, where it gave one.
+        request_id: The server's own id of the request, if it sent one.
         body: The beginning of the reply's body as text.
     """
 
@@ -246,14 +245,14 @@ class StatusError(SourceError):
 
 
 class AuthenticationError(StatusError):
-    """The key was refused, or there is none."""
+    """The server refused the key, or there is none."""
 
 
 class RateLimitError(StatusError):
-    """Too many requests, also after the retries.
+    """Too many requests, even after the retries.
 
     Attributes:
-        retry_after: Seconds the server asked to wait, where it said so.
+        retry_after: The seconds that the server asked to wait, if it did.
     """
 
     def __init__(
@@ -270,69 +269,69 @@ class RateLimitError(StatusError):
 
 
 class QueryWarning(UserWarning):
-    """A question that is allowed but probably not what was meant."""
+    """A query that is allowed but probably not what was meant."""
 
 
 class FrameWarning(UserWarning):
-    """Something about a frame that changes how the result of a verb reads."""
+    """A property of a frame that changes the meaning of a verb's result."""
 
 
 class RecordsWarning(UserWarning):
-    """Something about call records that changes how an answer reads."""
+    """A property of call records that changes the meaning of a result."""
 
 
 class ResponseWarning(UserWarning):
-    """A reply that holds more than the contract names, or leaves something open; an answer that cannot be kept."""
+    """A reply with more than the contract names, or with an ambiguity; a result that cannot be cached."""
 
 
-_SHOWN = 80  # characters of a value that a message repeats
-_LISTED = 20  # a longer list of valid words hides the suggestion
+_VALUE_LIMIT = 80  # characters of a value that a message repeats
+_LIST_LIMIT = 20  # a longer list of valid words hides the suggestion
 
 
 def _rebuild(kind: type[Exception], message: str, state: dict[str, Any]) -> Exception:
-    """Unpickle an error whose constructor does not take its message."""
+    """Unpickle an error; its constructor takes more than the message."""
     error = kind.__new__(kind, message)
     error.__dict__.update(state)
     return error
 
 
 warning_handler: ContextVar[Callable[[str], object] | None] = ContextVar("warning_handler", default=None)
-"""Who hears a warning where there is no line of a caller's to show it at: a server, whose clients ask from afar."""
+"""What receives the warnings instead of Python's own filter. A server sets it: its callers' lines are elsewhere."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line of the caller's own code, however deep in the package the reason was found."""
+    """Warn at the line of the caller's own code, not at a line of this package."""
     import sys
     import warnings
 
-    hearer = warning_handler.get()
-    if hearer is not None:
-        hearer(message)
+    handler = warning_handler.get()
+    if handler is not None:
+        handler(message)
         return
 
     depth, frame = 2, sys._getframe(1)  # noqa: SLF001 - inspect.currentframe, without importing inspect
-    passed = (__package__, "contextlib")  # through which the package's own context managers run
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] in passed:
+    skipped = (__package__, "contextlib")  # the package's own context managers run inside contextlib
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] in skipped:
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)
 
 
 def format_value(value: object) -> str:
-    """Return the repr of *value* for a message, cut where it is long."""
+    """Return the repr of *value* for a message, shortened if it is long."""
     try:
-        text = repr(value if not isinstance(value, str | bytes) else value[:_SHOWN])
+        text = repr(value if not isinstance(value, str | bytes) else value[:_VALUE_LIMIT])
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return text if len(text) <= _VALUE_LIMIT else f"{text[: _VALUE_LIMIT - 3]}..."
 
 
 def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str] | None = None) -> list[str]:
     """Return up to three *allowed* words near *word*, best first.
 
     Args:
-        word: What was given; anything but text has no neighbors.
+        word: The unknown word; only text has suggestions.
         allowed: The valid words.
-        synonyms: Words people use instead → the valid word, e.g. ``{"daily": "day"}``.
+        synonyms: Other words people type → the valid word, e.g. ``{"daily": "day"}``.
 
     Examples:
         >>> suggest("assistantid", ["assistantId", "status"])
@@ -345,10 +344,10 @@ def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str]
     if not isinstance(word, str):
         return []
     known = {name.casefold(): name for name in reversed(tuple(allowed))}
-    spoken = {name.casefold(): target for name, target in (synonyms or {}).items()}
+    aliases = {name.casefold(): target for name, target in (synonyms or {}).items()}
     folded = word.casefold()
     squeezed = folded.replace("_", "").replace("-", "").replace(" ", "")
-    exact = spoken.get(folded) or known.get(folded) or spoken.get(squeezed) or known.get(squeezed)
+    exact = aliases.get(folded) or known.get(folded) or aliases.get(squeezed) or known.get(squeezed)
     if exact:
         return [exact]
     near = get_close_matches(folded, known, n=3, cutoff=0.6)

@@ -1,10 +1,10 @@
-"""The calendar: bucket edges in any zone, and which part of a bucket has passed.
+"""The calendar: the edges of buckets in any zone, and how much of a bucket has elapsed.
 
-A bucket is what PostgreSQL's ``date_trunc(step, instant, zone)`` says it is. The rule that equals it on every step
-and zone is integer arithmetic on the local clock: with ``offset`` the zone's UTC offset at the instant,
-``local = instant + offset`` is truncated; a bucket of an hour or less keeps the offset, a longer one is named by
-``local - min(offset before, offset after)``, which is right for midnights that do not exist and for those that come
-twice. Instants are whole seconds since 1970 throughout, because no step is shorter and no offset finer.
+A bucket is what PostgreSQL's ``date_trunc(step, instant, zone)`` returns. One rule of integer arithmetic equals it for
+every step and zone. With ``offset`` the zone's UTC offset at the instant, ``local = instant + offset`` is truncated.
+A bucket of an hour or less keeps the offset. A longer one is labeled ``local - min(offset before, offset after)``,
+which holds for a midnight that is skipped and for one that comes twice. Instants are whole seconds since 1970: no step
+is shorter, and no offset finer.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from vapi_frames.errors import UnknownWordError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 __all__ = [
     "APPROXIMATE_SECONDS",
+    "EPOCH",
     "Bounds",
     "count_buckets",
     "find_bounds",
@@ -54,57 +56,58 @@ APPROXIMATE_SECONDS = {
     "quarter": 7_889_238, "year": 31_556_952, "decade": 315_569_520, "century": 3_155_695_200,
     "millennium": 31_556_952_000,
 }  # fmt: skip
-"""About how many seconds a bucket has."""
+"""The seconds of an average bucket."""
 LAST_YEAR = 9000  # a bucket may reach a millennium further, and datetime ends with the year 9999
-FEW_BUCKETS = 10_000  # up to which they are counted one by one
-_LISTED = 2100  # zones list their changes one by one until 2037, and give a rule for all later years
+FEW_BUCKETS = 10_000  # up to here buckets are counted one by one
+_LAST_LISTED_YEAR = 2100  # zones list their changes until 2037, and give a rule for all later years
 _MONTHS = {"month": 1, "quarter": 3}
 _YEARS = {"year": 1, "decade": 10, "century": 100, "millennium": 1000}
-_EPOCH = datetime(1970, 1, 1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOCAL_EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-_SPOKEN_ZONES = {
+_ZONE_SYNONYMS = {
     "et": "America/New_York", "edt": "America/New_York", "eastern": "America/New_York",
     "ct": "America/Chicago", "cdt": "America/Chicago", "central": "America/Chicago", "cst": "America/Chicago",
     "mt": "America/Denver", "mdt": "America/Denver",
     "pt": "America/Los_Angeles", "pst": "America/Los_Angeles", "pdt": "America/Los_Angeles",
     "bst": "Europe/London", "ist": "Asia/Kolkata", "z": "UTC", "new york": "America/New_York",
 }  # fmt: skip
-_NOT_PLACES = re.compile(r"posix/|right/|localtime$|posixrules$|Factory$")
+_NOT_ZONES = re.compile(r"posix/|right/|localtime$|posixrules$|Factory$")
 
 
 @cache
 def _load_zone(name: str) -> ZoneInfo:
-    # Raises for a name that is none, because what is raised is not kept: there is no end to wrong names.
-    return ZoneInfo(str.__str__(name))  # of a str that is more than text, the text
+    # An unknown name raises, and @cache keeps no exceptions: wrong names cannot fill it.
+    return ZoneInfo(str.__str__(name))  # str.__str__ also turns an enumeration's or numpy's text into plain text
 
 
 def find_zone(name: object) -> ZoneInfo:
     """Return the IANA zone called *name*.
 
     Raises:
-        UnknownWordError: There is none; the error names the nearest.
+        UnknownWordError: There is no such zone; the error suggests the nearest names.
 
     Examples:
         >>> find_zone("America/New_York").key
         'America/New_York'
     """
-    if isinstance(name, str) and name and not _NOT_PLACES.match(name):
+    if isinstance(name, str) and name and not _NOT_ZONES.match(name):
         # ZoneInfo("America") opens a directory.
         with suppress(ZoneInfoNotFoundError, ValueError, OSError):
             return _load_zone(name)
     hint = "Give an IANA name such as 'America/New_York' or 'UTC'."
-    places = [zone for zone in available_timezones() if not _NOT_PLACES.match(zone)]
-    raise UnknownWordError(name, "time zone", places, synonyms=_SPOKEN_ZONES, hint=hint)
+    zones = [zone for zone in available_timezones() if not _NOT_ZONES.match(zone)]
+    raise UnknownWordError(name, "time zone", zones, synonyms=_ZONE_SYNONYMS, hint=hint)
 
 
 def to_seconds(instant: datetime) -> int:
     """Return the whole seconds since 1970 of an aware *instant*, rounded down."""
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
+    return (instant - EPOCH) // timedelta(seconds=1)
 
 
 def from_seconds(instant: int) -> datetime:
     """Return the aware UTC datetime of *instant*."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=instant)
+    return EPOCH + timedelta(seconds=instant)
 
 
 def _offset(instant: int, tz: ZoneInfo) -> int:
@@ -114,8 +117,8 @@ def _offset(instant: int, tz: ZoneInfo) -> int:
 
 
 def find_wall_offsets(local: int, tz: ZoneInfo) -> tuple[int, int]:
-    """Return the offsets that the wall clock reading *local* may have: of its first and of its second occurrence."""
-    wall = (_EPOCH + timedelta(seconds=local)).replace(tzinfo=tz)
+    """Return the offsets of the first and of the second occurrence of the wall-clock time *local*."""
+    wall = (_LOCAL_EPOCH + timedelta(seconds=local)).replace(tzinfo=tz)
     first, second = wall.utcoffset(), wall.replace(fold=1).utcoffset()
     assert first is not None  # noqa: S101
     assert second is not None  # noqa: S101
@@ -123,17 +126,17 @@ def find_wall_offsets(local: int, tz: ZoneInfo) -> tuple[int, int]:
 
 
 def to_wall_seconds(wall: datetime) -> int:
-    """Return a naive *wall* clock reading as whole seconds since the local 1970, rounded down."""
-    return (wall - _EPOCH) // timedelta(seconds=1)
+    """Return a naive *wall*-clock time as whole seconds since the local 1970, rounded down."""
+    return (wall - _LOCAL_EPOCH) // timedelta(seconds=1)
 
 
 def resolve_wall(wall: datetime, tz: ZoneInfo) -> datetime:
-    """Return the instant of a naive *wall* clock reading: the first of two, or the end of the gap it falls into."""
+    """Return the instant of a naive *wall*-clock time: the first of two; a skipped time moves on by the gap."""
     first, _ = find_wall_offsets(to_wall_seconds(wall), tz)
     return (wall - timedelta(seconds=first)).replace(tzinfo=UTC)
 
 
-# --- the calendar of the wall clock -----------------------------------------------------------------------------
+# --- buckets on the wall clock -----------------------------------------------------------------------------
 
 
 def _month_start(year: int, month: int) -> int:
@@ -141,7 +144,7 @@ def _month_start(year: int, month: int) -> int:
 
 
 def floor_local(local: int, step: str) -> int:
-    """Return the start of the bucket on the wall clock that *local* (seconds since the local 1970) falls into."""
+    """Return the wall-clock start of the bucket that contains *local*, in seconds since the local 1970."""
     if step in FIXED_STEPS:
         return local - local % FIXED_STEPS[step]
     days = local // DAY
@@ -159,7 +162,7 @@ def floor_local(local: int, step: str) -> int:
 
 
 def find_next_local(local: int, step: str) -> int:
-    """Return the start of the bucket after the one that starts at *local* on the wall clock."""
+    """Return the wall-clock start of the bucket after the one that starts at *local*."""
     if step in FIXED_STEPS:
         return local + FIXED_STEPS[step]
     if step in ("day", "week"):
@@ -175,12 +178,12 @@ def find_next_local(local: int, step: str) -> int:
 
 
 def label_bucket(local: int, tz: ZoneInfo) -> int:
-    """Return the instant by which the bucket of a day or longer that starts at *local* is named."""
+    """Return the label of the bucket of a day or longer whose wall-clock start is *local*."""
     return local - min(find_wall_offsets(local, tz))
 
 
 def floor_to_bucket(instant: int, step: str, tz: ZoneInfo) -> int:
-    """Return the bucket of *instant*: PostgreSQL's ``date_trunc(step, instant, zone)``, in seconds since 1970.
+    """Return the label of the bucket that contains *instant*: PostgreSQL's ``date_trunc(step, instant, zone)``.
 
     Examples:
         >>> at = to_seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
@@ -198,7 +201,7 @@ def floor_to_bucket(instant: int, step: str, tz: ZoneInfo) -> int:
 
 @lru_cache(maxsize=4096)
 def _changes_of_year(year: int, tz: ZoneInfo) -> tuple[tuple[int, int], ...]:
-    """Return (instant, new offset) of every change in the UTC *year*; no zone ever changed twice within a day."""
+    """Return (instant, new offset) of each change in the UTC *year*; no zone ever changed twice within a day."""
     begin, end = _month_start(year, 1), _month_start(year + 1, 1)
     found = []
     before = _offset(begin, tz)
@@ -227,14 +230,14 @@ def find_offset_changes(start: int, end: int, tz: ZoneInfo) -> list[tuple[int, i
 
 
 def _changes(year: int, tz: ZoneInfo) -> tuple[tuple[int, int], ...]:
-    """Return the changes of any UTC *year*: after the last that is listed, rules repeat with the calendar."""
-    cycles = max(0, (year - _LISTED) // 400)
+    """Return the changes of any UTC *year*; after the last listed year, the rules repeat every 400 years."""
+    cycles = max(0, (year - _LAST_LISTED_YEAR) // 400)
     shift = cycles * 146_097 * DAY
     return tuple((at + shift, offset) for at, offset in _changes_of_year(year - 400 * cycles, tz))
 
 
 def split_by_offset(start: int, end: int, tz: ZoneInfo) -> Iterator[tuple[int, int, int]]:
-    """Yield (from, until, offset) for the stretches of constant offset that make up [start, end)."""
+    """Yield (start, end, offset) of each part of [start, end) that has one offset."""
     at, offset = start, _offset(start, tz)
     for change, new in find_offset_changes(start, end, tz):
         yield at, change, offset
@@ -243,9 +246,9 @@ def split_by_offset(start: int, end: int, tz: ZoneInfo) -> Iterator[tuple[int, i
 
 
 def list_local_edges(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
-    """Return the bucket starts on the wall clock, for a *step* of a day or longer, that cover [start, end).
+    """Return the wall-clock starts of the buckets of [start, end), for a *step* of a day or longer.
 
-    The clock may run back over an edge, so the list begins and ends with the lowest and highest local time met.
+    The clock may run back over an edge, so the list covers the lowest to the highest local time of the range.
     """
     walls = [at + offset for begin, until, offset in split_by_offset(start, end, tz) for at in (begin, until - 1)]
     edge, last = floor_local(min(walls), step), max(walls)
@@ -257,7 +260,7 @@ def list_local_edges(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]
 
 
 def list_buckets(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
-    """Return every bucket that holds an instant of [start, end), ascending.
+    """Return the labels of all buckets that contain an instant of [start, end), ascending.
 
     Examples:
         >>> tz = find_zone("Pacific/Apia")  # 2011-12-30 did not exist there
@@ -279,17 +282,17 @@ def list_buckets(start: int, end: int, step: str, tz: ZoneInfo) -> list[int]:
 
 
 class Bounds(NamedTuple):
-    """The first instant of a bucket, and the first one after its last."""
+    """The first instant of a bucket, and the first instant after it."""
 
     start: int
     end: int
 
 
 def find_bounds(bucket: int, step: str, tz: ZoneInfo) -> Bounds:
-    """Return from when until when the instants of *bucket* lie.
+    """Return the bounds of the bucket labeled *bucket*.
 
-    Where midnight comes twice the bucket begins at the first, although it is named by the second; where the clock
-    runs back over midnight two buckets interleave, and each span covers all of its bucket.
+    Where midnight comes twice, the bucket starts at the first and is labeled by the second. Where the clock runs back
+    over midnight, two buckets interleave, and the bounds of each cover all of it.
     """
     if step in FIXED_STEPS:
         width = FIXED_STEPS[step]
@@ -304,15 +307,15 @@ def find_bounds(bucket: int, step: str, tz: ZoneInfo) -> Bounds:
     local = floor_local(bucket + _offset(bucket, tz), step)
     after = find_next_local(local, step)
     last = label_bucket(after, tz)
-    if last - 1 + _offset(last - 1, tz) >= after:  # the clock did not run back behind this edge
+    if last - 1 + _offset(last - 1, tz) >= after:  # the clock did not run back over this edge
         last = after - find_wall_offsets(after, tz)[0]
     return Bounds(local - find_wall_offsets(local, tz)[0], last)
 
 
 def find_edge_before(instant: int, step: str, tz: ZoneInfo) -> int:
-    """Return the last instant until *instant* at which one bucket ends and the next begins, and none is cut.
+    """Return the last instant, up to *instant*, that splits no bucket.
 
-    Where the clock runs back over midnight two buckets interleave, and the beginning of the later one cuts the other.
+    Where the clock runs back over midnight two buckets interleave, so the start of the later one splits the other.
 
     Examples:
         >>> at = to_seconds(datetime(2026, 3, 8, 12, tzinfo=UTC))
@@ -326,7 +329,7 @@ def find_edge_before(instant: int, step: str, tz: ZoneInfo) -> int:
 
 
 def find_edge_after(instant: int, step: str, tz: ZoneInfo) -> int:
-    """Return the first instant from *instant* on at which one bucket ends and the next begins, and none is cut."""
+    """Return the first instant, from *instant* on, that splits no bucket."""
     edge = instant
     while not _is_edge(edge, step, tz):
         edge = find_bounds(floor_to_bucket(edge, step, tz), step, tz).end
@@ -339,29 +342,29 @@ def _is_edge(instant: int, step: str, tz: ZoneInfo) -> bool:
 
 
 def get_overlap(bucket: Bounds, start: float | None, end: float | None) -> float:
-    """Return how many seconds of *bucket* lie in [start, end); ``None`` leaves that side open."""
+    """Return the seconds of *bucket* that lie in [start, end); ``None`` leaves that side open."""
     low = bucket.start if start is None else max(bucket.start, start)
     high = bucket.end if end is None else min(bucket.end, end)
     return max(0, high - low)
 
 
 def get_elapsed_share(bucket: int, step: str, tz: ZoneInfo, start: float | None, end: float | None) -> float:
-    """Return the share of *bucket*, 0 to 1, that lies in [start, end); it is partial where that is below 1."""
+    """Return the share of *bucket*, 0 to 1, that lies in [start, end); below 1 the bucket is partial."""
     whole = find_bounds(bucket, step, tz)
     return get_overlap(whole, start, end) / (whole.end - whole.start)
 
 
 def is_bucket_label(instant: int, step: str, tz: ZoneInfo) -> bool:
-    """Say whether *instant* names a bucket of *step*."""
+    """Return whether *instant* is the label of a bucket of *step*."""
     if floor_to_bucket(instant, step, tz) == instant:
         return True
-    # A shift by half an hour starts an hour whose own start lies before the shift.
+    # Where the offset shifts by half an hour, an hour may start at the shift and be labeled by an earlier instant.
     changes = find_offset_changes(instant, instant + FIXED_STEPS.get(step, 0), tz)
     return any(floor_to_bucket(change, step, tz) == instant for change, _ in changes)
 
 
 def count_buckets(start: datetime, end: datetime, step: str, tz: ZoneInfo) -> int:
-    """Return how many buckets of *step* [start, end) touches; above ten thousand, about how many."""
+    """Return the number of buckets that [start, end) touches; above ten thousand it is approximate."""
     about = int((end - start).total_seconds() / APPROXIMATE_SECONDS[step])
     if about > FEW_BUCKETS:
         return about

@@ -12,6 +12,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.errors import RecordsError, ResponseError, VapiFramesError, format_value
 from vapi_frames.sources import progress
 from vapi_frames.sources.http.connection import is_too_much
@@ -26,7 +27,6 @@ __all__ = ["LIMIT", "Listing", "Window"]
 
 LIMIT = 1_000  # records of a page; the API gives no more
 _UNHEARD = 100  # records of a page where the limit was not heard
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _GROWTH = 4  # times the width of the window before
 _HALVINGS = 5  # times that a page is made smaller until the reply is not too large, or too slow
@@ -97,7 +97,7 @@ class Listing:
             SourceError: Nobody answered.
             ResponseError: A reply is no list of records, or has some that were created at another time.
         """
-        at, last = (start - _EPOCH) // _MS, (end - _EPOCH) // _MS
+        at, last = (start - EPOCH) // _MS, (end - EPOCH) // _MS
         width, failed = last - at, 0
         while at < last:
             until = min(at + width, last)
@@ -157,7 +157,7 @@ class Listing:
             created = _created(record)
             if created is None:
                 continue
-            millis = (created - _EPOCH) // _MS
+            millis = (created - EPOCH) // _MS
             if not at - 1 <= millis <= until + 1:
                 raise ResponseError(
                     f"it is {created.isoformat()}, which is not what {self._said(bounds)} asked for; who does not "
@@ -181,7 +181,7 @@ def _created(record: Any) -> datetime | None:
 
 
 def _instant(millis: int) -> datetime:
-    return _EPOCH + millis * _MS
+    return EPOCH + millis * _MS
 
 
 def _text(millis: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import RecordsError, RecordsWarning, require, warn
 from vapi_frames.query.query import Query
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalSource"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR = timedelta(days=366)
 _EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
 _LATEST = 221_845_392_000_000_000  # the year 9000
@@ -255,7 +255,7 @@ def _make_overview(connection: DuckDBPyConnection, relation: str, columns: Query
             year = 1970 + micros // 31_556_952_000_000
             when = "before 1970-01-02" if micros < _EARLIEST else "after the year 9000"
             raise RecordsError(f"a call was created {when} (in about {year})", column="createdAt")
-    begin, end = (_EPOCH + micros * datetime.resolution for micros in ends) if dated else (None, None)
+    begin, end = (EPOCH + micros * datetime.resolution for micros in ends) if dated else (None, None)
     return _Overview(calls, calls - dated, (begin, end) if begin and end else None, _read_names(paths))
 
 

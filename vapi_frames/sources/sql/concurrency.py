@@ -9,12 +9,13 @@ back over midnight, a bucket has two. All instants are whole microseconds since 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.calendar import buckets
 from vapi_frames.calendar.buckets import (
     DAY,
+    EPOCH,
     FIXED_STEPS,
     find_next_local,
     find_offset_changes,
@@ -46,7 +47,6 @@ __all__ = [
 
 MOST_BUCKETS = 10_000_000
 _MICRO = 1_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class KnownRange(NamedTuple):
@@ -64,7 +64,7 @@ class KnownRange(NamedTuple):
 
 def known_range(start: datetime, end: datetime, now: datetime) -> KnownRange:
     """Return the range [start, end) as of *now*."""
-    first, last, at = ((side - _EPOCH) // timedelta(microseconds=1) for side in (start, end, now))
+    first, last, at = ((side - EPOCH) // timedelta(microseconds=1) for side in (start, end, now))
     return KnownRange(first, last, max(first, min(last, at)))
 
 

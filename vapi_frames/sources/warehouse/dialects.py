@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vapi_frames.calendar.buckets import LAST_YEAR
+from vapi_frames.calendar.buckets import EPOCH, LAST_YEAR
 from vapi_frames.errors import RecordsError, require
 from vapi_frames.sources.records import duckdb
 from vapi_frames.sources.records.columns import SqlFunctions
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["COMMON", "DIALECTS", "Dialect", "find_dialect", "to_micros"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def find_dialect(name: object) -> Dialect:
 
 def to_micros(at: datetime) -> int:
     """Return the whole microseconds since 1970 of the aware *at*."""
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def _read_time(column: str, expression: str, type_: str) -> str:

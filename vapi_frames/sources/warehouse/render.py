@@ -8,9 +8,10 @@ sign depends on the engine, on settings of the session and on the driver.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.errors import MissingExtraError, RecordsError, SourceError
 from vapi_frames.sources.warehouse.dialects import DIALECTS
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["render", "write_name"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,:/@#+=()-]*")
 _FUNCTIONS = frozenset({"field_of", *(name for one in DIALECTS.values() for name in one.functions)})
 
@@ -100,7 +100,7 @@ def _translate(node: Any, dialect: Dialect, write: Callable[[Any], str]) -> Any:
         raise SourceError(f"the query cannot be written for {dialect.name}, which has no {node.name}")
     arguments = [write(one) for one in node.expressions]
     if node.name in ("instant", "wall"):
-        at = _EPOCH + timedelta(microseconds=int(arguments[0]))
+        at = EPOCH + timedelta(microseconds=int(arguments[0]))
         arguments.append(at.replace(tzinfo=None).isoformat(sep=" "))
     return exp.Var(this=dialect.functions[node.name].format(*arguments))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
 from vapi_frames.sources.records.columns import DURATION_WARNING, check_case, columns_used, find_columns
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WarehouseSource"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # one day on, so that no wall clock reads before 1970
 _LONG = timedelta(days=366 * 20)  # a longer range is cut to that of the calls, which has fewer bucket edges
 
@@ -126,7 +126,7 @@ class WarehouseSource:
 
         def write_instant(at: datetime) -> str:
             # No call is beyond these, which _check_times has verified.
-            micros = to_micros(min(max(at, _EPOCH), self._dialect.max_timestamp))
+            micros = to_micros(min(max(at, EPOCH), self._dialect.max_timestamp))
             return f"{function}({micros})" if function else str(micros)
 
         return replace(columns, created=expression if function else columns.created, instant=write_instant)
@@ -154,7 +154,7 @@ class WarehouseSource:
         seconds = f"WITH seconds AS (SELECT {columns.epoch} AS e FROM {table.relation})"
         found = self._run(f"{seconds}\nSELECT min(e) AS low, max(e) AS high FROM seconds", [pa.int64()] * 2)
         low, high = (column[0].as_py() for column in found)
-        return None if low is None else (_EPOCH + timedelta(seconds=low), _EPOCH + timedelta(seconds=high + 1))
+        return None if low is None else (EPOCH + timedelta(seconds=low), EPOCH + timedelta(seconds=high + 1))
 
     def _count(self, text: str) -> int:
         found: int = self._run(text, [pa.int64()])[0][0].as_py()
