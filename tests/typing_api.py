@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import CallColumn, SubscriptionColumn
     from vapi_frames.frames.meta import Meta
     from vapi_frames.query.lint import Finding, Plan
-    from vapi_frames.sources.archive.archive import Archived
+    from vapi_frames.sources.archive.archive import ArchiveSummary
 
     calls = vq.call()
     assert_type(calls, vf.Query[CallColumn])
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     pa.schema(q)
     assert_type(vq.dashboard("4w", step="week", complete=True), dict[str, pd.DataFrame])
     assert_type(face.refresh(vq), pd.DataFrame)
-    assert_type(vq.archive("calls", since="2026-10-01", transcripts=True, progress=False), Archived)
+    assert_type(vq.archive("calls", since="2026-10-01", transcripts=True, progress=False), ArchiveSummary)
     assert_type(face.label(vq.assistants()), pd.DataFrame)
     assert_type(face.call(), vf.Query[CallColumn])
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
     from vapi_frames.result.result import Result
     from vapi_frames.sources import Source
-    from vapi_frames.sources.archive.archive import Archived
+    from vapi_frames.sources.archive.archive import ArchiveSummary
     from vapi_frames.sources.http.connection import Connection
 
 __all__ = ["Vq"]
@@ -300,7 +300,7 @@ class Vq:
         transcripts: bool = False,
         recordings: bool = False,
         progress: ProgressOption = None,
-    ) -> Archived:
+    ) -> ArchiveSummary:
         """Keep call records of the API in *folder*, a Parquet file for each UTC day, for `vapi_frames.local`.
 
         Asked again, it asks only for the days that were not over, and adds what is new. What is kept are the columns

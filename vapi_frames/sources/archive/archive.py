@@ -1,8 +1,8 @@
-"""An archive of call records: what the API keeps for some days, kept for good, a Parquet file a day.
+"""An archive of call records: what the API lists for some days, stored for good as one Parquet file per day.
 
-A day is done when the API was asked for it at least an hour after its end and none of its calls was open; what is done
-is not asked again. Whatever else is asked again is added to what is kept: a record of today goes before the one of
-yesterday, and nothing is forgotten because the API has forgotten it.
+A day is complete when it was fetched at least an hour after its end and none of its calls was open; a complete day is
+not fetched again. Fetching a day again only adds to its file: newer values replace older ones, and a call that the API
+no longer lists stays.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from vapi_frames.sources.api.listing import Window
     from vapi_frames.sources.http.connection import Connection
 
-__all__ = ["KEPT", "Archived", "archive"]
+__all__ = ["API_RETENTION", "ArchiveSummary", "archive"]
 
-KEPT = timedelta(days=14)
-"""For how long the API keeps calls of who pays as they go."""
+API_RETENTION = timedelta(days=14)
+"""How long the API lists a call on the pay-as-you-go plan."""
 
-_BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
+_FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
-_SETTLED = timedelta(hours=1)  # after the end of a day, when its last calls have been analysed
-_MARGIN = timedelta(milliseconds=1)  # by which the API's own instant and the one of its JSON may differ
+_SETTLE = timedelta(hours=1)  # after the end of a day: by then its last calls are analyzed
+_MARGIN = timedelta(milliseconds=1)  # the JSON shows an instant less exactly than the API compares it
 _TRANSCRIPTS = {
     "transcript": ("transcript", "artifact.transcript"),
     "analysis.summary": ("analysis.summary", "summary"),
@@ -48,16 +48,16 @@ _RECORDINGS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Archived:
+class ArchiveSummary:
     """What a run did.
 
     Attributes:
-        folder: Where the archive is.
-        days: How many days were asked; those that were done before are not among them.
+        folder: The folder of the archive.
+        days: How many days were fetched; complete ones are not among them.
         calls: How many calls are new in the archive.
-        updated: How many calls changed that were there before.
-        open: How many calls of these days are not over yet; their days are asked again next time.
-        requests: How many pages were asked for.
+        updated: How many calls of the archive changed.
+        open: How many calls of these days are not over; their days are fetched again by the next run.
+        requests: How many requests were sent.
     """
 
     folder: Path
@@ -69,8 +69,8 @@ class Archived:
 
     def __str__(self) -> str:
         return (
-            f"{self.folder}: {_counted(self.days, 'day')} asked by {_counted(self.requests, 'request')}, "
-            f"{_counted(self.calls, 'new call')}, {self.updated:,} updated, {self.open:,} still open"
+            f"{self.folder}: {_format_count(self.days, 'day')} fetched by {_format_count(self.requests, 'request')}, "
+            f"{_format_count(self.calls, 'new call')}, {self.updated:,} updated, {self.open:,} still open"
         )
 
     def __repr__(self) -> str:
@@ -87,179 +87,189 @@ def archive(
     transcripts: bool = False,
     recordings: bool = False,
     limit: int = LIMIT,
-) -> Archived:
-    """Keep the calls of the days of [since, until) in *folder*, as far as they are not done.
+) -> ArchiveSummary:
+    """Store the calls of the days of [since, until) in *folder*, except days that are complete there.
 
-    Days are those of UTC, always whole, and asked oldest first: what the API will forget next comes first. A run that
-    is broken off keeps the days that it finished.
+    Days are UTC days, always whole, fetched oldest first: the API drops the oldest first. A run that is interrupted
+    keeps the days that it finished.
 
     Args:
-        connection: Who is asked.
-        folder: Where the files are; it is made where there is none.
-        since: A moment of the first day, as in `Query.since`; by default the first day that is not done, counted from
-            the first that is kept; in a new archive the day 14 days ago.
-        until: The moment before which the last day begins; by default, and at most, *now*.
+        connection: The connection to the API.
+        folder: The folder of the archive; it is created if there is none.
+        since: A time in the first day, as in `Query.since`; by default the first incomplete day of the archive, and in
+            a new archive the day 14 days ago.
+        until: The time before which the last day begins; by default, and at most, *now*.
         now: The clock.
-        transcripts: Whether transcripts and summaries are kept, too.
-        recordings: Whether the addresses of recordings are kept, too.
+        transcripts: Whether transcripts and summaries are stored, too.
+        recordings: Whether the addresses of recordings are stored, too.
         limit: How many calls a page has at most.
 
     Raises:
-        QueryError: The range is empty, *folder* is no folder, or holds the calls of another organization.
-        SourceError: Nobody answered.
-        ResponseError: A reply is no list of calls; or a call could not be read, after all others were kept.
-        RecordsError: Another run is at it, or a file with the name of a day is not of an archive.
-        OSError: It cannot be written.
+        QueryError: The range is empty, *folder* is a file, or it has the calls of another organization.
+        SourceError: A request failed.
+        ResponseError: A reply is no list of calls; or a call could not be read, and all others were stored.
+        RecordsError: Another run uses the folder, or a file with the name of a day is not of an archive.
+        OSError: A file cannot be written.
     """
-    first, last = _asked_days(since, until, now)
+    first, last = _choose_days(since, until, now)
     extras = {**(_TRANSCRIPTS if transcripts else {}), **(_RECORDINGS if recordings else {})}
     files = DayFiles(folder)
-    with files.alone():
-        states = files.states()
-        wanted = frozenset(extras)
-        undone = [
+    with files.lock():
+        states = files.read_states()
+        columns = frozenset(extras)
+        days = [
             day
-            for day in _days(first or _first_undone(states, now, wanted), last)
-            if day not in states or not _is_done(day, states[day], now, wanted)
+            for day in _list_days(first or _find_first_day(states, now, columns), last)
+            if day not in states or not _is_complete(day, states[day], now, columns)
         ]
-        _warn_of_forgotten([day for day in undone if day not in states], now)
+        _warn_of_expired([day for day in days if day not in states], now)
         run = _Run(files, extras, now, {one.organization for one in states.values() if one.organization})
         listing = Listing(connection, "/call", limit=limit)
-        progress.expect(len(undone))
-        for days in _rows_of(undone):
-            run.take(days, listing.between(_midnight(days[0]) - _MARGIN, _midnight(days[-1]) + _DAY + _MARGIN))
-        if run.wrong is not None:
-            path, said = run.wrong
+        progress.expect(len(days))
+        for consecutive in _split_consecutive(days):
+            start, end = _midnight(consecutive[0]) - _MARGIN, _midnight(consecutive[-1]) + _DAY + _MARGIN
+            run.store(consecutive, listing.between(start, end))
+        if run.failure is not None:
+            path, message = run.failure
             more = f", and {run.failures - 1:,} more like it" if run.failures > 1 else ""
-            raise ResponseError(f"{said}{more}; all others were kept, and their days will be asked again", path=path)
-        return Archived(
-            folder=files.folder, days=len(undone), calls=run.new, updated=run.updated, open=run.open,
+            raise ResponseError(
+                f"{message}{more}; all other calls were stored, and the next run fetches their days again", path=path
+            )
+        return ArchiveSummary(
+            folder=files.folder, days=len(days), calls=run.new, updated=run.updated, open=run.open,
             requests=listing.requests,
         )  # fmt: skip
 
 
 class _Run:
-    """Takes what the API lists, and writes a day when its last window has come."""
+    """Collects what the API lists, and writes each day once its last window has arrived."""
 
-    def __init__(self, files: DayFiles, extras: dict[str, tuple[str, ...]], now: datetime, whose: set[str]) -> None:
+    def __init__(
+        self, files: DayFiles, extras: dict[str, tuple[str, ...]], now: datetime, organizations: set[str]
+    ) -> None:
         self._files = files
         self._extras = extras
         self._now = now
-        self._whose = whose
-        self.wrong: tuple[str, str] | None = None
+        self._organizations = organizations
+        self.failure: tuple[str, str] | None = None  # the first: where in the reply, and the message
         self.failures = 0
         self.new = self.updated = self.open = 0
 
-    def take(self, days: Sequence[date], windows: Iterable[Window]) -> None:
-        """Take the calls of *days*, which follow each other."""
-        waiting = list(days)
-        came: dict[date, dict[str, Row]] = {day: {} for day in days}
-        wrong: set[date] = set()
+    def store(self, days: Sequence[date], windows: Iterable[Window]) -> None:
+        """Write the calls of *days*, which are consecutive."""
+        pending = list(days)
+        calls: dict[date, dict[str, Row]] = {day: {} for day in days}
+        failed: set[date] = set()
         for window in windows:
             failures = self.failures
-            for row in self._calls(window):
-                # A call that was created at midnight may come with either of two days; only what it says itself counts.
-                if (day := row["createdAt"].date()) in came:
-                    came[day][row["id"]] = row
+            for row in self._rows(window):
+                # A call of midnight may be listed with either day; its own createdAt decides.
+                if (day := row["createdAt"].date()) in calls:
+                    calls[day][row["id"]] = row
             if self.failures > failures:
-                wrong |= {day for day in waiting if _midnight(day) < window.end}
-            progress.say(f"{waiting[0]}: {len(came[waiting[0]]):,} calls")
-            while waiting and _midnight(waiting[0]) + _DAY + _MARGIN <= window.end:
-                day = waiting.pop(0)
-                self._keep(day, came.pop(day), wrong=day in wrong)
+                failed |= {day for day in pending if _midnight(day) < window.end}
+            progress.say(f"{pending[0]}: {len(calls[pending[0]]):,} calls")
+            while pending and _midnight(pending[0]) + _DAY + _MARGIN <= window.end:
+                day = pending.pop(0)
+                self._write_day(day, calls.pop(day), has_failed=day in failed)
                 progress.arrived()
 
-    def _calls(self, window: Window) -> Iterator[Row]:
+    def _rows(self, window: Window) -> Iterator[Row]:
         if not window.is_whole:
-            self._add_wrong(
+            self._add_failure(
                 "$",
-                f"{len(window.records):,} or more calls were created in one millisecond, and a page has "
-                f"no more; {window.asked}",
+                f"{len(window.records):,} or more calls were created in one millisecond, and a page has no more; "
+                f"{window.asked}",
             )
         for place, record in enumerate(window.records):
             try:
                 yield self._row(record)
             except RecordsError as error:
                 column = f".{error.column}" if error.column else ""
-                self._add_wrong(f"$[{place}]{column}", f"{error}; {window.asked}")
+                self._add_failure(f"$[{place}]{column}", f"{error}; {window.asked}")
 
-    def _add_wrong(self, path: str, said: str) -> None:
-        self.wrong = self.wrong or (path, said)
+    def _add_failure(self, path: str, message: str) -> None:
+        self.failure = self.failure or (path, message)
         self.failures += 1
 
     def _row(self, record: Any) -> Row:
         values, variables = flatten_call(record)
         if not isinstance(record.get("id"), str) or not record["id"]:
-            raise RecordsError("it has no id, by which a call is known", column="id")
-        whose = record.get("orgId")
-        if isinstance(whose, str):
-            self._whose.add(whose)
-        if len(self._whose) > 1:
+            raise RecordsError("the call has no id", column="id")
+        organization = record.get("orgId")
+        if isinstance(organization, str):
+            self._organizations.add(organization)
+        if len(self._organizations) > 1:
             raise QueryError(
-                f"the key is of the organization {whose!r}, and {str(self._files.folder)!r} has the calls of another; "
-                "each needs a folder of its own"
+                f"the key belongs to the organization {organization!r}, and {str(self._files.folder)!r} has the calls "
+                "of another: use one folder for each organization"
             )
         row = {name: value for name, value in values.items() if value is not None}
-        row |= {name: text for name, places in self._extras.items() if (text := _text(record, places)) is not None}
-        # What is nested is no value to group by, and it is where the API itself puts the numbers of phones.
+        row |= {name: text for name, places in self._extras.items() if (text := _find_text(record, places)) is not None}
+        # No query groups by a nested value, and the API itself nests the numbers of phones there.
         plain = {key: text for key, text in variables.items() if text is not None and not _is_nested(text)}
         row |= {f"{VARIABLE_ROOTS[0]}.{key}": text for key, text in plain.items()}
         return row
 
-    def _keep(self, day: date, came: dict[str, Row], *, wrong: bool) -> None:
-        kept = self._files.rows(day)
-        merged = {id_: {**kept.get(id_, {}), **row} for id_, row in (kept | came).items()}
-        oldest = self._now - KEPT
-        open_ = sum(not _is_over(row) and (id_ in came or row["createdAt"] >= oldest) for id_, row in merged.items())
-        whose = next(iter(self._whose), None)
-        state = State(self._now, open=open_, wrong=wrong, kept=frozenset(self._extras), organization=whose)
+    def _write_day(self, day: date, calls: dict[str, Row], *, has_failed: bool) -> None:
+        """Write the file of *day*: what it has, updated by *calls*."""
+        stored = self._files.read_rows(day)
+        merged = {id_: {**stored.get(id_, {}), **row} for id_, row in (stored | calls).items()}
+        oldest = self._now - API_RETENTION
+        open_ = sum(not _is_over(row) and (id_ in calls or row["createdAt"] >= oldest) for id_, row in merged.items())
+        organization = next(iter(self._organizations), None)
+        state = State(
+            self._now, open=open_, has_failed=has_failed, extras=frozenset(self._extras), organization=organization
+        )
         self._files.write(day, merged.values(), state)
-        self.new += len(merged) - len(kept)
-        self.updated += sum(merged[id_] != row for id_, row in kept.items())
+        self.new += len(merged) - len(stored)
+        self.updated += sum(merged[id_] != row for id_, row in stored.items())
         self.open += open_
 
 
-def _is_done(day: date, state: State, now: datetime, wanted: frozenset[str]) -> bool:
-    """Say whether asking for *day* again would bring nothing new."""
+def _is_complete(day: date, state: State, now: datetime, columns: frozenset[str]) -> bool:
+    """Return whether fetching *day* again would bring nothing new."""
     end = _midnight(day) + _DAY
-    is_settled = state.asked >= end + _SETTLED and not state.open and not state.wrong
-    return is_settled and (wanted <= state.kept or now >= end + KEPT)
+    is_settled = state.fetched >= end + _SETTLE and not state.open and not state.has_failed
+    return is_settled and (columns <= state.extras or now >= end + API_RETENTION)
 
 
-def _first_undone(states: dict[date, State], now: datetime, wanted: frozenset[str]) -> date:
+def _find_first_day(states: dict[date, State], now: datetime, columns: frozenset[str]) -> date:
+    """Return the first incomplete day of the archive; of a new one, the first that the API still lists."""
     if not states:
-        return (now - KEPT).date()
+        return (now - API_RETENTION).date()
     day = min(states)
-    while day in states and _is_done(day, states[day], now, wanted):
+    while day in states and _is_complete(day, states[day], now, columns):
         day += _DAY
     return day
 
 
-def _asked_days(since: object, until: object, now: datetime) -> tuple[date | None, date]:
-    """Return the first day, if one was asked for, and the last."""
-    start = None if since is None else _instant(since, "since")
-    end = now if until is None else _instant(until, "until")
+def _choose_days(since: object, until: object, now: datetime) -> tuple[date | None, date]:
+    """Return the first day, ``None`` without *since*, and the last."""
+    start = None if since is None else _parse_instant(since, "since")
+    end = now if until is None else _parse_instant(until, "until")
     if start is not None and start >= end:
         raise QueryError(f"the range is empty: since {since!r} is not before until {until!r}")
     if start is not None and start > now:
-        raise QueryError(f"since {since!r} is after now, and no call was created then")
-    if start is not None and start < _BEGIN:
-        raise QueryError(f"since {since!r} is before {_BEGIN.date()}, and there was no API then")
+        raise QueryError(f"since {since!r} is in the future: there are no calls yet")
+    if start is not None and start < _FIRST_DAY:
+        raise QueryError(f"since {since!r} is before {_FIRST_DAY.date()}: the API has no calls of that time")
     last = min(end - timedelta.resolution, now).date()
     return None if start is None else start.date(), last
 
 
-def _instant(value: object, what: str) -> datetime:
-    found = parse_time_point(value, what)
+def _parse_instant(value: object, argument: str) -> datetime:
+    found = parse_time_point(value, argument)
     return datetime.fromisoformat(found).replace(tzinfo=UTC) if isinstance(found, str) else found
 
 
-def _warn_of_forgotten(days: Sequence[date], now: datetime) -> None:
-    old = [day for day in days if _midnight(day) + _DAY <= now - KEPT]
+def _warn_of_expired(days: Sequence[date], now: datetime) -> None:
+    old = [day for day in days if _midnight(day) + _DAY <= now - API_RETENTION]
     if old:
         warn(
-            f"of {_counted(len(old), 'day')} from {old[0]} to {old[-1]} nothing is archived, and the API keeps calls "
-            f"for {KEPT.days} days, unless your plan says otherwise: what it does not list any more is missing",
+            f"the archive has nothing of {_format_count(len(old), 'day')} from {old[0]} to {old[-1]}, and the API "
+            f"lists calls for {API_RETENTION.days} days, unless your plan says otherwise: calls that it no longer "
+            "lists are missing",
             RecordsWarning,
         )
 
@@ -268,41 +278,41 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _days(first: date, last: date) -> Iterator[date]:
+def _list_days(first: date, last: date) -> Iterator[date]:
     while first <= last:
         yield first
         first += _DAY
 
 
-def _rows_of(days: Sequence[date]) -> Iterator[list[date]]:
-    """Yield the days that follow each other, ascending."""
-    row: list[date] = []
+def _split_consecutive(days: Sequence[date]) -> Iterator[list[date]]:
+    """Yield *days*, which are ascending, in lists of consecutive ones."""
+    found: list[date] = []
     for day in days:
-        if row and day - row[-1] > _DAY:
-            yield row
-            row = []
-        row.append(day)
-    if row:
-        yield row
+        if found and day - found[-1] > _DAY:
+            yield found
+            found = []
+        found.append(day)
+    if found:
+        yield found
 
 
 def _is_over(row: Row) -> bool:
     return row.get("status") in ENDED_STATUSES or bool(row.get("endedReason"))
 
 
-def _text(record: dict[str, Any], places: Iterable[str]) -> str | None:
+def _find_text(record: dict[str, Any], places: Iterable[str]) -> str | None:
     """Return the text at the first of *places* that has one."""
     for place in places:
         value: Any = record
         for part in place.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if isinstance(value, str):
-            return value.encode(errors="replace").decode()  # half a character can be cut off a transcript
+            return value.encode(errors="replace").decode()  # a transcript may be cut within a character
     return None
 
 
 def _is_nested(text: str) -> bool:
-    """Say whether *text* is the JSON of an object or array."""
+    """Return whether *text* is the JSON of an object or array."""
     if text.lstrip()[:1] not in ("{", "["):
         return False
     try:
@@ -313,5 +323,5 @@ def _is_nested(text: str) -> bool:
         return False
 
 
-def _counted(number: int, what: str) -> str:
+def _format_count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"

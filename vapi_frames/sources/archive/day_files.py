@@ -1,7 +1,6 @@
-"""The files of an archive: one for each UTC day, replaced when the new one is whole, with what is known of the day.
+"""The files of an archive: one per UTC day, with the state of the day in the metadata of the file.
 
-What is known stands in the metadata of the file itself, so that both change in one instant: whoever is killed at any
-moment leaves the old file, or the new one.
+So both are replaced together: a run that is killed leaves the old file, or the new one.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DayFiles", "Row", "State"]
 
 Row: TypeAlias = dict[str, Any]
-"""The values of a call, by column; what is missing may be left out."""
+"""The values of a call by column; missing values may be left out."""
 
 _KEY = b"vapi-frames: archive"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
@@ -41,43 +40,43 @@ class State:
     """What is known of a day.
 
     Attributes:
-        asked: When the API was asked for it.
+        fetched: When it was fetched.
         open: How many of its calls were not over, so that they will change.
-        wrong: Whether the API listed something that could not be read.
-        kept: The columns that are kept beside those of analytics.
-        organization: Whose calls they are, as far as they say so.
+        has_failed: Whether the API listed a call that could not be read.
+        extras: The columns beside those of queries, such as transcripts.
+        organization: The organization of the calls, if they name it.
     """
 
-    asked: datetime
+    fetched: datetime
     open: int = 0
-    wrong: bool = False
-    kept: frozenset[str] = frozenset()
+    has_failed: bool = False
+    extras: frozenset[str] = frozenset()
     organization: str | None = None
 
     def to_json(self) -> bytes:
-        """Return it as the metadata of a file has it."""
-        found = {
-            "asked": format_iso(self.asked), "open": self.open, "wrong": self.wrong, "kept": sorted(self.kept),
-            "organization": self.organization,
+        """Return the metadata of a file."""
+        values = {
+            "fetched": format_iso(self.fetched), "open": self.open, "has_failed": self.has_failed,
+            "extras": sorted(self.extras), "organization": self.organization,
         }  # fmt: skip
-        return json.dumps(found).encode()
+        return json.dumps(values).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> State:
         """Read what `to_json` wrote."""
-        found = json.loads(text)
+        values = json.loads(text)
         return cls(
-            datetime.fromisoformat(found["asked"]).astimezone(UTC),
-            int(found["open"]), bool(found["wrong"]), frozenset(found["kept"]), found["organization"],
+            datetime.fromisoformat(values["fetched"]).astimezone(UTC),
+            int(values["open"]), bool(values["has_failed"]), frozenset(values["extras"]), values["organization"],
         )  # fmt: skip
 
 
 class DayFiles:
-    """The files of a folder, which is made where there is none.
+    """The files of a folder, which is created if there is none.
 
     Raises:
-        QueryError: It is no folder.
-        OSError: It cannot be made.
+        QueryError: The folder is a file.
+        OSError: It cannot be created.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -87,36 +86,36 @@ class DayFiles:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Have the folder to oneself, and without what a run that was killed left there.
+    def lock(self) -> Iterator[None]:
+        """Lock the folder, and delete the temporary files of runs that were killed.
 
         Raises:
-            RecordsError: Somebody else has it.
+            RecordsError: Another run uses it.
         """
         try:
             import fcntl
-        except ImportError:  # Windows, where a file that somebody has open cannot be removed or replaced
-            self._tidy()
+        except ImportError:  # Windows, where a file that is open cannot be deleted or replaced
+            self._delete_temporaries()
             yield
             return
-        with (self.folder / ".lock").open("ab") as file:  # the lock goes with the process, however it ends
+        with (self.folder / ".lock").open("ab") as file:  # the lock ends with the process
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                said = f"another run is archiving into {str(self.folder)!r}; let it end"
-                raise RecordsError(said, file=str(self.folder)) from None
+                message = f"another run is archiving into {str(self.folder)!r}: wait until it ends"
+                raise RecordsError(message, file=str(self.folder)) from None
             except OSError:  # a file system without locks
                 pass
-            self._tidy()
+            self._delete_temporaries()
             yield
 
-    def _tidy(self) -> None:
+    def _delete_temporaries(self) -> None:
         for path in self.folder.iterdir():
             if _PART.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
-    def states(self) -> dict[date, State]:
-        """Return what is known of each day that there is a file of, by date.
+    def read_states(self) -> dict[date, State]:
+        """Return the state of each day that has a file.
 
         Raises:
             RecordsError: A file has a day's name and was not written by an archive.
@@ -142,12 +141,12 @@ class DayFiles:
             return State.from_json((schema.metadata or {})[_KEY])
         except (ValueError, KeyError, TypeError):
             raise RecordsError(
-                f"{str(path)!r} was not written by an archive: move it, for the archive keeps its own file of that day",
+                f"{str(path)!r} was not written by an archive: move it, because the archive writes a file of that name",
                 file=str(path),
             ) from None
 
-    def rows(self, day: date) -> dict[str, Row]:
-        """Return the calls that are kept of *day*, by id; none where the file was damaged, which is set aside."""
+    def read_rows(self, day: date) -> dict[str, Row]:
+        """Return the calls of *day* by id; none if its file is damaged, which is then set aside."""
         import pyarrow as pa
         from pyarrow.parquet import read_table
 
@@ -163,10 +162,10 @@ class DayFiles:
         return {row["id"]: {name: value for name, value in row.items() if value is not None} for row in _rows(table)}
 
     def write(self, day: date, rows: Iterable[Row], state: State) -> None:
-        """Put *rows* in place of what is kept of *day*.
+        """Replace the file of *day*.
 
         Raises:
-            OSError: They cannot be written.
+            OSError: It cannot be written.
         """
         from pyarrow.parquet import write_table
 
@@ -177,7 +176,7 @@ class DayFiles:
             with part.open("wb") as file:
                 write_table(table, file, compression="zstd")
                 file.flush()
-                os.fsync(file.fileno())  # or after a power cut the new name could be there before what it names
+                os.fsync(file.fileno())  # else a power failure could leave the new name without the content
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -186,13 +185,13 @@ class DayFiles:
         return self.folder / f"{day.isoformat()}.parquet"
 
     def _set_aside(self, path: Path, error: Exception) -> None:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's word, which says nothing of the file
+        if isinstance(error, OSError) and error.errno is not None:  # the system refuses, which says nothing of the file
             raise error
         places = (path.with_name(f"{path.name}.broken{n or ''}") for n in itertools.count())
         place = next(one for one in places if not one.exists())
         path.replace(place)
         warn(
-            f"{str(path)!r} is damaged, was set aside as {place.name!r}, and its day is asked again: {error}",
+            f"{str(path)!r} is damaged, was set aside as {place.name!r}, and its day is fetched again: {error}",
             RecordsWarning,
         )
 
@@ -211,10 +210,10 @@ def _rows(table: pa.Table) -> Iterator[Row]:
 
 
 def _table(rows: list[Row], state: State) -> pa.Table:
-    """Return *rows* as a table that has each column of analytics, and of the others those that are met."""
+    """Return *rows* as a table with each column that queries use, and of the others those that occur."""
     import pyarrow as pa
 
     others: Mapping[str, None] = dict.fromkeys(sorted({name for row in rows for name in row} - {*_COLUMNS}))
-    names = (*_COLUMNS, *dict.fromkeys((*sorted(state.kept), *others)))
+    names = (*_COLUMNS, *dict.fromkeys((*sorted(state.extras), *others)))
     columns = [pa.array([row.get(name) for row in rows], flat_type(name)) for name in names]
     return pa.table(dict(zip(names, columns, strict=True))).replace_schema_metadata({_KEY: state.to_json()})
