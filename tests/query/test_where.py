@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.endpoint import absolute, serving
-from tests.support.reference import answer
+from tests.support.reference import compute
 from tests.support.servers import Server, reply
 from tests.support.shapes import as_frame, check
 from tests.support.strategies import NOW, call_lists, call_queries, filters
@@ -281,7 +281,7 @@ def test_the_api_gives_the_answer_of_the_records(endpoint, data):
     records = vf.local(as_frame(calls), now=NOW)
     switch.inner = records.source
     for query, over, local in zip(batch, over_http.fetch(*batch).values(), records.fetch(*batch).values(), strict=True):
-        check(local, query, answer(calls, query, NOW))
+        check(local, query, compute(calls, query, NOW))
         pd.testing.assert_frame_equal(over, local, rtol=1e-9)
         assert over.vapi.query == local.vapi.query == query
         assert over.vapi.meta.filters == query.filters

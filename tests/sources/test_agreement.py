@@ -1,4 +1,4 @@
-"""Random questions about random calls: the oracle, every form in which records are held, and the endpoint agree."""
+"""Random queries of random calls: the reference, every form of records, and the endpoint agree."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.endpoint import absolute, serving
-from tests.support.reference import answer
+from tests.support.reference import compute
 from tests.support.shapes import as_frame, as_json_files, check
 from tests.support.strategies import NOW, answerable_queries, call_lists
 
 
 @pytest.fixture(scope="module")
 def endpoint():
-    """Serve whatever `Switch.inner` is, and return it with a Vq that asks over HTTP."""
+    """Serve whatever `Switch.inner` is, and return it with a Vq over HTTP."""
     with serving(NOW) as served:
         yield served
 
@@ -31,10 +31,10 @@ def endpoint():
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, endpoint, data):
-    """A number does not depend on how the call records are held, and is the one that loops over them give."""
+    """A number does not depend on the form of the call records, and is the one that plain loops give."""
     around, calls = data.draw(call_lists())
     query = data.draw(answerable_queries(around))
-    expected = answer(calls, query, NOW)
+    expected = compute(calls, query, NOW)
     frame = as_frame(calls)
     folder = tmp_path_factory.mktemp("calls")
     half = len(frame) // 2
@@ -52,11 +52,11 @@ def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, en
         forms["json files"] = as_json_files(calls, tmp_path_factory.mktemp("json"))
     first = None
     for name, form in forms.items():
-        answered = vf.local(form, now=NOW).fetch(query)[query.body(NOW)["queries"][0]["name"]]
-        check(answered, query, expected)
+        frame_of_form = vf.local(form, now=NOW).fetch(query)[query.body(NOW)["queries"][0]["name"]]
+        check(frame_of_form, query, expected)
         if first is None:
-            first = answered
-        pd.testing.assert_frame_equal(answered, first, rtol=1e-9, obj=name)
+            first = frame_of_form
+        pd.testing.assert_frame_equal(frame_of_form, first, rtol=1e-9, obj=name)
     switch, over_http = endpoint
     switch.inner = vf.local(frame, now=NOW).source
     frames = over_http.fetch(absolute(query, NOW))

@@ -1,6 +1,6 @@
 """Real engines, started by the tests: PostgreSQL on loopback, Spark and ClickHouse in process, DuckDB; and their calls.
 
-Every session is in a zone that is not UTC, and every engine holds the same calls in the form that comes natural to it.
+Every session is in a zone that is not UTC, and every engine has the same calls in the form that is usual there.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from vapi_frames.errors import SourceError
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 TIMES = ("createdAt", "startedAt", "endedAt")
 PARTS = tuple(name for name in CALL_COLUMNS if name.startswith("costBreakdown."))
-# Around changes of the clock in the zones of the questions, and just before now.
-MOMENTS = (
+# Around changes of the clock in the zones of the queries, and just before now.
+INSTANTS = (
     datetime(2026, 3, 8, 7, tzinfo=UTC), datetime(2026, 11, 1, 6, tzinfo=UTC), datetime(2026, 4, 4, 15, tzinfo=UTC),
     datetime(2026, 10, 3, 15, 30, tzinfo=UTC), datetime(2018, 11, 4, 3, tzinfo=UTC), datetime(2011, 12, 30, 10, tzinfo=UTC),
     datetime(2009, 11, 1, 2, 31, tzinfo=UTC), datetime(1985, 12, 31, 18, 30, tzinfo=UTC), NOW,
@@ -45,16 +45,16 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def called_off(query):
-    """Ask *query*, call it off while it is under way, and wait for its end."""
+def cancel_running(query):
+    """Fetch *query*, cancel it while it runs, and wait for its end."""
     stop, ended = Stop(), []
 
-    def ask():
+    def fetch():
         with stop.scope(), pytest.raises(SourceError):
             query.fetch()
         ended.append(True)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=fetch)
     thread.start()
     thread.join(1)
     assert thread.is_alive(), "it should have run for hours"
@@ -69,7 +69,7 @@ def _some_calls():
     texts = ["a", "b", "", "00000000-0000-0000-0000-000000000000", "Ünï ☎", "A", None]
     calls = []
     for number in range(700):
-        created = rng.choice(MOMENTS) + timedelta(microseconds=rng.randint(-3 * 86_400 * 10**6, 3 * 86_400 * 10**6))
+        created = rng.choice(INSTANTS) + timedelta(microseconds=rng.randint(-3 * 86_400 * 10**6, 3 * 86_400 * 10**6))
         started = created + timedelta(seconds=2) if rng.random() < 0.85 else None
         length = rng.choice([0, 30 * 10**6, 10**8, 10**9, 10**10, 2 * 10**11])
         ended = started + timedelta(microseconds=rng.randint(0, length)) if started and rng.random() < 0.93 else None
@@ -159,10 +159,10 @@ def postgres_server():
         port = probe.getsockname()[1]
 
     def run(*command):
-        # Its output goes to a file: the server inherits it, and a pipe would be waited for.
-        with (home / "said").open("wb") as said:
-            done = subprocess.run(command, stdout=said, stderr=said, cwd=home, check=False, timeout=120, **user)
-        assert done.returncode == 0, (home / "said").read_text()
+        # The output goes to a file: the server inherits it, and to read a pipe would wait for the server.
+        with (home / "output").open("wb") as output:
+            done = subprocess.run(command, stdout=output, stderr=output, cwd=home, check=False, timeout=120, **user)
+        assert done.returncode == 0, (home / "output").read_text()
 
     try:
         run(programs / "initdb", "-D", home / "data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
@@ -293,10 +293,12 @@ def run_clickhouse(connection, text):
 
 
 def load_clickhouse(connection, calls):
-    """Make a table of columns with dots in their names, a map, and the types that engine has of its own."""
+    """Make a table of columns with dots in their names, a map, and types that only this engine has."""
     table = flat(calls, variables=True)
     at = table.column_names.index("cost")
-    table = table.set_column(at, "cost", table.column("cost").cast(pa.decimal128(14, 4)))  # the engine would cut it
+    table = table.set_column(
+        at, "cost", table.column("cost").cast(pa.decimal128(14, 4))
+    )  # the engine would truncate it
     kinds = {"id": "String", "createdAt": "DateTime64(6, 'Asia/Tokyo')", "type": "LowCardinality(Nullable(String))",
              "variableValues": "Map(LowCardinality(String), String)", "cost": "Nullable(Decimal(14, 4))"}  # fmt: skip
     kinds |= dict.fromkeys(("startedAt", "endedAt"), "Nullable(DateTime64(6))") | dict.fromkeys(
@@ -320,7 +322,7 @@ LOAD = {"duckdb": load_duckdb, "postgres": load_postgres, "spark": load_spark, "
 def load_flat(engine, name, keys):
     """Make a table called *name*, with a column for each variable of *keys* that the engine can hold; return these."""
     kind, session = engine
-    if kind in ("duckdb", "spark"):  # which take names that differ by case for one
+    if kind in ("duckdb", "spark"):  # which cannot tell names apart by case
         keys = list({key.casefold(): key for key in keys}.values())
     if kind == "spark":
         keys = [key for key in keys if "${" not in key]

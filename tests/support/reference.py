@@ -1,6 +1,6 @@
-"""The oracle: the same question answered by plain loops over call dicts; no pandas, no SQL, nothing of the package's.
+"""The reference: queries computed by plain loops over call dicts; no pandas, no SQL, nothing of the package.
 
-Only the question is read from a Query; buckets are PostgreSQL's ``date_trunc`` written once more with datetimes.
+It reads the query only from a Query; buckets are PostgreSQL's ``date_trunc`` written once more with datetimes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def fold(operation, values):
     return {"sum": math.fsum, "min": min, "max": max}[operation](values)
 
 
-OVER = ("ended", "not-found", "deletion-failed")
+ENDED_STATUSES = ("ended", "not-found", "deletion-failed")
 
 
 def intervals(calls, now):
@@ -60,15 +60,15 @@ def intervals(calls, now):
     found = []
     for call in calls:
         started, ended = call.get("startedAt"), call.get("endedAt")
-        if started and not ended and not call.get("endedReason") and call.get("status") not in OVER:
+        if started and not ended and not call.get("endedReason") and call.get("status") not in ENDED_STATUSES:
             ended = now
         if started and ended and started < ended:
             found.append((started, ended))
     return found
 
 
-def pieces(calls, query, start, end, now):
-    """Yield (begin, end, bucket, calls at once) for stretches in which neither changes; nothing is known after now."""
+def stretches_of(calls, query, start, end, now):
+    """Yield (begin, end, bucket, active calls) for stretches in which neither changes; after now it is None."""
     active = intervals(calls, now)
     cuts = {start, end, *(at for pair in active for at in pair), now}
     grid = timedelta(seconds=1) if query.time_step == "second" else timedelta(minutes=1)
@@ -83,11 +83,11 @@ def pieces(calls, query, start, end, now):
 
 
 def concurrency(calls, query, start, end, now):
-    """Return {key: {measure: value}} for calls at once: every bucket of the range, or each change of the history."""
+    """Return {key: {measure: value}} of concurrency: every bucket of the range, or each change of the history."""
     found = {}
     last = None
     is_history = any(one.operation == "history" for one in query.measures)
-    for begin, after, bucket, level in pieces(calls, query, start, end, now):
+    for begin, after, bucket, level in stretches_of(calls, query, start, end, now):
         if is_history and not query.time_step:
             if level is not None and level != last:
                 found[(begin,)] = {query.measures[0].name: level}
@@ -112,24 +112,24 @@ def summary(one, stretches):
     return {"min": min, "max": max}[one.operation](level for _, level in known)
 
 
-def answer(calls, query, now):
+def compute(calls, query, now):
     """Return {key: {measure: value}}, keys as the frame's index has them: (date, groups..., variables...)."""
     start, end = query.instants(now)
     start, end = start or now - timedelta(days=7), end or now
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     if any(one.column == "concurrency" for one in query.measures):
-        asked = [one for one in query.measures if one.column == "concurrency"]
+        of_concurrency = [one for one in query.measures if one.column == "concurrency"]
         others = [one for one in query.measures if one.column != "concurrency"]
-        at_once = concurrency(calls, Asked(query, asked), start, end, now)
+        found = concurrency(calls, Measures(query, of_concurrency), start, end, now)
         if not others:
-            return at_once
-        there = counted(calls, Asked(query, others), start, end)
+            return found
+        there = counted(calls, Measures(query, others), start, end)
         nothing = {one.name: fold(one.operation, []) for one in others}
-        return {key: {**row, **there.get(key, nothing)} for key, row in at_once.items()}
+        return {key: {**row, **there.get(key, nothing)} for key, row in found.items()}
     return counted(calls, query, start, end)
 
 
-class Asked:
+class Measures:
     """A query with other measures."""
 
     def __init__(self, query, measures):
@@ -139,7 +139,7 @@ class Asked:
 
 
 def place(word):
-    """Return where a call has what a filter's *word* stands for."""
+    """Return the column of a call that a filter's *word* means."""
     return f"variableValues.{word.removeprefix('variable.')}" if word.startswith("variable.") else word
 
 

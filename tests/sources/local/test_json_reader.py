@@ -1,4 +1,4 @@
-"""JSON files of calls: every way to write them, files that are broken, and what of it stays in memory or on disk."""
+"""JSON files of calls: their layouts, broken files, and what stays in memory and on disk."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("ending", [".json", ".jsonl", ".ndjson", ".JSON", ".json.gz", ".jsonl.gz"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_file_is_read_however_its_calls_are_laid_out(layout, ending, tmp_path):
-    """An array, lines, objects one after another, pages; what tells them apart is the text, not the file's name."""
+    """An array, lines, objects one after another, pages: the text decides, not the name of the file."""
     path = tmp_path / f"calls{ending}"
     data = LAYOUTS[layout].encode()
     path.write_bytes(gzip.compress(data, mtime=0) if ending.endswith(".gz") else data)
@@ -51,8 +51,8 @@ def test_a_file_is_read_however_its_calls_are_laid_out(layout, ending, tmp_path)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_value_may_be_cut_anywhere_by_the_reader(layout, tmp_path, monkeypatch):
-    """The reader takes a piece at a time; no place where a piece ends changes what is read, or on which line."""
+def test_a_chunk_may_end_anywhere(layout, tmp_path, monkeypatch):
+    """Where a chunk of text ends changes neither the values nor their lines."""
     path = tmp_path / "calls.json"
     path.write_text(LAYOUTS[layout], encoding="utf-8", newline="\n")
     decoder = json_reader.JsonDecoder()
@@ -70,13 +70,13 @@ def test_a_value_may_be_cut_anywhere_by_the_reader(layout, tmp_path, monkeypatch
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("layout", ["array, one a line", "lines"])
 def test_encodings_of_json_are_recognized(encoding, layout, tmp_path):
-    """A byte order mark, and what other shells write, are no obstacle."""
+    """A byte order mark, and the encodings of other shells, are read."""
     (tmp_path / "calls.json").write_bytes(LAYOUTS[layout].encode(encoding))
     assert total(tmp_path / "calls.json") == (3, 0.75)
 
 
-def test_numbers_are_read_as_json_says(tmp_path):
-    """Exactly, in every notation; NaN, which Python writes for what is missing, is missing."""
+def test_numbers_are_read_exactly(tmp_path):
+    """In every notation of JSON; NaN, which Python writes for a missing value, is missing."""
     texts = ["0.1", "1e-1", "100E-3", "1", "NaN", "null", "-0.0", "0.30000000000000004"]
     lines = [f'{{"id": "{i}", "createdAt": "2026-10-01T00:00Z", "cost": {text}}}' for i, text in enumerate(texts)]
     (tmp_path / "c.jsonl").write_text("\n".join(lines))
@@ -101,8 +101,8 @@ BAD_RECORDS = {
 
 @pytest.mark.parametrize("layout", ["lines", "array"])
 @pytest.mark.parametrize("bad", BAD_RECORDS)
-def test_a_bad_record_is_named_with_file_and_line_or_left_out(bad, layout, tmp_path):
-    """In every layout where one record can be told from the next."""
+def test_a_bad_record_is_an_error_with_file_and_line_or_left_out(bad, layout, tmp_path):
+    """In each layout that shows where the next record begins."""
     text, match = BAD_RECORDS[bad]
     path = tmp_path / "calls.json"
     separator, around = (",\n", "[\n{}\n]") if layout == "array" else ("\n", "\n{}\n")
@@ -129,8 +129,8 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("bad", BAD_LINES)
-def test_a_broken_line_is_only_a_line(bad, tmp_path):
-    """In JSON lines the next line begins anew, so that only the broken one is left out."""
+def test_a_broken_line_does_not_affect_other_lines(bad, tmp_path):
+    """In JSON lines each line is read by itself, so only the broken one is left out."""
     path = tmp_path / "calls.jsonl"
     path.write_text("\n".join([GOOD.replace("g", "1"), BAD_LINES[bad], GOOD.replace("g", "2")]), encoding="utf-8")
     with pytest.raises(RecordsError, match=r"line 2 \(call 2\): it is (not JSON|nested too deeply)") as caught:
@@ -161,8 +161,8 @@ def test_a_broken_line_is_only_a_line(bad, tmp_path):
     ],
 )
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_a_broken_file_is_an_error_in_any_case(text, line, match, on_error, tmp_path):
-    """Where nothing says where the next record begins, leaving out would drop what nobody counted."""
+def test_a_broken_array_is_always_an_error(text, line, match, on_error, tmp_path):
+    """Nothing shows where the next record begins, so an unknown number of records would be left out."""
     path = tmp_path / "calls.json"
     path.write_text(text)
     with pytest.raises(RecordsError, match=match) as caught:
@@ -177,7 +177,7 @@ def test_a_broken_file_is_an_error_in_any_case(text, line, match, on_error, tmp_
      ("c.json.gz", gzip.compress(GOOD.encode(), mtime=0)[:12] + b"\xff" * 60), ("c.json", codecs.BOM_UTF16_LE + b"[\0\x00\xd8]\0")],
 )  # fmt: skip
 def test_bytes_that_are_no_text_are_an_error(name, data, tmp_path):
-    """A torn archive and a torn encoding are named with their file."""
+    """Broken compression and a broken encoding are errors with the file."""
     (tmp_path / name).write_bytes(data)
     with pytest.raises(RecordsError, match=r"c\.json(\.gz)?' (cannot be read|is not text)") as caught:
         total(tmp_path / name)
@@ -185,7 +185,7 @@ def test_bytes_that_are_no_text_are_an_error(name, data, tmp_path):
 
 
 def test_lines_and_values_have_a_largest_length(tmp_path, monkeypatch):
-    """A file without a line's end does not fill the memory; ten megabytes are an ordinary call."""
+    """A file without line ends does not fill the memory; a call of ten megabytes is read."""
     long = call("1", transcript="long " * 2_000_000)
     assert total(write(tmp_path / "a.jsonl", long, call("2"))) == (2, 0.5)
     (tmp_path / "a.json").write_text(json.dumps([long, call("2")]))
@@ -203,7 +203,7 @@ def test_lines_and_values_have_a_largest_length(tmp_path, monkeypatch):
 
 
 def test_a_folder_holds_parquet_and_json(tmp_path):
-    """Both kinds are read, others and hidden files are not; brackets and links are no obstacle."""
+    """Both kinds are read, other and hidden files are not; a folder may have brackets, and links."""
     folder = tmp_path / "a[1] *"
     folder.mkdir()
     write(folder / "2026-10-01.jsonl", call("1"))
@@ -217,7 +217,7 @@ def test_a_folder_holds_parquet_and_json(tmp_path):
 
 
 def test_nothing_to_read_is_an_error(tmp_path):
-    """A folder without calls, a pattern that matches none, a file that went away."""
+    """A folder without calls, a pattern without a match, a file that was deleted."""
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(RecordsError, match="no Parquet or JSON file is in the folder"):
         vf.local(tmp_path)
@@ -230,8 +230,8 @@ def test_nothing_to_read_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[]", "[]\n[]", '{"results": []}'])
-def test_files_without_a_call_are_answered_like_an_empty_list(text, tmp_path):
-    """No call is no error, and no question is too much for none."""
+def test_files_without_a_call_are_like_an_empty_list(text, tmp_path):
+    """Files without a call are no error, whatever the query uses."""
     (tmp_path / "c.json").write_text(text)
     (tmp_path / "d.jsonl").write_text("")
     with pytest.warns(RecordsWarning, match="there are none at all"):
@@ -245,7 +245,7 @@ def test_files_without_a_call_are_answered_like_an_empty_list(text, tmp_path):
 
 
 def test_a_column_may_come_late(tmp_path, monkeypatch):
-    """What only a later call has is missing in those before it, and what none has is an error."""
+    """A column of a later call is missing in those before it; a column of no call is an error."""
     monkeypatch.setattr(spool, "_BATCH_CALLS", 2)
     late = [call(str(i)) for i in range(5)]
     late[2]["costBreakdown"] = {"llm": 1.0}
@@ -261,20 +261,20 @@ def test_a_column_may_come_late(tmp_path, monkeypatch):
 
 
 def converted(monkeypatch):
-    """Return the list of JSON files that are read from now on."""
+    """Return a list that gets the name of each JSON file that is read."""
     read = []
     original = spool.ParquetSpool.add_file
 
-    def noted(self, path, left_out):
+    def record(self, path, skipped):
         read.append(Path(path).name)
-        original(self, path, left_out)
+        original(self, path, skipped)
 
-    monkeypatch.setattr(spool.ParquetSpool, "add_file", noted)
+    monkeypatch.setattr(spool.ParquetSpool, "add_file", record)
     return read
 
 
 def test_json_is_converted_once_and_again_where_it_changed(tmp_path, monkeypatch):
-    """A second question reads no JSON; a changed, a new and a removed file show in the next answer."""
+    """A second query reads no JSON; a changed, a new and a removed file show in the next result."""
     monkeypatch.setattr(files, "CALLS_PER_CHUNK", 2)
     read = converted(monkeypatch)
     for name in "abcde":
@@ -302,8 +302,8 @@ def test_json_is_converted_once_and_again_where_it_changed(tmp_path, monkeypatch
         assert count()[0] == 8
 
 
-def test_a_conversion_is_finished_although_its_question_is_called_off(tmp_path, monkeypatch):
-    """Whoever asks next needs it too: thrown away, it would be begun again by each question, and never end."""
+def test_a_conversion_is_finished_although_its_query_is_canceled(tmp_path, monkeypatch):
+    """The next query needs it too: were it dropped, each query would begin it again, and it would never end."""
     read = converted(monkeypatch)
     for name in "abc":
         write(tmp_path / f"{name}.jsonl", call(name))
@@ -326,7 +326,7 @@ def test_a_conversion_is_finished_although_its_question_is_called_off(tmp_path, 
 
 
 def test_nothing_stays_on_disk(tmp_path, monkeypatch):
-    """The temporary Parquet goes with the source, with what replaced it, and with a conversion that failed."""
+    """Temporary Parquet is removed with the source, when it is replaced, and after a conversion that failed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     path = write(tmp_path / "c.jsonl", call())
@@ -350,8 +350,8 @@ def test_nothing_stays_on_disk(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_takes_nothing_away(tmp_path):
-    """A worker that ends leaves the files of the process it came from."""
+def test_a_forked_process_removes_no_files(tmp_path):
+    """The child of a fork leaves the temporary files of its parent."""
     vq = vf.local(write(tmp_path / "c.jsonl", call()))
     query = vq.call().count().during("2026-10")
     query.fetch()
@@ -367,15 +367,15 @@ def test_a_forked_process_takes_nothing_away(tmp_path):
     assert query.fetch()["countId"].tolist() == [1]
 
 
-def test_a_full_disk_is_an_error_of_ours(tmp_path, monkeypatch):
-    """What cannot be kept says where."""
+def test_a_full_disk_is_a_records_error(tmp_path, monkeypatch):
+    """The error has the path that could not be written."""
     monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix: str(tmp_path / "no folder"))
     with pytest.raises(RecordsError, match="the calls cannot be written to .*no folder"):
         total(write(tmp_path / "c.jsonl", call()))
 
 
-def test_a_file_that_may_not_be_read_is_named(tmp_path):
-    """A folder that is called like a file, and a link to nothing."""
+def test_paths_that_are_no_file_are_errors(tmp_path):
+    """A folder with the name of a file, and a link to itself."""
     (tmp_path / "a.json").mkdir()
     with pytest.raises(RecordsError, match="no Parquet or JSON file is in the folder"):
         vf.local(tmp_path / "a.json")

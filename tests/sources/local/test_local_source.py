@@ -1,4 +1,4 @@
-"""Call records as a source: what is read, what is refused, and what is said."""
+"""Call records as a source: what it reads, refuses and warns of."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def calls(**columns):
 
 
 def october(vq):
-    """Start a question about October."""
+    """Start a query of October."""
     return vq.call().during("2026-10")
 
 
 def test_a_missing_column_is_named_only_where_it_is_used():
-    """Records may lack what a question does not use; what it uses and misses is named, with the nearest."""
+    """Records may lack what a query does not use; the error for a missing column has the nearest."""
     vq = vf.local(calls(), now=NOW)
     assert october(vq).sum("cost").fetch()["sumCost"].tolist() == [0.75]
     with pytest.raises(RecordsError, match=r"no column 'costBreakdown.llm'.*They have: id, createdAt") as caught:
@@ -52,8 +52,8 @@ def test_a_missing_column_is_named_only_where_it_is_used():
         october(vf.local(calls().drop(columns="createdAt"))).count().fetch()
 
 
-def test_a_records_own_duration_is_ignored_and_said():
-    """Its unit is not documented: minutes are endedAt - startedAt, and a warning says so once."""
+def test_a_records_own_duration_is_ignored_with_a_warning():
+    """Its unit is not documented: minutes are endedAt - startedAt, and one warning says so."""
     start = pd.to_datetime(["2026-10-01T03:00Z"] * 3)
     frame = calls(startedAt=start, endedAt=start + pd.Timedelta("90s"), duration=[9.0, 9.0, 9.0])
     vq = vf.local(frame, now=NOW)
@@ -64,8 +64,8 @@ def test_a_records_own_duration_is_ignored_and_said():
         october(vf.local(calls(duration=[1.0, 2.0, 3.0]))).sum("duration").fetch()
 
 
-def test_without_a_range_the_last_seven_days_apply_and_an_empty_answer_says_what_there_is():
-    """The contract's default range, and a warning with the span of the records where it holds none of them."""
+def test_without_a_range_the_last_seven_days_apply_and_no_match_warns():
+    """The contract's default range; a warning has the range of the records where none is in it."""
     vq = vf.local(calls(), now=NOW)
     with pytest.warns(
         RecordsWarning, match=r"no call was created in \[2026-11-13.*they hold 3 calls from 2026-10-01T03:00:00Z"
@@ -126,13 +126,13 @@ def test_times_are_read_in_every_form_and_naive_ones_are_utc(times):
     ],
 )
 def test_records_that_cannot_be_read_are_named(make, match):
-    """Which record or column, what it holds, what would be right; no engine's exception gets out."""
+    """The error has the record or column, the value and what would be right; it is none of the engine's."""
     with pytest.raises(RecordsError, match=match):
         october(vf.local(make(), now=NOW)).sum("cost").count().fetch()
 
 
 def test_files_that_are_no_parquet_are_named(tmp_path):
-    """A torn file and a file of another kind say so."""
+    """A broken file, and a file of another kind."""
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(RecordsError, match="cannot be read"):
         october(vf.local(tmp_path / "torn.parquet")).count().fetch()
@@ -142,7 +142,7 @@ def test_files_that_are_no_parquet_are_named(tmp_path):
     assert caught.value.file.endswith("calls.csv")
 
 
-def test_files_are_looked_at_again_when_they_change(tmp_path):
+def test_changed_files_are_read_again(tmp_path):
     """A daily export may grow while a notebook is open."""
     calls().to_parquet(tmp_path / "1.parquet")
     vq = vf.local(str(tmp_path / "*.parquet"), now=NOW)
@@ -156,7 +156,7 @@ def test_files_are_looked_at_again_when_they_change(tmp_path):
 
 
 def test_files_with_odd_names_and_columns_are_read_as_named(tmp_path):
-    """Quotes in a path, hive-like folders and columns that differ by case neither break nor add anything."""
+    """Quotes in a path, hive-like folders and columns that differ by case add no column."""
     folder = tmp_path / "type=webCall" / "it's"
     folder.mkdir(parents=True)
     calls(**{"COST'\"": [9.0] * 3}).to_parquet(folder / 'a";--.parquet')
@@ -167,14 +167,14 @@ def test_files_with_odd_names_and_columns_are_read_as_named(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
-def test_hostile_words_come_back_unchanged():
+def test_hostile_text_comes_back_unchanged():
     """SQL in a variable's key, a value or an alias is text."""
     hostile = "\"'; DROP TABLE calls; -- ☎"
     frame = calls(**{f"variableValues.{hostile}": [hostile, "", None]})
-    answer = october(vf.local(frame)).count(alias=hostile).by_variable(hostile).fetch()
-    assert answer.index.name == f"variable.{hostile}"
-    assert answer.index.tolist()[:2] == ["", hostile]
-    assert answer[hostile].tolist() == [1, 1, 1]
+    result = october(vf.local(frame)).count(alias=hostile).by_variable(hostile).fetch()
+    assert result.index.name == f"variable.{hostile}"
+    assert result.index.tolist()[:2] == ["", hostile]
+    assert result[hostile].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_hostile_words_come_back_unchanged():
 )
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 def test_what_records_give_no_meaning_is_refused(query):
-    """One clear error, before anything is read; the API is asked the same question as it stands."""
+    """One clear error, before anything is read; the body for the API has the query unchanged."""
     with pytest.raises(QueryError, match="call records"):
         vf.local(calls(), now=NOW).fetch(query.during("2026-10"))
     assert query.body()
@@ -201,8 +201,8 @@ def test_what_records_give_no_meaning_is_refused(query):
 
 @pytest.mark.parametrize("kind", ["parquet", "json text", "table", "frame"])
 def test_times_without_a_zone_are_utc_wherever_the_machine_is(tmp_path, kind):
-    """The engine would take them for times of the machine's zone."""
-    asked = """
+    """The engine's default is the zone of the machine."""
+    script = """
 import sys, pandas as pd, pyarrow as pa, vapi_frames as vf
 calls = pd.DataFrame({"id": ["1"], "createdAt": pd.to_datetime(["2026-10-01 00:00"]), "cost": [1.0]})
 kind, path = sys.argv[1:]
@@ -210,19 +210,19 @@ if kind == "parquet":
     calls.to_parquet(path)
 if kind == "json text":
     calls["createdAt"] = ["2026-10-01 00:00"]
-given = path if kind == "parquet" else pa.Table.from_pandas(calls) if kind == "table" else calls
-frame = vf.local(given).call().sum("cost").step("hour").between("2026-09-01", "2026-11-01").fetch()
+source = path if kind == "parquet" else pa.Table.from_pandas(calls) if kind == "table" else calls
+frame = vf.local(source).call().sum("cost").step("hour").between("2026-09-01", "2026-11-01").fetch()
 print([str(date) for date in frame.index])
 """
-    command = [sys.executable, "-c", asked, kind, str(tmp_path / "calls.parquet")]
-    told = subprocess.run(
+    command = [sys.executable, "-c", script, kind, str(tmp_path / "calls.parquet")]
+    done = subprocess.run(
         command, env={**os.environ, "TZ": "Australia/Lord_Howe"}, capture_output=True, text=True, check=False
     )
-    assert told.stdout == "['2026-10-01 00:00:00+00:00']\n", told.stderr
+    assert done.stdout == "['2026-10-01 00:00:00+00:00']\n", done.stderr
 
 
-def test_nothing_is_read_from_the_callers_names():
-    """A variable of the caller that is called like the relation is not what is read."""
+def test_variables_of_the_caller_are_not_read():
+    """DuckDB would read a variable with the name of the relation."""
     calls_ = calls()
     vq = vf.local(pa.Table.from_pandas(calls_), now=NOW)
     frame = october(vq).count().step("day").fetch()
@@ -239,7 +239,7 @@ def test_nan_is_missing_and_not_counted():
 
 
 def test_threads_may_share_a_source():
-    """Eight threads that ask at once get what one gets."""
+    """Eight threads get the result that one gets."""
     vq = vf.demo()
     query = vq.call().sum("cost").by("assistantId").step("day").during("2026-10")
     wanted = query.fetch()
@@ -254,8 +254,8 @@ def test_threads_may_share_a_source():
         pd.testing.assert_frame_equal(frame, wanted)
 
 
-def test_several_questions_are_answered_as_of_one_moment():
-    """vq.fetch gives a dict by name; equal questions go out once; two equal names are an error."""
+def test_several_queries_share_one_now():
+    """vq.fetch returns a dict by name; equal queries run once; two equal names are an error."""
     vq = vf.demo()
     one, other = vq.call().count().last("3d").named("a"), vq.call().sum("cost").last("1d")
     frames = vq.fetch(one, other, other)
@@ -277,7 +277,7 @@ def test_to_arrow_and_to_polars_give_the_frames_rows():
 
 
 def test_a_source_is_not_pickled():
-    """A connection cannot travel, and says so."""
+    """A connection cannot be copied to another process."""
     vq = vf.local(calls())
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(vq.source)
@@ -290,23 +290,23 @@ def test_now_must_be_an_instant():
         vf.local(calls(), now="2026-10-01")
 
 
-def test_nothing_warns_in_an_ordinary_question():
-    """A whole month of records is answered in silence."""
+def test_an_ordinary_query_warns_of_nothing():
+    """Not one warning for a month of records."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         october(vf.local(calls(), now=NOW)).sum("cost").by("assistantId").step("day").fetch()
 
 
 def test_columns_that_differ_by_case_only_stay_apart():
-    """The contract's words and variables' keys are case-sensitive, whatever the engine thinks."""
+    """The contract's columns and variables' keys are case-sensitive, although DuckDB's names are not."""
     frame = calls(COST=[9.0] * 3, **{"variableValues.plan": ["a"] * 3, "variableValues.Plan": ["b"] * 3})
-    answer = october(vf.local(frame)).sum("cost").by_variable("plan", "Plan").fetch()
-    assert answer.index.tolist() == [("a", "b")]
-    assert answer["sumCost"].tolist() == [0.75]
+    result = october(vf.local(frame)).sum("cost").by_variable("plan", "Plan").fetch()
+    assert result.index.tolist() == [("a", "b")]
+    assert result["sumCost"].tolist() == [0.75]
 
 
 def test_files_of_different_forms_add_up(tmp_path):
-    """What one file keeps flat, another in a struct or under its other name, is one column."""
+    """A column may be flat in one file, and in a struct or under its other name in another."""
     forms = [
         {"costBreakdown.transcriber": [20.0] * 3},
         {"costBreakdown": [{"stt": 1.0}] * 3},
@@ -314,12 +314,12 @@ def test_files_of_different_forms_add_up(tmp_path):
     ]
     for number, form in enumerate(forms):
         calls(id=[f"{number}-{i}" for i in range(3)], **form).to_parquet(tmp_path / f"{number}.parquet")
-    answer = october(vf.local(tmp_path)).sum("costBreakdown.transcriber").fetch()
-    assert answer.iloc[0, 0] == 64.5
+    result = october(vf.local(tmp_path)).sum("costBreakdown.transcriber").fetch()
+    assert result.iloc[0, 0] == 64.5
 
 
 def test_names_that_the_engine_cannot_tell_apart_are_refused(tmp_path):
-    """In files and structs `cost` and `COST` are one name to the engine: an error, never a sum of both."""
+    """In files and structs DuckDB cannot tell `cost` from `COST`: an error, never a sum of both."""
     calls().to_parquet(tmp_path / "1.parquet")
     calls(id=["4", "5", "6"]).rename(columns={"cost": "COST"}).to_parquet(tmp_path / "2.parquet")
     with pytest.raises(RecordsError, match="'COST' where the query uses 'cost'"):
@@ -330,7 +330,7 @@ def test_names_that_the_engine_cannot_tell_apart_are_refused(tmp_path):
 
 
 def test_a_files_name_is_no_pattern_once_it_is_found(tmp_path):
-    """Brackets in a name mean themselves."""
+    """Brackets in a name are no pattern."""
     calls().to_parquet(tmp_path / "a[1].parquet")
     calls(cost=[100.0] * 3).to_parquet(tmp_path / "a1.parquet")
     assert october(vf.local(tmp_path / "a[1].parquet")).sum("cost").fetch().iloc[0, 0] == 0.75
@@ -346,8 +346,8 @@ def test_nanoseconds_never_move_a_call_into_the_next_bucket(tmp_path):
                 assert october(vf.local(source)).count().fetch()["countId"].tolist() == [0]
 
 
-def test_odd_columns_do_not_disturb_a_question_that_does_not_use_them():
-    """Only what the question may use is looked at; what cannot be a value is named where it is used."""
+def test_odd_columns_do_not_affect_a_query_that_does_not_use_them():
+    """Only columns that the query may use are read; one without plain values is an error where it is used."""
     table = pa.Table.from_pandas(calls()).append_column("half", pa.array(np.array([1, 2, 3], "float16")))
     assert october(vf.local(table)).sum("cost").fetch().iloc[0, 0] == 0.75
     frame = calls(cost=pd.period_range("2026-10", periods=3, freq="M"))
@@ -359,7 +359,7 @@ def test_odd_columns_do_not_disturb_a_question_that_does_not_use_them():
 
 
 def test_a_source_recovers_from_what_it_could_not_read():
-    """An engine that gave up is replaced: the corrected frame is answered."""
+    """After a fatal error the next query starts a new database."""
     frame = calls()
     frame["createdAt"] = frame["createdAt"].astype("datetime64[s, UTC]")
     vq = vf.local(frame)
@@ -371,20 +371,20 @@ def test_a_source_recovers_from_what_it_could_not_read():
     assert october(vq).count().fetch()["countId"].tolist() == [3]
 
 
-def test_numbers_as_group_values_read_as_json_writes_them():
+def test_numbers_as_group_values_are_written_as_in_json():
     """pandas makes 7 a float where its neighbor is missing; the group is still "7"."""
     for seats in ([7, None, 7.5], pd.array([7, None, 8], "Int64")):
-        answer = october(vf.local(calls(**{"variableValues.seats": seats}))).count().by_variable("seats").fetch()
-        assert answer.index[0] == "7"
-        assert pd.isna(answer.index[-1])
+        result = october(vf.local(calls(**{"variableValues.seats": seats}))).count().by_variable("seats").fetch()
+        assert result.index[0] == "7"
+        assert pd.isna(result.index[-1])
 
 
 def test_an_empty_frame_has_no_calls():
-    """Columns without types are those of an export of nothing."""
+    """An export without rows has columns without types."""
     empty = pd.DataFrame(columns=["id", "createdAt", "cost", "assistantId"])
     with pytest.warns(RecordsWarning, match="none at all"):
-        answer = october(vf.local(empty)).count().sum("cost").by("assistantId").step("day").fetch()
-    assert answer.shape == (0, 2)
+        result = october(vf.local(empty)).count().sum("cost").by("assistantId").step("day").fetch()
+    assert result.shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -399,14 +399,14 @@ def test_an_empty_frame_has_no_calls():
     ],
 )
 def test_odd_values_in_call_json_are_named(call, match):
-    """Whatever Python objects people put in, the error is ours and short."""
+    """Any Python object gives a short error of this package."""
     with pytest.raises(RecordsError, match=match) as caught:
         october(vf.local([{"id": "1", "cost": 1.0, **call}])).sum("cost").count().fetch()
     assert len(str(caught.value)) < 400
 
 
 def test_numpy_and_decimal_costs_are_numbers():
-    """A list made from other libraries' rows is read, too."""
+    """Rows of other libraries have them."""
     from decimal import Decimal
 
     rows = [
@@ -415,8 +415,8 @@ def test_numpy_and_decimal_costs_are_numbers():
     assert october(vf.local(rows)).sum("cost").fetch().iloc[0, 0] == 3.75
 
 
-def test_centuries_ask_no_more_of_the_engine_than_the_records_years():
-    """A wide range is cut to the years of the records before its edges are spelled out."""
+def test_a_range_of_centuries_is_cut_to_the_years_of_the_records():
+    """The SELECT lists the bucket edges of these years only."""
     vq = vf.local(calls(), now=NOW)
     for step in ("month", "day"):
         query = vq.call().count().step(step).between("1600-01-01", "2500-01-01").tz("America/New_York")
@@ -425,7 +425,7 @@ def test_centuries_ask_no_more_of_the_engine_than_the_records_years():
 
 
 def test_nested_and_flat_files_are_one_set_of_calls(tmp_path):
-    """pd.DataFrame(list) and pd.json_normalize(list) of the same export may lie in one folder."""
+    """pd.DataFrame(list) and pd.json_normalize(list) of the same export may be in one folder."""
     nested = [
         {"id": str(i), "createdAt": "2026-10-01T00:00:00Z", "cost": 0.1, "costBreakdown": {"llm": 0.25},
          "artifact": {"variableValues": {"plan": "pro"}}}
@@ -433,27 +433,27 @@ def test_nested_and_flat_files_are_one_set_of_calls(tmp_path):
     ]  # fmt: skip
     pd.DataFrame(nested[:2]).to_parquet(tmp_path / "1.parquet")
     pd.json_normalize(nested[2:]).to_parquet(tmp_path / "2.parquet")
-    answer = october(vf.local(tmp_path)).sum("costBreakdown.llm").count().by_variable("plan").fetch()
-    assert answer.index.tolist() == ["pro"]
-    assert answer.iloc[0].tolist() == [1.0, 4.0]
+    result = october(vf.local(tmp_path)).sum("costBreakdown.llm").count().by_variable("plan").fetch()
+    assert result.index.tolist() == ["pro"]
+    assert result.iloc[0].tolist() == [1.0, 4.0]
 
 
 @pytest.mark.parametrize("step", [None, "day"])
-def test_calls_that_end_before_they_start_are_said(step):
-    """Their minutes are added as they are, and the reader is told."""
+def test_calls_that_end_before_they_start_are_warned_of(step):
+    """Their negative minutes are added, and a note says so."""
     times = pd.to_datetime(["2026-10-01T03:05Z", "2026-10-01T05:01Z", "2026-10-02T12:02Z"]).as_unit("us")
     records = calls(startedAt=times, endedAt=times + pd.to_timedelta([60, -60, 120], "s"))
-    question = october(vf.local(records)).sum("duration").count()
+    query = october(vf.local(records)).sum("duration").count()
     with pytest.warns(RecordsWarning, match="minutes: 1 calls ended before they started"):
-        frame = (question.step(step) if step else question).fetch()
+        frame = (query.step(step) if step else query).fetch()
     assert frame["sumDuration"].sum() == 2
     assert len(frame.vapi.meta.notes) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-def test_a_forked_process_makes_an_engine_of_its_own():
-    """The child of a fork answers, and does not wait for threads that only its parent has."""
-    asked = """
+def test_a_forked_process_starts_its_own_database():
+    """The child of a fork runs queries, and does not wait for threads that only its parent has."""
+    script = """
 import os, vapi_frames as vf
 calls = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z"}]
 count = lambda: int(vf.local(calls).call().count().between("2026-10-01", "2026-10-02").fetch().iloc[0, 0])
@@ -463,6 +463,6 @@ if child == 0:
     os._exit(count())
 print(first, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), count())
 """
-    command = [sys.executable, "-W", "ignore", "-c", asked]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert told.stdout == "1 1 1\n", told.stderr
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "1 1 1\n", done.stderr

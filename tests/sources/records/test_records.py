@@ -1,4 +1,4 @@
-"""Call records as people have them: nested, flat, reports, several files; duplicates; what cannot be read."""
+"""The forms of call records: nested, flat, reports, several files; duplicates; what cannot be read."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ NESTED = call(
 )
 
 
-def questions(vq):
-    """Return what is asked of every form of the same call."""
+def fetch_all_forms_query(vq):
+    """Return the result of the query that every form of the same call gets."""
     money = ("costBreakdown.llm", "costBreakdown.transcriber", "costBreakdown.analysisBreakdown.summary")
     query = vq.call().during("2026-10").sum("cost", *money).sum("duration").by("type", "analysis.successEvaluation")
     return query.by_variable("plan", "my_key", "seats").fetch()
 
 
 def flat(separator):
-    """Return the nested call in one level, as ``pd.json_normalize`` makes it."""
+    """Return the nested call flattened by ``pd.json_normalize``."""
     return pd.json_normalize(json.loads(json.dumps(NESTED)), sep=separator).to_dict("records")[0]
 
 
@@ -42,7 +42,7 @@ def texts():
 
 
 def report(message=(), **call_fields):
-    """Return the body that is posted when the nested call is over; its call is as it was while it rang."""
+    """Return the body that the API posts when the nested call is over; the call in it is still ringing."""
     over = {name: NESTED[name] for name in ("startedAt", "endedAt", "cost", "costBreakdown", "analysis", "artifact")}
     before = {"id": "1", "type": "webCall", "createdAt": DAY, "status": "ringing", "cost": 0, **call_fields}
     message = {"type": "end-of-call-report", "timestamp": 1790856092000, **over, "call": before, **dict(message)}
@@ -60,43 +60,43 @@ PAIRS = [(form, holder) for form in FORMS for holder in ("list", "lines", "array
 
 
 @pytest.mark.parametrize(("form", "holder"), [*PAIRS, *((f, h) for f in TABLES for h in ("frame", "parquet"))])
-def test_every_form_of_a_call_answers_alike(form, holder, tmp_path):
+def test_every_form_of_a_call_gives_the_same_result(form, holder, tmp_path):
     """Nested, flat with dots or underscores, JSON text, a report, a page; in memory, in JSON or in Parquet."""
-    held = FORMS[form]
+    record = FORMS[form]
     if holder in ("frame", "parquet"):
-        source = pd.DataFrame([held])
+        source = pd.DataFrame([record])
         if holder == "parquet":
             source.to_parquet(tmp_path / "calls.parquet")
             source = tmp_path / "calls.parquet"
     elif holder == "list":
-        source = [held]
+        source = [record]
     elif holder == "lines":
-        source = write(tmp_path / "calls.jsonl", held)
+        source = write(tmp_path / "calls.jsonl", record)
     else:
         source = tmp_path / "calls.json"
-        source.write_text(json.dumps([held], indent=2), encoding="utf-8")
-    answer = questions(vf.local(source))
-    assert answer.index.tolist() == [("webCall", "true", "pro", "x", "3")]
-    assert answer.iloc[0].tolist() == [0.25, 0.05, 0.02, 0.01, 1.5]
+        source.write_text(json.dumps([record], indent=2), encoding="utf-8")
+    result = fetch_all_forms_query(vf.local(source))
+    assert result.index.tolist() == [("webCall", "true", "pro", "x", "3")]
+    assert result.iloc[0].tolist() == [0.25, 0.05, 0.02, 0.01, 1.5]
 
 
-def test_a_report_tells_what_the_call_became():
-    """The message's values go before those of the call in it, which is as it was before it was over."""
+def test_the_fields_of_a_report_precede_those_of_its_call():
+    """The call in a report is in its state before its end, so the message's values take precedence."""
     found = october([report({"endedReason": "customer-ended-call"}, endedReason="none yet", assistantId="a")])
-    answer = found.sum("cost").by("type", "status", "endedReason", "assistantId").fetch()
-    assert answer.index.tolist() == [("webCall", "ended", "customer-ended-call", "a")]
-    assert answer["sumCost"].tolist() == [0.25]
+    result = found.sum("cost").by("type", "status", "endedReason", "assistantId").fetch()
+    assert result.index.tolist() == [("webCall", "ended", "customer-ended-call", "a")]
+    assert result["sumCost"].tolist() == [0.25]
 
 
-def test_a_report_keeps_what_only_its_call_has():
-    """A null or an absent value of the message hides nothing, not within an object either."""
+def test_a_report_is_completed_by_its_call():
+    """A null or absent value of the message hides no value of the call, also inside an object."""
     sent = report(
         {"analysis": None, "artifact": {"variableValues": {"plan": None, "a": "new"}, "transcript": ""}},
         analysis={"successEvaluation": "7"},
         artifact={"variableValues": {"plan": "free", "a": "old", "b": "kept"}},
     )
-    answer = october([sent]).count().by("analysis.successEvaluation").by_variable("plan", "a", "b").fetch()
-    assert answer.index.tolist() == [("7", "free", "new", "kept")]
+    result = october([sent]).count().by("analysis.successEvaluation").by_variable("plan", "a", "b").fetch()
+    assert result.index.tolist() == [("7", "free", "new", "kept")]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_report_keeps_what_only_its_call_has():
         (call(artifact={"variableValues": {"a": "\ud800"}}), "call 2: 'a' holds no Unicode text"),
     ],
 )
-def test_a_record_that_cannot_be_read_is_named_or_left_out(body, match):
-    """Raised with its position by default; with on_error="skip" the others are answered, and it is said."""
+def test_a_record_that_cannot_be_read_is_an_error_or_left_out(body, match):
+    """By default an error has its position; with on_error="skip" the others count, and a warning names it."""
     calls = [call("1"), body, call("2")]
     with pytest.raises(RecordsError, match=match) as caught:
         vf.local(calls)
@@ -134,8 +134,8 @@ def test_a_record_that_cannot_be_read_is_named_or_left_out(body, match):
     assert frame.vapi.meta.notes == ("records that could not be read and were left out: 1",)
 
 
-def test_what_is_left_out_is_said_once_and_noted_always():
-    """A warning at the first question; the frame of every question carries the count."""
+def test_skipped_records_are_warned_of_once_and_always_noted():
+    """The first query warns; the frame of every query has the count in its notes."""
     vq = vf.local([{}, 7, call()], on_error="skip")
     with pytest.warns(RecordsWarning, match="left out: 2 ") as caught:
         frames = [vq.call().during("2026-10").count().fetch() for _ in range(2)]
@@ -147,7 +147,7 @@ def test_what_is_left_out_is_said_once_and_noted_always():
 
 
 def test_calls_without_a_creation_time_may_be_left_out_of_tables():
-    """A table's rows without createdAt are an error, or left out and counted."""
+    """Rows of a table without createdAt are an error, or left out and counted."""
     frame = pd.DataFrame({"id": ["1", "2"], "createdAt": [DAY, None], "cost": [0.25, 9.0]})
     with pytest.raises(RecordsError, match="1 of 2 calls have no createdAt"):
         total(frame)
@@ -159,7 +159,7 @@ def test_calls_without_a_creation_time_may_be_left_out_of_tables():
 
 
 @pytest.mark.parametrize("option", ["duplicates", "on_error"])
-def test_options_are_words(option):
+def test_options_are_checked(option):
     """An unknown word names the valid ones."""
     with pytest.raises(UnknownWordError, match=f"unknown {option} 'last'"):
         vf.local([call()], **{option: "last"})
@@ -171,8 +171,8 @@ TWICE = [call("1"), call("2", cost=0.5), call("1", cost=9.0, createdAt="2026-11-
 TWICE += [call(None), call(""), call(None), call("")]
 
 
-def held(calls, holder, folder):
-    """Return calls in one of the forms that `local` takes."""
+def store(calls, holder, folder):
+    """Return calls in one of the forms that `local` accepts."""
     table = pa.Table.from_pylist([{"id": c["id"], "createdAt": c["createdAt"], "cost": c["cost"]} for c in calls])
     if holder == "list":
         return calls
@@ -198,60 +198,60 @@ HOLDERS = ["list", "frame", "arrow", "json", "parquet", "folder", "mixed"]
 
 @pytest.mark.parametrize("holder", HOLDERS)
 def test_the_first_record_of_an_id_counts(holder, tmp_path):
-    """By its place in all the records, also those outside the range; records without an id are each a call."""
-    vq = vf.local(held(TWICE, holder, tmp_path), duplicates="first")
+    """It is the first of all records, also of those outside the range; each record without an id is a call."""
+    vq = vf.local(store(TWICE, holder, tmp_path), duplicates="first")
     query = vq.call().count("cost").sum("cost").between("2026-01-01", "2026-12-01")
-    said = "records with the id of an earlier record: 1, the first '1'; they were left out"
-    with pytest.warns(RecordsWarning, match=said):
+    note = "records with the id of an earlier record: 1, the first '1'; they were left out"
+    with pytest.warns(RecordsWarning, match=note):
         frames = [query.fetch()]
-    frames.append(query.fetch())  # in silence
+    frames.append(query.fetch())  # without a warning
     for frame in frames:
         assert frame.iloc[0].tolist() == [6, 1.75]
-        assert frame.vapi.meta.notes == (said,)
+        assert frame.vapi.meta.notes == (note,)
     with pytest.warns(RecordsWarning, match="no call was created in"):
         later = vq.call().count().during("2026-11").fetch()
-    assert later["countId"].tolist() == [0]  # the one of November is not the first
+    assert later["countId"].tolist() == [0]  # the record of November is not the first
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
 def test_duplicates_may_be_an_error(holder, tmp_path):
-    """One id is named, and how many records there are."""
-    vq = vf.local(held(TWICE, holder, tmp_path), duplicates="raise")
+    """The error has their number, and one id."""
+    vq = vf.local(store(TWICE, holder, tmp_path), duplicates="raise")
     with pytest.raises(RecordsError, match=r"id of an earlier record: 1, the first '1'; duplicates='first'") as caught:
         vq.call().count().during("2026-10").fetch()
     assert caught.value.column == "id"
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_by_default_all_records_count_and_several_files_and_json_are_looked_at(holder, tmp_path):
-    """Where a look costs little beside reading, repeated ids are said; a frame or one Parquet file is taken as it is."""
-    vq = vf.local(held(TWICE, holder, tmp_path))
+def test_by_default_duplicates_count_and_json_and_several_files_warn(holder, tmp_path):
+    """Finding duplicates costs little there beside reading; a frame or one Parquet file is not searched."""
+    vq = vf.local(store(TWICE, holder, tmp_path))
     query = vq.call().count("cost").between("2026-01-01", "2026-12-01")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         frame = query.fetch()
         query.fetch()
     assert frame.iloc[0].tolist() == [7]
-    said = [str(one.message) for one in caught if one.category is RecordsWarning]
+    messages = [str(one.message) for one in caught if one.category is RecordsWarning]
     if holder in ("frame", "arrow", "parquet"):
-        assert not said
+        assert not messages
         assert not frame.vapi.meta.notes
     else:
-        assert len(said) == 1
-        assert "id of an earlier record: 1, the first '1'; each is counted" in said[0]
+        assert len(messages) == 1
+        assert "id of an earlier record: 1, the first '1'; each is counted" in messages[0]
         assert frame.vapi.meta.notes == ("records with the id of an earlier record: 1, the first '1'; each is counted",)
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("duplicates", ["first", "raise"])
-def test_without_duplicates_nothing_is_said(holder, duplicates, tmp_path):
-    """Ids that all differ are counted in silence."""
-    source = held([call(str(i)) for i in range(6)], holder, tmp_path)
+def test_without_duplicates_there_is_no_warning(holder, duplicates, tmp_path):
+    """Records with different ids all count."""
+    source = store([call(str(i)) for i in range(6)], holder, tmp_path)
     assert total(source, duplicates=duplicates) == (6, 1.5)
 
 
 def test_an_id_is_needed_where_duplicates_matter(tmp_path):
-    """Without ids nothing can be told apart, and a column that hides the rows of files is in the way."""
+    """Records without ids cannot be told apart, and neither can rows where a column hides their numbers."""
     frame = pd.DataFrame({"createdAt": [DAY], "cost": [1.0]})
     with pytest.raises(
         RecordsError, match="duplicates='first' needs to tell records apart: the call records have no column 'id'"
@@ -268,8 +268,8 @@ def test_an_id_is_needed_where_duplicates_matter(tmp_path):
         october(tmp_path, duplicates="first").sum("cost").fetch()
 
 
-def test_a_frame_is_looked_at_again_when_it_changes():
-    """A frame gives no sign of a change, so each question looks for duplicates anew."""
+def test_duplicates_are_found_anew_after_a_frame_changes():
+    """Nothing shows that a frame has changed, so each query finds duplicates anew."""
     frame = pd.DataFrame({"id": ["1", "2"], "createdAt": [DAY] * 2, "cost": [1.0, 2.0]})
     vq = vf.local(frame, duplicates="first")
     query = vq.call().sum("cost").during("2026-10")
@@ -283,16 +283,16 @@ def test_a_frame_is_looked_at_again_when_it_changes():
 
 
 def test_an_underscored_column_completes_the_dotted_one():
-    """Where both are there, the dotted one goes first and the other fills its gaps; a key keeps its own underscores."""
+    """The dotted column takes precedence and the other fills its gaps; underscores of a key are part of it."""
     frame = pd.DataFrame(
         {
             "id": ["1", "2"], "createdAt": [DAY] * 2, "costBreakdown.llm": [1.0, None], "costBreakdown_llm": [50.0, 2.0],
             "variableValues_a_b": ["x", "x"],
         }
     )  # fmt: skip
-    answer = october(frame).sum("costBreakdown.llm").by_variable("a_b").fetch()
-    assert answer.iloc[0, 0] == 3.0
-    assert answer.index.tolist() == ["x"]
+    result = october(frame).sum("costBreakdown.llm").by_variable("a_b").fetch()
+    assert result.iloc[0, 0] == 3.0
+    assert result.index.tolist() == ["x"]
     with pytest.raises(RecordsError, match="no variable 'b'"):
         october(frame).count().by_variable("b").fetch()
 
@@ -302,30 +302,30 @@ def test_an_underscored_column_completes_the_dotted_one():
     [('{"llm": "0.1"}', 'costBreakdown.llm is no number but the JSON "0.1"'), ("{'llm': 0.1}", "cannot be read"),
      ('{"llm": [1]}', r"is no number but the JSON \[1\]")],
 )  # fmt: skip
-def test_json_text_that_is_not_what_it_should_be_is_an_error(text, match):
-    """What a column of text should hold is never taken for missing."""
+def test_json_text_of_a_wrong_type_is_an_error(text, match):
+    """A wrong value is never read as missing."""
     frame = pd.DataFrame({"id": ["1"], "createdAt": [DAY], "costBreakdown": [text]})
     with pytest.raises(RecordsError, match=match):
         october(frame).sum("costBreakdown.llm").fetch()
 
 
-def test_json_text_reads_keys_as_they_are():
-    """A key may hold what a path would read otherwise; nulls and empty text are missing."""
+def test_keys_in_json_text_are_no_paths():
+    """A key may have characters that mean something in a path; nulls and empty text are missing."""
     odd = "a/b~c.d\"'"
     texts_ = [json.dumps({odd: "x", "n": 7}), json.dumps({odd: None}), "", None]
     frame = pd.DataFrame({"id": list("1234"), "createdAt": [DAY] * 4, "variableValues": texts_})
-    answer = october(frame).count().by_variable(odd, "n").fetch()
-    assert answer.index[0] == ("x", "7")
-    assert answer["countId"].tolist() == [1, 3]
+    result = october(frame).count().by_variable(odd, "n").fetch()
+    assert result.index[0] == ("x", "7")
+    assert result["countId"].tolist() == [1, 3]
 
 
-def test_variables_of_files_keep_their_names_apart(tmp_path):
-    """Case, dots and quotes are the key's own; one that no call has is an error with the nearest."""
+def test_variables_of_files_keep_their_exact_names(tmp_path):
+    """Case, dots and quotes are part of a key; a key that no call has is an error with the nearest."""
     odd = "\"'; DROP TABLE calls; -- ☎.b"
     first = call(variableValues={"plan": "pro", "Plan": "other", "tags": ["a"]})
     vq = vf.local(write(tmp_path / "c.jsonl", first, call("2", variableValues={odd: "y", "later": 1})))
-    answer = vq.call().count().during("2026-10").by_variable("plan", "Plan", odd, "tags").fetch()
-    found = [tuple(None if pd.isna(value) else value for value in key) for key in answer.index]
+    result = vq.call().count().during("2026-10").by_variable("plan", "Plan", odd, "tags").fetch()
+    found = [tuple(None if pd.isna(value) else value for value in key) for key in result.index]
     assert found == [("pro", "other", None, '["a"]'), (None, None, "y", None)]
     with pytest.raises(RecordsError, match=r"no variable 'plam', .*did you mean 'plan'.*variableValues\.plan, "):
         vq.call().count().during("2026-10").by_variable("plam").fetch()
@@ -334,8 +334,8 @@ def test_variables_of_files_keep_their_names_apart(tmp_path):
 
 
 @pytest.mark.parametrize("holder", ["list", "frame", "lines"])
-def test_times_may_be_written_in_several_ways_in_one_column(holder, tmp_path):
-    """Z, an offset, none (UTC), fractions, a day, and Python's own datetimes all name instants."""
+def test_one_column_may_have_times_of_several_forms(holder, tmp_path):
+    """Z, an offset, none (UTC), fractions, a day, and Python's own datetimes are all instants."""
     eastern = timezone(timedelta(hours=-4))
     times = [
         "2026-10-01T12:00:00Z", "2026-10-01T08:00:00-04:00", "2026-10-01 12:00:00", "2026-10-01T12:00:00.000",
@@ -359,8 +359,8 @@ def test_times_may_be_written_in_several_ways_in_one_column(holder, tmp_path):
         assert october(source[["createdAt"]].assign(cost=1.0)).sum("cost").fetch().iloc[0, 0] == len(calls)
 
 
-def test_a_frames_odd_time_is_named():
-    """A column of Python objects in which one is no date-time says which."""
+def test_an_invalid_time_in_a_frame_is_named():
+    """The error has the position of the value that is no date-time."""
     frame = pd.DataFrame({"id": ["1", "2"], "createdAt": [datetime(2026, 10, 1), "soon"]}, dtype=object)
     with pytest.raises(RecordsError, match="call 2: createdAt is 'soon'"):
         october(frame).count().fetch()
@@ -374,7 +374,7 @@ NAN = float("nan")
 
 @pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
 def test_a_nan_in_parquet_is_missing_whatever_the_files_statistics_say(tmp_path, kind):
-    """Statistics leave NaN out, so an engine that trusts them would let it through into every sum."""
+    """Statistics leave NaN out, so an engine that relies on them would include it in every sum."""
     created = ["2026-10-01T00:00:00Z"] * 3
     values = pa.array([NAN, 1.0, 2.5], kind)
     flat_ = {"cost": values, "type": values, "variableValues.x": values}
@@ -390,7 +390,7 @@ def test_a_nan_in_parquet_is_missing_whatever_the_files_statistics_say(tmp_path,
 
 
 def test_what_is_null_in_every_row_of_a_struct_is_missing(tmp_path):
-    """A field that no call has is missing, and another place that has it is used."""
+    """A field without values is missing, and another place with a value is used."""
     record = {"id": "a", "createdAt": "2026-10-01T00:00:00Z", "analysis": {"successEvaluation": None}}
     record |= {"costBreakdown": {"transcriber": None, "stt": 3.0}, "artifact": {"variableValues": {"plan": None}}}
     pyarrow.parquet.write_table(pa.Table.from_pylist([record]), tmp_path / "calls.parquet")
@@ -401,8 +401,8 @@ def test_what_is_null_in_every_row_of_a_struct_is_missing(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
-def test_a_row_that_is_left_out_is_left_out_of_everything(tmp_path):
-    """Without a creation time a row neither counts as a call at once, nor takes the good one of its id with it."""
+def test_a_skipped_row_affects_no_result(tmp_path):
+    """A row without a creation time does not count as active, and is no earlier record of its id."""
     good = {"id": "a", "createdAt": "2026-10-01T12:00:00Z", "startedAt": "2026-10-01T12:00:00Z"}
     good |= {"endedAt": "2026-10-01T13:00:00Z", "status": "ended"}
     rows = [{**good, "createdAt": None}, good]

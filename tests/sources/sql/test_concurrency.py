@@ -1,4 +1,4 @@
-"""Calls at once and minutes used, from call records: what counts, from when until when, and what is said."""
+"""Concurrency and minutes used, from call records: which calls count, when they are active, and the warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW = "2026-10-02T00:00Z"
 
 
 def records(*calls, now=NOW):
-    """Return a Vq over calls given as (startedAt, endedAt, status) on 2026-10-01, each created when it started."""
+    """Return a Vq over calls of (startedAt, endedAt, status) on 2026-10-01, each created when it started."""
     return vf.local(
         [
             {"id": str(i), "createdAt": at(started), "startedAt": at(started), "endedAt": at(ended), "status": status}
@@ -28,12 +28,12 @@ def records(*calls, now=NOW):
 
 
 def at(clock):
-    """Return a time of 2026-10-01 as the API writes it; a longer text as it is."""
+    """Return a time of 2026-10-01 as the API writes it; a longer text is returned unchanged."""
     return clock if clock is None or len(clock) > 5 else f"2026-10-01T{clock}:00.000Z"
 
 
 def hours(query, first=0, last=4):
-    """Ask *query* for the hours of that morning."""
+    """Fetch *query* for hours of that morning."""
     start, end = (datetime(2026, 10, 1, hour, tzinfo=UTC) for hour in (first, last))
     return query.step("hour").between(start, end).fetch()
 
@@ -49,14 +49,14 @@ def test_every_bucket_has_a_row_and_extremes_hold_over_time():
     assert frame.vapi.units == dict.fromkeys(frame, "calls at once")
 
 
-def test_an_end_and_a_start_at_one_instant_are_never_two_at_once():
+def test_a_call_that_ends_where_another_starts_is_not_concurrent_with_it():
     """Intervals are half-open."""
     vq = records(("01:00", "01:30", "ended"), ("01:30", "02:00", "ended"))
     assert hours(vq.subscription().max("concurrency"))["maxConcurrency"].tolist() == [0, 1, 0, 0]
 
 
 def test_a_call_counts_wherever_it_was_created():
-    """A call that started before the range is active in it; minutes belong to the bucket of creation alone."""
+    """A call that started before the range is active in it; minutes count in the bucket of creation only."""
     vq = records(("2026-09-30T20:00:00Z", "02:30", "ended"))
     frame = hours(vq.subscription().max("concurrency").sum("minutesUsed").count("minutesUsed"), 1, 4)
     assert frame["maxConcurrency"].tolist() == [1, 1, 0]
@@ -77,8 +77,8 @@ def test_a_call_in_progress_is_active_until_now():
 
 
 @pytest.mark.parametrize("over", [{"status": "ended"}, {"status": None, "endedReason": "silence-timed-out"}])
-def test_a_call_that_is_over_without_an_end_is_left_out_and_said(over):
-    """Nobody knows when it ended, so it neither lasts for ever nor vanishes silently."""
+def test_a_call_that_is_over_without_an_end_is_left_out_with_a_warning(over):
+    """Its end is unknown, so it does not count until now, and a note says that it was left out."""
     lost = {"id": "1", "createdAt": at("00:10"), "startedAt": at("00:10"), **over}
     backward = {"id": "2", "createdAt": at("00:20"), "startedAt": at("00:20"), "endedAt": at("00:10")}
     vq = vf.local([lost, backward], now=NOW)
@@ -94,7 +94,7 @@ def test_a_call_that_is_over_without_an_end_is_left_out_and_said(over):
 
 
 def test_a_call_that_never_started_is_never_active():
-    """An unanswered call has no interval, and there is nothing to say about it."""
+    """An unanswered call has no interval, and needs no note."""
     vq = vf.local([{"id": "1", "createdAt": at("00:10"), "status": "ended"}], now=NOW)
     with pytest.warns(RecordsWarning, match="no call was active"):
         frame = hours(vq.subscription().max("concurrency"))
@@ -103,7 +103,7 @@ def test_a_call_that_never_started_is_never_active():
 
 
 def test_the_history_is_the_step_function_itself():
-    """A row at the range's start and at each change, to the microsecond, with the number from then on."""
+    """A row at the range's start and at each change, to the microsecond, with the number of active calls from then on."""
     vq = records(
         ("2026-09-30T23:00:00Z", "00:30", "ended"),
         ("01:00", "2026-10-01T01:10:00.123456Z", "ended"),
@@ -120,13 +120,13 @@ def test_the_history_is_the_step_function_itself():
 
 
 def test_the_history_with_a_step_is_read_where_buckets_begin():
-    """Carried forward, each value holds at its date; a change at that very instant counts."""
+    """Each value is the one at its date, where a change at that very instant counts."""
     vq = records(("00:30", "01:00", "ended"), ("01:00", "02:30", "ended"), ("01:00", "01:01", "ended"))
     assert hours(vq.subscription().history("concurrency"))["historyConcurrency"].tolist() == [0, 2, 1, 0]
 
 
-def test_a_bucket_that_comes_in_two_is_one_row():
-    """In St John's the clock ran from 00:01 back to 23:01: the day before went on after its successor had begun."""
+def test_a_bucket_in_two_segments_is_one_row():
+    """In St John's the clock was set back from 00:01 to 23:01: the day before went on after the next had begun."""
     calls = [
         {"id": "1", "createdAt": "2009-11-01T02:40Z", "startedAt": "2009-11-01T02:40Z", "endedAt": "2009-11-01T03:00Z",
          "status": "ended"},
@@ -138,8 +138,8 @@ def test_a_bucket_that_comes_in_two_is_one_row():
     assert frame["avgConcurrency"].tolist() == pytest.approx([20 / (24 * 60 + 59), 0])
 
 
-def test_records_that_cannot_say_whether_a_call_is_over_are_refused():
-    """Without status and endedReason, a call without an end could be either."""
+def test_records_without_status_and_reason_are_refused():
+    """Without both, a call without an end could be in progress or over."""
     frame = pd.DataFrame({"createdAt": pd.to_datetime(["2026-10-01"], utc=True).as_unit("us")})
     frame["startedAt"] = frame["endedAt"] = frame["createdAt"]
     with pytest.raises(RecordsError, match="no column 'status'"):
@@ -150,8 +150,8 @@ def test_records_that_cannot_say_whether_a_call_is_over_are_refused():
     assert empty["maxConcurrency"].tolist() == [0]
 
 
-def test_more_rows_than_anyone_can_read_are_refused():
-    """Each bucket has a row, so a second's step over years is an error before anything is read."""
+def test_too_many_rows_are_refused():
+    """Each bucket has a row, so a step of a second over years is an error before anything is read."""
     query = records(("01:00", "02:00", "ended")).subscription().max("concurrency").step("second")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -159,7 +159,7 @@ def test_more_rows_than_anyone_can_read_are_refused():
             query.between("2020-01-01", "2026-01-01").fetch()
 
 
-def test_a_range_that_begins_before_any_record_can_be_asked():
+def test_a_range_may_begin_before_any_record():
     """Decades before the first record are rows of 0."""
     vq = records(("01:00", "02:00", "ended"))
     with pytest.warns(QueryWarning):
@@ -167,8 +167,8 @@ def test_a_range_that_begins_before_any_record_can_be_asked():
     assert frame["maxConcurrency"].tolist() == [0] * 9 + [1]
 
 
-def test_nothing_is_known_of_a_range_after_now():
-    """Its buckets are there, and missing; its history has no row."""
+def test_a_range_after_now_has_missing_values():
+    """Its buckets have rows without values; its history has no row."""
     vq = records(("01:00", None, "in-progress"), now="2026-10-01T02:00Z")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -179,7 +179,7 @@ def test_nothing_is_known_of_a_range_after_now():
     assert list(history.columns) == ["historyConcurrency"]
 
 
-def test_an_empty_reason_says_nothing():
+def test_an_empty_reason_is_no_reason():
     """A call in progress whose endedReason is "" is in progress."""
     call = {"id": "1", "createdAt": at("00:10"), "startedAt": at("00:10"), "status": "in-progress", "endedReason": ""}
     vq = vf.local([call], now="2026-10-01T02:00Z")
@@ -187,8 +187,8 @@ def test_an_empty_reason_says_nothing():
 
 
 @pytest.mark.parametrize("years", [("0002-06-01", "0003-06-01"), ("2026-01-01", "8999-01-01")])
-def test_the_ends_of_the_calendar_can_be_asked(years):
-    """Far ranges in a zone with summer time are no error, and no matter of minutes: rules repeat every 400 years."""
+def test_ranges_may_reach_the_ends_of_the_calendar(years):
+    """Far ranges in a zone with summer time are no error and take no minutes: rules repeat every 400 years."""
     query = records(("01:00", "02:00", "ended")).subscription().max("concurrency").step("century").tz("America/Havana")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -200,8 +200,8 @@ def test_the_ends_of_the_calendar_can_be_asked(years):
 @pytest.mark.parametrize("part", [1, 7, 100])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Australia/Lord_Howe"])
 @pytest.mark.parametrize("step", [None, "minute", "hour", "day"])
-def test_what_is_looked_at_part_by_part_is_one(monkeypatch, part, zone, step):
-    """However few changes are looked at together, and where the clock is turned among them, the answer is the same."""
+def test_the_size_of_a_batch_changes_no_value(monkeypatch, part, zone, step):
+    """However few events a batch has, and where the clock changes among them, the result is the same."""
     query = vf.demo().subscription().max("concurrency").min("concurrency").avg("concurrency").tz(zone)
     query = query.between("2026-10-31T12:00", "2026-11-02T12:00") if step else query.during("2026-11-01")
     query = query.step(step) if step else query

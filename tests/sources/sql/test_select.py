@@ -1,4 +1,4 @@
-"""The SELECT of typical questions, as text that a person can read: data/select.sql.
+"""The SELECT of typical queries, as text to review: data/select.sql.
 
 `PYTHONPATH=. python tests/sources/sql/test_select.py` writes the file anew; read what changed before committing it.
 """
@@ -23,7 +23,7 @@ SNAPSHOTS = Path(__file__).parents[2] / "data" / "select.sql"
 NOW = datetime(2026, 11, 16, tzinfo=UTC)
 call, subscription = vf.vq.call(), vf.vq.subscription()
 NEW_YORK = "America/New_York"
-QUESTIONS = {
+QUERIES = {
     "what did it cost": call.sum("cost").during("2026-10"),
     "how many calls a day": call.count().step("day").during("2026-10"),
     "cost and minutes by assistant": call.sum("cost", "duration").by("assistantId").during("2026-10"),
@@ -48,7 +48,7 @@ QUESTIONS = {
 
 
 def record_columns():
-    """Return how the flat records of the sample are held: column → expression and type."""
+    """Return the columns of the flat records of the sample → expression and type."""
     with duckdb.connect() as connection:
         connection.register("calls", pa.Table.from_pandas(vf.sample_calls(10), preserve_index=False))
         described = connection.sql("SELECT * FROM calls LIMIT 0")
@@ -71,20 +71,20 @@ def snapshot():
     columns = record_columns()
     parts = [
         f"-- {title}\n-- {query!r}\n{statement(query, find_columns(query, columns, DUCKDB))};\n"
-        for title, query in QUESTIONS.items()
+        for title, query in QUERIES.items()
     ]
     return "\n".join(parts)
 
 
-def test_the_select_of_typical_questions_is_as_it_was_read():
-    """A change of the text is a change that somebody has read."""
+def test_the_select_of_typical_queries_is_the_reviewed_one():
+    """A change of the text shows in the diff of the file, where a reviewer reads it."""
     assert snapshot() == SNAPSHOTS.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("title", QUESTIONS)
-def test_each_of_them_runs(title):
-    """What is kept as text is SQL."""
-    query = QUESTIONS[title]
+@pytest.mark.parametrize("title", QUERIES)
+def test_each_select_runs(title):
+    """The text is valid SQL."""
+    query = QUERIES[title]
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Australia/Lord_Howe'")
         connection.register("calls", pa.Table.from_pandas(vf.sample_calls(500), preserve_index=False))

@@ -1,4 +1,4 @@
-"""The same calls in DuckDB, PostgreSQL, Spark and ClickHouse give the answers that plain loops over them give."""
+"""The same calls in DuckDB, PostgreSQL, Spark and ClickHouse give the results of plain loops over them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 import vapi_frames as vf
 from tests.support.engines import CALLS, HOSTILE, LOAD, NOW, load_flat, run_clickhouse
-from tests.support.questions import ALL, CALL, FILTERS, QUESTIONS, VARIABLES
-from tests.support.reference import answer
+from tests.support.queries import ALL, CALL, FILTERS, QUERIES, VARIABLES
+from tests.support.reference import compute
 from tests.support.shapes import check
 
 pytestmark = pytest.mark.filterwarnings(
@@ -18,39 +18,39 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def asked(engine):
+def vq(engine):
     """Return a Vq over the calls in the engine."""
     name, session = engine
     where = LOAD[name](session, CALLS)
     return vf.warehouse(where.pop("connection"), where.pop("table"), **where, now=NOW)
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_every_engine_gives_the_oracles_answer(asked, name):
-    """A fixed question has one answer, whoever gives it: rows, order, types and missing values exactly, floats to 1e-9."""
-    query = QUESTIONS[name]
-    check(first(asked, query), query, answer(CALLS, query, NOW))
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_engine_gives_the_reference_result(vq, name):
+    """Rows, order, types and missing values are the same exactly, floats to 1e-9."""
+    query = QUERIES[name]
+    check(first(vq, query), query, compute(CALLS, query, NOW))
 
 
 @pytest.mark.parametrize("keys", VARIABLES)
-def test_hostile_words_come_back_unchanged(asked, keys):
-    """Keys and values of variables, aliases and names are text to every engine, whatever they look like."""
+def test_hostile_text_comes_back_unchanged(vq, keys):
+    """Keys and values of variables, aliases and names are text to every engine."""
     query = CALL.count(alias=keys[0][:40]).by("type").by_variable(*keys[:3]).between(*ALL).named(keys[-1][:40])
-    frames = asked.fetch(query)
+    frames = vq.fetch(query)
     assert list(frames) == [keys[-1][:40]]
-    check(frames[keys[-1][:40]], query, answer(CALLS, query, NOW))
+    check(frames[keys[-1][:40]], query, compute(CALLS, query, NOW))
     query = CALL.count().by_variable(*keys[3:]).between(*ALL)
-    check(first(asked, query), query, answer(CALLS, query, NOW))
+    check(first(vq, query), query, compute(CALLS, query, NOW))
 
 
-def test_hostile_words_choose_the_calls_that_have_them(asked):
-    """Calls are chosen by any text, letter by letter, whatever it looks like to the engine."""
+def test_hostile_text_filters_the_calls_that_have_it(vq):
+    """A filter compares any text exactly."""
     query = CALL.count().by("type").where(dict(FILTERS[:1])).between(*ALL)
-    check(first(asked, query), query, answer(CALLS, query, NOW))
+    check(first(vq, query), query, compute(CALLS, query, NOW))
     for at in range(1, len(FILTERS), 8):  # a text for each of them would take Spark long
         for one in (FILTERS[at : at + 1], FILTERS[at : at + 3]):
             query = CALL.count().sum("cost").where(dict(one)).between(*ALL)
-            check(first(asked, query), query, answer(CALLS, query, NOW))
+            check(first(vq, query), query, compute(CALLS, query, NOW))
 
 
 SETTINGS = {
@@ -86,7 +86,7 @@ def run(engine, text):
 
 
 def setting(engine, name):
-    """Return what a setting of the session is."""
+    """Return the value of a setting of the session."""
     how = {"duckdb": f"SELECT current_setting('{name}')", "postgres": f"SHOW {name}", "spark": f"SET {name}",
            "clickhouse": f"SELECT value FROM system.settings WHERE name = '{name}'"}  # fmt: skip
     return str(run(engine, how[engine[0]])[0][-1])
@@ -94,7 +94,7 @@ def setting(engine, name):
 
 @contextmanager
 def set_to(engine, text):
-    """Set something in the session, and set it back."""
+    """Set something in the session, and restore it."""
     name = text.split(" = ")[0]
     before = setting(engine, name)
     quote = "" if engine[0] == "spark" else "'"
@@ -105,26 +105,26 @@ def set_to(engine, text):
         run(engine, f"SET {name} = {quote}{before}{quote}")
 
 
-def test_settings_of_the_session_change_no_answer(engine, asked):
-    """People set what they like in their sessions; an answer is the same, and so are the settings afterwards."""
+def test_settings_of_the_session_change_no_result(engine, vq):
+    """The result is the same under every setting, and a query changes no setting."""
     names = ["hour in Australia/Lord_Howe", "by type", "history", "concurrency in Pacific/Apia", "sum of the whole"]
-    names += ["chosen by some of its own", "chosen by what is missing"]
-    queries = [QUESTIONS[one] for one in names] + [CALL.count().by_variable("\\", "it's", "${x}").between(*ALL)]
+    names += ["filtered by some of its groups", "filtered by what is missing"]
+    queries = [QUERIES[one] for one in names] + [CALL.count().by_variable("\\", "it's", "${x}").between(*ALL)]
     for text in SETTINGS[engine[0]]:
         with set_to(engine, text):
             during = setting(engine, text.split(" = ")[0])
             for query in queries:
-                check(first(asked, query), query, answer(CALLS, query, NOW))
+                check(first(vq, query), query, compute(CALLS, query, NOW))
             assert setting(engine, text.split(" = ")[0]) == during
 
 
-def first(asked, query):
-    """Return the frame that answers *query*."""
-    [frame] = asked.fetch(query).values()
+def first(vq, query):
+    """Return the frame of *query*."""
+    [frame] = vq.fetch(query).values()
     return frame
 
 
-# Per engine: a column's type, a value for it, and what the text of it is; a time of each kind, without a zone in UTC.
+# Per engine: a column's type, a value for it, and the text of the value; a time of each kind, without a zone in UTC.
 KINDS = {
     "duckdb": [("UUID", "'00000000-0000-0000-0000-0000000000ab'", "00000000-0000-0000-0000-0000000000ab"),
                ("ENUM ('a', 'b')", "'b'", "b"), ("TEXT COLLATE NOCASE", "'A'", "A")],
@@ -175,7 +175,7 @@ def made(engine, name, columns, values):
 
 
 def test_every_type_of_text_and_time_is_read(engine):
-    """What an engine keeps text in is text, told apart letter by letter; a time without a zone is UTC; finer ones are cut."""
+    """Every type of text is compared exactly; a time without a zone is UTC; nanoseconds are cut."""
     kind, _ = engine
     if kind in BEFORE:
         run(engine, BEFORE[kind])
@@ -211,10 +211,10 @@ def test_every_type_of_text_and_time_is_read(engine):
 
 @pytest.mark.parametrize("name", ["'; DROP TABLE calls; --", 'a"b`c\\', "%s :x $1\n☎"])
 def test_hostile_names_of_tables_and_columns_are_names(engine, name):
-    """A table and its columns may be called like SQL: they are found, and nothing is run."""
+    """A table and its columns may have names that look like SQL: they are found, and no name runs as SQL."""
     keys, calls = load_flat(engine, name, HOSTILE)
     dialect = {"dialect": engine[0]} if engine[0] != "spark" else {}
     vq = vf.warehouse(engine[1], (name,), **dialect, now=NOW)
     for at in range(0, len(keys), 8):
         query = CALL.count().sum("cost").by_variable(*keys[at : at + 8]).between(*ALL)
-        check(first(vq, query), query, answer(calls, query, NOW))
+        check(first(vq, query), query, compute(calls, query, NOW))

@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: transactions of the caller, rows of any form, JSON of two kinds, names without quotes."""
+"""PostgreSQL only: transactions of the caller, rows of any form, two kinds of JSON, names without quotes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 import vapi_frames as vf
 from tests.conftest import need
-from tests.support.engines import CALLS, NOW, called_off, load_postgres, postgres_server
-from tests.support.questions import ALL, CALL, QUESTIONS
-from tests.support.reference import answer
+from tests.support.engines import CALLS, NOW, cancel_running, load_postgres, postgres_server
+from tests.support.queries import ALL, CALL, QUERIES
+from tests.support.reference import compute
 from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, SourceError
 
@@ -20,7 +20,7 @@ COUNT = CALL.count().between(*ALL)
 
 @pytest.fixture(scope="module")
 def address():
-    """Yield the address of a server that holds the calls."""
+    """Yield the address of a server that has the calls."""
     import psycopg
 
     with postgres_server() as address:
@@ -42,51 +42,53 @@ def connection(address):
 
 @pytest.fixture(autouse=True, scope="module")
 def client():
-    """Skip what needs psycopg where there is none."""
+    """Skip these tests where psycopg is not installed."""
     need(find_spec("psycopg"), "psycopg is not installed")
 
 
 def state(connection):
-    """Return what the connection is about: nothing, a transaction, or one that failed."""
+    """Return the state of the connection: idle, in a transaction, or in a failed one."""
     return connection.info.transaction_status.name
 
 
-def asked(connection, table="calls", **options):
+def open_vq(connection, table="calls", **options):
     """Return a Vq over a table."""
     return vf.warehouse(connection, table, dialect="postgres", now=NOW, **options)
 
 
-def test_a_transaction_of_the_caller_is_neither_ended_nor_spoiled(connection):
-    """What the caller has begun goes on, also after a statement that failed; where nothing was begun, nothing is left."""
-    assert asked(connection).fetch(COUNT)
+def test_a_transaction_of_the_caller_is_neither_ended_nor_aborted(connection):
+    """It continues, also after a statement that failed; where there was none, none is left open."""
+    assert open_vq(connection).fetch(COUNT)
     assert state(connection) == "IDLE"
-    with pytest.raises(SourceError, match='postgres could not answer: relation "nowhere" does not exist') as caught:
-        asked(connection, "nowhere").fetch(COUNT)
+    with pytest.raises(
+        SourceError, match='postgres could not run the query: relation "nowhere" does not exist'
+    ) as caught:
+        open_vq(connection, "nowhere").fetch(COUNT)
     assert type(caught.value.__cause__).__name__ == "UndefinedTable"
     assert state(connection) == "IDLE"
     connection.execute("INSERT INTO noted VALUES ('mine')")
-    assert asked(connection).fetch(COUNT)
+    assert open_vq(connection).fetch(COUNT)
     with pytest.raises(SourceError):
-        asked(connection, "nowhere").fetch(COUNT)
+        open_vq(connection, "nowhere").fetch(COUNT)
     assert state(connection) == "INTRANS"
     assert connection.execute("SELECT count(*) FROM noted").fetchone() == (1,)
     connection.rollback()
     assert connection.execute("SELECT count(*) FROM noted").fetchone() == (0,)
 
 
-def test_each_statement_may_be_a_transaction_of_its_own(address):
-    """A connection that commits by itself goes on doing so."""
+def test_a_connection_may_be_in_autocommit_mode(address):
+    """It stays in it."""
     import psycopg
 
     with psycopg.connect(address, autocommit=True) as connection:
         with pytest.raises(SourceError):
-            asked(connection, "nowhere").fetch(COUNT)
-        assert asked(connection).fetch(COUNT)
+            open_vq(connection, "nowhere").fetch(COUNT)
+        assert open_vq(connection).fetch(COUNT)
         assert state(connection) == "IDLE"
 
 
 class Plain:
-    """A connection with what every driver has, and nothing else."""
+    """A connection with the methods of PEP 249 that a query needs, and no others."""
 
     def __init__(self, connection):
         self.inner = connection
@@ -98,14 +100,14 @@ class Plain:
 
 
 def test_any_other_driver_gets_a_savepoint(connection):
-    """With the verbs of PEP 249 alone a failed statement spoils nothing either, and each cursor is closed."""
+    """A failed statement does not abort its transaction either, and each cursor is closed."""
     plain = Plain(connection)
     connection.execute("INSERT INTO noted VALUES ('mine')")
     with pytest.raises(SourceError, match="nowhere"):
-        asked(plain, "nowhere").fetch(COUNT)
-    query = QUESTIONS["by type"]
-    [frame] = asked(plain).fetch(query).values()
-    check(frame, query, answer(CALLS, query, NOW))
+        open_vq(plain, "nowhere").fetch(COUNT)
+    query = QUERIES["by type"]
+    [frame] = open_vq(plain).fetch(query).values()
+    check(frame, query, compute(CALLS, query, NOW))
     assert state(connection) == "INTRANS"
     assert connection.execute("SELECT count(*) FROM noted").fetchone() == (1,)
     assert len(plain.cursors) > 5
@@ -113,32 +115,32 @@ def test_any_other_driver_gets_a_savepoint(connection):
 
 
 def test_rows_may_come_in_any_form(address):
-    """As tuples, dicts or named tuples: a driver can be told how."""
+    """A driver can return tuples, dicts or named tuples."""
     import psycopg
     from psycopg.rows import dict_row, namedtuple_row
 
-    query = QUESTIONS["by two"]
+    query = QUERIES["by two"]
     for form in (dict_row, namedtuple_row):
         with psycopg.connect(address, row_factory=form) as connection:
-            [frame] = asked(connection).fetch(query).values()
-            check(frame, query, answer(CALLS, query, NOW))
+            [frame] = open_vq(connection).fetch(query).values()
+            check(frame, query, compute(CALLS, query, NOW))
 
 
-def test_json_is_read_of_every_kind(connection):
-    """jsonb, json, and text that is JSON; what is no JSON is said."""
+def test_every_kind_of_json_is_read(connection):
+    """jsonb, json, and text that is JSON; text that is no JSON is an error."""
     connection.execute(
         'CREATE TABLE pieces (id text, "createdAt" timestamptz, "costBreakdown" json, analysis jsonb, artifact text)'
     )
     row = ("1", "2026-10-01T12:00Z", '{"llm": 0.5}', '{"successEvaluation": true}', '{"variableValues": {"a.b": "x"}}')
     connection.execute("INSERT INTO pieces VALUES (%s, %s, %s, %s, %s), ('2', '2026-10-01Z', NULL, NULL, '')", row)
     query = CALL.sum("costBreakdown.llm").count().by("analysis.successEvaluation").by_variable("a.b")
-    [frame] = asked(connection, "pieces").fetch(query.during("2026-10")).values()
+    [frame] = open_vq(connection, "pieces").fetch(query.during("2026-10")).values()
     assert frame.index[0] == ("true", "x")
     assert frame.iloc[0].tolist() == [0.5, 1.0]
     assert len(frame) == 2
     connection.execute("INSERT INTO pieces VALUES ('3', '2026-10-01Z', NULL, NULL, 'not JSON')")
     with pytest.raises(SourceError, match="invalid input syntax for type json"):
-        asked(connection, "pieces").fetch(query.during("2026-10"))
+        open_vq(connection, "pieces").fetch(query.during("2026-10"))
 
 
 def test_names_that_were_never_quoted_are_found(connection):
@@ -148,24 +150,24 @@ def test_names_that_were_never_quoted_are_found(connection):
         "costBreakdown_llm float4, variableValues_Plan text)"
     )
     connection.execute("INSERT INTO sales.calls VALUES ('1', '2026-10-01 12:00', 'a', 1, 0.5, 'pro')")
-    vq = asked(connection, "sales.calls", columns={"variableValues.Plan": "variablevalues_plan"})
+    vq = open_vq(connection, "sales.calls", columns={"variableValues.Plan": "variablevalues_plan"})
     query = CALL.sum("costBreakdown.llm").count().by("assistantId").by_variable("Plan").during("2026-10")
     [frame] = vq.fetch(query).values()
     assert frame.reset_index().to_numpy().tolist() == [["a", "pro", 0.5, 1]]
     with pytest.raises(RecordsError, match="no variable 'Plan'"):
-        asked(connection, "sales.calls").fetch(query)
+        open_vq(connection, "sales.calls").fetch(query)
     with pytest.raises(RecordsError, match="column 'cost' of the table is money, not a number"):
         vq.fetch(CALL.sum("cost").during("2026-10"))
 
 
 def test_an_index_on_the_time_of_creation_is_used(connection):
-    """The range stands beside the bare column, so that the engine reads what it needs."""
+    """The bare column is compared with the range, so that the engine can use the index."""
     connection.execute(
         "CREATE TABLE much AS SELECT n::text AS id, timestamptz '2020-01-01Z' + n * interval '1 min' AS \"createdAt\" FROM generate_series(1, 200000) n"
     )
     connection.execute('CREATE INDEX at ON much ("createdAt")')
     connection.execute("ANALYZE much")
-    vq = asked(connection, "much")
+    vq = open_vq(connection, "much")
     driver = vq.source._driver
     run, texts = driver.run, []
     driver.run = lambda text: texts.append(text) or run(text)
@@ -176,13 +178,13 @@ def test_an_index_on_the_time_of_creation_is_used(connection):
     assert "Seq Scan" not in plan
 
 
-def test_an_answer_that_nobody_waits_for_ends(connection):
-    """The statement is cancelled on the server, and the connection works on."""
+def test_a_canceled_query_ends(connection):
+    """The server cancels the statement, and the connection stays usable."""
     connection.execute(
         "CREATE VIEW endless AS SELECT n::text || pg_sleep(0.1)::text AS id, timestamptz '2026-10-01Z' AS \"createdAt\" "
         "FROM generate_series(1, 1000000) n"
     )
     connection.commit()
-    called_off(vf.warehouse(connection, "endless", dialect="postgres").call().count().during("2026-10"))
+    cancel_running(vf.warehouse(connection, "endless", dialect="postgres").call().count().during("2026-10"))
     assert state(connection) == "IDLE"
-    assert asked(connection).fetch(COUNT)
+    assert open_vq(connection).fetch(COUNT)

@@ -1,4 +1,4 @@
-"""The statements in the words of every engine, also of those that are not here to run them: data/rendered.sql.
+"""The statements in the SQL of every engine, also of engines that no test runs: data/rendered.sql.
 
 `PYTHONPATH=. python tests/sources/warehouse/test_render.py` writes the file anew; read what changed before committing it.
 """
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from tests.support.engines import HOSTILE, NOW
-from tests.support.questions import CALL, QUESTIONS, SUBSCRIPTION
+from tests.support.queries import CALL, QUERIES, SUBSCRIPTION
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
@@ -43,7 +43,7 @@ FLAT = [("id", _TEXT), ("createdAt", ColumnType(AWARE)), ("startedAt", ColumnTyp
 
 
 def tables(dialect):
-    """Return the forms that a table of *dialect* may have: flat, with wall clocks and what the engine can nest."""
+    """Return the forms of a table of *dialect*: flat, and nested with wall clocks."""
     has = find_dialect(dialect).functions
     variables = _MAP if "element_of" in has else ColumnType("json")
     nested = [(name, type_) for name, type_ in FLAT if "." not in name]
@@ -68,14 +68,14 @@ def tables(dialect):
 
 
 def statements(query, columns, relation):
-    """Return what is run to answer *query*."""
+    """Return the statements that *query* runs."""
     texts = []
-    at_once = any(one.column == "concurrency" for one in query.measures)
+    is_concurrency = any(one.column == "concurrency" for one in query.measures)
 
     def run(text, types):
         texts.append(text)
         is_one = not query.levels and len(types) != len(CHANGE_TYPES)
-        rows = [0] if is_one or (at_once and len(texts) == 1) else []
+        rows = [0] if is_one or (is_concurrency and len(texts) == 1) else []
         return [pa.array(rows, type_) for type_ in types]
 
     run_query(query, columns, relation, fill_defaults(query.instants(NOW), NOW), now=NOW, run=run)
@@ -83,7 +83,7 @@ def statements(query, columns, relation):
 
 
 def rendered(query, dialect, columns):
-    """Return what is run to answer *query* from a table of *columns* in a warehouse, without one."""
+    """Return the statements that *query* runs on a table of *columns*, rendered without a warehouse."""
     kind = find_dialect(dialect)
     table = read_table(("calls",), columns, kind, {})
     source = WarehouseSource(_Unused(), "calls", dialect=dialect, now=NOW)
@@ -96,7 +96,7 @@ class _Unused:
 
 
 def snapshot():
-    """Return the text of the file: the last statement of each question, which is the one that answers it."""
+    """Return the text of the file: the last statement of each query, which selects its result."""
     parts = []
     for dialect in DIALECTS:
         for title, query in RENDERED.items():
@@ -105,16 +105,16 @@ def snapshot():
     return "\n".join(parts)
 
 
-def test_typical_statements_are_as_they_were_read():
-    """Four questions in the words of each engine: a change of the text is a change that somebody has read."""
+def test_typical_statements_are_the_reviewed_ones():
+    """A change of the text shows in the diff of the file, where a reviewer reads it."""
     assert snapshot() == SNAPSHOTS.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("form", ["flat", "nested"])
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_fixed_question_can_be_written_for_every_engine(dialect, form):
-    """Nothing is left that the engine has no word for, and what is written is that engine's SQL."""
-    for name, query in QUESTIONS.items():
+def test_every_fixed_query_can_be_written_for_every_engine(dialect, form):
+    """No function of the common text is left, and the text is valid SQL of the engine."""
+    for name, query in QUERIES.items():
         for text in rendered(query, dialect, tables(dialect)[form]):
             assert not re.search(r"\b\w+_of\(|\b(instant|wall)\(", text), name
             tree = sqlglot.parse_one(text, dialect=dialect)
@@ -130,13 +130,13 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 @pytest.mark.parametrize("dialect", DIALECTS)
 @given(word=ANY)
 def test_no_text_gets_out_of_its_literal(dialect, word):
-    """A key is written in plain characters as it is, and else in hexadecimal digits that are its bytes."""
+    """A key of plain characters is written unchanged, and any other as the hexadecimal digits of its bytes."""
     kind = DIALECTS[dialect]
-    shape, said = (render(f"SELECT {COMMON.json('x', 'json', [key])} AS a FROM calls", kind) for key in ("plain", word))
+    shape, text = (render(f"SELECT {COMMON.json('x', 'json', [key])} AS a FROM calls", kind) for key in ("plain", word))
     before, after = re.split("'/?plain'", shape)
-    assert said.startswith(before)
-    assert said.endswith(after)
-    inside = said[len(before) : len(said) - len(after)]
+    assert text.startswith(before)
+    assert text.endswith(after)
+    inside = text[len(before) : len(text) - len(after)]
     [written] = re.findall("'([^']*)'", inside.replace(", 'UTF8'", "").replace(", 'hex'", ""))
     if re.fullmatch(r"'[A-Za-z0-9 _.,:/@#+=()~-]*'", inside):
         assert written == kind.json_key(word)
@@ -148,16 +148,16 @@ def test_no_text_gets_out_of_its_literal(dialect, word):
 @pytest.mark.parametrize("dialect", DIALECTS)
 @given(word=ANY)
 def test_no_name_gets_out_of_its_quotes(dialect, word):
-    """A column's name is read back as one name; what an engine would change in it is refused."""
+    """A column's name is parsed as one name; a name that an engine would change is refused."""
     kind = DIALECTS[dialect]
     try:
-        said = render(f"SELECT calls.{quote_name(word)} AS a FROM calls", kind)
+        text = render(f"SELECT calls.{quote_name(word)} AS a FROM calls", kind)
     except RecordsError:
         assert "\0" in word or ("${" in word and dialect in ("spark", "databricks"))
         return
-    tree = sqlglot.parse_one(said, dialect=dialect)
+    tree = sqlglot.parse_one(text, dialect=dialect)
     assert len(tree.expressions) == 1
-    if dialect != "bigquery" or "." not in word:  # where dots in quotes part names, and no column has any
+    if dialect != "bigquery" or "." not in word:  # where dots separate names, also inside quotes, and no column has one
         [column] = tree.find_all(exp.Column)
         assert column.name == word
 

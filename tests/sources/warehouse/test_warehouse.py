@@ -1,4 +1,4 @@
-"""A table as a source: which columns hold what, what is refused, and what is asked of the engine; with DuckDB."""
+"""A table as a source, in DuckDB: where its columns are, what it refuses, and which statements it runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import vapi_frames as vf
-from tests.support.engines import called_off
+from tests.support.engines import cancel_running
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, UnknownWordError
 
 NOW = "2026-11-20T00:00Z"
@@ -33,12 +33,12 @@ def table(connection, columns, *rows, name="calls"):
 
 
 def october(vq):
-    """Start a question about October."""
+    """Start a query of October."""
     return vq.call().during("2026-10")
 
 
-def ask(query):
-    """Fetch, and return the rows as lists, the index first."""
+def rows_of(query):
+    """Fetch *query*, and return its rows as lists, the index first."""
     return query.fetch().reset_index(drop=not query.levels).astype(object).to_numpy().tolist()
 
 
@@ -46,8 +46,8 @@ TIME = '"createdAt" TIMESTAMPTZ'
 AT = "'2026-10-01T12:00:00Z'"
 
 
-def test_columns_are_found_where_records_keep_them(connection):
-    """Flat with dots, in structs, in maps and in JSON; where several places hold one, the first that has a value."""
+def test_columns_are_found_where_records_have_them(connection):
+    """Flat with dots, in structs, in maps and in JSON; of several places the first with a value."""
     vq = table(
         connection,
         f'id TEXT, {TIME}, type TEXT, analysis STRUCT("successEvaluation" TEXT), "costBreakdown.llm" DOUBLE, '
@@ -59,12 +59,12 @@ def test_columns_are_found_where_records_keep_them(connection):
     )  # fmt: skip
     query = october(vq).sum("costBreakdown.llm", "costBreakdown.transcriber", "costBreakdown.analysisBreakdown.summary")
     query = query.by("type", "analysis.successEvaluation").by_variable("plan", "seats", "a.b/c~d")
-    assert ask(query) == [["webCall", "true", "pro", "3", "true", 0.5, 0.25, 0.125]]
+    assert rows_of(query) == [["webCall", "true", "pro", "3", "true", 0.5, 0.25, 0.125]]
     assert pd.isna(october(vq).count().by_variable("nothing").fetch().index[0])
 
 
-def test_columns_says_what_the_table_calls_them(connection):
-    """A name, or the way into a struct, a map or JSON; what is said to be somewhere is looked for nowhere else."""
+def test_columns_maps_the_apis_columns_to_the_tables(connection):
+    """A name, or a path into a struct, a map or JSON; a mapped column is read from its place only."""
     table(
         connection,
         'call TEXT, made TIMESTAMP, usd DECIMAL(9, 4), cost DOUBLE, parts STRUCT(models STRUCT("L.L.M" FLOAT)), '
@@ -79,7 +79,7 @@ def test_columns_says_what_the_table_calls_them(connection):
     }  # fmt: skip
     vq = vf.warehouse(connection, "calls", dialect="duckdb", columns=columns)
     query = october(vq).sum("cost", "costBreakdown.transcriber").count("costBreakdown.llm").count()
-    assert ask(query.by("type").by_variable("plan", "size")) == [["webCall", "pro", "x", 0.25, 0.5, 0, 1]]
+    assert rows_of(query.by("type").by_variable("plan", "size")) == [["webCall", "pro", "x", 0.25, 0.5, 0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_columns_says_what_the_table_calls_them(connection):
         (["cost"], QueryError, "columns must be a dict"),
     ],
 )
-def test_columns_are_checked_before_anything_is_asked(connection, columns, kind, match):
-    """A word that the API does not know, and a place that is none."""
+def test_columns_is_checked_before_any_statement_runs(connection, columns, kind, match):
+    """An unknown column of the API, and a place of a wrong type."""
     with pytest.raises(kind, match=match):
         vf.warehouse(connection, "calls", dialect="duckdb", columns=columns)
 
@@ -120,8 +120,8 @@ def test_columns_are_checked_before_anything_is_asked(connection, columns, kind,
         ({"type": "createdAt"}, "column 'type' of the table is timestamp with time zone, not text"),
     ],
 )
-def test_a_column_that_cannot_be_it_is_named(connection, columns, match):
-    """The nearest that is there, or what it holds instead."""
+def test_a_mapped_column_of_a_wrong_type_is_named(connection, columns, match):
+    """The error has the nearest column, or the type."""
     table(connection, f"id TEXT, {TIME}, cost DOUBLE, parts STRUCT(llm DOUBLE)")
     vq = vf.warehouse(connection, "calls", dialect="duckdb", columns=columns)
     with pytest.raises(RecordsError, match=match):
@@ -129,9 +129,9 @@ def test_a_column_that_cannot_be_it_is_named(connection, columns, match):
 
 
 def test_a_missing_column_is_named_only_where_it_is_used(connection):
-    """A table may lack what a question does not use."""
+    """A table may lack what a query does not use."""
     vq = table(connection, f"id TEXT, {TIME}, cost DOUBLE", f"'1', {AT}, 0.5")
-    assert ask(october(vq).sum("cost").count()) == [[0.5, 1]]
+    assert rows_of(october(vq).sum("cost").count()) == [[0.5, 1]]
     for query, column in [
         (october(vq).sum("duration"), "startedAt"),
         (october(vq).count().by("type"), "type"),
@@ -143,13 +143,13 @@ def test_a_missing_column_is_named_only_where_it_is_used(connection):
 
 
 def test_names_that_the_engine_cannot_tell_apart_are_refused(connection):
-    """DuckDB would take COST for cost: an error, never another column's numbers."""
+    """DuckDB would read COST as cost: an error, never another column's numbers."""
     vq = table(connection, f'id TEXT, {TIME}, "COST" DOUBLE', f"'1', {AT}, 0.5")
     with pytest.raises(RecordsError, match="no column 'cost'.*did you mean 'COST'"):
         october(vq).sum("cost").fetch()
-    assert ask(october(vq).count()) == [[1]]
+    assert rows_of(october(vq).count()) == [[1]]
     vq = vf.warehouse(connection, "calls", dialect="duckdb", columns={"cost": "COST"})
-    assert ask(october(vq).sum("cost")) == [[0.5]]
+    assert rows_of(october(vq).sum("cost")) == [[0.5]]
 
 
 @pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", "TIMESTAMP_NS", "TIMESTAMPTZ"])
@@ -163,7 +163,7 @@ def test_a_time_without_a_zone_is_utc_whatever_the_sessions_zone(connection, kin
     frame = vq.call().count().sum("duration").step("hour").during("2026-03-08").fetch()
     assert [str(at)[11:16] for at in frame.index] == ["01:00", "02:00", "03:00"]
     assert frame["sumDuration"].round(6).tolist() == [180.016667, 150.0, 120.0]
-    assert ask(vq.call().count().between("2026-03-08T02:30Z", "2026-03-08T03:00Z")) == [[1]]
+    assert rows_of(vq.call().count().between("2026-03-08T02:30Z", "2026-03-08T03:00Z")) == [[1]]
 
 
 def test_nanoseconds_are_cut_and_never_rounded(connection):
@@ -173,10 +173,10 @@ def test_nanoseconds_are_cut_and_never_rounded(connection):
     assert [str(day)[:10] for day in frame.index] == ["2026-10-01"]
 
 
-def test_groups_are_told_apart_letter_by_letter(connection):
-    """A column whose collation takes "a" for "A" has two groups all the same."""
+def test_groups_are_compared_exactly(connection):
+    """A column with a collation in which "a" equals "A" has two groups."""
     vq = table(connection, f"id TEXT, {TIME}, type TEXT COLLATE NOCASE", f"'1', {AT}, 'a'", f"'2', {AT}, 'A'")
-    assert ask(october(vq).count().by("type")) == [["A", 1], ["a", 1]]
+    assert rows_of(october(vq).count().by("type")) == [["A", 1], ["a", 1]]
 
 
 def test_numbers_among_variables_are_written_as_json_writes_them(connection):
@@ -188,7 +188,7 @@ def test_numbers_among_variables_are_written_as_json_writes_them(connection):
         f"'2', {AT}, {{'seats': 'nan', 'free': NULL, 'n': 3}}",
         f"'3', {AT}, {{'seats': 0.5, 'free': false, 'n': 3}}",
     )
-    rows = ask(october(vq).count().by_variable("n", "seats", "free"))
+    rows = rows_of(october(vq).count().by_variable("n", "seats", "free"))
     assert rows[:2] == [["3", "0.5", "false", 1], ["3", "7", "true", 1]]
     assert [pd.isna(value) for value in rows[2]] == [False, True, True, False]
 
@@ -196,25 +196,25 @@ def test_numbers_among_variables_are_written_as_json_writes_them(connection):
 @pytest.mark.parametrize(
     "name", ['"', "it's", "a;b", "\\", "`", "'; DROP TABLE calls; --", "${env:HOME}", "%s", "in_range", "☎\n"]
 )
-def test_a_table_may_be_called_anything(connection, name):
-    """Names are quoted and run nothing."""
+def test_a_table_may_have_any_name(connection, name):
+    """Names are quoted, and none runs as SQL."""
     table(connection, f"id TEXT, {TIME}", f"'1', {AT}")
     quoted = '"' + name.replace('"', '""') + '"'
     connection.execute(f"CREATE SCHEMA {quoted}; CREATE TABLE {quoted}.{quoted} AS FROM calls")
     vq = vf.warehouse(connection, (name, name), dialect="duckdb")
-    assert ask(october(vq).count().step("day"))[0][1] == 1
+    assert rows_of(october(vq).count().step("day"))[0][1] == 1
     assert connection.sql("SELECT count(*) FROM calls").fetchall() == [(1,)]
 
 
-def test_a_column_may_be_called_like_what_the_statement_says(connection):
-    """Neither the names of steps and columns inside the statement, nor that of the table, get in the way."""
+def test_a_column_may_have_a_name_that_the_statement_uses(connection):
+    """The statement's own names of tables and columns do not hide those of the table."""
     table(
         connection, f"calls TEXT, e TEXT, g0 TEXT, v0 DOUBLE, in_range TEXT, {TIME}", f"'1', 'b', 'c', 0.5, 'd', {AT}"
     )
     columns = {"id": "calls", "type": "e", "status": "g0", "cost": "v0", "endedReason": "in_range"}
     vq = vf.warehouse(connection, "calls", dialect="duckdb", columns=columns)
     query = october(vq).sum("cost").count().by("status", "type", "endedReason").step("day")
-    assert ask(query)[0][1:] == ["c", "b", "d", 0.5, 1]
+    assert rows_of(query)[0][1:] == ["c", "b", "d", 0.5, 1]
 
 
 @pytest.mark.parametrize(
@@ -226,17 +226,17 @@ def test_a_column_may_be_called_like_what_the_statement_says(connection):
     ],
 )
 def test_calls_that_no_range_can_hold_are_named(connection, time, match):
-    """Nothing is left out in silence: the first question looks for them, in one statement."""
+    """No call is left out without a word: the first query looks for such calls, in one statement."""
     vq = table(connection, f"id TEXT, {TIME}", f"'1', {AT}", f"'2', {time}", f"'3', {time}")
     with pytest.raises(RecordsError, match=match) as caught:
         october(vq).count().fetch()
     assert caught.value.column == "createdAt"
     connection.execute("DELETE FROM calls WHERE id > '1'")
-    assert ask(october(vq).count()) == [[1]]
+    assert rows_of(october(vq).count()) == [[1]]
 
 
-def watched(vq):
-    """Return the list of what *vq* runs from now on, as (text, what came)."""
+def record_statements(vq):
+    """Return a list that gets each statement that *vq* runs, and its rows."""
     driver = vq.source._driver
     run, seen = driver.run, []
 
@@ -249,51 +249,53 @@ def watched(vq):
     return seen
 
 
-def test_only_aggregated_rows_travel(connection):
-    """A table of a hundred thousand calls gives two rows to a question with two groups; odd times are looked for once."""
+def test_only_aggregated_rows_are_fetched(connection):
+    """Two groups of a hundred thousand calls are two rows; creation times are checked once."""
     table(connection, f"id TEXT, {TIME}, type TEXT")
     connection.execute(f"INSERT INTO calls SELECT n::TEXT, {AT}, 'type' || n % 2 FROM range(100000) t(n)")
     vq = vf.warehouse(connection, "calls", dialect="duckdb")
-    seen = watched(vq)
-    assert ask(october(vq).count().by("type")) == [["type0", 50_000], ["type1", 50_000]]
+    seen = record_statements(vq)
+    assert rows_of(october(vq).count().by("type")) == [["type0", 50_000], ["type1", 50_000]]
     assert [found.num_rows for _, found in seen] == [1, 2]
     october(vq).count().fetch()
     assert [found.num_rows for _, found in seen] == [1, 2, 1]
 
 
-def test_an_empty_answer_says_what_there_is(connection):
-    """The range of the table's calls, where the question's has none."""
+def test_no_match_warns_with_the_range_of_the_calls(connection):
+    """The warning has the range of the calls of the table."""
     vq = table(connection, f"id TEXT, {TIME}, type TEXT", f"'1', {AT}, 'a'", f"'2', {AT}, 'b'")
     with pytest.warns(RecordsWarning, match=r"no call was created in \[2026-11-13.*from 2026-10-01T12:00:00Z"):
-        assert ask(vq.call().count().by("type")) == []
+        assert rows_of(vq.call().count().by("type")) == []
     vq = table(connection, f"id TEXT, {TIME}")
     with pytest.warns(RecordsWarning, match="there are none at all"):
-        assert ask(october(vq).count()) == [[0]]
+        assert rows_of(october(vq).count()) == [[0]]
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
-def test_a_range_of_centuries_names_no_more_edges_than_the_calls_need(connection):
+def test_a_range_of_centuries_is_cut_to_that_of_the_calls(connection):
     """The months of a thousand years would make a long statement."""
     vq = table(connection, f"id TEXT, {TIME}", f"'1', {AT}", "'2', '2026-11-02T12:00:00Z'")
-    seen = watched(vq)
+    seen = record_statements(vq)
     frame = vq.call().count().step("month").tz("America/New_York").between("0900-01-01", "2026-11-20").fetch()
     assert [str(month)[:7] for month in frame.index] == ["2026-10", "2026-11"]
     assert max(len(text) for text, _ in seen) < 1000
 
 
-def test_a_records_own_duration_is_ignored_and_said(connection):
-    """Minutes are endedAt - startedAt, and a warning says so once."""
+def test_a_records_own_duration_is_ignored_with_a_warning(connection):
+    """Minutes are endedAt - startedAt, and one warning says so."""
     columns = f'id TEXT, {TIME}, "startedAt" TIMESTAMPTZ, "endedAt" TIMESTAMPTZ, duration DOUBLE'
     vq = table(connection, columns, f"'1', {AT}, '2026-10-01T12:00:00Z', '2026-10-01T12:01:30Z', 9")
     with pytest.warns(RecordsWarning, match="own 'duration' is not used"):
-        assert ask(october(vq).sum("duration")) == [[1.5]]
-    assert ask(october(vq).avg("duration")) == [[1.5]]
+        assert rows_of(october(vq).sum("duration")) == [[1.5]]
+    assert rows_of(october(vq).avg("duration")) == [[1.5]]
 
 
-def test_what_the_engine_says_is_an_error_of_ours(connection):
-    """The first line of what it said, with its own error as the cause; and the connection works on."""
+def test_an_error_of_the_engine_is_a_source_error(connection):
+    """With the first line of its message, and its error as the cause; the connection stays usable."""
     vq = vf.warehouse(connection, "nowhere.calls", dialect="duckdb")
-    with pytest.raises(SourceError, match=r"duckdb could not answer: Catalog Error: .*(nowhere|calls)") as caught:
+    with pytest.raises(
+        SourceError, match=r"duckdb could not run the query: Catalog Error: .*(nowhere|calls)"
+    ) as caught:
         october(vq).count().fetch()
     assert isinstance(caught.value.__cause__, duckdb.Error)
     assert "\n" not in str(caught.value)
@@ -320,14 +322,14 @@ def test_what_the_engine_says_is_an_error_of_ours(connection):
         (lambda c: october(vf.warehouse(c, "a\0b", dialect="duckdb")).count().fetch(), RecordsError, "zero byte"),
     ],
 )
-def test_what_cannot_be_a_warehouse_is_refused(connection, make, kind, match):
-    """Each argument says what it should be."""
+def test_wrong_arguments_are_refused(connection, make, kind, match):
+    """Each error says what the argument must be."""
     with pytest.raises(kind, match=match):
         make(connection)
 
 
-def test_a_connection_that_does_not_wait_is_refused():
-    """An asynchronous connection would return promises for rows."""
+def test_an_asynchronous_connection_is_refused():
+    """It would return awaitables for rows."""
 
     class Promising:
         def cursor(self):
@@ -341,7 +343,7 @@ def test_a_connection_that_does_not_wait_is_refused():
 
 
 def test_threads_may_share_a_warehouse(connection):
-    """Eight threads that ask at once get what one gets."""
+    """Eight threads get the result that one gets."""
     vq = table(connection, f"id TEXT, {TIME}, type TEXT", *(f"'{n}', {AT}, 't{n % 3}'" for n in range(10)))
     query = october(vq).count().by("type")
     wanted, found = query.fetch(), []
@@ -355,27 +357,27 @@ def test_threads_may_share_a_warehouse(connection):
         pd.testing.assert_frame_equal(frame, wanted)
 
 
-def test_an_answer_that_nobody_waits_for_ends(connection):
-    """A statement that would take hours is called off, and the connection works on."""
+def test_a_canceled_query_ends(connection):
+    """A statement that would take hours is canceled, and the connection stays usable."""
     vq = table(connection, f"id TEXT, {TIME}", f"'1', {AT}")
-    assert ask(october(vq).count()) == [[1]]
+    assert rows_of(october(vq).count()) == [[1]]
     connection.execute(
         f'CREATE VIEW endless AS SELECT a.range::TEXT AS id, {AT}::TIMESTAMPTZ AS "createdAt" '
         "FROM range(100000000) a, range(100000000) b"
     )
-    called_off(october(vf.warehouse(connection, "endless", dialect="duckdb", now=NOW)).count())
-    assert ask(october(vq).count()) == [[1]]
+    cancel_running(october(vf.warehouse(connection, "endless", dialect="duckdb", now=NOW)).count())
+    assert rows_of(october(vq).count()) == [[1]]
 
 
 def test_a_warehouse_is_shown_but_not_pickled(connection):
-    """A connection cannot travel, and says so."""
+    """A connection cannot be copied to another process."""
     vq = vf.warehouse(connection, "sales.calls", dialect="duckdb")
     assert repr(vq) == "<vq asking the table sales.calls in duckdb>"
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(vq.source)
 
 
-def test_the_frame_says_that_a_warehouse_answered(connection):
-    """Its meta names the kind of source."""
+def test_the_meta_of_a_frame_has_the_kind_of_source(connection):
+    """It is a warehouse."""
     frame = october(table(connection, f"id TEXT, {TIME}", f"'1', {AT}")).count().fetch()
     assert frame.vapi.meta.source == "warehouse"

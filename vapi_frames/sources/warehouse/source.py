@@ -175,7 +175,7 @@ class WarehouseSource:
         except VapiFramesError:
             raise
         except Exception as error:
-            raise SourceError(f"{self._dialect.name} could not answer: {_main_line(error)}") from error
+            raise SourceError(f"{self._dialect.name} could not run the query: {_main_line(error)}") from error
 
     def __repr__(self) -> str:
         return f"the table {'.'.join(self._parts)} in {self._dialect.name}"

@@ -1,4 +1,4 @@
-"""The fixed questions that every engine must answer alike: each step in a hard zone, each measure, each group."""
+"""The fixed queries with the same result on every engine: each step in a hard zone, each measure, each group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHANGES = {
 }  # fmt: skip
 
 
-def _questions():
+def _queries():
     money = CALL.sum("cost").count()
     for zone, (start, end) in CHANGES.items():  # hours and days around a change of the clock
         for step in ("hour", "day"):
@@ -37,13 +37,16 @@ def _questions():
         yield f"by {name}", CALL.count().sum("cost").by(name).step("month").tz("America/New_York").between(*ALL)
     yield "by two", CALL.count().by("type", "status").between(*ALL)
     yield "by all", CALL.count().by(*GROUP_COLUMNS).by_variable("plan", "Plan").between(*ALL)
-    chosen = money.avg("duration").where(type=["a", "", None]).where({"variable.plan": ["Ünï ☎", None]})
-    yield "chosen by groups that are none of its own", chosen.between(*ALL)
-    yield "chosen by some of its own", chosen.by("type", "status").step("year").tz("Asia/Kathmandu").between(*ALL)
-    yield "chosen by what is missing", CALL.count().sum("cost").where(status=None).between(*ALL)
-    yield "none to choose", CALL.count().sum("cost").where(type="none of them").between(*ALL)
-    yield "nothing there", CALL.count().sum("cost").avg("duration").between("2020-01-01", "2020-02-01")
-    yield "no group there", CALL.count().by("type").step("day").between("2020-01-01", "2020-02-01")
+    filtered = money.avg("duration").where(type=["a", "", None]).where({"variable.plan": ["Ünï ☎", None]})
+    yield "filtered by groups that it does not group by", filtered.between(*ALL)
+    yield (
+        "filtered by some of its groups",
+        filtered.by("type", "status").step("year").tz("Asia/Kathmandu").between(*ALL),
+    )
+    yield "filtered by what is missing", CALL.count().sum("cost").where(status=None).between(*ALL)
+    yield "no match of a filter", CALL.count().sum("cost").where(type="none of them").between(*ALL)
+    yield "no calls in the range", CALL.count().sum("cost").avg("duration").between("2020-01-01", "2020-02-01")
+    yield "no groups in the range", CALL.count().by("type").step("day").between("2020-01-01", "2020-02-01")
     yield "microseconds", CALL.count().between("2026-11-20T12:00:00.000001Z", "2026-11-20T12:29:59.999999Z")
     yield "the last week", CALL.count("cost").sum("cost").by("type")
     yield "the last days", CALL.count().step("day").last("3d").tz("America/St_Johns")
@@ -61,13 +64,13 @@ def _questions():
     yield "history", SUBSCRIPTION.history("concurrency").between("2026-10-30", "2026-11-25")
     yield "history by hour", SUBSCRIPTION.history("concurrency").step("hour").tz("Australia/Lord_Howe").last("4d")
     yield (
-        "weeks at once",
+        "concurrency by week",
         SUBSCRIPTION.max("concurrency").step("week").tz("Pacific/Apia").between("2011-12-01", "2012-02-01"),
     )
 
 
-QUESTIONS = dict(_questions())
-VARIABLES = [HOSTILE[at : at + 6] for at in range(0, len(HOSTILE), 6)]  # all of them, a few in each question
+QUERIES = dict(_queries())
+VARIABLES = [HOSTILE[at : at + 6] for at in range(0, len(HOSTILE), 6)]  # all of them, a few in each query
 FILTERS = [  # every hostile text as the value of a group, and as the key and the value of a variable
     ("type", list(HOSTILE)),
     *((f"variable.{key}", [HOSTILE[-at], "a", ""]) for at, key in enumerate(HOSTILE)),
