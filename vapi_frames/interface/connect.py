@@ -291,4 +291,4 @@ def _folder(folder: object, verb: str) -> Path:
     if not isinstance(path, str) or not path:
         said = "an empty text" if path == "" else type(folder).__name__
         raise QueryError(f'{verb} takes a folder, e.g. vf.{verb}("recordings"), not {said}')
-    return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - it leaves the tilde of an unknown user

@@ -286,10 +286,11 @@ class Vq:
 
         hint = "give .label(...) names of your own, {id: name}, or those of vf.connect().assistants()"
         connection = self._connection("names of assistants", hint)
-        if not self._assistants:
+        if self._assistants is None:
             self._assistants = assistants(connection, now=self.now())
-        index = pd.Index(list(self._assistants), dtype="str", name="assistantId")
-        return pd.Series(list(self._assistants.values()), index=index, dtype="str", name="assistantName")
+        names = self._assistants or {}
+        index = pd.Index(list(names), dtype="str", name="assistantId")
+        return pd.Series(list(names.values()), index=index, dtype="str", name="assistantName")
 
     def archive(
         self,

@@ -59,6 +59,15 @@ def test_a_key_that_may_not_list_assistants_costs_only_the_names(status):
         assert len(vq.assistants()) == 2
 
 
+def test_that_there_are_no_assistants_is_remembered():
+    """An empty list is a reply, too."""
+    with Server(reply(200, [])) as server:
+        vq = vq_of(server)
+        assert vq.assistants().empty
+        assert vq.assistants().empty
+        assert len(server.requests) == 1
+
+
 def test_without_any_key_there_is_no_request():
     """That is an error, as for every query."""
     with pytest.raises(AuthenticationError, match="there is no key"):

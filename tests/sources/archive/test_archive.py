@@ -135,6 +135,81 @@ def test_a_reply_that_is_too_large_is_requested_in_smaller_pages(tmp_path):
         archive(connect(server, largest=10), tmp_path / "other", since="2026-10-02", until="2026-10-03", now=NOW)
 
 
+@pytest.mark.parametrize("cap", [20, 50, 100, 250])
+@pytest.mark.parametrize("order", ["newest", "oldest", 3])
+def test_an_api_with_a_limit_of_its_own_loses_no_call(cap, order, tmp_path):
+    """Fewer calls than were requested do not look like all of them."""
+    records = [call(f"{n}", at(2, 0) + timedelta(minutes=n)) for n in range(700)]
+    done = store(Calls(*records, most=cap, order=order), tmp_path, since="2026-10-02", until="2026-10-03")
+    assert done.calls == 700
+
+
+@pytest.mark.parametrize("size", [100, 10_000])
+@pytest.mark.parametrize("limit", [7, 60, 100, 1_000])
+def test_an_api_that_ignores_the_limit_loses_no_call(size, limit, tmp_path):
+    """Pages of its own size, more or fewer calls than were requested, do not look like all of them."""
+    records = [call(f"{n}", at(2, 0) + timedelta(minutes=n)) for n in range(700)]
+    calls = Calls(*records)
+
+    def ignoring(request, connection):
+        target = request.target.replace(f"limit={limit}", f"limit={size}")
+        return calls(type(request)(request.method, target, request.headers, request.body), connection)
+
+    done = store(ignoring, tmp_path, since="2026-10-02", until="2026-10-03", limit=limit)
+    assert done.calls == 700
+
+
+def test_a_hundred_calls_of_one_millisecond_may_not_be_all(tmp_path):
+    """An API that ignores the limit lists a hundred; that there are no more cannot be known."""
+    calls = Calls(*(call(f"{n}", at(2)) for n in range(130)), most=100)
+    with pytest.raises(ResponseError, match="100 or more calls were created in one millisecond"):
+        store(calls, tmp_path, since="2026-10-02", until="2026-10-03")
+
+
+def test_temporary_time_outs_cost_few_requests(tmp_path):
+    """A 504 now and then repeats a request, and does not make all later pages smaller."""
+    records = [call(f"{n}", at(2, 0) + timedelta(seconds=4 * n)) for n in range(6_000)]
+    quiet, calls = Calls(*records), Calls(*records)
+    usual = store(quiet, tmp_path / "quiet", since="2026-10-02", until="2026-10-03", limit=101).requests
+    calls.broken = dict.fromkeys(range(3, 3 + 9 * 7, 7), failing(504))
+    done = store(calls, tmp_path / "calls", since="2026-10-02", until="2026-10-03", limit=101)
+    assert done.calls == 6_000
+    assert done.requests == usual + 9
+    assert {one["limit"] for one in calls.requests} == {"101"}
+
+
+def test_pages_grow_again_after_a_time_of_failures(tmp_path):
+    """While requests take too long pages are smaller; later they have their size again, and the requests are bounded."""
+    records = [call(f"{n}", at(2, 0) + timedelta(seconds=4 * n)) for n in range(6_000)]
+    calls = Calls(*records)
+    usual = store(calls, tmp_path / "quiet", since="2026-10-02", until="2026-10-03", limit=101).requests
+    calls.requests = []
+    calls.broken = dict.fromkeys([*range(3, 6), *range(9, 12), *range(15, 17)], failing(504))
+    done = store(calls, tmp_path / "calls", since="2026-10-02", until="2026-10-03", limit=101)
+    assert done.calls == 6_000
+    assert done.requests <= usual + 60
+    limits = [int(one["limit"]) for one in calls.requests]
+    assert min(limits) < 50
+    assert limits[-1] == 101
+
+
+def test_a_request_that_always_takes_too_long_is_an_error(tmp_path):
+    """After some smaller pages; the run ends."""
+    calls = Calls(call("a", at(2)))
+    calls.broken = dict.fromkeys(range(1, 100), failing(504))
+    with pytest.raises(StatusError, match="504"):
+        store(calls, tmp_path, since="2026-10-02", until="2026-10-03")
+    assert [int(one["limit"]) for one in calls.requests] == [1000, 1000, 500, 250, 125, 62, 31]
+
+
+def test_a_folder_in_the_home_folder(monkeypatch, tmp_path):
+    """The tilde means what it means in a shell."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store(Calls(), "~/calls", since="2026-10-14").folder == tmp_path / "calls"
+    monkeypatch.chdir(tmp_path)
+    assert store(Calls(), "~nobody-of-that-name/calls", since="2026-10-14").folder.parts[0] == "~nobody-of-that-name"
+
+
 # --- again -----------------------------------------------------------------------------------------------------------
 
 

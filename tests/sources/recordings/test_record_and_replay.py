@@ -821,3 +821,14 @@ def test_files_have_the_name_of_their_question(tmp_path):
         assert one.path.name == file_name(one.question)
         assert identity(one.question) == identity({**one.question, "name": "another"})
         assert one.path.stem.endswith(identity(one.question)[:10])
+
+
+@pytest.mark.extra("local")
+def test_a_folder_in_the_home_folder(monkeypatch, tmp_path):
+    """The tilde means what it means in a shell, for both."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    query = vf.vq.call().count().during("2026-10")
+    [recorded] = vf.record("~/tape", vf.demo()).fetch(query).values()
+    assert [path.parent for path in tmp_path.rglob("*.json")] == [tmp_path / "tape"]
+    [replayed] = vf.replay("~/tape").fetch(query).values()
+    pd.testing.assert_frame_equal(replayed, recorded)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["assistants"]
 
 
-def assistants(connection: Connection, *, now: datetime, limit: int = LIMIT) -> dict[str, str]:
-    """Return id → name of the assistants that have a name; empty, with a warning, for a key that may not list them.
+def assistants(connection: Connection, *, now: datetime, limit: int = LIMIT) -> dict[str, str] | None:
+    """Return id → name of the assistants that have a name; ``None``, with a warning, for a key that may not list them.
 
     Args:
         connection: Who is asked.
@@ -32,7 +32,7 @@ def assistants(connection: Connection, *, now: datetime, limit: int = LIMIT) -> 
         records = Listing(connection, "/assistant", limit=limit).all(now)
     except AuthenticationError as error:
         warn(f"the key does not let see the names of the assistants, so that ids stay ids: {error}", ResponseWarning)
-        return {}
+        return None
     found = {}
     for place, record in enumerate(records):
         if not isinstance(record, dict) or not isinstance(record.get("id"), str):

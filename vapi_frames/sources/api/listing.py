@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["LIMIT", "Listing", "Window"]
 
 LIMIT = 1_000  # records of a page; the API gives no more
-_UNHEARD = 100  # records of a page where the limit was not heard
+_DEFAULT_LIMIT = 100  # records of a page of an API that ignores the limit
+# A page of so many records may be cut off by a limit of the API's own.
+_USUAL_LIMITS = frozenset({10, 20, 25, 50, _DEFAULT_LIMIT, 200, 250, 500})
 _MS = timedelta(milliseconds=1)
 _GROWTH = 4  # times the width of the window before
 _HALVINGS = 5  # times that a page is made smaller until the reply is not too large, or too slow
+_PAGES_UNTIL_GROWTH = 8  # that succeed before a page is made larger again
+_TOO_LARGE = 413
 
 
 class Window(NamedTuple):
@@ -50,6 +54,33 @@ class Window(NamedTuple):
     is_whole: bool = True
 
 
+class _PageSize:
+    """How many records a request asks for: fewer after replies that are too large or too slow, later more again."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self._full = limit
+        self._has_failed = False
+        self._halvings = self._successes = 0
+
+    def note_success(self) -> None:
+        """Make the page larger again after some pages that arrived."""
+        self._has_failed, self._halvings, self._successes = False, 0, self._successes + 1
+        if self.limit < self._full and self._successes >= _PAGES_UNTIL_GROWTH:
+            self.limit, self._successes = min(2 * self.limit, self._full), 0
+
+    def note_failure(self, error: VapiFramesError) -> bool:
+        """Return whether to send another request, after a time-out the same one, then one for a smaller page."""
+        is_temporary = not isinstance(error, ResponseError) and getattr(error, "status", None) != _TOO_LARGE
+        is_repeatable = is_temporary and not self._has_failed
+        self._has_failed, self._successes = True, 0
+        if is_repeatable:
+            return True
+        if self._halvings == _HALVINGS or self.limit == 1:
+            return False
+        self.limit, self._halvings = self.limit // 2, self._halvings + 1
+        return True
+
+
 class Listing:
     """A list of the API's.
 
@@ -65,7 +96,8 @@ class Listing:
     def __init__(self, connection: Connection, path: str, *, limit: int = LIMIT) -> None:
         self._connection = connection
         self._path = path
-        self._limit = limit
+        self._size = _PageSize(limit)
+        self._largest_page = 0
         self.requests = 0
 
     def all(self, now: datetime) -> list[Any]:
@@ -98,7 +130,7 @@ class Listing:
             ResponseError: A reply is no list of records, or has some that were created at another time.
         """
         at, last = (start - EPOCH) // _MS, (end - EPOCH) // _MS
-        width, failed = last - at, 0
+        width = last - at
         while at < last:
             until = min(at + width, last)
             width = until - at
@@ -107,29 +139,33 @@ class Listing:
             try:
                 page = self._page(bounds)
             except VapiFramesError as error:
-                if not is_too_much(error) or failed == _HALVINGS or self._limit == 1:
+                if not is_too_much(error) or not self._size.note_failure(error):
                     raise
-                self._limit, failed = self._limit // 2, failed + 1
                 continue
-            failed, aim = 0, max(self._limit * 2 // 3, 1)
+            limit = self._size.limit
+            aim = max(limit * 2 // 3, 1)
+            self._largest_page = max(self._largest_page, len(page))
             instants = self._instants(page, bounds, at, until)
             is_full = self._may_be_more(page)
+            # More than a page of one millisecond cannot be listed; a hundred may be a page, unless larger ones came.
+            is_whole = len(page) < limit and (len(page) != _DEFAULT_LIMIT or self._largest_page > _DEFAULT_LIMIT)
+            self._size.note_success()
             if is_full and width > 1:
                 # In an order of time the page lies in a part of the window, and tells how dense the records are there.
                 # Many of one instant tell nothing of the others.
-                spread = (max(instants) - min(instants)) * aim // self._limit if instants else 0
+                spread = (max(instants) - min(instants)) * aim // limit if instants else 0
                 width = max(1, min(max(spread, width // 8), width // 2))
                 continue
-            yield Window(_instant(at), _instant(until), page, self._said(bounds), len(page) < self._limit)
+            yield Window(_instant(at), _instant(until), page, self._said(bounds), is_whole)
             at = until
             width = width * _GROWTH if len(page) * _GROWTH <= aim else max(1, width * aim // len(page))
 
     def _may_be_more(self, page: list[Any]) -> bool:
-        return len(page) >= self._limit or len(page) == _UNHEARD
+        return len(page) >= self._size.limit or len(page) in _USUAL_LIMITS
 
     def _page(self, bounds: dict[str, str]) -> list[Any]:
         self.requests += 1
-        content = self._connection.get(self._path, {"limit": str(self._limit), **bounds}, divisible=bool(bounds))
+        content = self._connection.get(self._path, {"limit": str(self._size.limit), **bounds}, divisible=bool(bounds))
         try:
             # Not pydantic's parser: it refuses the whole page for half a character in one transcript.
             found = json.loads(content)

@@ -80,7 +80,7 @@ class DayFiles:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(os.path.expanduser(folder))  # noqa: PTH111 - it leaves the tilde of an unknown user
         if self.folder.exists() and not self.folder.is_dir():
             raise QueryError(f"{str(folder)!r} is a file; an archive is a folder")
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from vapi_frames.calendar.buckets import from_seconds
 from vapi_frames.sources.cache import parts
-from vapi_frames.sources.cache.database import Database, shrink
+from vapi_frames.sources.cache.database import Database, expand_folder, shrink
 from vapi_frames.sources.cache.store import USED_FOLDERS
 
 if TYPE_CHECKING:
     import sqlite3
     from os import PathLike
+    from pathlib import Path
 
     import pandas as pd
 
@@ -85,7 +85,7 @@ def clear(folder: str | PathLike[str] | None = None) -> int:
 
 
 def _folders(folder: str | PathLike[str] | None) -> list[Path]:
-    return list(USED_FOLDERS) if folder is None else [Path(folder).expanduser().absolute()]
+    return list(USED_FOLDERS) if folder is None else [expand_folder(folder)]
 
 
 def _heads_by_query(connection: sqlite3.Connection) -> list[list[tuple[bytes, int]]]:

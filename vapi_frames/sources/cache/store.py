@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import ResponseWarning, warn
 from vapi_frames.sources.cache import parts
-from vapi_frames.sources.cache.database import Database, shrink
+from vapi_frames.sources.cache.database import Database, expand_folder, shrink
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
     from os import PathLike
+    from pathlib import Path
 
     from vapi_frames.query.query import Query
     from vapi_frames.sources.api.pieces import Segment
@@ -58,7 +58,7 @@ class Store:
         settle: timedelta = timedelta(hours=1),
         limit: int = 2**30,
     ) -> None:
-        self.folder = Path(folder).expanduser().absolute()
+        self.folder = expand_folder(folder)
         self.host = host
         self.settle = settle
         self.limit = limit
