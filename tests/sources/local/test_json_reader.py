@@ -7,6 +7,7 @@ import gc
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -380,8 +381,61 @@ def test_paths_that_are_no_file_are_errors(tmp_path):
     with pytest.raises(RecordsError, match="no Parquet or JSON file is in the folder"):
         vf.local(tmp_path / "a.json")
     (tmp_path / "b.json").symlink_to(tmp_path / "b.json")
-    with pytest.raises(RecordsError, match="no file matches"):
+    with pytest.raises(RecordsError, match="no file matches|link to nothing|cannot be read"):
         vf.local(tmp_path / "b.json")
+
+
+def test_a_file_counts_once_however_many_paths_match_it(tmp_path):
+    """A folder and a file in it, two globs, and a link to a file that counts already."""
+    path = write(tmp_path / "a.jsonl", call("1"))
+    write(tmp_path / "b.jsonl", call("2"))
+    assert total([tmp_path, path]) == (2, 0.5)
+    assert total([str(tmp_path / "a*"), str(tmp_path / "*.jsonl")]) == (2, 0.5)
+    (tmp_path / "c.jsonl").symlink_to(path)
+    assert total(tmp_path) == (2, 0.5)
+
+
+def test_a_folder_named_like_parquet_is_a_table(tmp_path):
+    """Spark writes a table as a folder of Parquet files; other folders are not entered."""
+    (tmp_path / "10.parquet").mkdir()
+    pd.DataFrame([call("1")]).to_parquet(tmp_path / "10.parquet" / "part-0.parquet")
+    pd.DataFrame([call("2")]).to_parquet(tmp_path / "10.parquet" / "part-1.parquet")
+    (tmp_path / "10.parquet" / "_SUCCESS").touch()
+    pd.DataFrame([call("3")]).to_parquet(tmp_path / "11.parquet")
+    for form in (tmp_path, str(tmp_path / "*.parquet")):
+        assert total(form) == (3, 0.75)
+    assert total(tmp_path / "10.parquet") == (2, 0.5)
+
+
+def test_a_link_to_nothing_is_an_error(tmp_path):
+    """In a folder and where a glob matches it: its calls would be missing from every result."""
+    write(tmp_path / "a.jsonl", call("1"))
+    (tmp_path / "b.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    for form in (tmp_path, str(tmp_path / "*.jsonl")):
+        with pytest.raises(RecordsError, match=r"b\.jsonl' is a link to nothing"):
+            vf.local(form)
+
+
+def test_temporary_parquet_that_was_removed_is_made_again(tmp_path, monkeypatch):
+    """A cleaner of temporary files removes the files, or their folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    query = october(write(tmp_path / "c.jsonl", call())).count()
+    for remove in (lambda folder: [file.unlink() for file in folder.iterdir()], shutil.rmtree):
+        assert query.fetch()["countId"].tolist() == [1]
+        [folder] = (tmp_path / "temporary").iterdir()
+        remove(folder)
+    assert query.fetch()["countId"].tolist() == [1]
+
+
+def test_relative_paths_are_those_of_the_folder_at_the_start(tmp_path, monkeypatch):
+    """A later change of the working directory does not change which files are read."""
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "c.jsonl", call())
+    monkeypatch.chdir(tmp_path)
+    query = october("*.jsonl").count()
+    monkeypatch.chdir(tmp_path / "other")
+    assert query.fetch()["countId"].tolist() == [1]
 
 
 PEAK = """

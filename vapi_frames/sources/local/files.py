@@ -62,6 +62,10 @@ class ConvertedFiles:
         count = len(self.states)
         return tuple(states[:count]) == self.states and self._is_end(states, count, starts)
 
+    def exists(self) -> bool:
+        """Return whether its Parquet files are still there: a cleaner of temporary files may have removed them."""
+        return all(Path(path).exists() for path in self.spool.paths)
+
 
 class FileRecords:
     """Call records in files, which are found anew at each query.
@@ -76,6 +80,8 @@ class FileRecords:
 
     def __init__(self, patterns: Sequence[str], *, skips: bool) -> None:
         self._patterns = tuple(patterns)
+        # Relative paths stay relative to the folder in which the source was made.
+        self._base = None if all(Path(pattern).is_absolute() for pattern in patterns) else Path.cwd()
         self._skips = skips
         self._lock = threading.Lock()
         self._chunks: list[ConvertedFiles] = []
@@ -84,24 +90,16 @@ class FileRecords:
         self._find()
 
     def _find(self) -> list[str]:
-        """Return the paths of the files, in the order in which their calls count."""
-        found: list[str] = []
+        """Return the paths of the files, in the order in which their calls count; each file once."""
+        base = None if self._base is None or self._base == Path.cwd() else self._base
+        found: dict[str, str] = {}
         for pattern in self._patterns:
-            if Path(pattern).is_dir():
-                inside = [path for path in sorted(Path(pattern).iterdir()) if _is_data_file(path)]
-                if not inside:
-                    raise RecordsError(f"no Parquet or JSON file is in the folder {pattern!r}", file=pattern)
-                found += map(str, inside)
-                continue
-            matched = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-            matched = [path for path in matched if Path(path).is_file()]
-            if not matched:
-                raise RecordsError(f"no file matches {pattern!r} in {Path.cwd()}", file=pattern)
-            found += matched
-        for path in found:
+            for path in _expand(pattern if base is None else str(base / pattern)):
+                found.setdefault(os.path.realpath(path), path)
+        for path in found.values():
             if path.lower().endswith(_OTHER_ENDINGS):
                 raise RecordsError(f"{path!r} is neither Parquet nor JSON; pass a DataFrame of it", file=path)
-        return found
+        return list(found.values())
 
     def read(self) -> RecordsSnapshot:
         """Return the files as they are now, all as Parquet.
@@ -125,7 +123,7 @@ class FileRecords:
                 continue
             run = list(itertools.takewhile(lambda state: is_json(state[0]), states[at:]))
             chunk = known.get(run[0])
-            if chunk is None or not chunk.matches(run, known):
+            if chunk is None or not chunk.matches(run, known) or not chunk.exists():
                 chunk = ConvertedFiles(run, known, self._new_path, skips=self._skips)
                 self._chunks.append(chunk)  # where a later chunk fails or is canceled, this one is there already
             chunks.append(chunk)
@@ -166,7 +164,7 @@ class FileRecords:
         return Relation(relation, columns, ROW_IN_FILES, [])
 
     def _new_path(self) -> str:
-        if not self._folder:
+        if not self._folder or not Path(self._folder).is_dir():
             self._folder = tempfile.mkdtemp(prefix="vapi-frames-")
             weakref.finalize(self, _remove_folder, os.getpid(), self._folder)
         return str(Path(self._folder, f"{next(self._numbers)}.parquet"))
@@ -175,10 +173,43 @@ class FileRecords:
         return f"calls in {', '.join(self._patterns)}"
 
 
-def _is_data_file(path: Path) -> bool:
-    if not path.is_file() or path.name.startswith("."):
-        return False
-    return path.suffix.lower() == ".parquet" or is_json(path.name)
+def _expand(pattern: str) -> list[str]:
+    """Return the files that a path, a folder or a glob means, sorted.
+
+    A folder in another one, or one that a glob matches, is a table in Parquet if its name ends so: Spark writes these.
+
+    Raises:
+        RecordsError: There are none, or one is a link to nothing.
+    """
+    if Path(pattern).is_dir():
+        inside = _data_files(Path(pattern))
+        if not inside:
+            raise RecordsError(f"no Parquet or JSON file is in the folder {pattern!r}", file=pattern)
+        return inside
+    matched = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+    files = [file for path in matched for file in _files_at(Path(path))]
+    if not files:
+        raise RecordsError(f"no file matches {pattern!r} in {Path.cwd()}", file=pattern)
+    return files
+
+
+def _data_files(folder: Path) -> list[str]:
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    named = [path for path in paths if _is_parquet(path) or is_json(path.name)]
+    return [file for path in named for file in _files_at(path)]
+
+
+def _files_at(path: Path) -> list[str]:
+    """Return the path of a file, or the paths of the files of a folder that is a table in Parquet."""
+    if path.is_dir():
+        return _data_files(path) if _is_parquet(path) else []
+    if path.is_symlink() and not path.exists():
+        raise RecordsError(f"{str(path)!r} is a link to nothing: remove it, or restore the file", file=str(path))
+    return [str(path)] if path.is_file() else []
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
 
 
 def _read_state(path: str) -> FileState:
