@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import pytest
@@ -112,6 +113,66 @@ def test_any_other_driver_gets_a_savepoint(connection):
     assert connection.execute("SELECT count(*) FROM noted").fetchone() == (1,)
     assert len(plain.cursors) > 5
     assert all(cursor.closed for cursor in plain.cursors)
+
+
+@contextmanager
+def older_connection(address, driver):
+    """Yield a connection of psycopg2 or pg8000, which begin a transaction at the first statement."""
+    need(find_spec(driver), f"{driver} is not installed")
+    if driver == "psycopg2":
+        import psycopg2
+
+        connection = psycopg2.connect(address)
+    else:
+        import pg8000.dbapi
+
+        port = int(dict(part.split("=") for part in address.split())["port"])
+        connection = pg8000.dbapi.connect(user="tester", host="127.0.0.1", port=port, database="postgres")
+    try:
+        yield connection
+    finally:
+        connection.rollback()
+        connection.close()
+
+
+def run(connection, text):
+    """Run *text*, and return its rows if it has any."""
+    cursor = connection.cursor()
+    cursor.execute(text)
+    return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "pg8000"])
+def test_other_drivers_leave_no_transaction_open(address, driver):
+    """After a query, and after one that failed, nothing locks the table."""
+    import psycopg
+
+    query = QUERIES["by two"]
+    with older_connection(address, driver) as connection, psycopg.connect(address, autocommit=True) as other:
+        other.execute("SET lock_timeout = '2s'")
+        [frame] = open_vq(connection).fetch(query).values()
+        check(frame, query, compute(CALLS, query, NOW))
+        other.execute("ALTER TABLE calls ADD COLUMN extra text")
+        other.execute("ALTER TABLE calls DROP COLUMN extra")
+        with pytest.raises(SourceError, match="nowhere"):
+            open_vq(connection, "nowhere").fetch(COUNT)
+        [(idle,)] = other.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+        ).fetchall()
+        assert idle == 0
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "pg8000"])
+def test_other_drivers_keep_the_callers_transaction(address, driver):
+    """What the caller began continues, also after a query that failed, and is neither committed nor rolled back."""
+    with older_connection(address, driver) as connection:
+        run(connection, "INSERT INTO noted VALUES ('mine')")
+        assert open_vq(connection).fetch(COUNT)
+        with pytest.raises(SourceError, match="nowhere"):
+            open_vq(connection, "nowhere").fetch(COUNT)
+        assert run(connection, "SELECT count(*) FROM noted") == [(1,)]
+        connection.rollback()
+        assert run(connection, "SELECT count(*) FROM noted") == [(0,)]
 
 
 def test_rows_may_come_in_any_form(address):

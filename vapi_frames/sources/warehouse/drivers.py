@@ -149,7 +149,7 @@ class _ConnectionDriver:
     def _fetch(self, text: str) -> tuple[list[tuple[Any, ...]], Sequence[Sequence[Any]]]:
         """Run *text* and return its rows and their description. It passes no parameters: %, ? and : are text."""
         cancel = getattr(self._connection, "cancel", None) or (lambda: None)  # most drivers cannot cancel
-        with self._savepoint(), closing(self._connection.cursor()) as cursor:
+        with self._transaction(), closing(self._connection.cursor()) as cursor:
             with on_cancel(cancel):
                 cursor.execute(text, **self._options)
                 found = cursor.fetchall()
@@ -157,14 +157,19 @@ class _ConnectionDriver:
             return rows, cursor.description or ()
 
     @contextmanager
-    def _savepoint(self) -> Iterator[None]:
-        """Keep the caller's transaction usable after a statement that fails: PostgreSQL aborts it otherwise."""
+    def _transaction(self) -> Iterator[None]:
+        """Leave no transaction open that was not, and the caller's usable after a statement that fails."""
         connection = self._connection
         if self._dialect.name != "postgres" or getattr(connection, "autocommit", None) is True:
             yield
         elif hasattr(connection, "transaction"):  # psycopg: a savepoint, or a transaction where there is none
             with connection.transaction():
                 yield
+        elif _is_idle(connection):  # the driver begins a transaction, whose locks would block ALTER TABLE
+            try:
+                yield
+            finally:
+                connection.rollback()
         else:
             self._execute("SAVEPOINT vapi_frames")
             try:
@@ -178,6 +183,13 @@ class _ConnectionDriver:
     def _execute(self, text: str) -> None:
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(text)
+
+
+def _is_idle(connection: Any) -> bool:
+    """Return whether *connection* is known to be outside a transaction."""
+    if callable(status := getattr(connection, "get_transaction_status", None)):
+        return bool(status() == 0)  # psycopg2.extensions.TRANSACTION_STATUS_IDLE
+    return getattr(connection, "_in_transaction", None) is False  # pg8000
 
 
 def _select_nothing(table: Sequence[str], dialect: Dialect) -> str:
