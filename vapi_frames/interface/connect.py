@@ -232,7 +232,7 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
     """
     from vapi_frames.sources.api.client import ApiClient
     from vapi_frames.sources.api.source import ApiSource
-    from vapi_frames.sources.recordings.replay import Recorder
+    from vapi_frames.sources.recordings.replay import RecordingWire
     from vapi_frames.sources.recordings.served import InProcessWire
 
     place = _folder(folder, "record")
@@ -246,10 +246,10 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
         raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
     place.mkdir(parents=True, exist_ok=True)
     if isinstance(asked, ApiSource) and isinstance(asked.asked, ApiClient):
-        recorder = Recorder(asked.asked.wire, place, clock, units=units)
+        recorder = RecordingWire(asked.asked.wire, place, clock, units=units)
         fanout = asked.asking(ApiClient(recorder, kind=asked.kind, now=clock))
     else:
-        recorder = Recorder(InProcessWire(asked, clock), place, clock, units=units)
+        recorder = RecordingWire(InProcessWire(asked, clock), place, clock, units=units)
         # Who answers in this process has no rate to keep to: a question is one file, however long its range.
         fanout = ApiSource(ApiClient(recorder, kind=asked.kind, now=clock), workers=1, divide=lambda piece: [piece])
     return Vq(lambda: fanout, units=units)
@@ -274,14 +274,14 @@ def replay(folder: str | PathLike[str]) -> Vq:
         ...
         vapi_frames.errors.ReplayMissError: no recording in ... answers vq.call().count().between(...); the nearest, \
 countId-2026-10-01-....json, answers vq.call().count().between(...). \
-timeRange.start: asked '2026-09-01T00:00:00Z', recorded '2026-10-01T00:00:00Z'; \
-timeRange.end: asked '2026-10-01T00:00:00Z', recorded '2026-11-01T00:00:00Z'. Ask it of vf.record(...) first
+timeRange.start: requested '2026-09-01T00:00:00Z', recorded '2026-10-01T00:00:00Z'; \
+timeRange.end: requested '2026-10-01T00:00:00Z', recorded '2026-11-01T00:00:00Z'. Fetch it with vf.record(...) first
     """
     from vapi_frames.sources.api.client import ApiClient
     from vapi_frames.sources.api.source import ApiSource
-    from vapi_frames.sources.recordings.replay import Player
+    from vapi_frames.sources.recordings.replay import ReplayWire
 
-    player = Player(_folder(folder, "replay"))
+    player = ReplayWire(_folder(folder, "replay"))
     source = ApiSource(ApiClient(player, kind="replay", now=player.now), divide=player.divide)
     return Vq(lambda: source, units=player.units)
 

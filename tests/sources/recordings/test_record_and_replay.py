@@ -35,8 +35,8 @@ from vapi_frames.frames.meta import read_meta
 from vapi_frames.sources.api.client import ApiClient
 from vapi_frames.sources.api.source import ApiSource
 from vapi_frames.sources.http.scrub import Redactor
-from vapi_frames.sources.recordings.file import file_name, identity, read_all, replies_to
-from vapi_frames.sources.recordings.replay import Player, Recorder
+from vapi_frames.sources.recordings.file import hash_query, make_file_name, read_recordings, split_reply
+from vapi_frames.sources.recordings.replay import RecordingWire, ReplayWire
 
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 MOMENT = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
@@ -57,7 +57,7 @@ def equal(played, recorded):
 def recording(wire, folder, *, now=MOMENT, **options):
     """Return a vq that asks *wire* and records it in pieces as *options* say."""
     folder.mkdir(exist_ok=True)
-    return over(Recorder(wire, folder, now), now=now, **options)
+    return over(RecordingWire(wire, folder, now), now=now, **options)
 
 
 def names(folder):
@@ -145,7 +145,7 @@ def test_what_an_endpoint_answered_is_answered_again_without_it(tmp_path, no_net
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_any_question_of_any_records_is_replayed_as_it_was_answered(tmp_path_factory, data):
-    """Whatever is asked of call records, the recording gives the records' own answer."""
+    """Whatever the query of call records, the recording gives the records' own result."""
     around, calls = data.draw(call_lists())
     query = data.draw(answerable_queries(around))
     folder = tmp_path_factory.mktemp("tape")
@@ -154,7 +154,7 @@ def test_any_question_of_any_records_is_replayed_as_it_was_answered(tmp_path_fac
     try:
         [recorded] = recorder.fetch(query).values()
     except NonAdditiveError:
-        assume(False)  # it is asked as the API is, which has no filters
+        assume(False)  # it is sent as to the API, which has no filters
     [played] = vf.replay(folder).fetch(query.named("by another name")).values()
     pd.testing.assert_frame_equal(played, recorded, check_exact=True)
     [direct] = local.fetch(query).values()
@@ -188,7 +188,7 @@ def test_a_clock_that_was_set_makes_the_same_files(tmp_path):
 
 @pytest.mark.extra("local")
 def test_names_and_the_order_of_keys_do_not_matter(tmp_path):
-    """A question is known by what it asks; the answer comes under the name that is asked."""
+    """A query is found by its settings; the reply has the name of the request."""
     vq = vf.record(tmp_path, vf.demo())
     frame = vq.call().count().during("2026-10").named("one").fetch()
     [path] = tmp_path.iterdir()
@@ -213,7 +213,7 @@ def test_a_recording_is_recorded_and_replayed_like_anything_else(tmp_path):
 
 @pytest.mark.extra("local")
 def test_a_cache_does_not_keep_answers_from_the_recording(tmp_path):
-    """What a cache holds is asked anew, so that the recording is whole."""
+    """What a cache holds is fetched again, so that the recording is complete."""
     with running(vf.demo().source) as served:
         vq = vf.connect(KEY, base_url=served.url, cache=tmp_path / "cache")
         frame = vq.call().count().step("day").between(*OCTOBER).fetch()
@@ -264,7 +264,7 @@ def test_a_recording_is_read_and_compared_by_people(tmp_path):
         "sumCost-countCost-type-2026-10-01-c966da3261.json": """\
 {
   "format": 1,
-  "asked": "2026-11-16T00:00:00Z",
+  "now": "2026-11-16T00:00:00Z",
   "query": {
     "table": "call",
     "name": "n",
@@ -318,11 +318,11 @@ def test_what_is_no_answer_is_not_kept(tmp_path, behavior):
     assert names(tmp_path) == []
 
 
-def test_answers_are_found_by_name_and_those_that_nobody_asked_for_are_left_out():
+def test_replies_are_found_by_name_and_others_are_left_out():
     """Each question gets its own answer in whatever order they came; one that lacks leaves none of them."""
     found = json.dumps([{"name": name, "timeRange": {}, "result": []} for name in "abc"]).encode()
-    assert [one["name"] for one in replies_to(found, ["c", "a"]) or ()] == ["c", "a"]
-    assert replies_to(found, ["d", "a"]) is None
+    assert [one["name"] for one in split_reply(found, ["c", "a"]) or ()] == ["c", "a"]
+    assert split_reply(found, ["d", "a"]) is None
 
 
 @pytest.mark.extra("local")
@@ -354,7 +354,7 @@ def test_threads_record_into_one_folder(tmp_path):
     ended = []
 
     def record(days):
-        vq = over(Recorder(Wire(Calls()), tmp_path, MOMENT), now=MOMENT, workers=4, questions=1)
+        vq = over(RecordingWire(Wire(Calls()), tmp_path, MOMENT), now=MOMENT, workers=4, questions=1)
         ended.append(vq.fetch(*(vq.call().count().by("assistantId").step("minute").during(day) for day in days)))
 
     threads = [threading.Thread(target=record, args=(days[place:] + days[:place],)) for place in range(4)]
@@ -401,8 +401,8 @@ def test_no_secret_is_in_any_byte(tmp_path, monkeypatch):
     found = "".join([*names(tmp_path), *texts(tmp_path).values()])
     for secret in (planted, other, JWT, JWT[-20:], f"earer {UUID}", UUID[::-1], "uthorization"):
         assert secret not in found
-    [kept] = read_all(tmp_path)
-    assert kept.question["name"] == "n ***"
+    [kept] = read_recordings(tmp_path)
+    assert kept.query["name"] == "n ***"
     assert kept.reply["said"] == ["***3"]
     shown = [row["plan"] for row in kept.reply["result"]]
     assert shown == ["***", "x***y", "Bearer ***", "bearer ***2", "***3", "***4", UUID, "bearer certificates ***"]
@@ -563,9 +563,9 @@ def test_a_miss_names_the_nearest_recording_and_what_differs(taped):
     assert str(error) == (
         f'no recording in {taped} answers vq.call().sum("cost").count().by("assistantId").between("2026-09-01T00:00:00Z", '
         f'"2026-11-01T00:00:00Z"); the nearest, {near}, answers vq.call().sum("cost").count().by("type").between('
-        "\"2026-10-01T00:00:00Z\", \"2026-11-01T00:00:00Z\"). groupBy: asked ['assistantId'], recorded ['type']; "
-        "timeRange.start: asked '2026-09-01T00:00:00Z', recorded '2026-10-01T00:00:00Z'. "
-        f"Ask it of vf.record({str(taped)!r}) first"
+        "\"2026-10-01T00:00:00Z\", \"2026-11-01T00:00:00Z\"). groupBy: requested ['assistantId'], recorded ['type']; "
+        "timeRange.start: requested '2026-09-01T00:00:00Z', recorded '2026-10-01T00:00:00Z'. "
+        f"Fetch it with vf.record({str(taped)!r}) first"
     )
 
 
@@ -593,26 +593,24 @@ def test_a_miss_names_the_nearest_recording_and_what_differs(taped):
     ],
 )
 def test_every_word_of_a_question_that_differs_is_named(taped, change, differences):
-    """What was asked and what was recorded, word by word."""
+    """What was requested and what was recorded, setting by setting."""
     assert missed(change(vf.replay(taped).call().sum("cost").step("day").during("2026-10"))).differences == differences
 
 
 @pytest.mark.extra("local")
 def test_an_alias_is_a_difference(taped):
-    """A reply is read by the aliases that were asked."""
+    """A reply is read by the aliases of the request."""
     error = missed(vf.replay(taped).call().sum("cost", alias="spend").step("day").during("2026-10"))
     assert error.differences == {"operations": (["sum(cost) as spend"], ["sum(cost)"])}
 
 
 @pytest.mark.extra("local")
 def test_a_miss_among_recorded_questions_names_itself(taped):
-    """What is recorded does not hide what is not, in however many requests it is asked."""
+    """What is recorded does not hide what is not, in however many requests it takes."""
     vq = vf.replay(taped)
     here = vq.call().sum("cost").step("day").during("2026-10")
     gone = [vq.call().sum("cost").step("day").during(f"2026-{month:02}") for month in (8, 9)]
-    with pytest.raises(
-        ReplayMissError, match=r"2026-08-01T00:00:00Z.*\(and 1 more that were asked with it\); the near"
-    ):
+    with pytest.raises(ReplayMissError, match=r"2026-08-01T00:00:00Z.*\(and 1 more of the same fetch\); the near"):
         vq.fetch(here, *gone)
     many = [here.named(f"q{place}") for place in range(120)]
     with pytest.raises(ReplayMissError, match="2026-09-01T00:00:00Z"):
@@ -647,7 +645,7 @@ def test_of_two_recordings_of_a_question_the_newest_answers(tmp_path):
 
 
 def test_a_range_that_was_written_otherwise_is_no_piece(tmp_path):
-    """What somebody wrote by hand is asked as it is, or not at all; the miss is that of the whole question."""
+    """What somebody wrote by hand is asked as it is, or not at all; the error is that of the whole query."""
     vq = recording(Wire(Calls()), tmp_path)
     for start, end in (("2026-10-01", "2026-10-05"), ("2026-10-05", "2026-10-10")):
         vq.call().count().step("day").between(start, end).fetch()
@@ -671,15 +669,17 @@ def test_a_frame_of_a_recording_is_refreshed_by_whom_it_is_told(taped):
 
 @pytest.mark.extra("local")
 def test_both_say_who_they_are(tmp_path, taped):
-    """The repr has who is asked and the folder; the scope tells folders apart."""
+    """The repr names the wire and the folder; the scope distinguishes folders."""
     assert repr(vf.replay(taped)) == f"<vq asking the recordings in {taped}>"
     assert repr(vf.record(tmp_path, vf.connect("sk-test-0001"))) == (
         f"<vq asking the API at https://api.vapi.ai, recorded in {tmp_path}>"
     )
-    assert Player(taped).scope() == f"replay {taped.resolve()}"
+    assert ReplayWire(taped).scope() == f"replay {taped.resolve()}"
     wire = Wire(Calls())
-    assert Recorder(wire, tmp_path, MOMENT).scope() == wire.scope()
-    assert "calls in memory" in Recorder(vf.record(tmp_path, vf.demo()).source.asked.wire, tmp_path, MOMENT).scope()
+    assert RecordingWire(wire, tmp_path, MOMENT).scope() == wire.scope()
+    assert (
+        "calls in memory" in RecordingWire(vf.record(tmp_path, vf.demo()).source.asked.wire, tmp_path, MOMENT).scope()
+    )
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------------
@@ -690,11 +690,9 @@ def test_a_folder_without_recordings_says_how_to_make_some(tmp_path):
     """Replay before record, the wrong folder, or a file instead of one."""
     (tmp_path / "notes.txt").write_text("not JSON")
     (tmp_path / ".x.json.1.2.part").write_text("{")
-    with pytest.raises(
-        ReplayMissError, match=r"there is no recording in .*; vf.record\('.*'\) answers, and makes them"
-    ):
+    with pytest.raises(ReplayMissError, match=r"there is no recording in .*; vf.record\('.*'\) makes them"):
         vf.replay(tmp_path)
-    with pytest.raises(ReplayMissError, match=r"nowhere is not there; vf.record\('.*nowhere'\)"):
+    with pytest.raises(ReplayMissError, match=r"nowhere does not exist; vf.record\('.*nowhere'\)"):
         vf.replay(tmp_path / "nowhere")
     with pytest.raises(ReplayMissError, match=r"notes.txt is a file, not a folder"):
         vf.replay(tmp_path / "notes.txt")
@@ -716,22 +714,22 @@ def changed(**parts):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda text: text[: len(text) // 2], r"is not whole JSON \(.*\): record its question again, or remove it"),
-        (lambda _: "", "is not whole JSON"),
-        (lambda text: "<<<<<<< HEAD\n" + text, "is not whole JSON"),
-        (lambda text: text.replace('"13495"', "NaN"), "is not whole JSON.*NaN is no number"),
-        (lambda _: "[" * 100_000, "is not whole JSON"),
-        (lambda _: '{"name": "my-package"}', "is no recording; keep recordings in a folder of their own"),
-        (lambda _: "[]", "is no recording"),
-        (changed(reply=...), "is no recording"),
+        (lambda text: text[: len(text) // 2], r"is not complete JSON \(.*\): record its query again, or delete it"),
+        (lambda _: "", "is not complete JSON"),
+        (lambda text: "<<<<<<< HEAD\n" + text, "is not complete JSON"),
+        (lambda text: text.replace('"13495"', "NaN"), "is not complete JSON.*NaN is not a JSON number"),
+        (lambda _: "[" * 100_000, "is not complete JSON"),
+        (lambda _: '{"name": "my-package"}', "is not a recording: use a folder of its own for recordings"),
+        (lambda _: "[]", "is not a recording"),
+        (changed(reply=...), "is not a recording"),
         (changed(format=2), "has the format 2, and this version of vapi-frames reads 1"),
-        (changed(query={"table": "call"}), "was changed .*name is missing"),
-        (changed(query=[]), "was changed"),
-        (changed(reply={"name": "q", "result": []}), "was changed .*lacks name, timeRange or result"),
-        (changed(asked="2026-10-01"), "was changed .*has no zone"),
-        (changed(asked=None), "was changed"),
-        (changed(units={"cost": "s"}), "was changed .*unknown column"),
-        (changed(units=["s"]), "was changed"),
+        (changed(query={"table": "call"}), "was edited .*name is missing"),
+        (changed(query=[]), "was edited"),
+        (changed(reply={"name": "q", "result": []}), "was edited .*lacks name, timeRange or result"),
+        (changed(now="2026-10-01"), "was edited .*has no zone"),
+        (changed(now=None), "was edited"),
+        (changed(units={"cost": "s"}), "was edited .*unknown column"),
+        (changed(units=["s"]), "was edited"),
     ],
 )
 def test_a_file_that_is_no_recording_is_named(tmp_path, change, said):
@@ -796,13 +794,15 @@ def test_a_folder_that_is_gone_is_said(tmp_path):
     """The reply came and cannot be kept: the error is one of this package."""
     vq = vf.record(tmp_path / "gone", vf.demo())
     (tmp_path / "gone").rmdir()
-    with pytest.raises(SourceError, match=r"the reply came, and cannot be kept in .*gone: No such file") as caught:
+    with pytest.raises(
+        SourceError, match=r"the reply arrived, and cannot be written to .*gone: No such file"
+    ) as caught:
         vq.call().count().during("2026-10").fetch()
     assert isinstance(caught.value.__cause__, OSError)
 
 
 def test_without_a_source_the_api_is_recorded(tmp_path, monkeypatch):
-    """The default is the API with the key of the environment, read when it is asked."""
+    """The default is the API with the key of the environment, read when it fetches."""
     vq = vf.record(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     with pytest.raises(vf.errors.AuthenticationError, match="there is no key"):
@@ -817,10 +817,10 @@ def test_files_have_the_name_of_their_question(tmp_path):
     """The hash is that of the question without its name."""
     vq = vf.record(tmp_path, vf.demo())
     vq.fetch(*several(vq))
-    for one in read_all(tmp_path):
-        assert one.path.name == file_name(one.question)
-        assert identity(one.question) == identity({**one.question, "name": "another"})
-        assert one.path.stem.endswith(identity(one.question)[:10])
+    for one in read_recordings(tmp_path):
+        assert one.path.name == make_file_name(one.query)
+        assert hash_query(one.query) == hash_query({**one.query, "name": "another"})
+        assert one.path.stem.endswith(hash_query(one.query)[:10])
 
 
 @pytest.mark.extra("local")

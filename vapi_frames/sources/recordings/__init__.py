@@ -1,1 +1,1 @@
-"""Replies as files, and answers from them."""
+"""Queries and their replies as JSON files, and a wire that replays them."""

@@ -1,4 +1,4 @@
-"""A question that was not recorded: which recording is the nearest, and what differs."""
+"""The error for a query that was not recorded: the nearest recording, and what differs."""
 
 from __future__ import annotations
 
@@ -17,61 +17,63 @@ if TYPE_CHECKING:
 
     from vapi_frames.sources.recordings.file import Recording
 
-__all__ = ["differences", "miss"]
+__all__ = ["find_differences", "replay_miss_error"]
 
 _RANGE = {"timeRange.start", "timeRange.end"}
 
 
-def miss(
-    folder: Path, asked: Sequence[Mapping[str, Any]], recordings: Iterable[Recording], now: datetime
+def replay_miss_error(
+    folder: Path, missing: Sequence[Mapping[str, Any]], recordings: Iterable[Recording], now: datetime
 ) -> ReplayMissError:
-    """Return the error that names the first of *asked*, the recording that is nearest to it, and what differs.
+    """Return the error that names the first of *missing*, the recording nearest to it, and what differs.
 
     Args:
-        folder: Where the recordings are.
-        asked: The questions that none of them answers, as elements of ``queries``.
-        recordings: What there is.
-        now: As of when relative ranges were resolved.
+        folder: The folder of the recordings.
+        missing: The queries that were not recorded, as elements of ``queries``.
+        recordings: The recordings.
+        now: The clock that relative ranges are resolved by.
     """
-    question = asked[0]
-    near = max(recordings, key=lambda one: (*_likeness(question, one.question), one.asked, one.path.name))
-    found = differences(question, near.question)
-    said = "; ".join(f"{word}: asked {_said(a)}, recorded {_said(b)}" for word, (a, b) in found.items())
-    others = f" (and {len(asked) - 1} more that were asked with it)" if len(asked) > 1 else ""
+    query = missing[0]
+    near = max(recordings, key=lambda one: (*_score_similarity(query, one.query), one.now, one.path.name))
+    found = find_differences(query, near.query)
+    sides = "; ".join(
+        f"{word}: requested {_format_side(a)}, recorded {_format_side(b)}" for word, (a, b) in found.items()
+    )
+    others = f" (and {len(missing) - 1} more of the same fetch)" if len(missing) > 1 else ""
     parts = [
-        f"no recording in {folder} answers {_code(question)}{others}",
-        f"the nearest, {near.path.name}, answers {_code(near.question)}. {said}",
-        f"Ask it of vf.record({str(folder)!r}) first",
+        f"no recording in {folder} answers {_format_code(query)}{others}",
+        f"the nearest, {near.path.name}, answers {_format_code(near.query)}. {sides}",
+        f"Fetch it with vf.record({str(folder)!r}) first",
     ]
-    if near.asked != now and _RANGE & found.keys():
+    if near.now != now and _RANGE & found.keys():
         parts.append(
-            f"That one was recorded as of {format_iso(near.asked)}, and relative ranges resolve as of the newest "
+            f"That one was recorded as of {format_iso(near.now)}, and relative ranges resolve as of the newest "
             f"recording, {format_iso(now)}: record them in one go, or with the same now="
         )
     return ReplayMissError(f"{parts[0]}; {'. '.join(parts[1:])}", nearest=str(near.path), differences=found)
 
 
-def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return word → (as asked, as recorded) where two elements of ``queries`` are not the same; ``None`` is not said.
+def find_differences(requested: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return name → (requested, recorded) of settings that differ in two elements of ``queries``; ``None`` is absent.
 
     Examples:
         >>> from vapi_frames import vq
         >>> october = vq.call().count().during("2026-10")
-        >>> differences(october.by("type").body()["queries"][0], october.sum("cost").body()["queries"][0])
+        >>> find_differences(october.by("type").body()["queries"][0], october.sum("cost").body()["queries"][0])
         {'groupBy': (['type'], None), 'operations': (['count(id)'], ['count(id)', 'sum(cost)'])}
     """
-    here, there = _words(asked), _words(recorded)
+    here, there = _list_settings(requested), _list_settings(recorded)
     pairs = {word: (here.get(word), there.get(word)) for word in {**here, **there}}
     return {word: pair for word, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _words(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what *question* says, word by word, but for its name."""
-    words = {word: value for word, value in question.items() if word not in ("name", "timeRange")}
+def _list_settings(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of *query* by name, without its title."""
+    words = {word: value for word, value in query.items() if word not in ("name", "timeRange")}
     if "groupByVariableValue" in words:
         words["groupByVariableValue"] = [one["key"] for one in words["groupByVariableValue"]]
     words["operations"] = [_operation(one) for one in words["operations"]]
-    return {**words, **{f"timeRange.{word}": value for word, value in question.get("timeRange", {}).items()}}
+    return {**words, **{f"timeRange.{word}": value for word, value in query.get("timeRange", {}).items()}}
 
 
 def _operation(one: Mapping[str, Any]) -> str:
@@ -80,23 +82,23 @@ def _operation(one: Mapping[str, Any]) -> str:
     return f"{operation}({column})" + ("" if alias == default_name(operation, column) else f" as {alias}")
 
 
-def _likeness(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> tuple[float, int]:
-    """Return the share of words that two questions have in common: of what is asked, and then of the range."""
-    here, there = _atoms(asked), _atoms(recorded)
+def _score_similarity(requested: Mapping[str, Any], recorded: Mapping[str, Any]) -> tuple[float, int]:
+    """Return how similar two queries are: the share of equal settings, then the number of equal sides of the range."""
+    here, there = _list_facts(requested), _list_facts(recorded)
     ranged = {one for one in here | there if one[0] in _RANGE}
     return len((here & there) - ranged) / len((here | there) - ranged), len(here & there & ranged)
 
 
-def _atoms(question: Mapping[str, Any]) -> set[tuple[str, str]]:
+def _list_facts(query: Mapping[str, Any]) -> set[tuple[str, str]]:
     found = set()
-    for word, value in _words(question).items():
+    for word, value in _list_settings(query).items():
         found |= {(word, str(one)) for one in (value if isinstance(value, list) else [value])}
     return found
 
 
-def _said(value: Any) -> str:
+def _format_side(value: Any) -> str:
     return "none" if value is None else format_value(value)
 
 
-def _code(question: Mapping[str, Any]) -> str:
-    return repr(replace(Query.from_body({**question, "name": "q"}), title=None))
+def _format_code(query: Mapping[str, Any]) -> str:
+    return repr(replace(Query.from_body({**query, "name": "q"}), title=None))

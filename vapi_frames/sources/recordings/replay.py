@@ -1,7 +1,7 @@
-"""Replies kept as files, and questions answered from them: a `Recorder` and a `Player` stand where a connection would.
+"""Two wires in place of a connection: `RecordingWire` writes each reply to a file, `ReplayWire` replies from the files.
 
-Both are wires. What reads replies, divides questions and makes frames is the same with and without them, so a frame
-from recordings is the frame that was recorded.
+The code that reads replies, divides queries and makes frames is the same with and without them, so a frame from
+recordings is the frame that was recorded.
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ from vapi_frames.query.compile import compile_query
 from vapi_frames.sources.api.pieces import is_divisible
 from vapi_frames.sources.http.scrub import Redactor
 from vapi_frames.sources.http.secrets import scrubber
-from vapi_frames.sources.recordings.file import Recording, flat, identity, read_all, replies_to, unranged, write
-from vapi_frames.sources.recordings.misses import miss
+from vapi_frames.sources.recordings.file import (
+    Recording,
+    dump_json_line,
+    hash_query,
+    read_recordings,
+    remove_range,
+    split_reply,
+    write_recording,
+)
+from vapi_frames.sources.recordings.misses import replay_miss_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,17 +36,17 @@ if TYPE_CHECKING:
     from vapi_frames.sources import Wire
     from vapi_frames.sources.api.pieces import Piece
 
-__all__ = ["Player", "Recorder"]
+__all__ = ["RecordingWire", "ReplayWire"]
 
 
-class Recorder:
-    """Passes questions on, and keeps each with its reply as a file. What is refused is not kept.
+class RecordingWire:
+    """Passes queries on, and writes each with its reply to a file; errors are not recorded.
 
     Args:
-        wire: Who answers.
-        folder: Where the files go; it is there.
-        now: The moment as of which all of it is asked.
-        units: In which unit a column comes, where that was said.
+        wire: The wire to record.
+        folder: The folder of the files, which exists.
+        now: The clock that relative ranges are resolved by.
+        units: The units that ``connect(units=)`` set.
     """
 
     def __init__(self, wire: Wire, folder: Path, now: datetime, *, units: Mapping[str, str] | None = None) -> None:
@@ -48,31 +56,31 @@ class Recorder:
         self._units = dict(units or {})
 
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
-        """Return the body of the reply, as it came.
+        """Return the body of the reply, unchanged.
 
         Raises:
-            SourceError: There was no reply, or it cannot be kept.
+            SourceError: There was no reply, or it cannot be written.
         """
         content = self.wire.post(path, body, attempts=attempts, divisible=divisible)
-        asked = json.loads(body)["queries"]
-        replies = replies_to(content, [one["name"] for one in asked])
+        queries = json.loads(body)["queries"]
+        replies = split_reply(content, [one["name"] for one in queries])
         if replies is not None:
-            for question, reply in zip(asked, replies, strict=True):
-                self._keep(question, reply)
+            for query, reply in zip(queries, replies, strict=True):
+                self._write(query, reply)
         return content
 
-    def _keep(self, question: dict[str, Any], reply: dict[str, Any]) -> None:
+    def _write(self, query: dict[str, Any], reply: dict[str, Any]) -> None:
         scrub = Redactor(self.scrubber())
-        recording = Recording(scrub(question), scrub(reply), self._now, self._units)
+        recording = Recording(scrub(query), scrub(reply), self._now, self._units)
         try:
-            target = write(self.folder, recording)
+            target = write_recording(self.folder, recording)
         except OSError as error:
-            raise SourceError(f"the reply came, and cannot be kept in {self.folder}: {error.strerror}") from error
+            raise SourceError(f"the reply arrived, and cannot be written to {self.folder}: {error.strerror}") from error
         except UnicodeEncodeError:
-            return  # half of a surrogate pair is no JSON: whoever reads the reply will say so
+            return  # half of a surrogate pair: the error is raised where the reply is read
         if scrub.found:
-            said = "the key, or what looks like a bearer token or a JSON Web Token"
-            warn(f"{target.name} has *** in place of {said}: what is replayed differs by that", ResponseWarning)
+            redacted = "the key, or what looks like a bearer token or a JSON Web Token"
+            warn(f"{target.name} has *** in place of {redacted}: the replayed result differs in that", ResponseWarning)
 
     def scope(self) -> str:
         """Return whom the wire asks on whose behalf."""
@@ -87,88 +95,92 @@ class Recorder:
         return f"{self.wire!r}, recorded in {self.folder}"
 
 
-class Player:
-    """Answers from the files that recorders wrote; the folder is read once, when it is made.
+class ReplayWire:
+    """Replies from the files that a `RecordingWire` wrote; the folder is read once, at the beginning.
 
     Args:
-        folder: Where the files are.
+        folder: The folder of the files.
 
     Attributes:
-        now: As of when the newest was asked, which is its clock.
-        units: In which unit a column comes, where that was said.
+        now: Its clock: that of the newest recording.
+        units: The units of the recordings.
 
     Raises:
-        ReplayMissError: There is no recording, or one that cannot be read, or some have other units.
+        ReplayMissError: There is no recording, one cannot be read, or their units differ.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        found = sorted(read_all(folder), key=lambda one: (one.asked, one.path.name))  # of one question, the newest
+        found = sorted(
+            read_recordings(folder), key=lambda one: (one.now, one.path.name)
+        )  # of one query, the newest counts
         other = next((one for one in found if one.units != found[-1].units), None)
         if other is not None:
             raise ReplayMissError(
                 f"{other.path} was recorded with {dict(other.units) or 'the usual units'}, and {found[-1].path.name} "
                 f"with {dict(found[-1].units) or 'the usual ones'}: record them again with the same units="
             )
-        self.now = found[-1].asked
+        self.now = found[-1].now
         self.units = found[-1].units
-        self._found = {identity(one.question): one for one in found}
+        self._found = {hash_query(one.query): one for one in found}
         self._parts: dict[str, list[tuple[datetime, datetime]]] = {}
         for one in self._found.values():
-            if part := _range(one.question, one.asked):
-                self._parts.setdefault(identity(unranged(one.question)), []).append(part)
+            if part := _range(one.query, one.now):
+                self._parts.setdefault(hash_query(remove_range(one.query)), []).append(part)
 
     def divide(self, piece: Piece) -> Iterable[Piece]:
-        """Return *piece* in the parts that it was recorded in; as it is, where none make it up."""
-        question = _clean(compile_query(piece.query, self.now))
-        if identity(question) in self._found or not is_divisible(piece.query):
+        """Return *piece* in the parts that it was recorded in, or undivided if none make it up."""
+        query = _redact(compile_query(piece.query, self.now))
+        if hash_query(query) in self._found or not is_divisible(piece.query):
             return [piece]
-        parts = self._parts.get(identity(unranged(question)), [])
-        return [piece.between(*part) for part in _tiles(parts, piece)] or [piece]
+        parts = self._parts.get(hash_query(remove_range(query)), [])
+        return [piece.between(*part) for part in _find_tiling(parts, piece)] or [piece]
 
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:  # noqa: ARG002
-        """Return the replies that were recorded, under the names that are asked now.
+        """Return the recorded replies under the names of these queries.
 
         Raises:
-            ReplayMissError: A question was not recorded.
+            ReplayMissError: A query was not recorded.
         """
-        asked = json.loads(body)["queries"]
-        found = [self._found.get(identity(_clean(question))) for question in asked]
-        missing = [question for question, one in zip(asked, found, strict=True) if one is None]
+        queries = json.loads(body)["queries"]
+        found = [self._found.get(hash_query(_redact(query))) for query in queries]
+        missing = [query for query, one in zip(queries, found, strict=True) if one is None]
         if missing:
-            raise miss(self.folder, missing, self._found.values(), self.now)
+            raise replay_miss_error(self.folder, missing, self._found.values(), self.now)
         replies = [
-            flat({**one.reply, "name": question["name"]}) for question, one in zip(asked, found, strict=True) if one
+            dump_json_line({**one.reply, "name": query["name"]})
+            for query, one in zip(queries, found, strict=True)
+            if one
         ]
         return f"[{', '.join(replies)}]".encode()
 
     def scope(self) -> str:
-        """Return which recordings answer."""
+        """Return what distinguishes these recordings from others."""
         return f"replay {self.folder.resolve()}"
 
     def __repr__(self) -> str:
         return f"the recordings in {self.folder}"
 
 
-def _clean(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *question* as its recording has it."""
-    clean: dict[str, Any] = Redactor(scrubber())(dict(question))
+def _redact(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *query* as its recording has it."""
+    clean: dict[str, Any] = Redactor(scrubber())(dict(query))
     return clean
 
 
-def _range(question: Mapping[str, Any], asked: datetime) -> tuple[datetime, datetime] | None:
-    """Return the range of a question by steps; a side that it leaves open is what the contract says."""
-    span = question.get("timeRange", {})
+def _range(query: Mapping[str, Any], now: datetime) -> tuple[datetime, datetime] | None:
+    """Return the range of a query with a step; an open side is that of the contract."""
+    span = query.get("timeRange", {})
     if "step" not in span:
         return None
     start, end = (datetime.fromisoformat(span[side]) if side in span else None for side in ("start", "end"))
     if [one and format_iso(one) for one in (start, end)] != [span.get("start"), span.get("end")]:
         return None
-    return fill_defaults((start, end), asked)
+    return fill_defaults((start, end), now)
 
 
-def _tiles(parts: Iterable[tuple[datetime, datetime]], piece: Piece) -> list[tuple[datetime, datetime]]:
-    """Return those of *parts* that follow one another from begin to end of *piece* and cut no bucket: the fewest."""
+def _find_tiling(parts: Iterable[tuple[datetime, datetime]], piece: Piece) -> list[tuple[datetime, datetime]]:
+    """Return the fewest of *parts* that together make up *piece* and cut no bucket."""
     ends: dict[datetime, list[datetime]] = {}
     for start, end in parts:
         ends.setdefault(start, []).append(end)

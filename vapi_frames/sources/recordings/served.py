@@ -1,4 +1,4 @@
-"""A source that is no wire, asked by requests all the same: it answers as the endpoint does, without one."""
+"""Any source in this process as a wire: it replies to requests as the endpoint does."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ __all__ = ["InProcessWire"]
 
 
 class InProcessWire:
-    """A wire to whoever answers in this process.
+    """A wire to a source in this process.
 
     Args:
-        source: Who answers.
+        source: The source.
         now: Its clock.
     """
 
     def __init__(self, source: Source, now: datetime) -> None:
         self._source = source
         self._now = now
-        self._turn = threading.Lock()  # a connection to a database may not take two questions at once
+        self._turn = threading.Lock()  # a database connection may not run two queries at the same time
 
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:  # noqa: ARG002
-        """Return the body of the reply; the errors are those of the source."""
-        asked = parse_request(body).queries
-        queries = [Query.from_body(one) for one in asked]
-        # What a source warns of is not said of a reply: it is shown as ever, at the line that asks.
+        """Return the body of the reply; errors are those of the source."""
+        requested = parse_request(body).queries
+        queries = [Query.from_body(one) for one in requested]
+        # Warnings of the source are shown at the line that fetches, not collected as those of a reply.
         token = warning_handler.set(None)
         try:
             with self._turn:
-                answers = self._source.answer(queries, self._now)
+                results = self._source.answer(queries, self._now)
         finally:
             warning_handler.reset(token)
-        return write_replies(answers, asked, queries, self._now)
+        return write_replies(results, requested, queries, self._now)
 
     def scope(self) -> str:
-        """Return who answers."""
+        """Return the repr of the source."""
         return repr(self._source)
 
     def __repr__(self) -> str:
