@@ -131,6 +131,42 @@ def test_records_that_cannot_be_read_are_named(make, match):
         october(vf.local(make(), now=NOW)).sum("cost").count().fetch()
 
 
+class Unreadable:
+    """An object whose attributes raise."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+TEXT = '{"id": "1", "createdAt": "2026-10-01T00:00Z", "transcript": "my name is Bob"}'
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (Unreadable, "cannot read call records from Unreadable"),
+        (lambda: [TEXT] * 3, "text that is no path; pass JSON text as objects"),
+        (lambda: [TEXT + " " * 5000], "text that is no path"),
+        (lambda: TEXT, "text that is no path"),
+        (lambda: "Bob" * 3000, "text that is no path"),
+    ],
+)
+def test_what_is_no_records_is_an_error_without_its_content(make, match):
+    """Neither another kind of error, nor a transcript in the message."""
+    with pytest.raises(RecordsError, match=match) as caught:
+        vf.local(make())
+    assert "Bob" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_json_in_a_file_of_another_name_is_named(tmp_path):
+    """The name decides, and DuckDB would say that the file is no Parquet."""
+    (tmp_path / "calls.txt").write_text(TEXT)
+    with pytest.raises(RecordsError, match=r"calls\.txt' holds JSON; .* rename it") as caught:
+        vf.local(tmp_path / "calls.txt")
+    assert "Bob" not in str(caught.value)
+
+
 def test_files_that_are_no_parquet_are_named(tmp_path):
     """A broken file, and a file of another kind."""
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
@@ -466,3 +502,51 @@ print(first, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), count())
     command = [sys.executable, "-W", "ignore", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "1 1 1\n", done.stderr
+
+
+FORKED = """
+import os, sys, time, vapi_frames as vf
+calls = vf.sample_calls(50_000)
+count = lambda: len(vf.local(calls).call().count().by("type").during("2026-10").fetch())
+assert count() == 3
+child = os.fork()
+if child == 0:
+    if sys.argv[1] == "query":
+        assert count() == 3
+    sys.exit(7)
+deadline = time.monotonic() + 30
+while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+    if time.monotonic() > deadline:
+        os.kill(child, 9)
+    time.sleep(0.05)
+print(os.waitstatus_to_exitcode(ended[1]), count())
+"""
+LATE = """
+import atexit, sys, threading, vapi_frames as vf
+query = vf.local(vf.sample_calls(50_000)).call().count().by("type").during("2026-10")
+if sys.argv[1] == "atexit":
+    atexit.register(lambda: print(len(query.fetch())))
+else:
+    threading.Thread(target=lambda: (threading.main_thread().join(), print(len(query.fetch())))).start()
+"""
+
+
+def run_script(script, *arguments):
+    """Return what *script* prints in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.parametrize("what", ["nothing", "query"])
+def test_the_child_of_a_fork_ends_normally(what):
+    """It neither crashes nor waits for the parent's threads, and the parent runs queries afterwards."""
+    assert run_script(FORKED, what) == "7 3\n"
+
+
+@pytest.mark.parametrize("when", ["atexit", "thread"])
+def test_a_query_may_run_while_python_shuts_down(when):
+    """Python starts no threads then, so a frame is converted without them."""
+    assert run_script(LATE, when) == "3\n"

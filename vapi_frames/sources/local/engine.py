@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import threading
@@ -21,6 +22,18 @@ __all__ = ["first_line", "open_cursor", "start_database"]
 _LOCK = threading.Lock()
 # By process id: after a fork the child must not close the parent's database, whose threads exist only in the parent.
 _DATABASES: dict[int, DuckDBPyConnection] = {}
+
+
+def _start_child() -> None:
+    """Keep inherited databases from being closed when the child of a fork ends, which would crash or block it."""
+    global _LOCK  # noqa: PLW0603 - another thread of the parent may have held it
+    _LOCK = threading.Lock()
+    for connection in _DATABASES.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_child)
 
 
 def start_database() -> None:

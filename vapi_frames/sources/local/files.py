@@ -99,6 +99,11 @@ class FileRecords:
         for path in found.values():
             if path.lower().endswith(_OTHER_ENDINGS):
                 raise RecordsError(f"{path!r} is neither Parquet nor JSON; pass a DataFrame of it", file=path)
+            if not is_json(path) and _begins_like_json(path):
+                raise RecordsError(
+                    f"{path!r} holds JSON; a file of JSON is read if its name ends in .json or .jsonl: rename it",
+                    file=path,
+                )
         return list(found.values())
 
     def read(self) -> RecordsSnapshot:
@@ -171,6 +176,14 @@ class FileRecords:
 
     def __repr__(self) -> str:
         return f"calls in {', '.join(self._patterns)}"
+
+
+def _begins_like_json(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(64).lstrip()[:1] in (b"{", b"[")
+    except OSError:
+        return False
 
 
 def _expand(pattern: str) -> list[str]:

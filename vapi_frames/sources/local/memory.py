@@ -85,7 +85,7 @@ class JsonRecords(TableRecords):
 def _read_frame(frame: Any, used: list[str]) -> pa.Table:
     """Return columns of a DataFrame as an Arrow table."""
     try:
-        return pa.Table.from_pandas(frame[used], preserve_index=False)
+        return _convert(frame[used])
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         mixed = [name for name in TIME_COLUMNS if name in used and frame[name].dtype == object]
         if not mixed:
@@ -93,6 +93,13 @@ def _read_frame(frame: Any, used: list[str]) -> pa.Table:
     times = {name: pa.array(read_times(name, frame[name]), pa.timestamp("us", "UTC")) for name in mixed}
     rest = _read_frame(frame, [name for name in used if name not in mixed])
     return pa.table({**dict(zip(rest.column_names, rest.columns, strict=True)), **times})
+
+
+def _convert(frame: Any) -> pa.Table:
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except RuntimeError:  # Python starts no threads once it shuts down
+        return pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
 
 
 def _prepare(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalSource"]
 
+_LONGEST_NAME = 255  # characters of a file's name
+_JSON_TEXT = re.compile(r'\s*\[?\s*\{\s*["}]')
 _YEAR = timedelta(days=366)
 _EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
 _LATEST = 221_845_392_000_000_000  # the year 9000
@@ -226,18 +230,39 @@ class LocalSource:
 
 
 def _open_records(calls: Any, *, skips: bool) -> Records:
-    if isinstance(calls, pa.Table) or (hasattr(calls, "to_parquet") and hasattr(calls, "columns")):
+    if isinstance(calls, pa.Table) or _is_frame(calls):
         return TableRecords(calls)
     if isinstance(calls, str | os.PathLike):
-        return FileRecords([os.fspath(calls)], skips=skips)
+        return FileRecords([_check_path(calls)], skips=skips)
     if isinstance(calls, Sequence) and calls and all(isinstance(one, str | os.PathLike) for one in calls):
-        return FileRecords([os.fspath(one) for one in calls], skips=skips)
+        return FileRecords([_check_path(one) for one in calls], skips=skips)
     if isinstance(calls, Sequence) and not isinstance(calls, bytes):
         return JsonRecords(calls, skips=skips)
     raise RecordsError(
         f"cannot read call records from {type(calls).__name__}; pass a DataFrame, an Arrow table, a list of call JSON, "
         "or the path of Parquet or JSON files"
     )
+
+
+def _is_frame(calls: Any) -> bool:
+    try:
+        return hasattr(calls, "to_parquet") and hasattr(calls, "columns")
+    except Exception:  # noqa: BLE001 - reading an attribute of any object may raise anything
+        return False
+
+
+def _check_path(path: str | os.PathLike[str]) -> str:
+    """Return *path* as text; JSON text in its place is an error without the text, which may be personal."""
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise RecordsError(f"cannot read call records from a path of {type(text).__name__}; pass a path of text")
+    is_too_long = any(len(part) > _LONGEST_NAME for part in Path(text).parts)
+    if _JSON_TEXT.match(text) or is_too_long:
+        raise RecordsError(
+            "cannot read call records from text that is no path; pass JSON text as objects: "
+            "vf.local([json.loads(text) for text in texts])"
+        )
+    return text
 
 
 def _write_is_dated(columns: QueryColumns) -> str:
