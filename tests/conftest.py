@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import signal
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
@@ -40,6 +41,14 @@ def clean_start(monkeypatch):
     plt = sys.modules.get("matplotlib.pyplot")
     if plt is not None:
         plt.close("all")
+
+
+@pytest.fixture
+def interruptible():
+    """Let Ctrl-C interrupt this process and those it starts, also where the parent ignores it: ``nohup make test &``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def need(condition, reason):

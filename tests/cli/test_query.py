@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from tests.support.make_pages import PAGES
 from tests.support.servers import SAFETY, Server, answering, failing, silent
 from tests.support.snippets import commands
 from tests.support.wires import Calls, counting
-from vapi_frames.cli.commands import add_query
+from vapi_frames.cli import query as query_command
 from vapi_frames.cli.export import csv_text, json_text
 from vapi_frames.cli.main import main
 from vapi_frames.errors import PartialResultError
@@ -221,7 +222,7 @@ def test_the_question_comes_from_a_file(ask, tmp_path):
     for path in (tmp_path / "question.txt", tmp_path / "none.txt", tmp_path):
         code, out, [line] = ask(f"@{path}", "--source", "demo")
         assert (code, out) == (2, "")
-        assert f"cannot be read from {path}: " in line
+        assert f"cannot read the query from {path}: " in line
 
 
 def test_several_questions_go_to_files_of_their_names(ask, tmp_path):
@@ -246,13 +247,13 @@ def nobody_answers(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("question", "out", "said"),
     [
-        (body("a", "b"), None, "2 questions have 2 answers: give --out with {name}, e.g. '{name}.csv'"),
-        (body("a", "b"), "spend.csv", "2 questions have 2 answers"),
+        (body("a", "b"), None, "2 queries need a file each: pass --out with {name}, e.g. --out '{name}.csv'"),
+        (body("a", "b"), "spend.csv", "2 queries need a file each"),
         (body("a", "a"), "{name}.csv", "two queries of the body are named 'a'"),
         (body("../a"), "{name}.csv", "the name '../a' cannot be a part of a file's name"),
         (body(".a"), "{name}.csv", "the name '.a' cannot be"),
         (body("a\n"), "{name}.csv", "the name 'a\\n' cannot be"),
-        ('vq.call().count().last("3d")', "{name}.csv", 'this one has none: add .named("...")'),
+        ('vq.call().count().last("3d")', "{name}.csv", '--out has {name}, and this query has no name: add .named("...")'),
         (COUNT, "spend.xlsx", "'spend.xlsx' must end in one of .parquet, .csv, .json"),
         (COUNT, "spend", "'spend' must end in one of"),
         (COUNT, "no/such/spend.csv", "there is no folder 'no/such'"),
@@ -276,7 +277,7 @@ def test_bytes_that_are_no_text_are_refused():
     """An argument in another encoding than UTF-8 is a question that cannot be read."""
     code, out, err = run(os.fsdecode(COUNT.encode() + b".named('\xff')"), "--source", "demo")
     assert (code, out) == (2, "")
-    assert err.startswith("vapi-frames: the question cannot be read from the arguments: ")
+    assert err.startswith("vapi-frames: cannot read the query from the arguments: ")
 
 
 # --- whom it asks -------------------------------------------------------------------------------------------------
@@ -305,8 +306,8 @@ def test_files_are_asked_as_local_does(ask, tmp_path):
     ("arguments", "code", "said"),
     [
         (("--source", "no/such/*.parquet"), 1, "no file matches"),
-        (("--source", "api", "calls"), 2, "--source is api, demo, or files"),
-        (("--source", "demo", "--source", "demo"), 2, "--source is api, demo, or files"),
+        (("--source", "api", "calls"), 2, "--source takes api, demo, or files of call records, not api and calls together"),
+        (("--source", "demo", "--source", "demo"), 2, "--source takes api, demo, or files"),
         (("--source", "demo", "--base-url", "http://127.0.0.1"), 2, "--base-url is for the API, and --source is demo"),
         (("--source", "a", "b", "--timeout", "3"), 2, "--timeout is for the API, and --source is a b"),
         (("--on-error", "skip"), 2, "--on-error is for call records, and --source is api"),
@@ -340,7 +341,7 @@ def test_the_api_is_asked_with_the_key_of_the_environment(tmp_path):
     assert asked.json() == parse_query(COUNT).body()
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert err.splitlines() == [
-        f"vapi-frames: asking the API at {server.url}: {COUNT}", "vapi-frames: wrote 1 row to stdout",
+        f"vapi-frames: fetching from the API at {server.url}: {COUNT}", "vapi-frames: wrote 1 row to stdout",
     ]  # fmt: skip
     path = tmp_path / "spend.csv"
     path.write_text("before", encoding="utf-8")
@@ -432,7 +433,7 @@ MISSING = [(datetime(2026, 10, 2, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC)
 LINES = [
     "vapi-frames: 1 of 2 pieces arrived",
     "vapi-frames: missing: [2026-10-02T00:00:00Z, 2026-10-03T00:00:00Z)",
-    f"vapi-frames: left to ask: {parse_query(COUNT)!r}",
+    f"vapi-frames: still to fetch: {parse_query(COUNT)!r}",
 ]
 
 
@@ -471,7 +472,7 @@ def test_a_part_is_not_printed(ask):
     """Whoever reads stdout cannot see the exit code in time."""
     code, out, lines = ask(COUNT, "--source", "demo")
     assert (code, out) == (3, "")
-    assert lines == [*LINES, "vapi-frames: the part that arrived is not printed; --out keeps it in a file"]
+    assert lines == [*LINES, "vapi-frames: the part that arrived is not printed; pass --out to write it to a file"]
 
 
 @pytest.mark.usefixtures("broken")
@@ -487,7 +488,7 @@ def test_a_part_that_cannot_be_written_is_still_a_part(ask, tmp_path, monkeypatc
     monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
     code, _, lines = ask(COUNT, "--source", "demo", "--out", tmp_path / "spend.csv")
     assert code == 3
-    assert lines[-1].startswith("vapi-frames: the part that arrived is lost: ")
+    assert lines[-1].startswith("vapi-frames: the part that arrived could not be written: ")
     assert not list(tmp_path.iterdir())
 
 
@@ -582,6 +583,7 @@ def test_a_question_is_shown_as_it_can_be_asked_again(ask):
     assert parse_query(lines[0].split(": ", 2)[2]) == parse_query(query)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_with_130(tmp_path):
     """It interrupts also while the API is silent; no traceback, no file."""
     with Server(silent) as server:
@@ -598,6 +600,53 @@ def test_ctrl_c_ends_with_130(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_keeps_the_part_and_ends_with_130(ask, tmp_path, monkeypatch, broken):
+    """What had arrived is written as any part, and the exit code says who ended it."""
+
+    def fetch(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            part = {"frame": broken, "frames": {"two": broken}, "missing": MISSING, "rest": (parse_query(COUNT),)}
+            raise PartialResultError("1 of 2 pieces arrived", **part) from error
+
+    monkeypatch.setattr(Vq, "fetch", fetch)
+    code, out, lines = ask(COUNT, "--source", "demo", "--out", tmp_path / "n.csv")
+    assert (code, out) == (130, "")
+    assert lines == [*LINES, f"vapi-frames: the part that arrived is in {tmp_path / 'n.partial.csv'}"]
+    assert (tmp_path / "n.partial.csv").read_text(encoding="utf-8") == csv_text(broken)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_after_a_reply_ends_with_130(tmp_path):
+    """For real: after some replies the server is silent, and Ctrl-C comes."""
+    single, stuck = [], threading.Event()
+
+    def faults(request):
+        if len(request.json()["queries"]) > 1:
+            return failing(413)
+        single.append(request)
+        if len(single) <= 8:  # more than there are workers, so that some of them have a reply
+            return None
+        stuck.set()
+        return silent
+
+    query = 'vq.call().count().step("hour").between("2024-01-01", "2026-01-01")'
+    with Server(counting(Calls(every=60), datetime(2026, 1, 1, tzinfo=UTC), faults=faults)) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vapi_frames.cli", "query", query, "--base-url", server.url, "--out", "n.csv"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env={**os.environ, "VAPI_API_KEY": KEY},
+        )  # fmt: skip
+        assert stuck.wait(SAFETY * 6)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=SAFETY * 6)
+    assert (process.returncode, out) == (130, b"")
+    assert b"it was interrupted" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["n.partial.csv"]
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_is_none_of_the_engines_errors(ask, monkeypatch):
     """DuckDB makes a RuntimeError of it, which is 130 all the same; another RuntimeError is what it is."""
     before = signal.getsignal(signal.SIGINT)
@@ -628,8 +677,8 @@ def test_the_help_has_examples_that_are_questions(capsys):
     lines = re.findall(r"^  vapi-frames (query .+)$", said, re.MULTILINE)
     assert len(lines) == 4
     parser = argparse.ArgumentParser()
-    add_query(parser.add_subparsers())
-    asked = [parser.parse_args(shlex.split(line.split(" < ")[0])).question for line in lines]
+    query_command.add_parser(parser.add_subparsers())
+    asked = [parser.parse_args(shlex.split(line.split(" < ")[0])).query for line in lines]
     assert [question for question in asked if question[0] not in "@-" and parse_query(question)] == asked[:2]
 
 

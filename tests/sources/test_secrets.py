@@ -297,6 +297,7 @@ def test_warnings_are_free_of_the_key():
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system cannot interrupt one thread")
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_fetch_is_free_of_the_key():
     """Ctrl-C while a reply is awaited, or between attempts, shows the key in no frame of the traceback."""
     main = threading.main_thread()

@@ -367,6 +367,7 @@ def test_arrow_says_a_part_as_well():
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system cannot interrupt one thread")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("workers", [1, 3])
 def test_ctrl_c_keeps_what_has_arrived(workers):
     """Ctrl-C in the middle ends it at once, and what arrived is in the error."""

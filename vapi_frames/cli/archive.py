@@ -1,0 +1,58 @@
+"""``vapi-frames archive``: keep the calls of the API in a folder, a Parquet file for each UTC day."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from vapi_frames.cli.console import add_api_options, api_options, print_data, run_command
+
+__all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+examples:
+  vapi-frames archive calls/ --since 2026-10-01
+  vapi-frames archive calls/ && vapi-frames query @query.txt --source calls/ --out spend.parquet
+
+exit codes:
+  0    all calls are in the folder; stdout has one line with the number of new ones
+  1    the API failed, or a file could not be written; the days that were finished stay
+  2    an argument is wrong; running it again does not help
+  130  Ctrl-C
+
+The key of the API is read from VAPI_API_KEY (or VAPI_TOKEN) only.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the *commands* of a parser."""
+    parser = commands.add_parser(
+        "archive", help="keep the API's calls in a folder, a Parquet file a day",
+        description="Keep the calls of the API in a folder, a Parquet file for each UTC day.", epilog=_EPILOG,
+        allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("folder", help="the folder of the files; it is created if it does not exist")
+    parser.add_argument(
+        "--since", metavar="TIME", help="the first day (default: the first unfinished one, or 14 days ago)"
+    )
+    parser.add_argument("--until", metavar="TIME", help="the day after the last (default: up to now)")
+    parser.add_argument("--transcripts", action="store_true", help="keep transcripts and summaries, too")
+    parser.add_argument("--recordings", action="store_true", help="keep the addresses of recordings, too")
+    add_api_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Add the new calls to the archive, and print one line about them; return the exit code."""
+    return run_command(_run, options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from vapi_frames.interface.connect import connect
+
+    vq = connect(**{name: value for name, value in api_options(options).items() if value is not None})
+    report = vq.archive(
+        options.folder, since=options.since, until=options.until, transcripts=options.transcripts,
+        recordings=options.recordings,
+    )  # fmt: skip
+    print_data(f"{report}\n")
+    return 0

@@ -1,0 +1,130 @@
+"""What the commands share: exit codes, one line on stderr for each error or warning, data on stdout, and Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from vapi_frames.errors import NonAdditiveError, QueryError, VapiFramesError, warning_handler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "PARTIAL",
+    "WRONG",
+    "Parser",
+    "add_api_options",
+    "api_options",
+    "print_data",
+    "print_error",
+    "run_command",
+]
+
+FAILED, WRONG, PARTIAL, INTERRUPTED = 1, 2, 3, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that reports a wrong argument in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print *message* and exit with 2, as argparse does."""
+        print_error(f"{message}; see {self.prog} --help")
+        sys.exit(WRONG)
+
+
+class _RefuseKey(argparse.Action):
+    """Refuses a key among the arguments, and does not repeat it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        parser.error("the key is not an argument, which ps and the shell's history would show: set VAPI_API_KEY")
+
+
+def add_api_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that sends requests to the API."""
+    parser.add_argument("--base-url", metavar="URL", help="where the API is served, if not by Vapi")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait for the API (default: 60)")
+    parser.add_argument("--token", "--key", "--api-key", nargs="?", action=_RefuseKey, help=argparse.SUPPRESS)
+
+
+def api_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of `add_api_options`, as ``connect`` takes them; ``None`` where one was not passed."""
+    return {"base_url": options.base_url, "timeout": options.timeout}
+
+
+def print_error(message: object, *, label: str = "") -> None:
+    """Print *message* to stderr as one line, without control characters."""
+    text = " ".join(line.strip() for line in str(message).splitlines())
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    print(f"vapi-frames: {label}{line}", file=sys.stderr)  # noqa: T201 - this is a command
+
+
+def print_data(text: str) -> None:
+    """Write *text* to stdout as UTF-8, whatever the locale; a closed pipe, as after ``| head``, is no error."""
+    try:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # Python flushes the rest of the buffer at exit, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+def run_command(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Return the exit code of *run*; each error and warning is one line on stderr."""
+    with _print_warnings(), _record_interrupts() as interrupts:
+        try:
+            code = run(options)
+        except Exception as error:
+            if interrupts:  # an engine may turn the interrupt into an error of its own
+                return INTERRUPTED
+            if not isinstance(error, VapiFramesError | OSError):
+                raise
+            print_error(error)
+            return WRONG if isinstance(error, QueryError | NonAdditiveError) else FAILED
+        return INTERRUPTED if interrupts and code else code
+
+
+@contextmanager
+def _print_warnings() -> Iterator[None]:
+    """Print each warning as one line, where Python prints two."""
+
+    def show(message: object, *_: object, **__: object) -> None:
+        print_error(message, label="warning: ")
+
+    token = warning_handler.set(show)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
+    finally:
+        warning_handler.reset(token)
+
+
+@contextmanager
+def _record_interrupts() -> Iterator[list[int]]:
+    """Yield a list that is empty until Ctrl-C raises KeyboardInterrupt."""
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield interrupts  # SIGINT is ignored, as in a background job, or the caller handles it
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)

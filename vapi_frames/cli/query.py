@@ -1,0 +1,195 @@
+"""``vapi-frames query``: fetch a query, and write its result as Parquet, CSV or JSON.
+
+Stdout carries data and nothing else. The exit code says what to do: 1, the source failed, and may work later; 2, the
+query or an argument has to change; 3, the rest is still to be fetched; 130, Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames.cli.console import PARTIAL, add_api_options, api_options, print_data, print_error, run_command
+from vapi_frames.errors import PartialResultError, QueryError, VapiFramesError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vapi_frames.interface.vq import Vq
+    from vapi_frames.query.query import Query
+
+__all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+examples:
+  vapi-frames query 'vq.call().sum("cost").by("type").last("30d")' --source demo
+  vapi-frames query 'vq.call().count().step("day").last("7d", complete=True)' --source calls/*.parquet --out calls.csv
+  vapi-frames query @query.txt --out spend.parquet
+  vapi-frames query - --out '{name}.json' < body.json
+
+exit codes:
+  0    the whole result was written
+  1    the source failed, or the file could not be written; an earlier file is unchanged
+  2    the query or an argument is wrong; running it again does not help
+  3    only a part arrived: it is in a file next to --out, e.g. spend.partial.csv
+  130  Ctrl-C; a part that had arrived is written as for 3
+
+The key of the API is read from VAPI_API_KEY (or VAPI_TOKEN) only. There is no option for it: arguments show in ps and
+in the history of the shell.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the *commands* of a parser."""
+    parser = commands.add_parser(
+        "query", help="fetch a query, and write its result as Parquet, CSV or JSON",
+        description="Fetch a query, and write its result.", epilog=_EPILOG, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument(
+        "query", help="code, as a query's repr shows it, or the JSON body of a request; @FILE, or - for stdin"
+    )
+    parser.add_argument(
+        "--out", metavar="PATH", help="a file .parquet (for vapi_frames.load), .csv or .json, which is replaced when "
+        "the result is whole; {name} is the query's name (default: CSV on stdout)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--source", action="extend", nargs="+", metavar="SOURCE",
+        help="api, demo, or files, folders or globs of call records, after the query (default: api)",
+    )  # fmt: skip
+    add_api_options(parser)
+    parser.add_argument("--cache", metavar="DIR", help="keep results of the API for buckets that are over in DIR")
+    parser.add_argument(
+        "--duplicates", choices=("keep", "first", "raise"), help="what to do with a repeated id (default: keep)"
+    )
+    parser.add_argument(
+        "--on-error", choices=("raise", "skip"), help="what to do with a record that cannot be read (default: raise)"
+    )
+    parser.add_argument("--now", metavar="TIME", help="the time that relative ranges of call records end at")
+    parser.add_argument("--verbose", action="store_true", help="report on stderr what is fetched and written")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fetch the query, and write its result; return the exit code."""
+    return run_command(_run, options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from vapi_frames.cli.export import csv_text, write
+    from vapi_frames.query.parse import parse_queries
+
+    queries = parse_queries(_read(options.query))
+    paths = _paths(options.out, queries)
+    vq = _source(options)
+    if options.verbose:
+        for query in queries:
+            print_error(f"fetching from {vq.source!r}: {query!r}")
+    try:
+        frames = list(vq.fetch(*queries).values())
+    except PartialResultError as error:
+        _write_part(error, paths, options.out)
+        return PARTIAL
+    if paths:
+        write(list(zip(frames, paths, strict=True)))
+    else:
+        print_data(csv_text(frames[0]))
+    if options.verbose:
+        for frame, path in zip(frames, paths or [Path("stdout")], strict=True):
+            print_error(f"wrote {len(frame):,} row{'s' * (len(frame) != 1)} to {path}")
+    return 0
+
+
+def _read(argument: str) -> str:
+    """Return the text of the query: from stdin, from a file, or the *argument* itself."""
+    place = "the arguments"
+    try:
+        if argument == "-":
+            place = "stdin"
+            return sys.stdin.buffer.read().decode("utf-8-sig")
+        if argument.startswith("@"):
+            place = argument[1:]
+            return Path(place).read_text(encoding="utf-8-sig")
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):  # bytes that the locale could not decode
+            return os.fsencode(argument).decode()
+    except (OSError, ValueError) as error:
+        raise QueryError(f"cannot read the query from {place}: {error}") from None
+    return argument
+
+
+def _paths(out: str | None, queries: Sequence[Query[Any]]) -> list[Path]:
+    """Return the file of each result; none where the result is printed."""
+    from vapi_frames.cli.export import NAME, check_path, named_path
+
+    if len(queries) > 1 and NAME not in (out or ""):
+        raise QueryError(f"{len(queries)} queries need a file each: pass --out with {NAME}, e.g. --out '{NAME}.csv'")
+    if out is None:
+        return []
+    return [check_path(named_path(out, _name(query)) if NAME in out else out) for query in queries]
+
+
+def _name(query: Query[Any]) -> str:
+    """Return the name of *query*."""
+    from vapi_frames.calendar.ranges import RelativeRange
+    from vapi_frames.query.compile import compile_query
+
+    if query.title is not None:
+        return query.title
+    if isinstance(query.time_range, RelativeRange):  # the automatic name has the dates, and changes every day
+        raise QueryError('--out has {name}, and this query has no name: add .named("...")')
+    name: str = compile_query(query, None)["name"]
+    return name
+
+
+def _source(options: argparse.Namespace) -> Vq:
+    """Return the ``vq`` to fetch from; refuse an option that only another source takes."""
+    from vapi_frames.interface.connect import connect, demo, local
+
+    sources: list[str] = options.source or ["api"]
+    kind = sources[0] if sources[0] in ("api", "demo") else "records"
+    if len(sources) > 1 and {"api", "demo"} & set(sources):
+        raise QueryError(f"--source takes api, demo, or files of call records, not {' and '.join(sources)} together")
+    accepted = {
+        "api": {**api_options(options), "cache": options.cache},
+        "records": {"duplicates": options.duplicates, "on_error": options.on_error, "now": options.now},
+    }
+    for other, values in accepted.items():
+        for name, value in values.items():
+            if value is not None and other != kind:
+                source = "the API" if other == "api" else "call records"
+                raise QueryError(f"--{name.replace('_', '-')} is for {source}, and --source is {' '.join(sources)}")
+    arguments: dict[str, Any] = {name: value for name, value in accepted.get(kind, {}).items() if value is not None}
+    if kind == "demo":
+        return demo()
+    return connect(**arguments) if kind == "api" else local(sources, **arguments)
+
+
+def _write_part(error: PartialResultError, paths: Sequence[Path], out: str | None) -> None:
+    """Write the part that arrived next to the file of the whole result, and report what is missing."""
+    from vapi_frames.calendar.ranges import format_iso
+    from vapi_frames.cli.export import check_path, named_path, write
+    from vapi_frames.frames.meta import read_meta
+
+    print_error(error)
+    for start, end in error.missing:
+        print_error(f"[{format_iso(start)}, {format_iso(end)})", label="missing: ")
+    for query in error.rest:
+        print_error(repr(query), label="still to fetch: ")
+    if out is None:
+        print_error("the part that arrived is not printed; pass --out to write it to a file")
+        return
+    try:
+        parts = []
+        for frame in error.frames.values():
+            path, meta = paths[0], read_meta(frame)
+            if len(paths) > 1:
+                path = check_path(named_path(out, meta.title or meta.body["name"]))
+            if meta.has_missing_rows:
+                path = path.with_name(f"{path.stem}.partial{path.suffix}")
+            parts.append((frame, path))
+        write(parts)
+        print_error(f"the part that arrived is in {', '.join(str(path) for _, path in parts)}")
+    except (VapiFramesError, OSError) as failure:
+        print_error(failure, label="the part that arrived could not be written: ")

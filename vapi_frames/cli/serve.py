@@ -1,0 +1,58 @@
+"""``vapi-frames serve``: answer ``POST /analytics`` from call records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames.errors import QueryError, warning_handler
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the *commands* of a parser."""
+    parser = commands.add_parser("serve", help="answer POST /analytics from call records")
+    parser.add_argument("calls", nargs="*", help="files, folders or globs of call records")
+    parser.add_argument("--demo", action="store_true", help="serve the sample organization instead")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    parser.add_argument("--port", default=8484, type=int, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument(
+        "--duplicates", default="keep", choices=("keep", "first", "raise"),
+        help="what to do with a repeated id (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on-error", default="raise", choices=("raise", "skip"),
+        help="what to do with a record that cannot be read (default: %(default)s)",
+    )  # fmt: skip
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument("--key-file", help="the file with the key that clients send (default: $VAPI_FRAMES_KEY)")
+    keys.add_argument("--no-auth", action="store_true", help="require no key; on this machine only")
+    parser.add_argument("--timeout", default=30.0, type=float, help="seconds for one request (default: %(default)s)")
+    parser.add_argument("--workers", default=8, type=int, help="requests answered in parallel (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal ends it; return the exit code."""
+    import logging
+
+    from vapi_frames.interface.connect import demo, local
+    from vapi_frames.server.listen import read_key, serve
+    from vapi_frames.sources.local.source import LocalSource
+
+    if options.demo == bool(options.calls):
+        raise QueryError("pass the call records to serve, as in serve calls/*.parquet, or --demo for a sample")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    key = None if options.no_auth else read_key(options.key_file)
+    vq = demo() if options.demo else local(options.calls, duplicates=options.duplicates, on_error=options.on_error)
+    source = vq.source
+    if isinstance(source, LocalSource):
+        token = warning_handler.set(logging.getLogger("vapi_frames.server").warning)
+        try:
+            source.prepare()  # converts JSON and reports unreadable records before the first request
+        finally:
+            warning_handler.reset(token)
+    serve(source, host=options.host, port=options.port, key=key, timeout=options.timeout, workers=options.workers)
+    return 0
