@@ -142,8 +142,8 @@ def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
         (["--demo", "--no-auth", "--port", "70000"], KEY, "port must be 0 to 65535"),
         (["--demo", "--no-auth", "--timeout", "0"], KEY, "timeout must be seconds"),
         (["--demo", "--no-auth", "--workers", "0"], KEY, "workers must be at least 1"),
-        (["--no-auth"], KEY, "serve answers from call records"),
-        (["--demo", "calls.parquet", "--no-auth"], KEY, "serve answers from call records"),
+        (["--no-auth"], KEY, "pass the call records to serve"),
+        (["--demo", "calls.parquet", "--no-auth"], KEY, "pass the call records to serve"),
         (["no/such/*.parquet", "--no-auth"], KEY, "no file matches"),
     ],
 )

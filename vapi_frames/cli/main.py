@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = {"demo": demo, "query": query, "archive": archive, "serve": serve}
+_COMMANDS = {"demo": demo.run, "query": query.run, "archive": archive.run, "serve": serve.run}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,12 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="vapi-frames", description=package.__doc__)
     parser.add_argument("--version", action="version", version=f"vapi-frames {package.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in _COMMANDS.values():
+    for module in (demo, query, archive, serve):
         module.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
-        code: int = _COMMANDS[options.command].run(options)
-        return code
+        return _COMMANDS[options.command](options)
     except (VapiFramesError, OSError) as error:
         print_error(error)
         return FAILED
