@@ -122,5 +122,7 @@ def test_what_cannot_be_compared():
         frame.assign(sumCostDelta=1.0).vapi.change()
     flat = frame.reset_index()
     flat.loc[0, "date"] = pd.Timestamp("2026-09-01T00:00Z")
-    with pytest.raises(ProvenanceError, match="out of the range"):
+    with pytest.raises(
+        ProvenanceError, match="1 of 3 rows are not among those that were fetched, e.g. date 2026-09-01"
+    ):
         flat.set_index("date").vapi.change()

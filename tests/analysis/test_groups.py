@@ -250,7 +250,7 @@ class TestLabel:
 def test_changed_values_are_not_spread():
     """A table of other numbers is made with pandas, not under a measure's name."""
     frame = vf.demo().call().sum("cost").by("type").step("month").during("2026-10").fetch()
-    with pytest.raises(ProvenanceError, match="not those that came"):
+    with pytest.raises(ProvenanceError, match="not those that were fetched"):
         (frame * 2).vapi.wide()
     assert np.isclose(frame.vapi.wide().to_numpy().sum(), frame["sumCost"].sum())
 

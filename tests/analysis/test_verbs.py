@@ -270,7 +270,7 @@ def test_each_verb_after_what_pandas_does(mangling):
 def test_changed_values_are_refused(verb, mangle):
     """The same rows with other values are not what the frame says that they are."""
     frame = mangle(ask())
-    with pytest.raises(ProvenanceError, match="not those that came"):
+    with pytest.raises(ProvenanceError, match="not those that were fetched"):
         VERBS[verb](frame)
 
 

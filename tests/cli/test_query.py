@@ -35,7 +35,7 @@ from vapi_frames.cli import query as query_command
 from vapi_frames.cli.export import csv_text, json_text
 from vapi_frames.cli.main import main
 from vapi_frames.errors import PartialResultError
-from vapi_frames.frames.meta import mark_incomplete
+from vapi_frames.frames.origin import add_note
 from vapi_frames.interface.connect import Vq
 from vapi_frames.query.parse import parse_query
 
@@ -440,8 +440,10 @@ LINES = [
 @pytest.fixture
 def broken(monkeypatch):
     """Let only a part of every answer arrive; return it."""
-    part = mark_incomplete(
-        next(iter(vf.demo().fetch(parse_query(COUNT).named("two")).values())), "did not arrive: a day"
+    part = add_note(
+        next(iter(vf.demo().fetch(parse_query(COUNT).named("two")).values())),
+        "did not arrive: a day",
+        is_incomplete=True,
     )
 
     def fetch(*_, **__):

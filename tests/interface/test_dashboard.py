@@ -9,7 +9,7 @@ import pytest
 import vapi_frames as vf
 from tests.support import servers
 from tests.support.endpoint import KEY, running
-from vapi_frames.errors import ResponseWarning, UnknownWordError
+from vapi_frames.errors import QueryError, ResponseWarning, UnknownWordError
 
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 
@@ -49,7 +49,9 @@ def test_its_figures_are_the_totals_of_its_frames(dashboard):
     assert dashboard["kpis"].vapi.units == {
         "sumDuration": "min", "countId": "calls", "sumCost": "USD", "sumCostPerCall": "USD/call",
     }  # fmt: skip
-    again = dashboard["kpis"].vapi.refresh(vf.demo())
+    with pytest.raises(QueryError, match="does not give 'sumCostPerCall'"):
+        dashboard["kpis"].vapi.refresh(vf.demo())
+    again = dashboard["kpis"].drop(columns="sumCostPerCall").vapi.refresh(vf.demo())
     assert again["sumCost"].tolist() == dashboard["kpis"]["sumCost"].tolist()
 
 

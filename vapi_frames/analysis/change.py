@@ -68,7 +68,7 @@ def change(
     buckets, place = placed(held)
     earlier, has_bucket = _earlier(held, place, periods)
     # Whether the earlier bucket was partial does not hang on its having a row.
-    is_whole = elapsed_shares(buckets, held.meta, find_zone(held.meta.zone)) >= 1
+    is_whole = elapsed_shares(buckets, held.meta.as_whole(), find_zone(held.meta.zone)) >= 1
     out = ~is_whole[place] | (has_bucket & ~is_whole[np.maximum(place - periods, 0)])
     new: dict[str, npt.NDArray[Any]] = {}
     known: dict[str, DerivedColumn] = {}

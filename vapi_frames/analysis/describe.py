@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import ProvenanceError
-from vapi_frames.frames.meta import Meta, read_meta
+from vapi_frames.frames.meta import Meta, merge_filters, read_meta
 from vapi_frames.frames.partial import partial
-from vapi_frames.frames.provenance import check_values, units
+from vapi_frames.frames.provenance import read_choice, units
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,15 +32,24 @@ def describe(frame: pd.DataFrame) -> str:
         93 rows. Answered from call records.
     """
     meta = read_meta(frame)
-    said = [f"{_capital(_measures(frame, meta))}{_split(frame, meta)}.", _range(meta)]
+    try:
+        found = read_choice(frame)
+    except ProvenanceError as error:  # which the verbs raise
+        return f"These are not rows as fetched: {error}. Fetched was this: {_describe(frame, meta, is_fetched=False)}"
+    return _describe(frame, found)
+
+
+def _describe(frame: pd.DataFrame, meta: Meta, *, is_fetched: bool = True) -> str:
+    parts = [f"{_capital(_measures(frame, meta))}{_split(meta)}.", _range(meta)]
     if meta.before:
-        said.append(f"Compared with {_side(meta.before[0], meta)} until {_side(meta.before[1], meta, ends=True)}.")
-    said += [f"Only calls whose {word} is {_values(values)}." for word, values in meta.filters]
-    said.append(_rows(frame, meta))
+        parts.append(f"Compared with {_side(meta.before[0], meta)} until {_side(meta.before[1], meta, ends=True)}.")
+    filters = merge_filters(meta.filters, meta.choice.filters if meta.choice else ())
+    parts += [f"Only calls whose {word} is {_values(values)}." for word, values in filters]
+    parts.append(_rows(frame, meta) if is_fetched else f"{_counted(meta.rows)}.")
     source = {"calls": "from call records", "api": "by the Vapi API", "warehouse": "by a warehouse"}
-    said.append(f"Answered {source.get(meta.source, 'by a reply')}.")
-    said += [f"Note: {note}." for note in meta.notes]
-    return " ".join(part for part in said if part)
+    parts.append(f"Answered {source.get(meta.source, 'by a reply')}.")
+    parts += [f"Note: {note}." for note in meta.notes]
+    return " ".join(part for part in parts if part)
 
 
 def with_units(frame: pd.DataFrame) -> pd.DataFrame:
@@ -80,20 +89,22 @@ def _measures(frame: pd.DataFrame, meta: Meta) -> str:
     return _listed(parts) or "no measure any more"
 
 
-def _split(frame: pd.DataFrame, meta: Meta) -> str:
-    names = [str(name) for name in frame.index.names if name is not None]
-    groups = [name for name in names if name != "date"]
+def _split(meta: Meta) -> str:
+    groups = [name for name in meta.levels if name != "date"]
     by = f"by {_listed(groups)}" if groups else ""
-    if "date" not in names:
+    if "date" not in meta.levels:
         return f", {by}" if by else ""
     per = f"per {meta.step} in {meta.zone}" if meta.step else f"at each change, in {meta.zone}"
     return f", {per}" + (f" and {by}" if by else "")
 
 
 def _range(meta: Meta) -> str:
-    if meta.start is None or meta.end is None:
-        return "The range that was answered is unknown."
-    return f"From {_side(meta.start, meta)} until {_side(meta.end, meta, ends=True)} {meta.zone}."
+    start, end = meta.covered
+    if start is None or end is None:
+        return "The range is unknown."
+    if start == end:
+        return "No bucket of the range is whole."
+    return f"From {_side(start, meta)} until {_side(end, meta, ends=True)} {meta.zone}."
 
 
 def _side(at: datetime, meta: Meta, *, ends: bool = False) -> str:
@@ -107,19 +118,24 @@ def _side(at: datetime, meta: Meta, *, ends: bool = False) -> str:
 
 def _rows(frame: pd.DataFrame, meta: Meta) -> str:
     count = len(frame)
-    said = f"{count:,} row{'' if count == 1 else 's'}"
+    text = _counted(count)
     if count != meta.rows:
-        said += f", chosen from {meta.rows:,}"
+        text += f", chosen from {meta.rows:,}"
     elif meta.has_missing_rows:
-        said += ", after rows were chosen"
+        text += ", after rows were chosen"
+    if meta.choice and not meta.choice.is_query and count:
+        text += " such that no query gives them"
     try:
-        check_values(frame, meta)
         flags = partial(frame)
-        if meta.step is not None and (some := int(flags.fillna(value=False).sum())):
-            said += f", {some} of them of a partial {meta.step}"
-    except ProvenanceError as error:  # the description says what there is; the verbs refuse
-        said += f"; beware: {error}"
-    return f"{said}."
+    except ProvenanceError:  # which the caller has said, or the dates are none
+        return f"{text}."
+    if meta.step is not None and (some := int(flags.fillna(value=False).sum())):
+        text += f", {some} of them of a partial {meta.step}"
+    return f"{text}."
+
+
+def _counted(rows: int) -> str:
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
 
 
 def _values(values: tuple[str | None, ...]) -> str:

@@ -18,10 +18,12 @@ from vapi_frames.calendar.buckets import (
     to_seconds,
 )
 from vapi_frames.errors import ProvenanceError, QueryError, require
+from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
-from vapi_frames.frames.meta import DerivedColumn, attach_meta
+from vapi_frames.frames.meta import DerivedColumn
+from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.partial import bucket_seconds
-from vapi_frames.frames.provenance import CheckedFrame, check_frame, to_backend, to_numpy
+from vapi_frames.frames.provenance import CheckedFrame, check_frame
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -109,7 +111,7 @@ def fill_gaps(
         is_filled[at] = before
         result[MARK] = is_filled
         derived[MARK] = DerivedColumn("", "flag")
-    return attach_meta(result, replace(held.meta, derived=derived, has_missing_rows=False))
+    return attach_meta(result, replace(held.meta.as_whole(), derived=derived, is_filled=True))
 
 
 def fill_rules(held: CheckedFrame, names: Collection[str]) -> dict[str, str]:

@@ -17,8 +17,9 @@ from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, drop_unused
-from vapi_frames.frames.meta import ATTRIBUTE, attach_meta, read_meta
-from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column
+from vapi_frames.frames.meta import ATTRIBUTE
+from vapi_frames.frames.origin import add_note, attach_meta
+from vapi_frames.frames.provenance import CheckedFrame, attach_choice, check_frame, find_column
 from vapi_frames.result.aggregate import aggregate
 
 if TYPE_CHECKING:
@@ -75,20 +76,20 @@ def top(
     level = _level(held, of, "top")
     ranked = _ranked(held, level, find_column(frame, by))
     if len(ranked) <= n:
-        return attach_meta(frame.copy(), replace(held.meta, has_missing_rows=not held.is_whole))
+        return attach_meta(frame.copy(), held.meta, held.rows)
     kept = ranked[:n]
     is_kept = np.zeros(len(level.uniques) + 1, bool)  # the last one is the missing value, whose code is -1
     is_kept[kept] = True
     if not other:
-        rows = frame.loc[is_kept[level.codes]]
-        return attach_meta(rows.copy(), replace(held.meta, has_missing_rows=True))
+        return attach_choice(frame.loc[is_kept[level.codes]].copy())
     # A name and its id are put together as one.
     roots = held.meta.query_groups()
     same = [one.name for one in held.levels if roots.get(one.name, one.name) == roots.get(level.name, level.name)]
     levels = [_with_other(one, is_kept[level.codes]) if one.name in same else one for one in held.levels]
     better = instead(held, held.levels, held.meta.step).with_counts()
     recipes = plan(held, held.measures, over_time=False, over_groups=True, better=better)
-    return regroup(held, levels, recipes, step=held.meta.step)
+    origin = held.meta.derived_levels.get(level.name, level.name)
+    return regroup(held, levels, recipes, step=held.meta.step, derived_levels=dict.fromkeys(same, origin))
 
 
 def _ranked(held: CheckedFrame, level: IndexLevel, name: str) -> npt.NDArray[np.int64]:
@@ -179,8 +180,7 @@ def _say_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
         else f"{len(unknown)} ended reasons are not known and count"
     )
     said = f"{some} as 'unknown': {listed}"
-    meta = read_meta(result)
-    attach_meta(result, replace(meta, notes=(*meta.notes, said)))
+    add_note(result, said)
     warn(said, FrameWarning)
 
 
@@ -232,7 +232,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     levels, places = distinct_rows(levels)
     result = frame.iloc[np.argsort(places)]
     result.index = build_index(levels)
-    meta = replace(held.meta, derived_levels={**held.meta.derived_levels, name: of}, has_missing_rows=not held.is_whole)
+    meta = replace(held.meta, derived_levels={**held.meta.derived_levels, name: of})
     return attach_meta(result, meta)
 
 
@@ -261,7 +261,7 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     values = frame[name]
     there = [level.name for level in held.levels]
     spare: list[Any] = [
-        origin for level, origin in held.meta.derived_levels.items() if level in there and origin in there
+        origin for level, origin in held.meta.derived_levels.items() if level != origin and {level, origin} <= {*there}
     ]
     if spare:
         values = values.droplevel(spare)  # an id beside its name
@@ -277,5 +277,7 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
             result = result.iloc[:, np.argsort(result.columns.isna(), kind="stable")]
         if result.index.nlevels == 1:
             result = result.iloc[np.argsort(result.index.isna(), kind="stable")]
+    if held.positions is not None:
+        frame = attach_meta(frame.copy(), held.meta, held.rows)
     result.attrs[ATTRIBUTE] = frame.attrs[ATTRIBUTE]
     return result

@@ -11,8 +11,10 @@ import pandas as pd
 from vapi_frames.analysis.rollup import instead, plan, regroup
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
-from vapi_frames.frames.meta import DerivedColumn, attach_meta
-from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column, to_backend, to_numpy
+from vapi_frames.frames.columns import to_backend, to_numpy
+from vapi_frames.frames.meta import DerivedColumn
+from vapi_frames.frames.origin import attach_meta
+from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column
 from vapi_frames.query.aggregation import Reaggregation
 from vapi_frames.result.aggregate import aggregate, divide
 from vapi_frames.result.ordering import combine_codes
@@ -47,8 +49,8 @@ def added(held: CheckedFrame, columns: dict[str, npt.NDArray[Any]], known: dict[
     }
     result = result.assign(**new)
     result.attrs = dict(held.frame.attrs)
-    meta = replace(held.meta, derived=held.meta.derived | known, has_missing_rows=not held.is_whole)
-    return attach_meta(result, meta, added=columns)
+    meta = replace(held.meta, derived=held.meta.derived | known)
+    return attach_meta(result, meta, held.rows, changed=columns)
 
 
 def check_additive(held: CheckedFrame, name: str, what: str) -> None:

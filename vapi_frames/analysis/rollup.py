@@ -11,10 +11,11 @@ import pandas as pd
 from vapi_frames.calendar import buckets
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, GROUP_SYNONYMS, STEP_SYNONYMS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
+from vapi_frames.frames.columns import to_backend
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
-from vapi_frames.frames.meta import attach_meta
+from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.partial import bucket_seconds, floor_to_step
-from vapi_frames.frames.provenance import check_frame, to_backend
+from vapi_frames.frames.provenance import check_frame
 from vapi_frames.query.aggregation import Reaggregation, find_reaggregation
 from vapi_frames.result.aggregate import aggregate, divide
 
@@ -186,10 +187,12 @@ def _turned(instants: npt.NDArray[np.int64], fine: str, step: str, tz: ZoneInfo)
 
 def instead(held: CheckedFrame, levels: Iterable[IndexLevel], step: str | None) -> Query[Any]:
     """Return the question that gives the coarser rows directly."""
-    meta = held.meta.select(held.measures, [level.name for level in levels]).with_step(step)
-    if meta.relative_range and meta.relative_range[1]:
-        meta = replace(meta, relative_range=None)  # whole weeks before now are other days than whole days before now
-    return meta.query
+    names = [*(["date"] if step else []), *(level.name for level in levels if level.name != "date")]
+    meta = held.meta.select(held.measures, names).with_step(step)
+    try:
+        return meta.query
+    except ProvenanceError:  # of rows that no query gives, that of all rows
+        return meta.result_query
 
 
 def plan(
@@ -260,9 +263,7 @@ def regroup(
         arrays[name] = to_backend(columns[name], held.backend)
     result = pd.DataFrame(arrays, index=index)
     result.attrs = dict(held.frame.attrs)
-    meta = replace(
-        held.meta,
-        derived_levels={**held.meta.derived_levels, **(derived_levels or {})},
-        has_missing_rows=not held.is_whole,
-    )
+    meta = replace(held.meta, derived_levels={**held.meta.derived_levels, **(derived_levels or {})})
+    if step != meta.step and (meta.is_incomplete or (meta.choice and not meta.choice.is_query)):
+        meta = replace(meta, has_flags=False)  # nothing tells which part of the coarser buckets the rows cover
     return attach_meta(result, meta.with_step(step))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import QueryError, ResponseError, format_value
-from vapi_frames.frames.parquet import save
+from vapi_frames.frames.parquet import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,7 @@ def write(frames: Sequence[tuple[pd.DataFrame, Path]]) -> None:
             stack.callback(part.unlink, missing_ok=True)
             parts.append(part)
             if target.suffix.lower() == ".parquet":
-                save(frame, part)
+                write_parquet(frame, part)
             else:
                 text = csv_text(frame) if target.suffix.lower() == ".csv" else json_text(frame)
                 part.write_bytes(text.encode())

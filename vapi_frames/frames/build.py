@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
-import pyarrow.compute as pc
 
 from vapi_frames.calendar.ranges import RelativeRange
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.errors import QueryError, ResponseError
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone
-from vapi_frames.frames.meta import ATTRIBUTE, Meta
+from vapi_frames.frames.meta import Meta
+from vapi_frames.frames.origin import attach_meta
 from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.query import Query
@@ -87,15 +87,12 @@ def build(
         now=now,
         units={one.name: _unit(one, units or {}) for one in query.measures},
         levels=tuple(levels),
-        rows=len(frame),
-        sums=tuple(pc.call_function("sum", [measures.column(name)]).as_py() or 0.0 for name in names),
         filters=query.filters,
         title=query.title,
         relative_range=(str(relative), relative.complete) if relative else None,
         notes=answer.notes,
     )
-    frame.attrs[ATTRIBUTE] = meta.to_json()
-    return frame
+    return attach_meta(frame, meta)
 
 
 def _unit(one: Aggregation, units: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """What a result frame knows of itself.
 
-It travels in ``df.attrs["vapi"]`` as one JSON string, because pandas copies attrs deeply at every step: its size
-depends on the question, never on the data, and a key or a raw reply never goes there.
+It travels in ``df.attrs["vapi"]`` as one JSON string. Its size depends on the query, never on the data, because pandas
+copies attrs at every step. It never holds a key or a raw reply.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from vapi_frames.calendar.ranges import format_iso, parse_last
+from vapi_frames.calendar.ranges import format_iso, parse_last, parse_range
 from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.query import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     import pandas as pd
 
-__all__ = ["ATTRIBUTE", "DerivedColumn", "Meta", "attach_meta", "mark_incomplete", "read_meta", "sums"]
+    from vapi_frames.query.filters import Filter
+
+__all__ = ["ATTRIBUTE", "Choice", "DerivedColumn", "Meta", "merge_filters", "read_meta"]
 
 ATTRIBUTE = "vapi"
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +36,33 @@ class DerivedColumn:
 
     Attributes:
         unit: Its unit, ``""`` where it has none.
-        rule: How it re-aggregates: ``sum``; ``ratio``, from its parts again; ``none``; ``mark`` says something of the
-            row, and is no measure.
+        rule: How it re-aggregates: ``sum``; ``ratio``, from its parts again; ``none``. A ``flag`` describes its row and
+            is no measure.
         parts: For a ratio, the columns above and below the line.
         scale: For a ratio, what it is multiplied by.
-        sum: The sum of its values when it was made.
     """
 
     unit: str
     rule: Literal["sum", "ratio", "none", "flag"]
     parts: tuple[str, ...] = ()
     scale: float = 1.0
-    sum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which rows of a result a frame holds, where it does not hold all of them.
+
+    Attributes:
+        is_query: Whether they are exactly the rows of a range and of values of groups.
+        start: Begin of that range, ``None`` where it is that of the result.
+        end: Its end, exclusive.
+        filters: The values of the groups, for those that the frame has not all values of.
+    """
+
+    is_query: bool = False
+    start: datetime | None = None
+    end: datetime | None = None
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +70,27 @@ class Meta:
     """What a result frame knows of itself.
 
     Attributes:
-        source: Who answered: ``api``, ``calls``, ``warehouse``, ``replay``, ``reply``.
-        body: The question as it went on the wire, one element of ``queries``, without its filters.
-        start: Begin of the answered range, in UTC; ``None`` where unknown.
+        source: What it was fetched from: ``api``, ``calls``, ``warehouse``, ``replay``, ``reply``.
+        body: The query as it went on the wire, one element of ``queries``, without its filters.
+        start: Begin of the range that the result covers, in UTC; ``None`` where unknown.
         end: Its end, exclusive.
-        now: When it was asked.
-        units: Column → unit, for every measure that was asked for; ``""`` where it has none.
+        now: When it was fetched.
+        units: Column → unit, for every measure of the query; ``""`` where it has none.
         levels: The names of the index levels.
         rows: How many rows the frame was made with.
-        sums: The sum of each measure then, in the order of *units*.
+        hashes: Column → a hash of its values and their rows, for each measure and each derived column.
         derived: Column → what is known of it, for those that verbs added.
-        derived_levels: Level that a verb added → the group that it comes from, e.g. ``outcome`` → ``endedReason``.
-        filters: What the calls were chosen by: group column or ``variable.<key>``, and its values.
+        derived_levels: Level with values that a verb made → the group that they come from, e.g. ``outcome`` →
+            ``endedReason``.
+        filters: What the calls were filtered by: group column or ``variable.<key>``, and its values.
         before: In a comparison, the range of the other period.
-        has_missing_rows: Whether rows of the result are missing: only some were chosen before a verb, or some never
-            arrived. An absent row then does not mean that there were no calls.
-        title: The name that the question was given, ``None`` for an automatic one.
+        choice: Which rows were chosen before a verb, ``None`` for all. An absent row then does not mean that there were
+            no calls.
+        lost: Levels that were dropped, and of which no filter describes the values that are left.
+        is_incomplete: Whether some rows of the result never arrived.
+        is_filled: Whether `fill_gaps` added rows.
+        has_flags: Whether it is known which part of each bucket the rows cover.
+        title: The name of the query, ``None`` for an automatic one.
         relative_range: The relative range as written and whether it is of whole buckets, e.g. ``("30d", False)``.
         notes: What a reader should know, e.g. how dates were read.
     """
@@ -80,13 +102,17 @@ class Meta:
     now: datetime | None
     units: dict[str, str]
     levels: tuple[str, ...]
-    rows: int
-    sums: tuple[float, ...]
+    rows: int = 0
+    hashes: dict[str, str] = field(default_factory=dict)
     derived: dict[str, DerivedColumn] = field(default_factory=dict)
     derived_levels: dict[str, str] = field(default_factory=dict)
-    filters: tuple[tuple[str, tuple[str | None, ...]], ...] = ()
+    filters: tuple[Filter, ...] = ()
     before: tuple[datetime, datetime] | None = None
-    has_missing_rows: bool = False
+    choice: Choice | None = None
+    lost: tuple[str, ...] = ()
+    is_incomplete: bool = False
+    is_filled: bool = False
+    has_flags: bool = True
     title: str | None = None
     relative_range: tuple[str, bool] | None = None
     notes: tuple[str, ...] = ()
@@ -104,6 +130,23 @@ class Meta:
         return zone
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """What identifies a row: the levels, in a comparison also the bucket of the other period."""
+        return (*self.levels, *(["dateBefore"] if "dateBefore" in self.derived else []))
+
+    @property
+    def covered(self) -> tuple[datetime | None, datetime | None]:
+        """The range that the rows cover: that of the result, or of the rows that were chosen."""
+        if self.choice is None:
+            return self.start, self.end
+        return self.choice.start or self.start, self.choice.end or self.end
+
+    @property
+    def has_missing_rows(self) -> bool:
+        """Whether rows of the result are missing, so that an absent row does not mean that there were no calls."""
+        return self.choice is not None or self.is_incomplete
+
+    @property
     def aggregations(self) -> tuple[Aggregation, ...]:
         """The measures, under the names that they have on the frame."""
         operations: list[dict[str, Any]] = self.body["operations"]
@@ -115,17 +158,45 @@ class Meta:
 
     @property
     def query(self) -> Query[Any]:
-        """The question, ready to be asked again; a relative range is relative again."""
+        """The query whose result the rows are, ready to be fetched again; a relative range is relative again.
+
+        Raises:
+            ProvenanceError: The rows were chosen such that no query gives them.
+        """
+        if self.lost:
+            listed = ", ".join(map(repr, self.lost))
+            raise ProvenanceError(f"the level {listed} was dropped, and no filter says which calls the rows are about")
+        if self.start is not None and self.start == self.end:
+            raise ProvenanceError("no bucket of the range is whole, so no query gives the rows of whole buckets")
+        if self.choice is None:
+            return self.result_query
+        if not self.choice.is_query:
+            raise ProvenanceError(
+                "no query gives these rows: they are not all those of a range and of groups that .where(...) can name. "
+                "Fetch the query of all rows, df.vapi.meta.result_query, and choose rows again"
+            )
+        query = replace(self.result_query, filters=merge_filters(self.filters, self.choice.filters), title=None)
+        if self.choice.start or self.choice.end:
+            query = replace(query, time_range=parse_range(*self.covered))
+        return query
+
+    @property
+    def result_query(self) -> Query[Any]:
+        """The query of the result that the rows were chosen from."""
         query = Query.from_body({"queries": [self.body]})
         span = query.time_range if self.relative_range is None else parse_last(*self.relative_range)
-        return replace(query, aggregations=self.aggregations, time_range=span, title=self.title, filters=self.filters)
+        step = query.time_step if "date" in self.levels else None  # a choice of one bucket has no date
+        return replace(
+            query, aggregations=self.aggregations, time_range=span, time_step=step, title=self.title,
+            filters=self.filters,
+        )  # fmt: skip
 
     def all_units(self) -> dict[str, str]:
-        """Return column → unit, also of what verbs made of the measures."""
+        """Return column → unit, also of the columns that verbs made of the measures."""
         return self.units | {name: one.unit for name, one in self.derived.items() if one.rule != "flag"}
 
     def query_groups(self) -> dict[str, tuple[str, str]]:
-        """Return level → the ``group`` column or ``variable`` key that the question has for it."""
+        """Return level → the ``group`` column or ``variable`` key that the query has for it."""
         groups: list[str] = self.body.get("groupBy", [])
         found = {name: ("group", name) for name in groups}
         taken = {"date", *GROUP_COLUMNS, *COLUMNS, *self.units}
@@ -140,19 +211,37 @@ class Meta:
         span = {word: value for word, value in self.body.get("timeRange", {}).items() if word != "step"}
         if step is not None:
             span = {"step": step, **span}
-        return replace(self, body=body | ({"timeRange": span} if span else {}))
+        relative = self.relative_range
+        if relative and relative[1] and step != self.step:
+            relative = None  # whole weeks before now are other days than whole days before now
+        return replace(self, body=body | ({"timeRange": span} if span else {}), relative_range=relative)
+
+    def with_range(self, start: datetime, end: datetime) -> Meta:
+        """Return it for another range; an empty one is that of no query."""
+        if start == end:
+            return replace(self, start=start, end=end)
+        span = {**self.body.get("timeRange", {}), "start": format_iso(start), "end": format_iso(end)}
+        return replace(self, body={**self.body, "timeRange": span}, start=start, end=end, relative_range=None)
+
+    def as_whole(self) -> Meta:
+        """Return it for a frame whose absent rows had no calls; the filters of the rows that are there stay."""
+        if self.choice is None:
+            return replace(self, is_incomplete=False)
+        return replace(
+            self, choice=None, filters=merge_filters(self.filters, self.choice.filters), title=None, is_incomplete=False
+        )
 
     def select(self, columns: Iterable[str], levels: Iterable[str]) -> Meta:
         """Return it for a frame that has only these *columns* and *levels* of those it had."""
         columns, levels = set(columns), tuple(levels)
-        roots = self.query_groups()
-        kept = dict.fromkeys(roots[level] for level in levels if level in roots)
+        groups_of = self.query_groups()
+        left = dict.fromkeys(groups_of[level] for level in levels if level in groups_of)
         body = {word: value for word, value in self.body.items() if word not in ("groupBy", "groupByVariableValue")}
-        if groups := [name for kind, name in kept if kind == "group"]:
+        if groups := [name for kind, name in left if kind == "group"]:
             body["groupBy"] = groups
-        if variables := [{"key": name} for kind, name in kept if kind == "variable"]:
+        if variables := [{"key": name} for kind, name in left if kind == "variable"]:
             body["groupByVariableValue"] = variables
-        names = [name for name in self.units if name in columns] or list(self.units)  # a question asks for something
+        names = [name for name in self.units if name in columns] or list(self.units)  # a query has a measure
         operations = dict(zip(self.units, self.body["operations"], strict=True))
         return replace(
             self,
@@ -165,6 +254,7 @@ class Meta:
 
     def to_json(self) -> str:
         """Return it as the text that travels in ``attrs``."""
+        choice = self.choice
         parts = {
             "v": _VERSION,
             "source": self.source,
@@ -174,55 +264,79 @@ class Meta:
             "units": self.units,
             "levels": self.levels,
             "rows": self.rows,
-            "sums": [_short(total) for total in self.sums],
+            "hashes": [self.hashes.get(name, "") for name in (*self.units, *self.derived)],
             "derived": {
-                name: [one.unit, one.rule, _short(one.sum), *([one.parts, one.scale] if one.parts else [])]
+                name: [one.unit, one.rule, *([one.parts, one.scale] if one.parts else [])]
                 for name, one in self.derived.items()
             },
-            "made": self.derived_levels,
+            "derivedLevels": self.derived_levels,
             "filters": self.filters,
             "before": self.before and [format_iso(side) for side in self.before],
-            "chosen": self.has_missing_rows or None,
+            "choice": choice
+            and [choice.is_query, *(side and format_iso(side) for side in (choice.start, choice.end)), choice.filters],
+            "lost": self.lost,
+            "incomplete": self.is_incomplete or None,
+            "filled": self.is_filled or None,
+            "flagless": None if self.has_flags else True,
             "title": self.title,
             "last": self.relative_range,
             "notes": self.notes,
         }
-        kept = {name: value for name, value in parts.items() if value not in (None, (), [], {}, [None, None])}
-        return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
+        known = {name: value for name, value in parts.items() if value not in (None, (), [], {}, [None, None])}
+        return json.dumps(known, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Meta:
         """Read it back."""
         parts = json.loads(text)
-        start, end = (side and datetime.fromisoformat(side) for side in parts.get("range", (None, None)))
-        now, before = parts.get("now"), parts.get("before")
+        start, end = map(_instant, parts.get("range", (None, None)))
+        units = parts.get("units", {})
+        derived = {
+            name: DerivedColumn(unit, rule, tuple(of[0]) if of else (), of[1] if of else 1.0)
+            for name, (unit, rule, *of) in parts.get("derived", {}).items()
+        }
+        hashes = zip((*units, *derived), parts.get("hashes", ()), strict=True)
+        choice = None
+        if "choice" in parts:
+            is_query, first, until, filters = parts["choice"]
+            choice = Choice(is_query, _instant(first), _instant(until), _filters(filters))
+        before = parts.get("before")
         return cls(
             source=parts["source"],
             body=parts["body"],
             start=start,
             end=end,
-            now=now and datetime.fromisoformat(now),
-            units=parts.get("units", {}),
+            now=_instant(parts.get("now")),
+            units=units,
             levels=tuple(parts.get("levels", ())),
             rows=parts["rows"],
-            sums=tuple(parts.get("sums", ())),
-            derived={
-                name: DerivedColumn(unit, rule, tuple(of[0]) if of else (), of[1] if of else 1.0, total)
-                for name, (unit, rule, total, *of) in parts.get("derived", {}).items()
-            },
-            derived_levels=parts.get("made", {}),
-            filters=tuple((word, tuple(values)) for word, values in parts.get("filters", ())),
+            hashes={name: one for name, one in hashes if one},
+            derived=derived,
+            derived_levels=parts.get("derivedLevels", {}),
+            filters=_filters(parts.get("filters", ())),
             before=before and (datetime.fromisoformat(before[0]), datetime.fromisoformat(before[1])),
-            has_missing_rows=parts.get("chosen", False),
+            choice=choice,
+            lost=tuple(parts.get("lost", ())),
+            is_incomplete=parts.get("incomplete", False),
+            is_filled=parts.get("filled", False),
+            has_flags=not parts.get("flagless", False),
             title=parts.get("title"),
             relative_range=tuple(parts["last"]) if "last" in parts else None,
             notes=tuple(parts.get("notes", ())),
         )
 
 
-def _short(total: float) -> float:
-    """Return a sum with as many digits as tell one from another."""
-    return float(f"{total:.9g}")
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _filters(parts: Iterable[tuple[str, Iterable[str | None]]]) -> tuple[Filter, ...]:
+    return tuple((word, tuple(values)) for word, values in parts)
+
+
+def merge_filters(filters: tuple[Filter, ...], narrower: tuple[Filter, ...]) -> tuple[Filter, ...]:
+    """Return *filters* with the *narrower* ones in place of those of the same words."""
+    return tuple(sorted((dict(filters) | dict(narrower)).items(), key=lambda one: one[0]))
 
 
 def read_meta(frame: pd.DataFrame) -> Meta:
@@ -234,43 +348,11 @@ def read_meta(frame: pd.DataFrame) -> Meta:
     text = frame.attrs.get(ATTRIBUTE)
     if not isinstance(text, str):
         raise ProvenanceError(
-            "the frame does not know which question it answers: it was not fetched with this package, or "
-            "a step such as concat, merge or pivot dropped df.attrs"
+            "the frame does not know which query it is the result of: it was not fetched with this package, or a step "
+            "such as concat, merge or pivot dropped df.attrs. Add columns of your own with df.assign(...) or "
+            'df["name"] = ...'
         )
     try:
         return Meta.from_json(text)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ProvenanceError(f"df.attrs[{ATTRIBUTE!r}] is damaged: {error!r}") from error
-
-
-def sums(frame: pd.DataFrame, names: Iterable[str]) -> tuple[float, ...]:
-    """Return the sum of each of the columns *names*, 0 for one that is gone: the fingerprint of their values."""
-    return tuple(float(frame[name].sum()) if name in frame.columns else 0.0 for name in names)
-
-
-def attach_meta(frame: pd.DataFrame, meta: Meta, *, added: Collection[str] | None = None) -> pd.DataFrame:
-    """Give *frame*, which a verb has just made, its knowledge: *meta*, for the columns, levels and rows that it has.
-
-    Args:
-        frame: The frame.
-        meta: What it knows.
-        added: The new columns, where all others are as they were and *meta* knows their sums.
-    """
-    before = {} if added is None else dict(zip(meta.units, meta.sums, strict=True))
-    meta = meta.select(frame.columns, [str(name) for name in frame.index.names if name is not None])
-    derived = dict(meta.derived)
-    is_same = added is not None and len(frame) == meta.rows
-    measured = [n for n, one in derived.items() if one.rule != "flag" and not (is_same and n not in (added or ()))]
-    for name, total in zip(measured, sums(frame, measured), strict=True):
-        derived[name] = replace(derived[name], sum=total)
-    known = tuple(before[name] for name in meta.units) if is_same else sums(frame, meta.units)
-    meta = replace(meta, rows=len(frame), sums=known, derived=derived)
-    frame.attrs = {**frame.attrs, ATTRIBUTE: meta.to_json()}
-    return frame
-
-
-def mark_incomplete(frame: pd.DataFrame, note: str) -> pd.DataFrame:
-    """Let *frame* know that some of its rows never arrived, and say so."""
-    meta = read_meta(frame)
-    frame.attrs[ATTRIBUTE] = replace(meta, has_missing_rows=True, notes=(*meta.notes, note)).to_json()
-    return frame

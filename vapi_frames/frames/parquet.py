@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from vapi_frames.errors import ProvenanceError, QueryError
+from vapi_frames.frames.columns import find_backend
 from vapi_frames.frames.levels import IndexLevel, build_index, read_levels
 from vapi_frames.frames.meta import read_meta
-from vapi_frames.frames.provenance import CheckedFrame
+from vapi_frames.frames.provenance import attach_choice, units
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "write_parquet"]
+
+
+_SUFFIXES = ("", ".parquet", ".pq")
 
 
 def save(frame: pd.DataFrame, path: str | PathLike[str]) -> None:
@@ -24,11 +29,11 @@ def save(frame: pd.DataFrame, path: str | PathLike[str]) -> None:
 
     Args:
         frame: A result frame.
-        path: Where to; a file that is there is replaced once the new one is whole.
+        path: The file, ``.parquet`` or without a suffix. One that exists is replaced once the new one is whole.
 
     Raises:
-        ProvenanceError: The frame knows nothing of itself.
-        QueryError: A column holds what Parquet cannot.
+        ProvenanceError: The rows are not as fetched.
+        QueryError: The name is that of another format, or a column holds what Parquet cannot.
         OSError: It cannot be written there.
 
     Examples:
@@ -40,18 +45,37 @@ def save(frame: pd.DataFrame, path: str | PathLike[str]) -> None:
         ...     vf.load(f"{folder}/spend.parquet").equals(df)
         True
     """
-    import pyarrow as pa
-
-    read_meta(frame)
     target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if target.suffix.lower() not in _SUFFIXES:
+        cures = {".csv": "df.to_csv(path)", ".xlsx": "df.vapi.for_excel().to_excel(path, index=False)"}
+        cure = cures.get(target.suffix.lower(), "df.to_csv(path) or df.vapi.for_excel().to_excel(path, index=False)")
+        raise QueryError(
+            f"save() writes Parquet, which vf.load() reads, and {target.name!r} is the name of another format: use "
+            f"{cure}, or a name that ends in .parquet"
+        )
+    part = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        frame.to_parquet(part, engine="pyarrow")
+        write_parquet(frame, part)
         part.replace(target)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise QueryError(f"the frame cannot be written as Parquet: {error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write *frame* to *path*, whatever its name is; rows that were chosen are written as rows that are known.
+
+    Raises:
+        ProvenanceError: The rows are not as fetched.
+        QueryError: A column holds what Parquet cannot.
+        OSError: It cannot be written there.
+    """
+    import pyarrow as pa
+
+    known = attach_choice(frame.copy(deep=False))
+    try:
+        known.to_parquet(path, engine="pyarrow")
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise QueryError(f"the frame cannot be written as Parquet: {error}") from error
 
 
 def load(path: str | PathLike[str]) -> pd.DataFrame:
@@ -61,7 +85,7 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
         path: The Parquet file.
 
     Raises:
-        ProvenanceError: It is none, or was written by something else.
+        ProvenanceError: It is none, was written by something else, or its rows are not as saved.
         OSError: It cannot be read.
 
     Examples:
@@ -75,7 +99,7 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
     import pyarrow as pa
 
     with Path(path).open("rb"):
-        pass  # whatever the operating system has to say of it, it says now
+        pass  # an error of the operating system comes from here, unchanged
     try:
         frame = pd.read_parquet(path, engine="pyarrow")
     except (pa.ArrowException, ValueError) as error:
@@ -86,9 +110,13 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
         hint = "for call records use vf.local(...)" if "createdAt" in frame.columns else str(error)
         raise ProvenanceError(f"{os.fspath(path)} was not written by df.vapi.save: {hint}") from None
     text = {"pyarrow": pd.ArrowDtype(pa.string()), "numpy_nullable": pd.StringDtype()}
-    kind: Any = text.get(CheckedFrame(frame, meta, []).backend)
+    kind: Any = text.get(find_backend(frame, [name for name in meta.all_units() if name in frame.columns]))
     if meta.levels and None not in frame.index.names:
         frame.index = build_index([_retyped(level, kind) for level in read_levels(frame.index)])
+    try:
+        units(frame)  # which recognizes the rows, so that a choice of them is known, too
+    except ProvenanceError as error:
+        raise ProvenanceError(f"{os.fspath(path)} was changed after df.vapi.save wrote it: {error}") from None
     return frame
 
 

@@ -19,13 +19,15 @@ from vapi_frames.calendar.buckets import (
     is_bucket_label,
     label_bucket,
     list_local_edges,
+    resolve_wall,
     split_by_offset,
     to_seconds,
 )
-from vapi_frames.calendar.ranges import format_iso
+from vapi_frames.calendar.ranges import parse_time_point
 from vapi_frames.errors import ProvenanceError, QueryError
-from vapi_frames.frames.meta import Meta, attach_meta, read_meta
-from vapi_frames.frames.provenance import check_frame
+from vapi_frames.frames.meta import Choice, Meta
+from vapi_frames.frames.origin import attach_meta
+from vapi_frames.frames.provenance import check_frame, read_choice
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -75,28 +77,20 @@ def bucket_seconds(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
     return found
 
 
-def _dates(frame: pd.DataFrame) -> pd.Index:
-    """Return the date of each row."""
-    if "date" in frame.index.names:
-        return frame.index.get_level_values("date")
-    if "date" in frame.columns:
-        dates: pd.Index = pd.Index(frame["date"])
-        return dates
-    raise ProvenanceError("the frame has no level or column 'date', so no row belongs to a bucket")
-
-
-def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
-    """Return, for each row, the share of its bucket that has passed and lies in the answered range.
+def elapsed(frame: pd.DataFrame, *, now: datetime | str | None = None) -> pd.Series:
+    """Return, for each row, the share of its bucket that has passed and lies in the range that the rows cover.
 
     Args:
         frame: A result frame; without a step the whole range is its one bucket.
-        now: As of when; when it was asked, by default.
+        now: As of when; when it was fetched, by default. A date, datetime, ``pandas.Timestamp`` or ISO text, else
+            `QueryError`; a naive one is wall clock in the zone of the frame, as in `Query.between`.
 
     Returns:
-        float64 from 0 to 1, on the frame's index; missing where the range is unknown.
+        float64 from 0 to 1, on the frame's index; missing where the range is unknown, and after a rollup over time of
+        rows that are no whole range.
 
     Raises:
-        ProvenanceError: The dates are no longer the asked buckets.
+        ProvenanceError: The rows are not as fetched.
 
     Examples:
         >>> import vapi_frames as vf
@@ -104,36 +98,50 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
         >>> vf.analysis.elapsed(df).round(2).tolist()
         [0.57, 1.0, 1.0, 1.0, 0.86]
     """
-    meta = read_meta(frame)
-    if meta.step is None and "date" not in (*frame.index.names, *frame.columns):
-        return pd.Series(_of_range(meta, now or meta.now), index=frame.index, name="elapsed", dtype="float64")
+    meta = read_choice(frame)
+    at = meta.now if now is None else _read_now(now, find_zone(meta.zone))
     dates = _dates(frame)
-    if meta.step is None or (meta.start is None and meta.end is None):
+    if dates is None:
+        return pd.Series(_of_range(meta, at), index=frame.index, name="elapsed", dtype="float64")
+    if meta.step is None or not meta.has_flags or meta.covered == (None, None):
         return pd.Series(np.nan, index=frame.index, name="elapsed", dtype="float64")
     codes, instants = pd.factorize(dates)
     tz = find_zone(meta.zone)
     found = bucket_seconds(pd.DatetimeIndex(instants) if len(instants) else dates[:0], meta.step, tz)
     # The last one is what a missing date's code, -1, points to.
-    share = np.append(elapsed_shares(found, meta, tz, now), np.nan)
+    share = np.append(elapsed_shares(found, meta, tz, at), np.nan)
     return pd.Series(share[codes], index=frame.index, name="elapsed", dtype="float64")
+
+
+def _read_now(now: object, tz: ZoneInfo) -> datetime:
+    point = parse_time_point(now, "now")
+    return resolve_wall(datetime.fromisoformat(point), tz) if isinstance(point, str) else point
+
+
+def _dates(frame: pd.DataFrame) -> pd.Index | None:
+    """Return the date of each row, ``None`` where it has none."""
+    if "date" in frame.index.names:
+        return frame.index.get_level_values("date")
+    return pd.Index(frame["date"]) if "date" in frame.columns else None
 
 
 def _of_range(meta: Meta, now: datetime | None) -> float:
     """Return the share of the range that has passed, NaN where it is unknown."""
-    if meta.start is None or meta.end is None:
+    start, end = meta.covered
+    if start is None or end is None or start == end or not meta.has_flags or "date" in meta.lost:
         return np.nan
-    start, end = meta.start.timestamp(), meta.end.timestamp()
-    return max(0.0, (end if now is None else min(end, now.timestamp())) - start) / (end - start)
+    low, high = start.timestamp(), end.timestamp()
+    return max(0.0, (high if now is None else min(high, now.timestamp())) - low) / (high - low)
 
 
 def elapsed_shares(buckets: Seconds, meta: Meta, tz: ZoneInfo, now: datetime | None = None) -> npt.NDArray[np.float64]:
-    """Return the share of each of *buckets* that had passed and lies in the range of *meta*.
+    """Return the share of each of *buckets* that had passed and lies in the range that *meta* covers.
 
     Only those at an end of the range can be less than whole.
     """
-    start = None if meta.start is None else meta.start.timestamp()
-    ends = [side.timestamp() for side in (meta.end, now or meta.now) if side is not None]
-    end = min(ends) if ends else None
+    start, end = (None if side is None else side.timestamp() for side in meta.covered)
+    if at := now or meta.now:
+        end = at.timestamp() if end is None else min(end, at.timestamp())
     found = np.ones(len(buckets))
     order = np.argsort(buckets)
     low = 0 if start is None else int(np.searchsorted(buckets, start, sorter=order)) + 2
@@ -143,18 +151,18 @@ def elapsed_shares(buckets: Seconds, meta: Meta, tz: ZoneInfo, now: datetime | N
     return found
 
 
-def partial(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
+def partial(frame: pd.DataFrame, *, now: datetime | str | None = None) -> pd.Series:
     """Return, for each row, whether its bucket is partial: the range cuts it, or it had not passed yet.
 
     Args:
         frame: A result frame; without a step the whole range is its one bucket.
-        now: As of when; when it was asked, by default.
+        now: As of when; when it was fetched, by default. A naive one is wall clock in the zone of the frame.
 
     Returns:
-        bool, on the frame's index; pandas' ``boolean`` with missing values where the range is unknown.
+        bool, on the frame's index; pandas' ``boolean`` with missing values where `elapsed` is missing.
 
     Raises:
-        ProvenanceError: The dates are no longer the asked buckets.
+        ProvenanceError: The rows are not as fetched.
 
     Examples:
         >>> import vapi_frames as vf
@@ -168,14 +176,15 @@ def partial(frame: pd.DataFrame, *, now: datetime | None = None) -> pd.Series:
 
 
 def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of whole buckets; the frame then answers for the range of these alone.
+    """Return the rows of whole buckets; the frame is then the result of the range of these alone.
 
     Returns:
-        The same columns and types, fewer rows. ``df.vapi.query`` asks for the shorter range.
+        The same columns and types, fewer rows. ``df.vapi.query`` is the query of the shorter range; where no bucket is
+        whole, there is none.
 
     Raises:
         QueryError: There is no step.
-        ProvenanceError: The range is unknown, or the dates are no longer the asked buckets.
+        ProvenanceError: The range is unknown, or the rows are not as fetched.
 
     Examples:
         >>> import vapi_frames as vf
@@ -185,30 +194,35 @@ def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
     """
     checked = check_frame(frame)
     meta = checked.meta
-    if meta.step is None and "date" in frame.index.names:
+    is_dated = "date" in frame.index.names
+    if meta.step is None and is_dated:
         raise QueryError("the frame has no step: its dates are those of changes, not of buckets")
     flags = partial(frame)
     if meta.start is None or meta.end is None or meta.now is None or flags.isna().any():
-        raise ProvenanceError("the range that was answered is unknown, so no bucket is known to be whole")
+        raise ProvenanceError("the range that the rows cover is unknown, so no bucket is known to be whole")
     result = frame.loc[~flags.to_numpy(dtype=bool)].copy()
-    whole = _whole(meta) if meta.step and "date" in frame.index.names else (meta.start, meta.end)
-    if whole != (meta.start, meta.end):
-        ranged = {**meta.body["timeRange"], "start": format_iso(whole[0]), "end": format_iso(whole[1])}
-        meta = replace(meta, body={**meta.body, "timeRange": ranged}, start=whole[0], end=whole[1], relative_range=None)
-    return attach_meta(result, replace(meta, has_missing_rows=not checked.is_whole))
-
-
-def _whole(meta: Meta) -> tuple[datetime, datetime]:
-    """Return the range of the whole buckets."""
-    assert meta.step  # noqa: S101 - the caller has looked
-    assert meta.start  # noqa: S101
-    assert meta.end  # noqa: S101
-    assert meta.now  # noqa: S101
     tz = find_zone(meta.zone)
-    start, end = to_seconds(meta.start), min(meta.end, meta.now)
-    first = find_bounds(floor_to_bucket(start, meta.step, tz), meta.step, tz)
-    low = meta.start if from_seconds(first.start) >= meta.start else from_seconds(first.end)
-    final = find_bounds(floor_to_bucket(to_seconds(end), meta.step, tz), meta.step, tz)
+    whole = _whole(meta.start, meta.end, meta, tz) if meta.step and is_dated else (meta.start, meta.end)
+    if whole is None or (not is_dated and len(result) < len(frame)):
+        return attach_meta(result, meta.with_range(meta.start, meta.start))
+    if whole != (meta.start, meta.end):
+        meta = meta.with_range(*whole)
+    if meta.choice and meta.step and is_dated:
+        start, end = checked.meta.covered
+        assert start and end  # noqa: S101, PT018 - those of the range, where the choice has none
+        covered = _whole(start, end, meta, tz)
+        choice = replace(meta.choice, start=covered[0], end=covered[1]) if covered else Choice()
+        meta = replace(meta, choice=choice)
+    return attach_meta(result, meta)
+
+
+def _whole(start: datetime, end: datetime, meta: Meta, tz: ZoneInfo) -> tuple[datetime, datetime] | None:
+    """Return the range of the whole buckets, ``None`` where there is none."""
+    step = meta.step or ""
+    first = find_bounds(floor_to_bucket(to_seconds(start), step, tz), step, tz)
+    low = start if from_seconds(first.start) >= start else from_seconds(first.end)
+    final = find_bounds(
+        floor_to_bucket(to_seconds(end if meta.now is None else min(end, meta.now)), step, tz), step, tz
+    )
     high = from_seconds(final.start)
-    # A range without any whole bucket keeps its begin, and no instant.
-    return low, max(high, low)
+    return (low, high) if low < high else None

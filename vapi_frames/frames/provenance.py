@@ -1,37 +1,48 @@
-"""What a verb may trust about a frame: that its columns and rows still mean what they meant when it was made."""
+"""What a verb may trust about a frame: that its rows are still those that were fetched.
+
+A verb works on whole rows as fetched: all of them or a choice, each once, each under its own index row, each value
+equal as a number. Order, types that keep the values, columns left out and columns of the user's own do not matter.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from vapi_frames.contract.vocabulary import COLUMNS
 from vapi_frames.errors import ProvenanceError, UnknownWordError, suggest
-from vapi_frames.frames.levels import IndexLevel, read_levels
-from vapi_frames.frames.meta import Meta, read_meta, sums
+from vapi_frames.frames.changes import describe_change
+from vapi_frames.frames.choice import describe_choice
+from vapi_frames.frames.columns import comparable, find_backend, to_numpy
+from vapi_frames.frames.levels import read_levels
+from vapi_frames.frames.locate import Located, equal_values, locate, locate_keys, show_row
+from vapi_frames.frames.meta import ATTRIBUTE, read_meta
+from vapi_frames.frames.origin import Origin, attach_meta, find_origin, read_keys, set_stamp
 from vapi_frames.result.ordering import combine_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
 
+    from vapi_frames.frames.columns import Backend
+    from vapi_frames.frames.levels import IndexLevel
+    from vapi_frames.frames.meta import Meta
     from vapi_frames.query.query import Query
 
-__all__ = ["CheckedFrame", "check_frame", "check_levels", "find_column", "query", "to_backend", "to_numpy", "units"]
-
-_SAME = 1e-6  # relative: a sum in another order, or in float32, differs in its last bits
-Backend = Literal["numpy", "numpy_nullable", "pyarrow"]
+__all__ = [
+    "CheckedFrame", "attach_choice", "check_frame", "check_levels", "find_column", "query", "read_choice", "units",
+]  # fmt: skip
 
 
 def units(frame: pd.DataFrame) -> dict[str, str]:
-    """Return column → unit, for the measures that the frame still has, and for what verbs made of them.
+    """Return column → unit, for the measures that the frame still has and for the columns that verbs made of them.
 
     Raises:
-        ProvenanceError: The values of a measure were changed, so that its unit may be another.
+        ProvenanceError: The rows are not as fetched, so that a unit may be another.
 
     Examples:
         >>> import vapi_frames as vf
@@ -39,43 +50,63 @@ def units(frame: pd.DataFrame) -> dict[str, str]:
         >>> vf.analysis.units(df)
         {'sumCost': 'USD', 'avgDuration': 'min'}
     """
-    meta = read_meta(frame)
-    check_values(frame, meta)
+    meta = _verify(frame).meta
     return {name: unit for name, unit in meta.all_units().items() if name in frame.columns}
 
 
 def query(frame: pd.DataFrame) -> Query[Any]:
-    """Return the question that the frame answers, ready to be asked again.
+    """Return the query whose result the frame is, ready to be fetched again.
+
+    Rows that were chosen are the result of a query with a shorter range or more filters, if one gives exactly them.
 
     Raises:
-        ProvenanceError: It knows nothing of itself.
+        ProvenanceError: The rows are not as fetched, or no query gives them.
 
     Examples:
         >>> import vapi_frames as vf
-        >>> vf.analysis.query(vf.demo().call().count().by("type").last("7d").fetch())
+        >>> df = vf.demo().call().count().by("type").last("7d").fetch()
+        >>> vf.analysis.query(df)
         vq.call().count().by("type").last("7d")
+        >>> vf.analysis.query(df.loc[["webCall"]])
+        vq.call().count().by("type").where(type="webCall").last("7d")
     """
-    return read_meta(frame).query
+    return read_choice(frame).query
+
+
+def read_choice(frame: pd.DataFrame) -> Meta:
+    """Return what *frame* knows of itself, for the rows that it holds now.
+
+    Raises:
+        ProvenanceError: The rows are not as fetched.
+    """
+    rows = _verify(frame)
+    if rows.origin is None or rows.located is None:
+        return rows.meta
+    return describe_choice(rows.meta, rows.origin, rows.located)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedFrame:
-    """A frame whose knowledge has been checked.
+    """A frame whose rows are as fetched.
 
     Attributes:
         frame: The frame.
-        meta: What it knows of itself.
+        meta: What is known of the rows that it holds.
         levels: Its index.
+        origin: The rows that it was made from.
+        positions: Which of them it holds, ``None`` where it holds all in their order.
     """
 
     frame: pd.DataFrame
     meta: Meta
     levels: list[IndexLevel]
+    origin: Origin = field(repr=False)
+    positions: npt.NDArray[np.int64] | None = field(default=None, repr=False)
 
     @property
     def is_whole(self) -> bool:
-        """Whether all rows that were answered are there, so that one that is absent says something."""
-        return len(self.frame) == self.meta.rows and not self.meta.has_missing_rows
+        """Whether all rows of the result are there, so that an absent row means that there were no calls."""
+        return not self.meta.has_missing_rows
 
     @property
     def measures(self) -> list[str]:
@@ -85,32 +116,38 @@ class CheckedFrame:
 
     @property
     def own_columns(self) -> list[Any]:
-        """The columns that are not known here: the user's own."""
+        """The columns that neither the query nor a verb made: the user's own."""
         known = {*self.meta.units, *self.meta.derived}
         return [name for name in self.frame.columns if name not in known]
 
     @property
     def flag_columns(self) -> list[str]:
-        """The columns that say something of their row."""
+        """The columns that describe their row and are no measures."""
         return [name for name, one in self.meta.derived.items() if one.rule == "flag" and name in self.frame.columns]
 
     @property
     def backend(self) -> Backend:
         """Which kind of types its measures have."""
-        types = [self.frame[name].dtype for name in self.measures]
-        if any(isinstance(one, pd.ArrowDtype) for one in types):
-            return "pyarrow"
-        return "numpy_nullable" if any(pd.api.types.is_extension_array_dtype(one) for one in types) else "numpy"
+        return find_backend(self.frame, self.measures)
+
+    @property
+    def rows(self) -> Origin:
+        """The rows that the frame holds, as the base of a frame with the same rows and more columns."""
+        return self.origin if self.positions is None else self.origin.take(self.positions, self.meta.keys)
 
     def check_whole(self, verb: str, *, whole: bool) -> None:
-        """Raise `ProvenanceError` where rows were chosen, so that *verb* could not tell absent from left out."""
+        """Raise `ProvenanceError` where rows were chosen, so that *verb* cannot tell absent from left out."""
         if self.is_whole or whole:
             return
-        found, made = len(self.frame), self.meta.rows
-        seen = f"the frame has {found:,} of its {made:,} rows" if found != made else "rows of the frame were chosen"
+        count, all_rows = len(self.frame), self.meta.rows
+        some = (
+            f"the frame has {count:,} of its {all_rows:,} rows"
+            if count != all_rows
+            else "rows of the frame were chosen"
+        )
         raise ProvenanceError(
-            f"{seen}, and {verb} reads a row that is absent as a bucket or group without calls: call it before "
-            f"choosing rows, or say {verb}(whole=True) if those left out had no calls"
+            f"{some}, and {verb} reads an absent row as a bucket or group without calls: call it before choosing rows, "
+            f"or pass whole=True, {verb}(whole=True), if the rows that were left out had no calls"
         )
 
     def arrays(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
@@ -119,91 +156,146 @@ class CheckedFrame:
 
 
 def check_frame(frame: pd.DataFrame) -> CheckedFrame:
-    """Return *frame* with what it knows of itself, checked against what it holds now.
+    """Return *frame* with what is known of the rows that it holds, after a check that they are as fetched.
 
     Raises:
-        ProvenanceError: It knows nothing, its values were changed, or its index is another.
+        ProvenanceError: It knows nothing, its rows are not as fetched, or its index is another.
     """
-    meta = read_meta(frame)
-    check_values(frame, meta)
-    return CheckedFrame(frame, meta, check_levels(frame, meta))
+    rows = _verify(frame)
+    levels = check_levels(frame, rows.meta, is_unique=not rows.meta.before)
+    if not rows.names or rows.origin is None or rows.located is None:
+        raise ProvenanceError(_without_measures(rows.meta))
+    meta = describe_choice(rows.meta, rows.origin, rows.located)
+    return CheckedFrame(frame, meta, levels, rows.origin, rows.located.positions)
 
 
-def to_numpy(values: pd.Series) -> npt.NDArray[Any]:
-    """Return *values* as int64 where they are whole and all there, else as float64 with NaN for missing."""
-    if pd.api.types.is_integer_dtype(values.dtype) and not values.hasnans:
-        return values.to_numpy(dtype=np.int64)
-    if values.dtype == np.float64:
-        return values.to_numpy()
-    return values.to_numpy(dtype=np.float64, na_value=np.nan)
+def attach_choice(frame: pd.DataFrame) -> pd.DataFrame:
+    """Let *frame*, which has just been made by a choice of rows, carry what is known of these rows.
+
+    Raises:
+        ProvenanceError: The rows are not as fetched.
+    """
+    rows = _verify(frame)
+    if not rows.names or rows.origin is None or rows.located is None or rows.located.positions is None:
+        return frame
+    meta = describe_choice(rows.meta, rows.origin, rows.located)
+    return attach_meta(frame, meta, rows.origin.take(rows.located.positions, meta.keys))
 
 
-def to_backend(values: npt.NDArray[Any], backend: Backend) -> Any:
-    """Return *values* as a column of *backend*; NaN is missing."""
-    if backend == "numpy":
-        return values
-    is_missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-    if backend == "pyarrow":
-        import pyarrow as pa
-
-        return pd.arrays.ArrowExtensionArray(pa.array(values, mask=is_missing))
-    kind = {"f": pd.arrays.FloatingArray, "i": pd.arrays.IntegerArray, "b": pd.arrays.BooleanArray}[values.dtype.kind]
-    return kind(values, is_missing)
-
-
-def check_values(frame: pd.DataFrame, meta: Meta) -> None:
-    """Raise `ProvenanceError` where the values of a measure are not those that came."""
-    if not frame.columns.is_unique:
-        raise ProvenanceError("the frame has columns of one name, so no name says which measure is meant")
-    if len(frame) != meta.rows:
-        return  # rows were chosen, as pandas users do; the values that are left are as they came
-    before = dict(zip(meta.units, meta.sums, strict=True))
-    before |= {name: one.sum for name, one in meta.derived.items() if one.rule != "flag"}
-    names = [name for name in before if name in frame.columns]
-    try:
-        now = dict(zip(names, sums(frame, names), strict=True))
-        other = {name: at for name, at in now.items() if not np.isclose(at, before[name], _SAME, 0, equal_nan=True)}
-        size = {name: float(frame[name].abs().sum()) for name in other}  # where values cancel, their sum says little
-    except (TypeError, ValueError) as error:
-        raise ProvenanceError(f"a measure no longer holds numbers: {error}") from error
-    for name, after in other.items():
-        is_same = abs(after - before[name]) <= 1e-12 * size[name]
-        if not is_same and not _is_rounded(frame[name], after - before[name]):
-            raise ProvenanceError(
-                f"the values of {name!r} are not those that came (their sum was {before[name]:.9g}, is {after:.9g}): "
-                "arithmetic, fillna or pct_change keeps df.attrs but not what they mean; put results into a new column"
-            )
-
-
-def _is_rounded(values: pd.Series, difference: float) -> bool:
-    """Say whether *values* were merely rounded for display, to one decimal or more, which keeps what they mean."""
-    for decimals in range(1, 9):
-        if abs(difference) > 0.5 * 10.0**-decimals * len(values):
-            return False
-        if values.round(decimals).equals(values):
-            return True
-    return False
-
-
-def check_levels(frame: pd.DataFrame, meta: Meta) -> list[IndexLevel]:
+def check_levels(frame: pd.DataFrame, meta: Meta, *, is_unique: bool = False) -> list[IndexLevel]:
     """Return the levels of the index.
 
+    Args:
+        frame: The frame.
+        meta: What is known of it.
+        is_unique: Whether it is known that no row stands twice.
+
     Raises:
-        ProvenanceError: They are not the question's, or a row stands twice.
+        ProvenanceError: They are not those of the query, or a row stands twice.
     """
     names = [name for name in frame.index.names if name is not None]
     if set(names) - set(meta.levels) or (meta.levels and not names):
         wanted, found = ", ".join(meta.levels), ", ".join(map(str, names)) or "no named level"
         raise ProvenanceError(f"the index should hold {wanted}, and holds {found}: set_index them again")
     levels = read_levels(frame.index)
-    if levels:
-        combined = combine_codes([one.codes for one in levels], [len(one.uniques) for one in levels])
-        is_unique = (combined[1:] > combined[:-1]).all() or pd.Index(combined).is_unique
-    else:
-        is_unique = frame.index.is_unique
     if not is_unique:
-        raise ProvenanceError("a row stands twice in the index: a level was dropped, or frames were put together")
+        if levels:
+            combined = combine_codes([one.codes for one in levels], [len(one.uniques) for one in levels])
+            is_unique = bool((combined[1:] > combined[:-1]).all() or pd.Index(combined).is_unique)
+        else:
+            is_unique = frame.index.is_unique
+        if not is_unique:
+            raise ProvenanceError("a row stands twice in the index: a level was dropped, or frames were put together")
     return levels
+
+
+# --- the check ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a frame, which are as fetched.
+
+    Attributes:
+        meta: What the frame was made with.
+        names: The measures and the columns made of them that it has. Without one only its index was checked.
+        origin: The rows that it was made from.
+        located: Which of them it holds.
+    """
+
+    meta: Meta
+    names: list[str]
+    origin: Origin | None = None
+    located: Located | None = None
+
+
+def _verify(frame: pd.DataFrame) -> _Rows:
+    """Return what *frame* was made with, and where its rows stand there.
+
+    Raises:
+        ProvenanceError: A row is not as fetched.
+    """
+    meta = read_meta(frame)
+    if not frame.columns.is_unique:
+        raise ProvenanceError("the frame has columns of one name, so no name says which measure is meant")
+    names = []
+    if frame.columns.nlevels == 1:  # else the groups are columns
+        names = [name for name in (*meta.units, *meta.derived) if name in frame.columns]
+    origin = find_origin(frame)
+    if not names:
+        return _Rows(meta, [], origin, None if origin is None else locate_keys(frame, origin))
+    columns = {name: _numbers(frame, name) for name in names}
+    if origin is None:
+        origin = _recognize(frame, meta, columns)
+    for name in columns:
+        if name not in origin.columns:
+            raise ProvenanceError(f"{name!r} was not there when the rows were recognized: load the whole frame again")
+    located = locate(frame, origin, columns)
+    for name, values in columns.items():
+        before = origin.columns[name]
+        if located.positions is not None:
+            before = before[located.positions]
+        is_equal = equal_values(before, values)
+        if not is_equal.all():
+            row = show_row(frame, int(np.argmin(is_equal)))
+            raise ProvenanceError(describe_change(name, before, values, is_equal, row))
+    return _Rows(meta, names, origin, located)
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> npt.NDArray[Any]:
+    try:
+        return comparable(frame[name])
+    except (TypeError, ValueError) as error:
+        raise ProvenanceError(f"{name!r} no longer holds numbers: {error}") from error
+
+
+def _recognize(frame: pd.DataFrame, meta: Meta, columns: Mapping[str, npt.NDArray[Any]]) -> Origin:
+    """Return the rows of a whole frame that another process made, after a check against its hashes."""
+    levels = read_keys(frame, meta.keys)
+    why = f"it has {len(frame):,} of {meta.rows:,} rows" if len(frame) != meta.rows else ""
+    if not why and len(levels) < len(meta.keys):
+        why = f"its index should hold {', '.join(meta.keys)}"
+    if not why:
+        try:
+            origin = Origin(frame, meta.keys, columns)
+        except (TypeError, ValueError) as error:
+            raise ProvenanceError(f"the index is not as fetched: {error}") from None
+        changed = [name for name in columns if origin.hashes[name] != meta.hashes.get(name)]
+        if not changed:
+            set_stamp(frame, frame.attrs[ATTRIBUTE], origin, is_whole=columns.keys() >= meta.hashes.keys())
+            return origin
+        why = f"values of {', '.join(map(repr, changed))} or the rows that they stand in were changed"
+    raise ProvenanceError(
+        f"the frame was fetched by another process, so it is known only as a whole, and {why}. Choose rows after the "
+        "whole frame is loaded and a verb has seen it, or write the choice with df.vapi.save and read it with vf.load"
+    )
+
+
+def _without_measures(meta: Meta) -> str:
+    return (
+        f"none of the measures ({', '.join(meta.units)}) is a column any more: they were renamed, or spread by unstack "
+        "or pivot; use .vapi.wide() to spread one"
+    )
 
 
 def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | None = None) -> str:
@@ -221,22 +313,22 @@ def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | Non
     names = [name for name in frame.columns if isinstance(name, str)]
     measures = [name for name in meta.all_units() if name in names]
     if not measures:
-        raise ProvenanceError(
-            f"none of the measures ({', '.join(meta.units)}) is a column any more: they were renamed, or spread by "
-            "unstack or pivot; use .vapi.wide() to spread one"
-        )
+        raise ProvenanceError(_without_measures(meta))
     if column is None:
         if len(measures) == 1 or (measures and len(names) == 1):
             return measures[0]
         raise UnknownWordError(None, "column", measures, hint="Say which measure.")
     if column in names:
         return column
-    asked = [one.name for one in meta.aggregations if one.column == column and operation in (None, one.operation)]
-    found = [name for name in asked if name in names]
+    found = [
+        one.name
+        for one in meta.aggregations
+        if one.column == column and operation in (None, one.operation) and one.name in names
+    ]
     if len(found) == 1:
         return found[0]
     if found:
         raise UnknownWordError(column, "column", found, hint="It has several measures here: name one.")
-    is_asked = column in COLUMNS or not suggest(column, names)
-    hint = f'Ask for it, e.g. .{operation or "sum"}("{column}").' if is_asked else ""
+    is_measured = column in COLUMNS or not suggest(column, names)
+    hint = f'Ask for it, e.g. .{operation or "sum"}("{column}").' if is_measured else ""
     raise UnknownWordError(column, "column", names, hint=hint)

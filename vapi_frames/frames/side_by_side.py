@@ -19,10 +19,12 @@ from vapi_frames.calendar.buckets import (
     to_wall_seconds,
 )
 from vapi_frames.errors import FrameWarning, warn
+from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, rank_distinct
-from vapi_frames.frames.meta import DerivedColumn, attach_meta
+from vapi_frames.frames.meta import DerivedColumn
+from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.partial import bucket_seconds, elapsed_shares
-from vapi_frames.frames.provenance import CheckedFrame, check_frame, to_backend, to_numpy
+from vapi_frames.frames.provenance import CheckedFrame, check_frame
 from vapi_frames.query.comparison import COMPARISON_SUFFIXES
 from vapi_frames.result.aggregate import percent_change
 

@@ -171,17 +171,21 @@ class VapiAccessor(Verbs):
         return plotting.plot(self._frame, column, **options)
 
     def refresh(self, vq: Vq | None = None) -> pd.DataFrame:
-        """Ask the frame's question again; a relative range moves on.
+        """Fetch the frame's query again; a relative range moves on.
+
+        Rows that were chosen are fetched by their own query, if there is one: a shorter range, fewer groups.
 
         Args:
-            vq: Whom to ask; may be left out only where the API was asked.
+            vq: What to fetch from; may be left out only where that was the API.
 
         Returns:
-            A frame of the same index, columns and types.
+            A frame with the same levels, columns and types.
 
         Raises:
-            QueryError: It is not said whom to ask, where it was not the API that answered; or it is nobody.
-            SourceError: Nobody answered.
+            QueryError: *vq* is left out and the frame is not from the API, or it cannot fetch; or the frame is a
+                comparison, or holds columns, groups or rows that a verb made and no query gives.
+            ProvenanceError: The rows are not as fetched, or no query gives them.
+            SourceError: No result came.
 
         Examples:
             >>> import vapi_frames as vf
@@ -189,20 +193,23 @@ class VapiAccessor(Verbs):
             >>> df.vapi.refresh(vf.demo()).equals(df)
             True
         """
-        meta = self.meta
+        from vapi_frames.frames.provenance import read_choice
+
+        meta = read_choice(self._frame)
+        query = _refetched(meta, self._frame)
         if vq is None:
             if meta.source != "api":
                 example = "vf.replay(folder)" if meta.source == "replay" else "vf.local(calls)"
                 raise QueryError(
-                    f"the frame was not answered by the API but from {meta.source!r}: say whom to ask, "
+                    f"the frame is not from the API but from {meta.source!r}: pass what to fetch from, "
                     f"e.g. df.vapi.refresh({example})"
                 )
             from vapi_frames.interface.connect import vq as api
 
             vq = api
         if not hasattr(vq, "fetch"):
-            raise QueryError(f"refresh takes whom to ask, e.g. vf.local(calls), not {type(vq).__name__}")
-        return next(iter(vq.fetch(meta.query).values()))
+            raise QueryError(f"refresh takes what to fetch from, e.g. vf.local(calls), not {type(vq).__name__}")
+        return next(iter(vq.fetch(query).values()))
 
     def check_units(self, calls: Any) -> float:
         """Return how many times the durations of the frame are those of call records; far from 1, warn.
@@ -222,12 +229,13 @@ class VapiAccessor(Verbs):
             >>> df.vapi.check_units(vf.demo())
             1.0
         """
+        from vapi_frames.frames.provenance import read_choice
         from vapi_frames.frames.unit_check import factor
 
-        meta = self.meta
-        asked = meta.query.between(meta.start, meta.end)
+        meta = read_choice(self._frame)
+        query = meta.query.between(*meta.covered)
         vq: Any = calls if hasattr(calls, "fetch") else frame(calls)._local()  # noqa: SLF001 - its own kind
-        return factor(self._frame, next(iter(vq.fetch(asked).values())))
+        return factor(self._frame, next(iter(vq.fetch(query).values())))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the frame as Parquet with all that it knows; `vapi_frames.load` reads it back.
@@ -291,21 +299,50 @@ class VapiAccessor(Verbs):
     def __repr__(self) -> str:
         if _ATTRIBUTE not in self._frame.attrs:
             return f"{len(self._frame):,} call records; .call() starts a question about them"
-        meta = self.meta
+        from vapi_frames.frames.provenance import read_choice
+
+        meta, problem = self.meta, ""
+        try:
+            meta = read_choice(self._frame)
+            query = repr(meta.query)
+        except ProvenanceError as error:  # a repr does not raise; the verbs will
+            problem, query = str(error), repr(meta.result_query)
+        start, end = meta.covered
         lines = [
-            repr(meta.query),
+            query,
             f"answered by  {meta.source}",
-            f"range        {_show(meta.start, meta)} until {_show(meta.end, meta)} ({meta.zone})",
+            f"range        {_show(start, meta)} until {_show(end, meta)} ({meta.zone})",
             f"index        {', '.join(map(str, self._frame.index.names)) if meta.levels else 'one row'}",
             f"measures     {', '.join(f'{n} ({u})' if u else n for n, u in meta.all_units().items())}",
         ]
+        if problem:
+            lines.append(f"beware       {problem}")
         if meta.step:
             try:
                 lines.append(f"partial      {int(self.partial.fillna(False).sum())} of {len(self._frame)} rows")
-            except ProvenanceError as error:  # a repr does not raise; the verb itself will say the same
-                lines.append(f"partial      unknown: {error}")
+            except ProvenanceError:
+                lines.append("partial      unknown")
         lines.extend(f"note         {note}" for note in meta.notes)
         return "\n".join(lines)
+
+
+def _refetched(meta: Meta, frame: pd.DataFrame) -> Query[Any]:
+    """Return the query that gives *frame* again, with the levels and columns that it has.
+
+    Raises:
+        QueryError: There is none, because a verb made a part of it.
+    """
+    columns = [name for name in meta.derived if name in frame.columns]
+    if meta.before:
+        cure = "fetch the comparison again, query.compare(...).fetch()"
+        raise QueryError(f"refresh fetches a query, and the frame is a comparison: {cure}")
+    made = next(iter([*columns, *meta.derived_levels]), "a row for each empty bucket" if meta.is_filled else None)
+    if made is not None:
+        raise QueryError(
+            f"refresh fetches df.vapi.query, which does not give {made!r}: a verb made that. Fetch the query, "
+            "vq.fetch(df.vapi.query), and call the verb again"
+        )
+    return meta.query
 
 
 def _show(instant: Any, meta: Meta) -> str:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.analysis import per_call
-from vapi_frames.frames.meta import attach_meta, read_meta
+from vapi_frames.frames.meta import read_meta
+from vapi_frames.frames.origin import attach_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,5 @@ def kpis(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     row = frames["minutes"].join(frames["spend"])
     row.attrs = dict(frames["spend"].attrs)
     body = {**spend.body, "operations": [*minutes.body["operations"], *spend.body["operations"]]}
-    units, sums = minutes.units | spend.units, minutes.sums + spend.sums
-    attach_meta(row, replace(spend, body=body, units=units, sums=sums, title=None))
+    attach_meta(row, replace(spend, body=body, units=minutes.units | spend.units, title=None))
     return per_call(row, "cost")

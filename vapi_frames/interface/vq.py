@@ -145,7 +145,7 @@ class Vq:
         self, named: Mapping[str, Query[Any]], now: datetime, *, progress: ProgressOption = None, **options: Any
     ) -> list[Result]:
         """Return an answer to each question, or raise what did arrive."""
-        from vapi_frames.frames.meta import mark_incomplete
+        from vapi_frames.frames.origin import add_note
         from vapi_frames.sources import IncompleteError, said
         from vapi_frames.sources.progress import showing
 
@@ -159,7 +159,7 @@ class Vq:
             if answer is not None:
                 note = f"did not arrive: {said(ranges)}" if ranges else ""
                 frame = self._frames({name: query}, [answer], now, **options)[name]
-                some[name] = mark_incomplete(frame, note) if note else frame
+                some[name] = add_note(frame, note, is_incomplete=True) if note else frame
         missing = [
             (name, query, span)
             for (name, query), spans in zip(named.items(), incomplete.missing, strict=True)

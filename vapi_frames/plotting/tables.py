@@ -63,13 +63,13 @@ def picture(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Picture:
     """
     meta = read_meta(frame)
     if frame.empty:
-        raise QueryError(f"there are no rows to draw: nothing answered {meta.query!r}")
+        raise QueryError(f"there are no rows to draw: nothing answered {meta.result_query!r}")
     known = units(frame)  # which refuses where values were changed: the axis would say a wrong unit
     if meta.before and "date" in frame.index.names:  # what the other period alone has stands on no date
         frame = frame.loc[frame.index.get_level_values("date").notna()]
     check_levels(frame, meta)
     named = [
-        origin for level, origin in meta.derived_levels.items() if level in frame.index.names
+        origin for level, origin in meta.derived_levels.items() if level != origin and level in frame.index.names
     ]  # an id has its name beside it
     groups = [str(level) for level in frame.index.names if level not in (None, "date", *named)]
     dated = "date" in frame.index.names

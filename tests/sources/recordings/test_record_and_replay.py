@@ -661,7 +661,7 @@ def test_a_frame_of_a_recording_is_refreshed_by_whom_it_is_told(taped):
     frame = vf.replay(taped).call().sum("cost").step("day").during("2026-10").fetch()
     assert read_meta(frame).source == "replay"
     with pytest.raises(
-        QueryError, match=r"from 'replay': say whom to ask, e.g. df.vapi.refresh\(vf.replay\(folder\)\)"
+        QueryError, match=r"from 'replay': pass what to fetch from, e.g. df.vapi.refresh\(vf.replay\(folder\)\)"
     ):
         frame.vapi.refresh()
     assert frame.vapi.refresh(vf.replay(taped)).equals(frame)
