@@ -179,7 +179,7 @@ class TestWhatDoesNotAddUp:
             start.history("concurrency").step("hour"),
             start.avg("concurrency").step("hour"),
         ):
-            with pytest.raises(NonAdditiveError, match="cannot be made again") as raised:
+            with pytest.raises(NonAdditiveError, match="cannot be re-aggregated") as raised:
                 query.last("2d").fetch().vapi.rollup(step="all")
             assert named_query(raised.value, vf.demo()).last("2d").table == "subscription"
 

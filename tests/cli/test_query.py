@@ -258,10 +258,10 @@ def nobody_answers(tmp_path, monkeypatch):
         (COUNT, "spend", "'spend' must end in one of"),
         (COUNT, "no/such/spend.csv", "there is no folder 'no/such'"),
         (COUNT, "folder.csv", "'folder.csv' is a folder"),
-        ("vq.call().sum(cost)", None, 'text stands in quotes: "cost"'),
+        ("vq.call().sum(cost)", None, 'put text in quotes: "cost"'),
         ("{", None, "the body is not JSON"),
-        ("", None, "there is no question"),
-        ("vq.call()", None, "nothing is asked for"),
+        ("", None, "the query is empty"),
+        ("vq.call()", None, "the query has no measure"),
     ],
 )  # fmt: skip
 def test_a_wrong_question_or_path_ends_with_2(ask, nobody_answers, question, out, said):

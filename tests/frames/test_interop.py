@@ -91,7 +91,7 @@ def test_each_reading_asks_once(vq, source):
 def test_a_question_that_nobody_answers_says_so():
     """The reader gets the error of fetch."""
     query = Query.from_body(vf.vq.call().count().during("2026-10").body())
-    with pytest.raises(QueryError, match="bound to no source"):
+    with pytest.raises(QueryError, match="the query has no source"):
         pa.table(query)
 
 

@@ -98,6 +98,6 @@ def test_warnings_are_shown_once_at_the_callers_line():
 @pytest.mark.extra("local")
 def test_an_error_carries_its_findings():
     """What stops a fetch can be looked at."""
-    with pytest.raises(QueryError, match="nothing is asked") as caught:
+    with pytest.raises(QueryError, match="the query has no measure") as caught:
         vf.demo().call().fetch()
     assert [one.id for one in caught.value.findings] == ["VF001"]

@@ -181,5 +181,5 @@ def test_10_a_filter_is_not_sent_but_answered(october):
     assert set(body) == {"table", "name", "groupBy", "timeRange", "operations"}
     with pytest.raises(AttributeError, match=r"did you mean \.where\(\)"):
         call().count().filter(type="webCall")
-    with pytest.raises(ValueError, match="choose call records before asking"):
+    with pytest.raises(ValueError, match="filter the call records first"):
         call().count().where(cost=1)

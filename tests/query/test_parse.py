@@ -175,22 +175,22 @@ def test_long_and_deep_text_is_refused(name):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("vq.call().sum(cost)", 'the name cost at column 15; text stands in quotes: "cost"'),
+        ("vq.call().sum(cost)", 'the name cost at column 15; put text in quotes: "cost"'),
         ("vq.call().named(f'n')", "an f-string at column 17"),
         ("vq.call().by('ä', *x)", "a starred argument at column 19"),
         ("vq.call()\n  .by('type')\n  .named(x)", "the name x at line 3, column 10"),
-        ("vq.call().by", ".by without parentheses at column 11; a verb is called: .by()"),
-        ("vf.demo().call()", "the name vf at column 1; a question begins with vq.call()"),
+        ("vq.call().by", ".by without parentheses at column 11; call it: .by()"),
+        ("vf.demo().call()", "the name vf at column 1; a query starts with vq.call()"),
         ("vq.count()", "as in vq.call().count(...)"),
         ("vq.call().count().compare('7d')", "found .compare at column 19"),
         ("vq.call().between('2026')", ".between() at column 11: missing a required argument: 'end'"),
         ("vq.call().by(type='a')", ".by() at column 11: got an unexpected keyword argument 'type'"),
         ("vq.call().count(", "ends before its brackets are closed"),
-        ("vq.call()).count(", "a bracket that nothing opens"),
-        ("vq.call() count()", "cannot read the question at column"),
-        ("vq.call().where({'a': 1, 'a': 2})", "the key 'a' stands twice at column 26"),
+        ("vq.call()).count(", "a closing bracket without an opening one"),
+        ("vq.call() count()", "cannot read the query at column"),
+        ("vq.call().where({'a': 1, 'a': 2})", "the key 'a' is repeated at column 26"),
         ("vq.call(1)", "call() at column 4 takes no arguments"),
-        ("", "there is no question"),
+        ("", "the query is empty"),
     ],
 )
 def test_a_refusal_says_what_was_found_where_and_what_is_right(text, said):
@@ -219,9 +219,9 @@ def test_an_unknown_word_gets_the_nearest_one(text, said, suggestion):
 
 def test_a_question_is_text():
     """Nothing but text is read."""
-    with pytest.raises(QueryError, match="a question is text, not 5"):
+    with pytest.raises(QueryError, match="a query must be text, not 5"):
         parse_query(5)
-    with pytest.raises(QueryError, match="a question is text, not"):
+    with pytest.raises(QueryError, match="a query must be text, not"):
         parse_queries({"queries": []})
 
 
@@ -240,11 +240,11 @@ def test_a_body_gives_one_question_for_each_query(asked):
         ("{", "the body is not JSON"),
         ("[NaN]", "the body is not JSON"),
         ("{}", "$.queries is missing"),
-        ("[]", "holds no query"),
+        ("[]", "has no query"),
         ("[1]", "$.queries[0] must be an object"),
         (json.dumps([NAMED, NAMED]), "two queries of the body are named 'n'"),
         (json.dumps([NAMED, {**NAMED, "name": "m", "groupBy": ["typ"]}]), "'typ' at $.queries[1].groupBy[0]"),
-        (json.dumps({**NAMED, "operations": []}), "nothing is asked for"),
+        (json.dumps({**NAMED, "operations": []}), "the query has no measure"),
     ],
 )
 def test_a_body_that_is_wrong_is_refused(text, said):

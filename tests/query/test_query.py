@@ -182,17 +182,17 @@ def test_a_wrong_word_names_the_nearest_right_one(build, words):
     ("build", "match"),
     [
         (lambda: vq.call().sum(), "needs a column"),
-        (lambda: vq.call().sum("cost").sum("cost"), "already asked"),
-        (lambda: vq.call().sum("cost", "cost"), "already asked"),
+        (lambda: vq.call().sum("cost").sum("cost"), "already in the query"),
+        (lambda: vq.call().sum("cost", "cost"), "already in the query"),
         (lambda: vq.call().sum("cost", alias="x").avg("cost", alias="x"), "two measures are named 'x'"),
         (lambda: vq.call().sum("cost", "duration", alias="x"), "cannot name 2 measures"),
         (lambda: vq.call().sum("cost", alias="date"), "index level"),
-        (lambda: vq.call().sum("cost", alias=""), "alias must be text"),
+        (lambda: vq.call().sum("cost", alias=""), "alias must be non-empty text"),
         (lambda: vq.call().agg(x="cost"), "not a pair"),
-        (lambda: vq.call().by("type").by("type"), "already grouped"),
-        (lambda: vq.call().by_variable("a", "a"), "already grouped"),
+        (lambda: vq.call().by("type").by("type"), "already groups by"),
+        (lambda: vq.call().by_variable("a", "a"), "already groups by"),
         (lambda: vq.call().by_variable("k" * 101), "101 characters"),
-        (lambda: vq.call().by_variable(""), "at least one character"),
+        (lambda: vq.call().by_variable(""), "non-empty text"),
         (lambda: vq.call().named("n" * 41), "41 characters"),
         (lambda: vq.call().last("5m"), "minutes or months"),
         (lambda: vq.call().last("0d"), "positive number"),
@@ -213,15 +213,15 @@ def test_a_wrong_word_names_the_nearest_right_one(build, words):
         (lambda: vq.call().since(pd.Timestamp("2026-10-01T00:00:00.000000001")), "finer than a microsecond"),
         (lambda: vq.call().since("2026-10-01T00:00:00.000000001"), "finer than a microsecond"),
         (lambda: vq.call().since("9999-01-01"), "years"),
-        (lambda: vq.call().body(), "nothing is asked"),
+        (lambda: vq.call().body(), "the query has no measure"),
         (lambda: vq.call().count().between("2026-10-01T12:00Z", "2026-10-01").body(), "empty"),
         (lambda: vq.call().count().last("3d").body("2026-10-01"), "has no zone"),
-        (lambda: Query(table="call").count().last("3d").body(), "bound to no source"),
-        (lambda: Query(table="call").count().fetch(), "bound to no source"),
+        (lambda: Query(table="call").count().last("3d").body(), "the query has no source"),
+        (lambda: Query(table="call").count().fetch(), "the query has no source"),
         (lambda: vq.fetch(), "nothing to fetch"),
         (lambda: vq.fetch("cost"), "takes queries"),
         (lambda: Query.from_body("{"), "not JSON"),
-        (lambda: Query.from_body({"queries": []}), "holds 0 queries"),
+        (lambda: Query.from_body({"queries": []}), "has 0 queries"),
         (lambda: vf.demo().call().count().fetch(dtype_backend="arrow"), "numpy_nullable"),
         (lambda: vf.demo().call().count().fetch(categorical="yes"), "True or False"),
         (lambda: Query.from_body(5), "object"),
@@ -251,7 +251,7 @@ def test_an_unknown_verb_names_the_right_one():
         vq.call().summ("cost")
     with pytest.raises(AttributeError, match=r"\.by_variable\(\)"):
         vq.call().variable("plan")
-    with pytest.raises(AttributeError, match=r"\.fetch\(\) it first"):
+    with pytest.raises(AttributeError, match=r"call \.fetch\(\) first"):
         vq.call().count().plot()
     with pytest.raises(AttributeError, match=r"\.where\(\)"):
         vq.call().filter(type="webCall")

@@ -112,24 +112,24 @@ def test_any_filter_is_a_value(words):
         (lambda q: q.where(type=[]), "no values"),
         (lambda q: q.where(type=set()), "no values"),
         (lambda q: q.where(type=1.5), "as the API writes it, e.g. '1.5'"),
-        (lambda q: q.where(type=math.nan), "give None"),
-        (lambda q: q.where(type=np.float64("nan")), "give None"),
-        (lambda q: q.where(type=pd.NA), "give None"),
-        (lambda q: q.where(type=["a", pd.NaT]), "give None"),
+        (lambda q: q.where(type=math.nan), "pass None"),
+        (lambda q: q.where(type=np.float64("nan")), "pass None"),
+        (lambda q: q.where(type=pd.NA), "pass None"),
+        (lambda q: q.where(type=["a", pd.NaT]), "pass None"),
         (lambda q: q.where(type=b"a"), "as a list"),
         (lambda q: q.where(type=pd.Series(["a"])), "as a list"),
         (lambda q: q.where(type=np.array(["a"])), "as a list"),
         (lambda q: q.where(type=[["a"]]), "as a list"),
-        (lambda q: q.where(type=object), "give text"),
+        (lambda q: q.where(type=object), "pass text"),
         (lambda q: q.where(type=10**5000), "more digits"),
         (lambda q: q.where(type="\ud800"), "surrogate"),
-        (lambda q: q.where("type = 'webCall'"), "takes words and their values"),
-        (lambda q: q.where(type="a").where(type="b"), "all values in one list"),
-        (lambda q: q.where({"type": "a"}, type="b"), "all values in one list"),
-        (lambda q: q.where({"variable.plan": "a", "variableValues.plan": "b"}), "all values in one list"),
-        (lambda q: q.where({"variable.": "a"}), "variable key must be text"),
+        (lambda q: q.where("type = 'webCall'"), "takes names and their values"),
+        (lambda q: q.where(type="a").where(type="b"), "all its values in one list"),
+        (lambda q: q.where({"type": "a"}, type="b"), "all its values in one list"),
+        (lambda q: q.where({"variable.plan": "a", "variableValues.plan": "b"}), "all its values in one list"),
+        (lambda q: q.where({"variable.": "a"}), "variable key must be non-empty text"),
         (lambda q: q.where({"variable." + "k" * 101: "a"}), "101 characters"),
-        (lambda q: q.where(cost=1), r'calls\[calls\["cost"\] > 1\]\.vapi\.call\(\), or rows of the answer, df\[df\["sumCost"'),
+        (lambda q: q.where(cost=1), r'calls\[calls\["cost"\] > 1\]\.vapi\.call\(\), or select rows of the result, df\[df\["sumCost"'),
         (lambda q: q.where({"costBreakdown.llm": 1}), r'calls\["costBreakdown\.llm"\] > 1.*df\["sumCostBreakdownLlm"\]'),
         (lambda q: q.where(duration=1), r'calls\["endedAt"\] - calls\["startedAt"\] > .*df\["sumDuration"\]'),
         (lambda q: q.where(id="1"), r'calls\["id"\]\.isin'),
@@ -149,7 +149,7 @@ def test_what_cannot_be_filtered_by_gets_the_recipe(build, match):
     [
         ("assistant_id", "did you mean 'assistantId'"), ("success", "'analysis.successEvaluation'"),
         ("endReason", "'endedReason'"), ("Type", "'type'"), ("variable", "'variable.<key>'"),
-        ("phoneNumberId", 'calls[calls["phoneNumberId"]'), (3, "unknown word to filter by 3"),
+        ("phoneNumberId", 'calls[calls["phoneNumberId"]'), (3, "unknown filter 3"),
     ],
 )  # fmt: skip
 def test_a_wrong_word_names_the_nearest_right_one(word, said):
@@ -236,7 +236,7 @@ def test_what_does_not_add_up_is_refused_before_anything_is_sent(name):
     with pytest.raises(NonAdditiveError):
         vf.to_frame([], query)
     assert "VF107" in [one.id for one in query.lint()]
-    assert "cannot be asked of the API" in str(query.explain())
+    assert "the API cannot answer this" in str(query.explain())
 
 
 def test_a_level_that_is_a_group_already_is_asked_and_its_rows_are_chosen():
@@ -251,9 +251,9 @@ def test_explain_says_what_is_chosen_and_how():
     """The plan has the filters in words, and what becomes of them."""
     plan = vq.call().count().where(type=["webCall", None], status="ended").explain(NOW)
     assert plan.filters[0] == "status is 'ended'; type is 'webCall' or missing"
-    assert "the API is asked by status, type as well" in str(plan)
+    assert "the query also groups by status, type" in str(plan)
     assert "in the SELECT" in str(plan)
-    assert "the matching rows are chosen" in str(vq.call().count().by("type").where(type="a").explain(NOW))
+    assert "matching rows are selected" in str(vq.call().count().by("type").where(type="a").explain(NOW))
     assert vq.call().count().explain(NOW).filters == ()
 
 

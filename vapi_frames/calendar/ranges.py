@@ -1,7 +1,7 @@
-"""The asked range: moments as they were typed, relative spans, and what they resolve to.
+"""The range of a query: absolute or relative, and the instants it resolves to.
 
-Aware moments become UTC at once. Naive ones stay local text, because the zone that they are meant in may be named by
-a later verb. Relative ranges stay relative until someone says what time it is.
+Aware datetimes become UTC when they are read. Naive ones stay local text, because a later verb may set their zone.
+Relative ranges stay relative until there is a clock.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 TimePoint: TypeAlias = datetime | str
-"""A UTC datetime, or ISO text of a wall clock in a zone that is yet to be said."""
+"""A UTC datetime, or the ISO text of a wall-clock time in the zone of the query."""
 
 Unit: TypeAlias = Literal["s", "min", "h", "d", "w", "mo", "y"]
 _STEP_OF = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
@@ -46,7 +46,7 @@ _MORE_THAN_MICROSECONDS = re.compile(r"(\.\d{6})(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class AbsoluteRange:
-    """A half-open range [start, end); a side that was not asked for is ``None`` and left to the contract's default."""
+    """A half-open range [start, end); a side that is ``None`` has the contract's default."""
 
     start: TimePoint | None
     end: TimePoint | None
@@ -64,7 +64,7 @@ class AbsoluteRange:
 
 @dataclass(frozen=True, slots=True)
 class RelativeRange:
-    """The last *count* units before now; *complete* keeps to whole buckets."""
+    """The last *count* units before now; with *complete*, only whole buckets."""
 
     count: int
     unit: Unit
@@ -84,7 +84,7 @@ class RelativeRange:
         if from_seconds(first.start) < start:
             start = from_seconds(first.end)
         if start >= end:
-            raise QueryError(f"the last {self} before {format_iso(now)} hold no whole {step}; ask for a longer span")
+            raise QueryError(f"the last {self} before {format_iso(now)} contain no whole {step}; use a longer span")
         return start, end
 
     def before(self, end: datetime, tz: ZoneInfo) -> datetime:
@@ -99,7 +99,7 @@ class RelativeRange:
                 back = _months_before(wall, self.count * (12 if self.unit == "y" else 1))
             return resolve_wall(back, tz)
         except (OverflowError, ValueError) as error:
-            raise QueryError(f"the last {self} begin before the calendar does") from error
+            raise QueryError(f"the last {self} start before the year 1") from error
 
 
 TimeRange: TypeAlias = AbsoluteRange | RelativeRange
@@ -118,13 +118,13 @@ def _instant(value: TimePoint | None, tz: ZoneInfo) -> datetime | None:
 
 
 def fill_defaults(instants: Instants, now: datetime) -> tuple[datetime, datetime]:
-    """Fill in the contract's defaults: start is 7 days ago, end is now."""
+    """Fill open sides with the contract's defaults: start is 7 days ago, end is now."""
     start, end = instants
     return start if start is not None else now - _DEFAULT_SPAN, end if end is not None else now
 
 
 def format_iso(instant: datetime) -> str:
-    """Return *instant* as the wire has it: ISO 8601 in UTC with ``Z``.
+    """Return *instant* as the API writes it: ISO 8601 in UTC with ``Z``.
 
     Examples:
         >>> format_iso(datetime(2026, 10, 1, 4, tzinfo=UTC))
@@ -138,7 +138,7 @@ def parse_time_point(value: object, what: str) -> TimePoint:
 
     Args:
         value: ISO text, ``datetime``, ``date``, ``pandas.Timestamp`` or ``numpy.datetime64``.
-        what: Its name in an error.
+        what: Its name in error messages.
 
     Raises:
         QueryError: It is none of these, finer than a microsecond, or outside the years 1 to 9000.
@@ -149,16 +149,16 @@ def parse_time_point(value: object, what: str) -> TimePoint:
         >>> parse_time_point("2026-10-01T00:00-04:00", "start")
         datetime.datetime(2026, 10, 1, 4, 0, tzinfo=datetime.timezone.utc)
     """
-    given = value
+    written = value
     try:
         is_missing = value is None or bool(value != value)  # noqa: PLR0124 - NaT is not equal to itself
-    except TypeError:  # pandas.NA says nothing of itself
+    except TypeError:  # the truth of pandas.NA is undefined
         is_missing = True
     if is_missing:
-        raise QueryError(f"{what} is {format_value(given)}; give a date such as '2026-10-01'")
+        raise QueryError(f"{what} is {format_value(written)}; pass a date such as '2026-10-01'")
     if getattr(value, "nanosecond", 0):
         raise QueryError(
-            f"{what} {format_value(given)} is finer than a microsecond; round it first: {what}.floor('us')"
+            f"{what} {format_value(written)} is finer than a microsecond; round it first: {what}.floor('us')"
         )
     convert = getattr(value, "to_pydatetime", None)
     if convert is not None:
@@ -169,20 +169,20 @@ def parse_time_point(value: object, what: str) -> TimePoint:
         value = _from_text(value, what)
     if isinstance(value, datetime):
         if not 1 < value.year <= LAST_YEAR:
-            raise QueryError(f"{what} {format_value(given)} is outside the years 2 to {LAST_YEAR}")
+            raise QueryError(f"{what} {format_value(written)} is outside the years 2 to {LAST_YEAR}")
         return value.isoformat() if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, date):
         return str(parse_time_point(datetime(value.year, value.month, value.day), what))[:10]
     raise QueryError(
-        f"{what} must be a date, a datetime or ISO 8601 text, not {format_value(given)}; e.g. '2026-10-01'"
+        f"{what} must be a date, a datetime or ISO 8601 text, not {format_value(written)}; e.g. '2026-10-01'"
     )
 
 
 def parse_now(now: object) -> datetime:
-    """Read what is meant by now: a moment that says its zone."""
+    """Read *now*: a datetime or text with a zone."""
     found = parse_time_point(now, "now")
     if isinstance(found, str):
-        raise QueryError(f"now={now!r} has no zone; give an aware datetime or text with an offset")
+        raise QueryError(f"now={now!r} has no zone; pass an aware datetime, or text with an offset")
     return found
 
 
@@ -205,7 +205,7 @@ def _from_text(text: str, what: str) -> date:
 
 
 def parse_range(start: object, end: object) -> AbsoluteRange:
-    """Read a half-open range, of which one side may be ``None``.
+    """Read a half-open range; one side may be ``None``.
 
     Examples:
         >>> parse_range("2026-10-01", None)
@@ -214,13 +214,13 @@ def parse_range(start: object, end: object) -> AbsoluteRange:
     low = None if start is None else parse_time_point(start, "start")
     high = None if end is None else parse_time_point(end, "end")
     if low is None and high is None:
-        raise QueryError("between(None, None) asks for no range; leave the verb out for the last seven days")
-    if type(low) is type(high) and _order(low) >= _order(high):
+        raise QueryError("between(None, None) sets no range; for the last seven days leave it out")
+    if type(low) is type(high) and _to_order(low) >= _to_order(high):
         raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")
     return AbsoluteRange(low, high)
 
 
-def _order(value: TimePoint | None) -> datetime:
+def _to_order(value: TimePoint | None) -> datetime:
     return datetime.fromisoformat(value) if isinstance(value, str) else cast("datetime", value)
 
 
@@ -239,16 +239,16 @@ def parse_last(text: object, complete: object) -> RelativeRange:
     units = "90s 15min 12h 30d 4w 3mo 1y"
     if isinstance(text, str) and (minutes := re.fullmatch(r"(\d+)\s*[mM]", text.strip())):
         count = minutes[1]
-        raise QueryError(f"{text!r} may mean minutes or months: write '{count}min' or '{count}mo'; units are {units}")
+        raise QueryError(f"{text!r} could mean minutes or months: write '{count}min' or '{count}mo'; units are {units}")
     raise QueryError(f"cannot read the span {text!r}; write a positive number and a unit, as in {units}")
 
 
 def parse_duration(text: object, what: str) -> timedelta:
-    """Read a span such as ``"1h"`` as so much time; a day is 24 hours.
+    """Read a span such as ``"1h"`` as a timedelta; a day is 24 hours.
 
     Args:
-        text: The span; months and years are no fixed time.
-        what: Its name in an error.
+        text: The span; months and years have no fixed length, and are refused.
+        what: Its name in error messages.
 
     Examples:
         >>> parse_duration("90min", "settle")

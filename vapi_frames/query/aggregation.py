@@ -1,4 +1,4 @@
-"""One measure of a query, and the checks of its words."""
+"""The measures of a query, the checks of its words, and how a measure is re-aggregated."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """One measure as it was asked for.
+    """One measure of a query.
 
     Attributes:
         operation: The contract's operation.
         column: The contract's column.
-        alias: The name it was given, ``None`` for the API's own.
+        alias: Its alias; ``None`` for the API's own name.
     """
 
     operation: Operation
@@ -61,7 +61,7 @@ class Aggregation:
 
     @property
     def wire_name(self) -> str:
-        """The alias on the wire: the name, shortened where it is longer than the contract allows."""
+        """The alias that the API receives: the name, shortened if it is longer than the contract allows."""
         name = self.name
         if len(name) <= NAME_LIMIT:
             return name
@@ -69,32 +69,32 @@ class Aggregation:
 
     @property
     def measure(self) -> Measure:
-        """What is known of it."""
+        """Its row of the table of measures."""
         return get_measure(self.operation, self.column)
 
 
 def check_text(value: object, what: str, limit: int | None) -> None:
-    """Raise `QueryError` unless *value* is text that the contract has room for."""
+    """Raise `QueryError` unless *value* is text that the contract allows."""
     if not isinstance(value, str) or not value:
-        raise QueryError(f"{what} must be text of at least one character, not {format_value(value)}")
+        raise QueryError(f"{what} must be non-empty text, not {format_value(value)}")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise QueryError(f"{what} {format_value(value)} holds half of a surrogate pair, which no JSON text can carry")
+        raise QueryError(f"{what} {format_value(value)} contains half of a surrogate pair, which JSON cannot carry")
     if limit is not None and len(value) > limit:
         raise QueryError(f"{what} {format_value(value)} has {len(value)} characters; the contract allows {limit}")
 
 
-def check_unique(one: Aggregation, asked: tuple[Aggregation, ...]) -> None:
-    """Raise `QueryError` where *one* repeats a measure, or takes a name that is taken."""
-    if one in asked:
-        raise QueryError(f'{one.operation}("{one.column}") is already asked for; name each measure once')
-    if any(one.name == other.name for other in asked):
+def check_unique(one: Aggregation, measures: tuple[Aggregation, ...]) -> None:
+    """Raise `QueryError` if *one* repeats a measure, or if its name is taken."""
+    if one in measures:
+        raise QueryError(f'{one.operation}("{one.column}") is already in the query; add each measure once')
+    if any(one.name == other.name for other in measures):
         raise QueryError(f"two measures are named {one.name!r}; give one of them another alias")
     if one.name in ("date", *GROUP_COLUMNS):
-        raise QueryError(f"alias {one.name!r} is the name of an index level; choose another")
+        raise QueryError(f"alias {one.name!r} is the name of an index level; choose another alias")
 
 
 def read_pair(alias: str, pair: Any) -> tuple[Any, Operation]:
-    """Return the column and the operation of a *pair* that is to be called *alias*; ``mean`` is the average."""
+    """Return the column and the operation of *pair*, the argument called *alias*; ``mean`` is ``avg``."""
     if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004
         raise QueryError(f'{alias}={pair!r} is not a pair (column, operation); e.g. {alias}=("cost", "sum")')
     column, word = pair
@@ -104,47 +104,47 @@ def read_pair(alias: str, pair: Any) -> tuple[Any, Operation]:
 
 
 def with_measures(
-    asked: tuple[Aggregation, ...], operation: Operation, columns: Sequence[str], alias: str | None
+    measures: tuple[Aggregation, ...], operation: Operation, columns: Sequence[str], alias: str | None
 ) -> tuple[Aggregation, ...]:
-    """Return *asked* with *operation* of each of *columns*; an *alias* names one."""
+    """Return *measures* and *operation* of each of *columns*; an *alias* names a single one."""
     if not columns:
         raise QueryError(f'{operation}() needs a column, e.g. {operation}("cost"); columns: {", ".join(COLUMNS)}')
     if alias is not None:
         if len(columns) > 1:
-            raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; give each its own verb")
+            raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; call .{operation}() once for each")
         check_text(alias, "alias", None)
     for column in columns:
         require(column, COLUMNS, "column", synonyms=COLUMN_SYNONYMS)
         one = Aggregation(operation, cast("Column", column), alias)
-        check_unique(one, asked)
-        asked = (*asked, one)
-    return asked
+        check_unique(one, measures)
+        measures = (*measures, one)
+    return measures
 
 
 def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
-    """Raise `QueryError` unless all *columns* are group columns, and none of them among *groups* or named twice."""
+    """Raise `QueryError` unless all *columns* are group columns that are new and differ from each other."""
     for position, column in enumerate(columns):
         require(
             column, GROUP_COLUMNS, "group column", synonyms=GROUP_SYNONYMS,
-            hint="Give several one by one; for a variable of the calls use .by_variable(key).",
+            hint="Pass each as its own argument; for a variable of the calls use .by_variable(key).",
         )  # fmt: skip
         if column in groups or column in columns[:position]:
-            raise QueryError(f"{column!r} is already grouped by; name each group once")
+            raise QueryError(f"the query already groups by {column!r}; add each group once")
 
 
 def check_variables(keys: Sequence[str], variables: Sequence[str]) -> None:
-    """Raise `QueryError` unless all *keys* can be a variable's, and none is among *variables* or named twice."""
+    """Raise `QueryError` unless all *keys* are keys of variables that are new and differ from each other."""
     for position, key in enumerate(keys):
         check_text(key, "variable key", KEY_LIMIT)
         if key in variables or key in keys[:position]:
-            raise QueryError(f"variable {key!r} is already grouped by; name each once")
+            raise QueryError(f"the query already groups by variable {key!r}; add each variable once")
 
 
-def with_counts(asked: tuple[Aggregation, ...]) -> tuple[Aggregation, ...]:
-    """Return *asked* with, beside each average, the count of the same column, where it is not asked for."""
-    counts = {one.column for one in asked if one.operation == "count"}
+def with_counts(measures: tuple[Aggregation, ...]) -> tuple[Aggregation, ...]:
+    """Return *measures* and, after each average, the count of the same column, unless it is already there."""
+    counts = {one.column for one in measures if one.operation == "count"}
     found: list[Aggregation] = []
-    for one in asked:
+    for one in measures:
         found.append(one)
         if one.operation == "avg" and one.column not in counts:
             counts.add(one.column)
@@ -153,12 +153,12 @@ def with_counts(asked: tuple[Aggregation, ...]) -> tuple[Aggregation, ...]:
 
 
 class Reaggregation(NamedTuple):
-    """How one column of coarser rows is made.
+    """How a column of coarser rows is computed from finer rows.
 
     Attributes:
         name: The column.
-        rule: ``weighted`` is an average, from its sum or its values, and the count.
-        total: For an average, the column of its sum, where there is one.
+        rule: ``weighted`` is an average: from the count, and the sum or else the finer averages.
+        total: For an average, the column of its sum, if there is one.
         counts: For an average, the column of its count.
     """
 
@@ -169,12 +169,12 @@ class Reaggregation(NamedTuple):
 
 
 def find_reaggregation(
-    one: Aggregation, beside: Iterable[Aggregation], *, over_time: bool, over_groups: bool
+    one: Aggregation, others: Iterable[Aggregation], *, over_time: bool, over_groups: bool
 ) -> Reaggregation:
-    """Return how *one* is made from finer rows that also hold the measures *beside* it.
+    """Return how to compute *one* from finer rows that also have the measures *others*.
 
     Raises:
-        NonAdditiveError: It cannot be made exactly; the message says why, and not yet what to ask instead.
+        NonAdditiveError: It cannot be computed exactly. The message says why; the caller adds what to do instead.
 
     Examples:
         >>> from vapi_frames.query.aggregation import Aggregation
@@ -184,19 +184,19 @@ def find_reaggregation(
     """
     rules = {one.measure.over_time} if over_time else set()
     rules |= {one.measure.over_groups} if over_groups else set()
-    what = f"{one.name!r}, the {one.operation} of {one.column!r},"
+    what = f"{one.name!r} ({one.operation} of {one.column!r})"
     if "none" in rules:
         if one.column == "concurrency" and one.operation in ("min", "max"):
-            raise NonAdditiveError(f"{what} does not add up over groups: their peaks need not coincide")
-        raise NonAdditiveError(f"{what} cannot be made again from finer rows")
+            raise NonAdditiveError(f"{what} does not add up over groups, because their peaks need not coincide")
+        raise NonAdditiveError(f"{what} cannot be re-aggregated from finer rows")
     if rules <= {"weighted"}:
-        there = {other.operation: other.name for other in beside if other.column == one.column}
+        there = {other.operation: other.name for other in others if other.column == one.column}
         if "count" not in there:
             raise NonAdditiveError(
-                f"{what} is made again only from the counts of the same column, which are not here (.with_counts() "
-                "adds them): a mean of means is another number"
+                f"{what} needs the counts of the same column to be re-aggregated, because a mean of means is another "
+                "number; .with_counts() adds them to the query"
             )
         return Reaggregation(one.name, "weighted", there.get("sum"), there["count"])
     (rule,) = rules
-    assert rule in ("sum", "min", "max")  # noqa: S101 - what else the table says has been dealt with
+    assert rule in ("sum", "min", "max")  # noqa: S101 - "none" and "weighted" are handled above
     return Reaggregation(one.name, rule)

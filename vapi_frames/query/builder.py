@@ -1,4 +1,4 @@
-"""The verbs that build a question: measures, groups, filters and time. `vapi_frames.query.query.Query` asks it."""
+"""The verbs that build a query: measures, groups, filters and time. `vapi_frames.query.query.Query` fetches it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.contract.vocabulary import GroupColumn, Operation, Step
 
-__all__ = ["Builder"]
+__all__ = ["VERBS", "Builder"]
 
 
 C = TypeVar("C", bound=str)
@@ -34,7 +34,7 @@ class Builder(QuerySpec[C]):
 
         Raises:
             UnknownWordError: The table has no such column, or no sum of it.
-            QueryError: A measure stands twice, or the alias cannot be one.
+            QueryError: A measure is repeated, or the alias is not allowed.
 
         Examples:
             >>> from vapi_frames import vq
@@ -48,7 +48,7 @@ class Builder(QuerySpec[C]):
 
         Raises:
             UnknownWordError: The table has no such column, or no average of it.
-            QueryError: A measure stands twice, or the alias cannot be one.
+            QueryError: A measure is repeated, or the alias is not allowed.
 
         Examples:
             >>> from vapi_frames import vq
@@ -64,7 +64,7 @@ class Builder(QuerySpec[C]):
 
         Raises:
             UnknownWordError: The table has no such column, or no count of it.
-            QueryError: A measure stands twice, or the alias cannot be one.
+            QueryError: A measure is repeated, or the alias is not allowed.
 
         Examples:
             >>> from vapi_frames import vq
@@ -78,7 +78,7 @@ class Builder(QuerySpec[C]):
 
         Raises:
             UnknownWordError: The table has no such column, or no least value of it.
-            QueryError: A measure stands twice, or the alias cannot be one.
+            QueryError: A measure is repeated, or the alias is not allowed.
 
         Examples:
             >>> from vapi_frames import vq
@@ -92,7 +92,7 @@ class Builder(QuerySpec[C]):
 
         Raises:
             UnknownWordError: The table has no such column, or no greatest value of it.
-            QueryError: A measure stands twice, or the alias cannot be one.
+            QueryError: A measure is repeated, or the alias is not allowed.
 
         Examples:
             >>> from vapi_frames import vq
@@ -104,11 +104,11 @@ class Builder(QuerySpec[C]):
     def history(self, *columns: C, alias: str | None = None) -> Self:
         """Add the history of each of *columns*, as float64; only that of ``concurrency`` has a known meaning.
 
-        The level ``date`` then holds the instants at which it changed.
+        The level ``date`` then has the instants of its changes.
 
         Raises:
             UnknownWordError: The table has no such column.
-            QueryError: A measure stands twice, or the alias cannot be one.
+            QueryError: A measure is repeated, or the alias is not allowed.
 
         Examples:
             >>> from vapi_frames import vq
@@ -121,7 +121,7 @@ class Builder(QuerySpec[C]):
         """Add named measures as pandas does: ``agg(spend=("cost", "sum"))``.
 
         Raises:
-            QueryError: A value is not a pair of column and operation, or a measure stands twice.
+            QueryError: A value is not a pair of column and operation, or a measure is repeated.
             UnknownWordError: There is no such column or operation.
 
         Examples:
@@ -136,7 +136,7 @@ class Builder(QuerySpec[C]):
         return query
 
     def with_counts(self) -> Self:
-        """Add, beside each average, the count of the same column: what averages need to re-aggregate exactly.
+        """Add, after each average, the count of the same column, which averages need to re-aggregate exactly.
 
         Examples:
             >>> from vapi_frames import vq
@@ -155,7 +155,7 @@ class Builder(QuerySpec[C]):
 
         Raises:
             UnknownWordError: There is no such group.
-            QueryError: A group stands twice.
+            QueryError: A group is repeated.
 
         Examples:
             >>> from vapi_frames import vq
@@ -171,7 +171,7 @@ class Builder(QuerySpec[C]):
         A key that equals a column or an alias becomes the level ``variable.<key>``.
 
         Raises:
-            QueryError: A key is no text, or stands twice.
+            QueryError: A key is not text, or is repeated.
 
         Examples:
             >>> from vapi_frames import vq
@@ -181,27 +181,29 @@ class Builder(QuerySpec[C]):
         aggregation.check_variables(keys, self.variables)
         return replace(self, variables=self.variables + keys) if keys else self
 
-    def where(self, words: Mapping[str, filters.FilterValues] | None = None, /, **equals: filters.FilterValues) -> Self:
-        """Ask only about the calls whose groups or variables have the values given; filters add up.
+    def where(
+        self, conditions: Mapping[str, filters.FilterValues] | None = None, /, **equals: filters.FilterValues
+    ) -> Self:
+        """Keep only the calls whose groups or variables have these values; several filters must all match.
 
-        Call records are filtered where they lie. The API has no filters: it is asked by the filtered words as well,
-        and its rows are chosen and rolled up.
+        Call records are filtered inside the SELECT. The API has no filters, so for it the query also groups by what
+        they name; the matching rows are then selected and re-aggregated.
 
         Args:
-            words: Group column or ``variable.<key>`` → a value: text, a bool, a whole number, ``None`` for the calls
+            conditions: Group column or ``variable.<key>`` → a value: text, a bool, a whole number, ``None`` for calls
                 without one, or a list of these.
-            equals: The same, where the word is a name.
+            equals: The same as keyword arguments.
 
         Raises:
-            QueryError: A value cannot be a group's, or a word stands twice.
-            UnknownWordError: Calls cannot be chosen by a word.
+            QueryError: A value cannot be a group's, or a filter is repeated.
+            UnknownWordError: There is no such group.
 
         Examples:
             >>> from vapi_frames import vq
             >>> vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
             vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
         """
-        return replace(self, filters=filters.with_filters(self.filters, words, equals))
+        return replace(self, filters=filters.with_filters(self.filters, conditions, equals))
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -220,15 +222,15 @@ class Builder(QuerySpec[C]):
         return replace(self, time_step=step)
 
     def between(self, start: object, end: object) -> Self:
-        """Ask for the half-open range [start, end).
+        """Set the range to the half-open [start, end).
 
         Args:
-            start: A date, datetime, ``pandas.Timestamp`` or ISO text; naive ones are wall clock in the zone of
-                `tz`. ``None`` leaves the contract's default: 7 days ago.
-            end: The same, exclusive; ``None`` leaves the contract's default: now.
+            start: A date, datetime, ``pandas.Timestamp`` or ISO text; naive ones are wall-clock time in the zone of
+                `tz`. ``None`` is the contract's default: 7 days ago.
+            end: The same, exclusive; ``None`` is the contract's default: now.
 
         Raises:
-            QueryError: A side is no moment, or finer than a microsecond.
+            QueryError: A side is not a date or time, or is finer than a microsecond.
 
         Examples:
             >>> from vapi_frames import vq
@@ -239,10 +241,10 @@ class Builder(QuerySpec[C]):
         return replace(self, time_range=ranges.parse_range(start, end))
 
     def during(self, period: object) -> Self:
-        """Ask for a calendar period: ``"2026"``, ``"2026Q4"``, ``"2026-10"``, ``"2026-W41"`` or ``"2026-10-05"``.
+        """Set the range to a period: ``"2026"``, ``"2026Q4"``, ``"2026-10"``, ``"2026-W41"`` or ``"2026-10-05"``.
 
         Raises:
-            QueryError: It is no period.
+            QueryError: *period* is none of these.
 
         Examples:
             >>> from vapi_frames import vq
@@ -252,10 +254,10 @@ class Builder(QuerySpec[C]):
         return replace(self, time_range=ranges.parse_period(period))
 
     def since(self, start: object) -> Self:
-        """Ask for everything from *start* until now.
+        """Set the range to everything from *start* until now.
 
         Raises:
-            QueryError: It is no moment.
+            QueryError: *start* is not a date or time.
 
         Examples:
             >>> from vapi_frames import vq
@@ -265,14 +267,14 @@ class Builder(QuerySpec[C]):
         return self.between(ranges.parse_time_point(start, "start"), None)
 
     def last(self, span: str, *, complete: bool = False) -> Self:
-        """Ask for the *span* before now: ``90s 15min 12h 30d 4w 3mo 1y``; days and longer are calendar units.
+        """Set the range to the *span* before now: ``90s 15min 12h 30d 4w 3mo 1y``; days and longer are calendar units.
 
         Args:
-            span: How much.
+            span: The length of the range.
             complete: Only whole buckets of the step (of the unit, without a step), so that none is partial.
 
         Raises:
-            QueryError: It is no span.
+            QueryError: *span* cannot be read.
 
         Examples:
             >>> from datetime import UTC, datetime
@@ -284,10 +286,10 @@ class Builder(QuerySpec[C]):
         return replace(self, time_range=ranges.parse_last(span, complete))
 
     def tz(self, name: str) -> Self:
-        """Read naive times, and cut buckets, on the calendar of the IANA zone *name*.
+        """Set the time zone, an IANA *name*: naive times are read in it, and buckets follow its calendar.
 
         Raises:
-            QueryError: There is no such zone.
+            UnknownWordError: There is no such zone.
 
         Examples:
             >>> from vapi_frames import vq
@@ -297,10 +299,10 @@ class Builder(QuerySpec[C]):
         return replace(self, timezone=buckets.find_zone(name).key)
 
     def named(self, name: str) -> Self:
-        """Name the query: the key of its frame where several are fetched; at most 40 characters.
+        """Name the query: the key of its frame when several are fetched; at most 40 characters.
 
         Raises:
-            QueryError: It is no text, or too long.
+            QueryError: *name* is not text, or is too long.
 
         Examples:
             >>> from vapi_frames import vq
@@ -309,3 +311,7 @@ class Builder(QuerySpec[C]):
         """
         aggregation.check_text(name, "name", NAME_LIMIT)
         return replace(self, title=name)
+
+
+VERBS = tuple(name for name in vars(Builder) if not name.startswith("_"))
+"""The verbs that build a query; the parser, completion and "did you mean" take them from here."""

@@ -1,7 +1,7 @@
-"""A question set against another period: which two ranges are asked, and which bucket faces which.
+"""A query compared with an earlier period: the two ranges, and which buckets are compared with each other.
 
-The other period is the asked one moved back: by its own length (``previous``), or by a span of the calendar. What has
-not happened yet is cut off first, so that a month until today is set against the same part of the month before.
+The earlier period is the query's own, shifted back by its length (``previous``) or by a span of the calendar. The part
+that is still to come is cut off first, so that a month to date is compared with the same part of the month before.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COMPARISON_SUFFIXES = ("Before", "Delta", "Percent")
 
 
 class Periods(NamedTuple):
-    """The two ranges of a comparison, in UTC; the other one is before, and moved back by *shift*."""
+    """The two ranges of a comparison, in UTC; the earlier one is the other shifted back by *shift*."""
 
     start: datetime
     end: datetime
@@ -50,12 +50,12 @@ class Periods(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """A question and the period that its answer is set against; made by `Query.compare`.
+    """A query and the earlier period that it is compared with; made by `Query.compare`.
 
     Examples:
         >>> import vapi_frames as vf
-        >>> question = vf.demo().call().sum("cost").step("week").between("2026-10-12", "2026-10-19")
-        >>> df = question.compare("previous").fetch()
+        >>> query = vf.demo().call().sum("cost").step("week").between("2026-10-12", "2026-10-19")
+        >>> df = query.compare("previous").fetch()
         >>> df["sumCostPercent"].round(2).tolist()
         [6.51]
     """
@@ -72,7 +72,7 @@ class Comparison:
             now: What a relative range is relative to; the clock of the source by default.
 
         Raises:
-            QueryError: The range is empty, has not begun, or the other period cuts buckets elsewhere.
+            QueryError: The range is empty or in the future, or the buckets of the two periods do not match.
 
         Examples:
             >>> from vapi_frames import vq
@@ -80,11 +80,13 @@ class Comparison:
             ['2026-09-01T00:00:00+00:00', '2026-10-01T00:00:00+00:00']
         """
         query = self.query
-        at = query._now(now)  # noqa: SLF001 - the two are one thing
+        at = query._now(now)  # noqa: SLF001 - a comparison is a part of its query
         start, end = fill_defaults(query.instants(at), at)
         known = min(end, at)
         if known <= start:
-            raise QueryError(f"the range begins at {format_iso(start)}, in the future: there is nothing to compare yet")
+            raise QueryError(
+                f"the range starts at {format_iso(start)}, in the future, so there is nothing to compare yet"
+            )
         tz = query.zone
         span = query.time_range
         if self.to != PREVIOUS:
@@ -99,7 +101,7 @@ class Comparison:
         if query.time_step:
             self._check_edges(found, query.time_step, tz)
         if self.align == "weekday" and not _weeks(found, tz):
-            raise QueryError(f"{self.to!r} is less than half a week, so no weekday faces its like: compare with '7d'")
+            raise QueryError(f"{self.to!r} is less than half a week, so no weekdays match: compare with '7d'")
         return found
 
     def _check_edges(self, found: Periods, step: str, tz: ZoneInfo) -> None:
@@ -108,15 +110,15 @@ class Comparison:
         if on_edge[0] and not on_edge[1]:
             weeks = " compare with '52w' for a year;" if step == "week" else ""
             raise QueryError(
-                f"{self.to!r} before the start of a {step} is {format_iso(sides[1])}, in the middle of one, so that no "
-                f"bucket would face its like:{weeks} take a span of whole {step}s, or another step"
+                f"{self.to!r} before the start of a {step} is {format_iso(sides[1])}, in the middle of one, so the "
+                f"buckets do not match:{weeks} use a span of whole {step}s, or another step"
             )
 
     def partner(self, wall: datetime, periods: Periods) -> datetime | None:
-        """Return the wall clock reading that faces *wall*; ``None`` where that day does not exist.
+        """Return the wall-clock time to compare *wall* with; ``None`` if there is no such day.
 
         Args:
-            wall: The wall clock, naive, of the asked period.
+            wall: A naive wall-clock time of the query's period.
             periods: The two ranges.
 
         Examples:
@@ -135,10 +137,10 @@ class Comparison:
         return None if periods.shift.unit in _MONTHS and found.day != wall.day else found
 
     def queries(self, now: datetime | None = None) -> tuple[QuerySpec[Any], QuerySpec[Any]]:
-        """Return the two questions: as asked, and of the other period.
+        """Return the query itself, and the one of the earlier period.
 
         Raises:
-            QueryError: The two ranges cannot be set side by side, or nothing says what time it is.
+            QueryError: The two periods cannot be compared, or there is no clock.
 
         Examples:
             >>> from vapi_frames import vq
@@ -153,10 +155,10 @@ class Comparison:
         )
 
     def body(self, now: datetime | None = None) -> dict[str, Any]:
-        """Return exactly what goes on the wire: both questions in one body; no network.
+        """Return the body that is sent: both queries in one; no network.
 
         Raises:
-            QueryError: The two ranges cannot be set side by side, or nothing says what time it is.
+            QueryError: The two periods cannot be compared, or there is no clock.
 
         Examples:
             >>> import vapi_frames as vf
@@ -173,7 +175,7 @@ class Comparison:
         categorical: bool = False,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
-        """Ask for both periods at once, and return them side by side.
+        """Fetch both periods in one request, and return them side by side.
 
         Args:
             dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
@@ -181,22 +183,22 @@ class Comparison:
             progress: As in `Query.fetch`.
 
         Returns:
-            One row per group and bucket that either period has, on the index of the asked one. For each measure
+            One row per group and bucket of either period, on the index of the query's own. For each measure
             ``sumCost``, ``sumCostBefore``, ``sumCostDelta``, ``sumCostPercent``, all float64; with a step also
-            ``dateBefore`` (``datetime64[us, zone]``), the bucket that it is set against. An absent row is what the
-            measure says of it (a sum is 0); a bucket that the other period does not have is missing; one of the other
-            period alone has no ``date``. Partial buckets are compared where the same share of both has passed.
+            ``dateBefore`` (``datetime64[us, zone]``), the bucket that the row is compared with. An absent row is filled
+            as the measure says (a sum is 0). A bucket that the earlier period does not have is missing; one that only
+            the earlier period has has no ``date``. Partial buckets are compared if the same share of both has elapsed.
 
         Raises:
-            QueryError: The question is wrong.
-            SourceError: Nobody answered.
-            ResponseError: The answer breaks the contract.
-            PartialResultError: A part of it did not arrive.
+            QueryError: The query is wrong.
+            SourceError: The source could not return a result.
+            ResponseError: The reply breaks the contract.
+            PartialResultError: A part of the result did not arrive.
 
         Examples:
             >>> import vapi_frames as vf
-            >>> question = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
-            >>> question.compare("previous").fetch()[["countId", "countIdBefore", "countIdDelta"]]
+            >>> query = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
+            >>> query.compare("previous").fetch()[["countId", "countIdBefore", "countIdDelta"]]
                                countId  countIdBefore  countIdDelta
             type
             inboundPhoneCall    1505.0         1572.0         -67.0
@@ -206,25 +208,25 @@ class Comparison:
         return self.fetcher(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
 
     def to_arrow(self) -> pa.Table:
-        """Ask, and return both periods as an Arrow table; it raises what `fetch` does.
+        """Fetch both periods, and return an Arrow table; it raises what `fetch` does.
 
         Returns:
             The index levels, then the columns of `fetch`; all measures ``double``, missing ones null.
 
         Examples:
             >>> import vapi_frames as vf
-            >>> question = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
-            >>> question.compare("previous").to_arrow().column_names
+            >>> query = vf.demo().call().count().by("type").between("2026-11-09", "2026-11-16")
+            >>> query.compare("previous").to_arrow().column_names
             ['type', 'countId', 'countIdBefore', 'countIdDelta', 'countIdPercent']
         """
         import pyarrow as pa
 
-        frame = self.fetch(dtype_backend="pyarrow")  # whose missing values are null, and whose texts are Arrow's
+        frame = self.fetch(dtype_backend="pyarrow")  # so missing values are null, and texts are Arrow's
         table = pa.Table.from_pandas(frame.reset_index() if self.query.levels else frame, preserve_index=False)
         return table.replace_schema_metadata()
 
     def to_polars(self) -> pl.DataFrame:
-        """Ask, and return both periods as a polars frame, with the columns of `to_arrow`; it raises what `fetch` does.
+        """Fetch both periods, and return a polars frame with the columns of `to_arrow`; it raises what `fetch` does.
 
         Raises:
             MissingExtraError: polars is not installed.
@@ -237,7 +239,7 @@ class Comparison:
         return as_polars(self.to_arrow())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Ask, and hand both periods over as Arrow's PyCapsule protocol has it; see `to_arrow`."""
+        """Fetch both periods through Arrow's PyCapsule protocol; see `to_arrow`."""
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
@@ -249,7 +251,7 @@ def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[.
     """Return the comparison of *query* with *to*.
 
     Raises:
-        QueryError: *to* is no span, or the question has nothing that could be compared so.
+        QueryError: *to* is no span, or the query cannot be compared in this way.
     """
     require(align, get_args(Align), "alignment")
     shift = None
@@ -260,15 +262,17 @@ def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[.
             raise QueryError(f"{error}, or 'previous' for the period before") from None
     step = query.time_step
     if any(one.operation == "history" for one in query.measures):
-        raise QueryError("a history has rows of its own dates, which cannot be set side by side")
+        raise QueryError("a history cannot be compared, because each has rows at dates of its own")
     if align == "weekday" and step not in _WEEKDAY_STEPS:
-        raise QueryError(f"a {step or 'range without a step'} has no weekday: align='ordinal' or 'calendar'")
+        raise QueryError(f"a {step or 'range without a step'} has no weekday: use align='ordinal' or 'calendar'")
     if align == "calendar" and step == "week" and shift is not None and shift.unit in _MONTHS:
-        raise QueryError("weeks do not stand on the same dates in another month or year: compare with '4w' or '52w'")
+        raise QueryError("weeks do not start on the same dates in another month or year: compare with '4w' or '52w'")
     names = {one.name for one in query.measures}
     made = {f"{name}{word}" for name in names for word in COMPARISON_SUFFIXES} | {"dateBefore"}
     if names & made:
-        raise QueryError(f"the alias {min(names & made)!r} is a name that the comparison itself gives")
+        raise QueryError(
+            f"the alias {min(names & made)!r} is the name of a column that the comparison adds; use another alias"
+        )
     return Comparison(query, str(to), align, fetcher=fetcher)
 
 
@@ -281,7 +285,7 @@ def _wall(at: datetime, tz: ZoneInfo) -> datetime:
 
 
 def _weeks(periods: Periods, tz: ZoneInfo) -> timedelta:
-    """Return the whole weeks that lie nearest to the distance of the two periods."""
+    """Return the distance of the two periods, rounded to whole weeks."""
     days = (_wall(periods.start, tz).date() - _wall(periods.before_start, tz).date()).days
     return timedelta(days=7 * round(days / 7))
 

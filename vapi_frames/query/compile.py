@@ -1,4 +1,4 @@
-"""A query in its other forms: the contract's body and back, code that can be pasted, a shell command."""
+"""A query as the contract's body, read back from it, and as a shell command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["compile_body", "compile_curl", "compile_query", "read_query"]
 
 
 def compile_body(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
-    """Return the body of a request for *query* alone; one with filters is asked without them, by the filtered words."""
+    """Return the body of a request for *query*; filters are rewritten as groups."""
     if not query.filters:
         return {"queries": [compile_query(query, now)]}
     now = query._clock(now)  # noqa: SLF001
@@ -34,9 +34,9 @@ def compile_body(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
 
 
 def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
-    """Return *query* as one element of the body's ``queries``; of its filters, for which there is no room, the name."""
+    """Return *query* as one element of the body's ``queries``; its filters are part of the automatic name only."""
     if not query.aggregations:
-        raise QueryError('nothing is asked for: add a measure, e.g. .count() or .sum("cost")')
+        raise QueryError('the query has no measure: add one, e.g. .count() or .sum("cost")')
     _check_names(query)
     start, end = query.instants(now)
     parts: dict[str, Any] = {"table": query.table, "name": query.title}
@@ -61,15 +61,15 @@ def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]
 
 
 def _check_names(query: QuerySpec[Any]) -> None:
-    """Raise `QueryError` where two columns or levels of the frame, or two keys on the wire, would have one name."""
+    """Raise `QueryError` if two columns or levels of the frame, or two keys of the API's rows, share a name."""
     for names in ((*query.levels, *(one.name for one in query.measures)), [one.wire_name for one in query.measures]):
         if len(set(names)) < len(names):
             twice = next(name for name in names if list(names).count(name) > 1)
-            raise QueryError(f"two of the answer's columns would be named {twice!r}; give one another alias")
+            raise QueryError(f"two columns of the result would be named {twice!r}; give one of them another alias")
 
 
 def _automatic_name(parts: dict[str, Any], filters: tuple[Filter, ...]) -> str:
-    """Name a query by what it asks and a hash of it, so that equal questions, and no others, have equal names."""
+    """Name a query by its measures, groups and a hash, so that equal queries, and no others, have equal names."""
     hashable = {**parts, "name": "", **({"filters": filters} if filters else {})}
     hashed = hashlib.sha256(json.dumps(hashable, separators=(",", ":")).encode()).hexdigest()[:8]
     words = [one["alias"] for one in parts["operations"][:2]] + parts.get("groupBy", [])
@@ -78,7 +78,7 @@ def _automatic_name(parts: dict[str, Any], filters: tuple[Filter, ...]) -> str:
 
 
 def read_query(body: object, name: str | None) -> AnalyticsQuery:
-    """Return the one query of *body*, or the one called *name*; a model of the contract is not validated again."""
+    """Return the only query of *body*, or the one called *name*; a model of the contract is not validated again."""
     from vapi_frames.contract.models import AnalyticsQuery, AnalyticsQueryDTO, parse_request, read_json
 
     if isinstance(body, str | bytes):
@@ -92,12 +92,12 @@ def read_query(body: object, name: str | None) -> AnalyticsQuery:
     queries = [one for one in found if name in (None, one.name)]
     if len(queries) != 1:
         called = "" if name is None else f" named {name!r}"
-        raise QueryError(f"the body holds {len(queries)} queries{called}; pick exactly one of them with name=")
+        raise QueryError(f"the body has {len(queries)} queries{called}; pass name= to choose exactly one")
     return queries[0]
 
 
 def compile_curl(body: dict[str, Any]) -> str:
-    """Return a shell command that posts *body* to the API, with the key left in the environment."""
+    """Return a shell command that posts *body* to the API, with the key taken from the environment."""
     return (
         f'curl -sS {BASE_URL}/analytics \\\n  -H "Authorization: Bearer $VAPI_API_KEY" \\\n'
         f"  -H 'Content-Type: application/json' \\\n  --data {shlex.quote(json.dumps(body))}"

@@ -1,6 +1,6 @@
-"""Filters: which calls a question is about, by the values of their groups and variables.
+"""Filters: the groups' and variables' values that the calls of a query must have.
 
-The contract has none. Call records are chosen inside the SELECT; for the API see `vapi_frames.query.rewrite`.
+The contract has no filters. Call records are filtered inside the SELECT; for the API see `vapi_frames.query.rewrite`.
 """
 
 from __future__ import annotations
@@ -34,121 +34,128 @@ __all__ = [
 ]
 
 FilterValue: TypeAlias = str | int | None
-"""What a group may be: text, a number or bool as the API writes it, or missing."""
+"""A value of a group: text, a number or bool as the API writes it, or missing."""
 
 FilterValues: TypeAlias = FilterValue | Sequence[FilterValue] | AbstractSet[FilterValue]
 Filter: TypeAlias = tuple[str, tuple[str | None, ...]]
-"""A group column or ``variable.<key>``, and the values that are let pass."""
+"""A group column or ``variable.<key>``, and the values that match."""
 
 VARIABLE = "variable."
 _PREFIXES = (VARIABLE, "variableValues.")
-_FIRST = "choose call records before asking"
+_RECORDS_FIRST = "filter the call records first"
 
 
-def with_filters(filters: tuple[Filter, ...], words: object, equals: Mapping[str, object]) -> tuple[Filter, ...]:
-    """Return *filters* with those of *words* and *equals*, in the order of the words.
+def with_filters(filters: tuple[Filter, ...], conditions: object, equals: Mapping[str, object]) -> tuple[Filter, ...]:
+    """Return *filters*, *conditions* and *equals* as one tuple, sorted by name.
 
     Raises:
-        QueryError: A value cannot be one of a group, or a word stands twice.
-        UnknownWordError: Calls cannot be chosen by a word.
+        QueryError: A value cannot be a group's, or a name is filtered twice.
+        UnknownWordError: There is no filter by a name.
 
     Examples:
         >>> with_filters((), {"analysis.successEvaluation": True}, {"type": ["webCall", None]})
         (('analysis.successEvaluation', ('true',)), ('type', ('webCall', None)))
     """
-    if words is not None and not isinstance(words, Mapping):
+    if conditions is not None and not isinstance(conditions, Mapping):
         raise QueryError(
-            f'where() takes words and their values, e.g. where(type="webCall") or '
-            f'where({{"analysis.successEvaluation": "true"}}), not {format_value(words)}'
+            f'where() takes names and their values, e.g. where(type="webCall") or '
+            f'where({{"analysis.successEvaluation": "true"}}), not {format_value(conditions)}'
         )
     found = dict(filters)
-    for given, value in [*(words or {}).items(), *equals.items()]:
-        word = _word(given)
-        if word in found:
-            raise QueryError(f"{word!r} is already filtered by; give all values in one list")
-        found[word] = _values(word, value)
+    for written, value in [*(conditions or {}).items(), *equals.items()]:
+        name = _check_name(written)
+        if name in found:
+            raise QueryError(f"the query already filters by {name!r}; pass all its values in one list")
+        found[name] = _read_values(name, value)
     return tuple(sorted(found.items(), key=lambda one: one[0]))
 
 
-def get_variable_key(word: str) -> str | None:
-    """Return the key of the variable that *word* stands for, ``None`` for a group column."""
-    return word.removeprefix(VARIABLE) if word.startswith(VARIABLE) else None
+def get_variable_key(name: str) -> str | None:
+    """Return the key of the variable called *name*, ``None`` for a group column."""
+    return name.removeprefix(VARIABLE) if name.startswith(VARIABLE) else None
 
 
 def split_filters(filters: tuple[Filter, ...]) -> tuple[tuple[GroupColumn, ...], tuple[str, ...]]:
-    """Return the group columns, and the keys of variables, that are filtered by."""
-    words: Any = [word for word, _ in filters]
-    keys = [get_variable_key(word) for word in words]
-    groups = tuple(word for word, key in zip(words, keys, strict=True) if key is None)
+    """Return the group columns, and the keys of the variables, of *filters*."""
+    names: Any = [name for name, _ in filters]
+    keys = [get_variable_key(name) for name in names]
+    groups = tuple(name for name, key in zip(names, keys, strict=True) if key is None)
     return groups, tuple(key for key in keys if key is not None)
 
 
 def format_filters(filters: tuple[Filter, ...]) -> str:
-    """Return *filters* in words.
+    """Return *filters* as text.
 
     Examples:
         >>> format_filters((("endedReason", ("a", "b", None)), ("type", ("webCall",))))
         "endedReason is 'a', 'b' or missing; type is 'webCall'"
     """
     lines = []
-    for word, values in filters:
+    for name, values in filters:
         *others, last = ["missing" if value is None else format_value(value) for value in values]
-        lines.append(f"{word} is {', '.join(others)}{' or ' if others else ''}{last}")
+        lines.append(f"{name} is {', '.join(others)}{' or ' if others else ''}{last}")
     return "; ".join(lines)
 
 
-def _word(given: object) -> str:
-    """Return the word that calls are chosen by, or say what to do where they are not."""
-    if isinstance(given, str):
-        word = str.__str__(given)
+def _check_name(written: object) -> str:
+    """Return the group column or variable to filter by.
+
+    Raises:
+        QueryError: There is no filter by it; the message has the alternative.
+    """
+    if isinstance(written, str):
+        name = str.__str__(written)
         for prefix in _PREFIXES:
-            if word.startswith(prefix):
-                key = word.removeprefix(prefix)
+            if name.startswith(prefix):
+                key = name.removeprefix(prefix)
                 check_text(key, "variable key", KEY_LIMIT)
                 return f"{VARIABLE}{key}"
-        if word in GROUP_COLUMNS:
-            return word
-        if word in ("createdAt", "date"):
+        if name in GROUP_COLUMNS:
+            return name
+        if name in ("createdAt", "date"):
             raise QueryError(
-                f"{word!r} is not filtered by: say the range of time with .between(start, end), .during(period) or "
-                ".last(span)"
+                f"where() does not filter by {name!r}: set the time range with .between(start, end), .during(period) "
+                "or .last(span)"
             )
-        if word in COLUMNS:
-            raise QueryError(f"{word!r} is measured, and only groups are filtered by: {_recipe(word)}")
+        if name in COLUMNS:
+            raise QueryError(f"where() filters by groups, and {name!r} is a measured column: {_suggest_filter(name)}")
     raise UnknownWordError(
-        given, "word to filter by", (*GROUP_COLUMNS, f"{VARIABLE}<key>"), synonyms=GROUP_SYNONYMS,
-        hint=f'For another field of a record, {_FIRST}: calls[calls["phoneNumberId"] == "..."].vapi.call().',
+        written, "filter", (*GROUP_COLUMNS, f"{VARIABLE}<key>"), synonyms=GROUP_SYNONYMS,
+        hint=f'For another field of a record {_RECORDS_FIRST}: calls[calls["phoneNumberId"] == "..."].vapi.call().',
     )  # fmt: skip
 
 
-def _recipe(word: str) -> str:
-    """Return how calls, or rows, are chosen by the measured column *word*."""
-    if word == "id":
-        return f'{_FIRST}, calls[calls["id"].isin([...])].vapi.call()'
-    if word in SUBSCRIPTION_COLUMNS:
-        name = default_name("max" if word == "concurrency" else "sum", word)
-        return f'choose rows of the answer, df[df["{name}"] > 1]'
-    held = f'calls["{word}"] > 1'
-    if word == "duration":  # which no record holds
-        held = 'calls["endedAt"] - calls["startedAt"] > pd.Timedelta("1min")'
-    return f'{_FIRST}, calls[{held}].vapi.call(), or rows of the answer, df[df["{default_name("sum", word)}"] > 1]'
+def _suggest_filter(column: str) -> str:
+    """Return how to select calls, or rows of the result, by a measured *column*."""
+    if column == "id":
+        return f'{_RECORDS_FIRST}, calls[calls["id"].isin([...])].vapi.call()'
+    if column in SUBSCRIPTION_COLUMNS:
+        name = default_name("max" if column == "concurrency" else "sum", column)
+        return f'select rows of the result, df[df["{name}"] > 1]'
+    condition = f'calls["{column}"] > 1'
+    if column == "duration":  # a record has no duration, but its start and its end
+        condition = 'calls["endedAt"] - calls["startedAt"] > pd.Timedelta("1min")'
+    rows = f'df[df["{default_name("sum", column)}"] > 1]'
+    return f"{_RECORDS_FIRST}, calls[{condition}].vapi.call(), or select rows of the result, {rows}"
 
 
-def _values(word: str, given: object) -> tuple[str | None, ...]:
-    is_set = isinstance(given, AbstractSet)
-    if not is_set and not isinstance(given, list | tuple):
-        return (_value(word, given),)
-    values = [_value(word, one) for one in given]  # type: ignore[attr-defined]
+def _read_values(name: str, written: object) -> tuple[str | None, ...]:
+    is_set = isinstance(written, AbstractSet)
+    if not is_set and not isinstance(written, list | tuple):
+        return (_read_value(name, written),)
+    values = [_read_value(name, one) for one in written]  # type: ignore[attr-defined]
     if not values:
-        raise QueryError(f"{word!r} is to be one of no values, which no call is; leave the filter out, or give a value")
+        raise QueryError(
+            f"the filter by {name!r} has no values, so no call can match; pass a value, or drop the filter"
+        )
     if is_set:
         values.sort(key=lambda one: (one is None, one or ""))
     return tuple(dict.fromkeys(values))
 
 
-def _value(word: str, given: object) -> str | None:
-    """Return one value as the text that a group of the API has."""
-    value: Any = given
+def _read_value(name: str, written: object) -> str | None:
+    """Return one value as the text that the API has for it."""
+    value: Any = written
     if type(value).__module__ == "numpy" and hasattr(value, "item") and not getattr(value, "shape", ()):
         value = value.item()
     if value is None:
@@ -157,19 +164,21 @@ def _value(word: str, given: object) -> str | None:
         return "true" if value else "false"
     if isinstance(value, str):
         if value:
-            check_text(value, f"the value of {word!r}", None)
+            check_text(value, f"the value of {name!r}", None)
         return str.__str__(value)
     if isinstance(value, int):
         try:
             return int.__repr__(value)
         except ValueError:
-            raise QueryError(f"a value of {word!r} has more digits than a number may; give it as text") from None
+            raise QueryError(
+                f"a value of {name!r} has more digits than Python converts to text; pass it as text"
+            ) from None
     if isinstance(value, float) and value == value:  # noqa: PLR0124 - NaN is not equal to itself
-        cure = f"groups are text: give it as the API writes it, e.g. {f'{value:g}'!r}"
+        cure = f"groups are text, so pass it as the API writes it, e.g. {f'{value:g}'!r}"
     elif isinstance(value, float) or type(value).__name__ in ("NAType", "NaTType"):
-        cure = "for the calls without a value give None"
+        cure = "for calls without a value pass None"
     elif hasattr(value, "tolist") or hasattr(value, "__iter__"):
-        cure = "give several values as a list, a tuple or a set of text"
+        cure = "pass several values as a list, a tuple or a set of text"
     else:
-        cure = "give text, a whole number, True, False, None, or a list of these"
-    raise QueryError(f"{word!r} cannot be {format_value(given)}: {cure}")
+        cure = "pass text, a whole number, True, False, None, or a list of these"
+    raise QueryError(f"the value of {name!r} cannot be {format_value(written)}: {cure}")

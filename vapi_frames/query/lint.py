@@ -1,7 +1,7 @@
-"""What looks wrong about a question, and its plan: advice that asks nobody.
+"""Advice about a query, and its plan; neither sends anything.
 
-Only what the contract forbids is an error; everything else is a warning. Ids are stable, so that they can be looked
-up and silenced.
+Only what the contract forbids is an error; everything else is a warning. Ids are stable, so that users can look them up
+and silence them.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ MANY_BUCKETS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One piece of advice.
+    """One problem of a query.
 
     Attributes:
-        id: Stable, e.g. ``"VF202"``.
-        level: ``error`` where the contract forbids it, else ``warning``.
-        message: What, and what would be right.
+        id: A stable id, e.g. ``"VF202"``.
+        level: ``error`` if the contract forbids the query, else ``warning``.
+        message: The problem, and what would be right.
     """
 
     id: str
@@ -62,17 +62,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What asking would do.
+    """What fetching a query would do.
 
     Attributes:
-        code: The question as code.
-        start: Begin of the resolved range, in UTC; ``None`` where nothing says what time it is.
+        code: The query as code.
+        start: The start of the resolved range, in UTC; ``None`` without a clock.
         end: Its end, exclusive.
-        buckets: How many buckets of the step the range touches; about, above ten thousand; ``None`` without a step.
+        zone: The name of its time zone.
+        buckets: The number of buckets in the range, approximate above ten thousand; ``None`` without a step.
         levels: The index levels of the frame.
         columns: Its columns, with units.
-        findings: What lint says.
-        filters: What the calls are chosen by, and how whoever is asked does so; empty without filters.
+        findings: The findings of lint.
+        filters: The filters, and how a source applies them; empty without filters.
     """
 
     code: str
@@ -95,15 +96,15 @@ class Plan:
             lines.append(f"buckets  {self.buckets:,}")
         lines.append(f"index    {', '.join(self.levels) or 'one row'}")
         lines.append(f"columns  {', '.join(f'{name} ({unit})' if unit else name for name, unit in self.columns)}")
-        lines.extend(f"{word:8} {said}" for word, said in zip(("filters", "answered"), self.filters, strict=False))
+        lines.extend(f"{word:8} {text}" for word, text in zip(("filters", "applied"), self.filters, strict=False))
         lines.extend(f"{one.level:8} {one}" for one in self.findings)
         return "\n".join(lines)
 
     __repr__ = __str__
 
 
-def _range(query: QuerySpec[Any], now: datetime | None) -> tuple[datetime | None, datetime | None]:
-    """Return the range that would be asked, with the contract's defaults where *now* is known."""
+def _resolve_range(query: QuerySpec[Any], now: datetime | None) -> tuple[datetime | None, datetime | None]:
+    """Return the resolved range, with the contract's defaults if *now* is known."""
     if now is None and not isinstance(query.time_range, AbsoluteRange):
         return None, None
     start, end = query.instants(now)
@@ -111,10 +112,10 @@ def _range(query: QuerySpec[Any], now: datetime | None) -> tuple[datetime | None
 
 
 def explain_query(query: QuerySpec[Any], now: datetime | None) -> Plan:
-    """Return what asking *query* would do."""
+    """Return the plan of *query*."""
     found = tuple(lint_query(query, now))
     broken = any(one.level == "error" for one in found)
-    start, end = (None, None) if broken else _range(query, now)
+    start, end = (None, None) if broken else _resolve_range(query, now)
     buckets = count_buckets(start, end, query.time_step, query.zone) if query.time_step and start and end else None
     return Plan(
         code=repr(query),
@@ -130,12 +131,12 @@ def explain_query(query: QuerySpec[Any], now: datetime | None) -> Plan:
 
 
 def lint_query(query: QuerySpec[Any], now: datetime | None) -> list[Finding]:
-    """Return everything that looks wrong about *query*, errors first."""
+    """Return the findings about *query*, errors first."""
     try:
-        start, end = _range(query, now)
+        start, end = _resolve_range(query, now)
     except QueryError as error:
-        return [Finding("VF002", "error", str(error)), *_about_measures(query)]
-    found = [*_about_measures(query), *_about_words(query), *_about_range(query, start, end, now)]
+        return [Finding("VF002", "error", str(error)), *_check_measures(query)]
+    found = [*_check_measures(query), *_check_names(query), *_check_range(query, start, end, now)]
     return sorted(found, key=lambda one: (one.level != "error", one.id))
 
 
@@ -143,34 +144,39 @@ def _warning(id_: str, message: str) -> Finding:
     return Finding(id_, "warning", message)
 
 
-def _about_measures(query: QuerySpec[Any]) -> Iterator[Finding]:
+def _check_measures(query: QuerySpec[Any]) -> Iterator[Finding]:
     if not query.aggregations:
-        yield Finding("VF001", "error", 'nothing is asked for: add a measure, e.g. .count() or .sum("cost")')
+        yield Finding("VF001", "error", 'the query has no measure: add one, e.g. .count() or .sum("cost")')
     for one in query.measures:
         is_subscription = one.column in SUBSCRIPTION_COLUMNS
         home = "subscription" if is_subscription else "call"
         what = f'{one.operation}("{one.column}")'
         if one.column == "id" and one.operation != "count":
-            yield _warning("VF101", f"{what} has no meaning: only ids can be counted; ask .count()")
+            yield _warning("VF101", f"{what} has no meaning, because ids can only be counted: use .count()")
         elif not one.measure.tables:
-            better = 'ask .max("concurrency")' if one.column == "concurrency" else "its meaning is not documented"
+            better = 'use .max("concurrency")' if one.column == "concurrency" else "the API does not document it"
             yield _warning("VF102", f"{what} has no known meaning; {better}")
         if home != query.table:
-            yield _warning("VF103", f"{one.column!r} belongs to table {home}: start from vq.{home}()")
+            yield _warning("VF103", f"{one.column!r} is a column of the table {home}: start with vq.{home}()")
         if one.operation == "history" and len(query.measures) > 1:
-            yield _warning("VF104", f"{what} stands beside other measures: a history has rows of its own; ask it alone")
+            yield _warning(
+                "VF104", f"{what} is in a query with other measures, but a history has rows of its own: query it alone"
+            )
     words = (*query.groups, *query.variables, *(word for word, _ in query.filters))
     if query.table == "subscription" and words:
         names = ", ".join(dict.fromkeys(words))
-        yield _warning("VF105", f"{names}: the groups belong to table call; the subscription is one for all calls")
+        yield _warning(
+            "VF105",
+            f"the subscription cannot be split by {names}: it covers all calls, and groups belong to the table call",
+        )
 
 
-def _about_words(query: QuerySpec[Any]) -> Iterator[Finding]:
+def _check_names(query: QuerySpec[Any]) -> Iterator[Finding]:
     if query.timezone in _ABBREVIATIONS:
         yield _warning(
             "VF208",
-            f"{query.timezone} is a zone with summer time by its IANA name, and a fixed offset to PostgreSQL, which "
-            f"the API appears to use; write {_ABBREVIATIONS[query.timezone]!r}",
+            f"{query.timezone} has summer time as an IANA zone, but is a fixed offset in PostgreSQL, which the API "
+            f"appears to use; write {_ABBREVIATIONS[query.timezone]!r}",
         )
     try:
         query = rewrite.rewrite_filters(query)
@@ -181,56 +187,61 @@ def _about_words(query: QuerySpec[Any]) -> Iterator[Finding]:
         if key in taken:
             yield _warning(
                 "VF106",
-                f"the variable {key!r} has the name of another key of the API's rows, which cannot carry both",
+                f"the variable {key!r} shares its name with another key of the API's rows, which cannot hold both",
             )
 
 
-def _about_range(
+def _check_range(
     query: QuerySpec[Any], start: datetime | None, end: datetime | None, now: datetime | None
 ) -> Iterator[Finding]:
-    asked = query.time_range
-    if isinstance(asked, AbsoluteRange):
+    written = query.time_range
+    if isinstance(written, AbsoluteRange):
         zone = query.zone.key
-        for name, side in (("start", asked.start), ("end", asked.end)):
+        for name, side in (("start", written.start), ("end", written.end)):
             if isinstance(side, str) and "T" in side and query.timezone is None:
-                yield _warning("VF201", f"{name} {side} has no zone: it is read as wall clock in {zone}; say .tz(...)")
-        if isinstance(asked.end, str) and "T" not in asked.end:
-            day = datetime.fromisoformat(asked.end)
+                yield _warning(
+                    "VF201",
+                    f"{name} {side} has no zone, so it means wall-clock time in {zone}; name the zone with .tz(...)",
+                )
+        if isinstance(written.end, str) and "T" not in written.end:
+            day = datetime.fromisoformat(written.end)
             if (day + timedelta(days=1)).day == 1:
                 after = (day + timedelta(days=1)).date()
                 yield _warning(
                     "VF202",
-                    f"end {asked.end} is the last day of a month and is left out: the range is half-open; "
-                    f"for the whole month write {after}",
+                    f"end {written.end} is the last day of a month, and the range excludes it; "
+                    f"for the whole month end on {after}",
                 )
     if now is not None and start is not None and start >= now:
-        yield _warning("VF203", f"the range begins at {format_iso(start)}, in the future")
+        yield _warning("VF203", f"the range starts at {format_iso(start)}, in the future")
     step = query.time_step
     if step is None or start is None:
         return
     many = 0 if end is None else int((end - start).total_seconds() / APPROXIMATE_SECONDS[step])
     if many > MANY_BUCKETS:
-        yield _warning("VF204", f"the range holds about {many:,} buckets of a {step}; take a coarser step or less")
+        yield _warning(
+            "VF204", f"the range has about {many:,} buckets of a {step}; use a coarser step or a shorter range"
+        )
         return
     article = "an" if step == "hour" else "a"
     first = find_bounds(floor_to_bucket(to_seconds(start), step, query.zone), step, query.zone)
     if from_seconds(first.start) < start:
-        yield _warning("VF205", f"the range begins inside {article} {step}: the first bucket is partial; {_WHOLE}")
+        yield _warning("VF205", f"the range starts inside {article} {step}, so the first bucket is partial; {_WHOLE}")
     if end is None:
         return
     final = find_bounds(floor_to_bucket(to_seconds(end), step, query.zone), step, query.zone)
     if from_seconds(final.start) < end:
-        yield _warning("VF206", f"the range ends inside {article} {step}: the last bucket is partial; {_WHOLE}")
+        yield _warning("VF206", f"the range ends inside {article} {step}, so the last bucket is partial; {_WHOLE}")
     elif now is not None and now.astimezone(UTC) < end:
-        yield _warning("VF207", f"the range ends after now: the last {step} is still open; {_WHOLE}")
+        yield _warning("VF207", f"the range ends after now, so the last {step} is still open; {_WHOLE}")
 
 
-_WHOLE = "df.vapi.partial marks it, .last(..., complete=True) asks for whole buckets only"
+_WHOLE = "df.vapi.partial marks it, and .last(..., complete=True) has whole buckets only"
 _warned: set[Finding] = set()
 
 
 def warn_once(query: QuerySpec[Any], now: datetime) -> None:
-    """Show the warnings about *query* that this process has not shown yet.
+    """Show the warnings about *query*, each once per process.
 
     Raises:
         QueryError: A finding is an error.

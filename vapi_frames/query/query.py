@@ -1,4 +1,4 @@
-"""The question: a frozen value whose verbs return a new one, and which compiles to the contract."""
+"""The query that users hold: the verbs, its other forms, and fetching it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fetcher(Protocol):
     """What fetches a query: the ``vq`` that `vapi_frames.connect` and its siblings return."""
 
     def now(self) -> datetime:
-        """Return the clock by which relative ranges resolve."""
+        """Return the time that relative ranges are relative to."""
         ...
 
     def fetch(
@@ -46,7 +46,7 @@ class Fetcher(Protocol):
         categorical: bool = False,
         progress: ProgressOption = None,
     ) -> dict[str, pd.DataFrame]:
-        """Answer the queries as frames, by name."""
+        """Return a frame for each query, by name."""
         ...
 
     def compare(
@@ -57,22 +57,22 @@ class Fetcher(Protocol):
         categorical: bool = False,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
-        """Answer both periods of a comparison as one frame."""
+        """Return both periods of a comparison as one frame."""
         ...
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
-        """Answer one query as an Arrow table."""
+        """Return the result of one query as an Arrow table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Query(Builder[C]):
-    """A question about calls or the subscription; every verb returns a new one and asks nobody.
+    """A query about calls or the subscription: a frozen value. Each verb returns a new one, and sends nothing.
 
-    Start one with ``vq.call()`` or ``vq.subscription()``. The order of verbs never matters, except that measures and
-    groups keep theirs; measures and groups add up, everything else replaces.
+    Start with ``vq.call()`` or ``vq.subscription()``. Measures, groups and filters add up, in the order of their verbs;
+    every other verb replaces what was set. Otherwise the order of verbs does not matter.
 
-    It is a lazy answer to whatever reads Arrow: ``pl.DataFrame(q)``, ``pa.table(q)`` and narwhals ask it when they read
-    it, each time anew; ``pa.schema(q)`` asks nobody.
+    A query is also a lazy Arrow table: ``pl.DataFrame(q)``, ``pa.table(q)`` and narwhals fetch it, each time anew;
+    ``pa.schema(q)`` does not.
 
     Examples:
         >>> from vapi_frames import vq
@@ -84,16 +84,16 @@ class Query(Builder[C]):
     """
 
     def compare(self, to: str = "previous", *, align: Align = "ordinal") -> Comparison:
-        """Set the answer against that of another period, which is asked in the same request; ``.fetch()`` it.
+        """Compare with an earlier period, fetched in the same request; call ``.fetch()`` on the comparison.
 
         Args:
             to: ``"previous"``, the period before of the same length (months where the range is whole months, days where
                 it is days), or how much earlier, as in `last`: ``"7d"``, ``"52w"``, ``"1y"``.
-            align: Which buckets face each other: the first, the second, ... of both (``"ordinal"``), the same days of
-                the week (``"weekday"``), or the same dates (``"calendar"``).
+            align: Which buckets are compared: the first, the second, ... of both (``"ordinal"``), the same days of the
+                week (``"weekday"``), or the same dates (``"calendar"``).
 
         Raises:
-            QueryError: *to* is no span, or the question has nothing that could be compared so.
+            QueryError: *to* is no span, or the query cannot be compared in this way.
             UnknownWordError: There is no such alignment.
 
         Examples:
@@ -104,16 +104,16 @@ class Query(Builder[C]):
         return comparison.compare(self, to, align, _fetch_comparison)
 
     def body(self, now: datetime | None = None) -> dict[str, Any]:
-        """Return exactly what goes on the wire, ``{"queries": [...]}``; no network.
+        """Return the body that is sent, ``{"queries": [...]}``; no network.
 
-        A question with filters goes out without them, by the filtered words as well.
+        Filters are rewritten as groups, because the API has none.
 
         Args:
             now: What a relative range is relative to; the clock of the source by default.
 
         Raises:
-            QueryError: There is nothing asked, or the range is empty.
-            NonAdditiveError: The API cannot answer it, for it has no filters.
+            QueryError: The query has no measure, or the range is empty.
+            NonAdditiveError: The filters cannot be rewritten as groups.
 
         Examples:
             >>> from vapi_frames import vq
@@ -129,7 +129,7 @@ class Query(Builder[C]):
             now: As in `body`.
 
         Raises:
-            QueryError: There is nothing asked, or the range is empty.
+            QueryError: The query has no measure, or the range is empty.
 
         Examples:
             >>> from vapi_frames import vq
@@ -148,7 +148,7 @@ class Query(Builder[C]):
 
         Args:
             body: ``{"queries": [...]}``, one of its queries, the JSON text of either, or their models, as from `dto`.
-            name: Which query, where there are several.
+            name: The name of the query, if there are several.
 
         Raises:
             QueryError: The contract forbids it, or *name* does not pick exactly one.
@@ -178,7 +178,7 @@ class Query(Builder[C]):
         """Return what looks wrong: errors that the contract forbids, and warnings. Ids are stable.
 
         Args:
-            now: As in `body`; without it and a source, a relative range is not looked at.
+            now: As in `body`; without it and a source, a relative range is not checked.
 
         Examples:
             >>> from vapi_frames import vq
@@ -188,7 +188,7 @@ class Query(Builder[C]):
         return lint.lint_query(self, self._clock(now))
 
     def explain(self, now: datetime | None = None) -> Plan:
-        """Return the plan: the question in words, whom it asks, the resolved range, buckets and findings.
+        """Return the plan: the query as code, its resolved range, buckets, columns, and the findings of lint.
 
         Args:
             now: As in `body`.
@@ -201,13 +201,13 @@ class Query(Builder[C]):
         return lint.explain_query(self, self._clock(now))
 
     def curl(self, now: datetime | None = None) -> str:
-        """Return a shell command that asks the API; the key stays ``$VAPI_API_KEY``.
+        """Return a shell command that sends the query to the API; the key stays ``$VAPI_API_KEY``.
 
         Args:
             now: As in `body`.
 
         Raises:
-            QueryError: There is nothing asked, or the range is empty.
+            QueryError: The query has no measure, or the range is empty.
 
         Examples:
             >>> from vapi_frames import vq
@@ -216,7 +216,7 @@ class Query(Builder[C]):
         """
         return compile_curl(self.body(now))
 
-    # --- asking -------------------------------------------------------------------------------------------------
+    # --- fetching -------------------------------------------------------------------------------------------------
 
     def fetch(
         self,
@@ -225,24 +225,24 @@ class Query(Builder[C]):
         categorical: bool = False,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
-        """Ask, and return the answer as a typed frame.
+        """Fetch the query, and return the result as a typed frame.
 
         Args:
             dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
             categorical: Group levels as categories of the values seen.
-            progress: ``None`` shows one line, or a notebook's bar, once several requests take more than two seconds;
-                ``True`` does at once, ``False`` never; a function is called with a `vapi_frames.Progress`.
+            progress: ``None`` shows one line, or a notebook's bar, if several requests take more than two seconds;
+                ``True`` always, ``False`` never; a function receives a `vapi_frames.Progress`.
 
         Returns:
             One row per group and bucket that the source has, sorted. Index: ``date`` (``datetime64[us, zone]``) with
             a step, then groups, then variables; one key gives a plain index, none a single row. Columns: the
-            measures in the order asked; counts int64, all else float64. Units and range: ``df.vapi``.
+            measures in the order of the query; counts int64, all else float64. Units and range: ``df.vapi``.
 
         Raises:
-            QueryError: The question is wrong.
-            SourceError: Nobody answered.
-            ResponseError: The answer breaks the contract.
-            PartialResultError: A part of it did not arrive.
+            QueryError: The query is wrong.
+            SourceError: The source could not return a result.
+            ResponseError: The reply breaks the contract.
+            PartialResultError: A part of the result did not arrive.
 
         Examples:
             >>> import vapi_frames as vf
@@ -257,7 +257,7 @@ class Query(Builder[C]):
         return next(iter(frames.values()))
 
     def to_arrow(self) -> pa.Table:
-        """Ask, and return the answer as an Arrow table, sorted; it raises what `fetch` does.
+        """Fetch the query, and return the result as a sorted Arrow table; it raises what `fetch` does.
 
         Returns:
             The index levels, then the measures, as columns: ``date`` ``timestamp[us, zone]``, groups ``string``, counts
@@ -271,7 +271,7 @@ class Query(Builder[C]):
         return self._bound().to_arrow(self)
 
     def to_polars(self) -> pl.DataFrame:
-        """Ask, and return the answer as a polars frame, with the columns of `to_arrow`; it raises what `fetch` does.
+        """Fetch the query, and return a polars frame with the columns of `to_arrow`; it raises what `fetch` does.
 
         Raises:
             MissingExtraError: polars is not installed.
@@ -284,7 +284,7 @@ class Query(Builder[C]):
         return as_polars(self.to_arrow())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Ask, and hand the answer over as Arrow's PyCapsule protocol has it; the columns are those of `to_arrow`.
+        """Fetch the result through Arrow's PyCapsule protocol; the columns are those of `to_arrow`.
 
         Examples:
             >>> import pyarrow as pa, vapi_frames as vf
@@ -294,7 +294,7 @@ class Query(Builder[C]):
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def __arrow_c_schema__(self) -> object:
-        """Hand over the types of the answer, which the question alone decides; nobody is asked.
+        """Return the types of the result through Arrow's PyCapsule protocol, without fetching it.
 
         Examples:
             >>> import pyarrow as pa
@@ -309,14 +309,14 @@ class Query(Builder[C]):
     def _bound(self) -> Fetcher:
         if self.vq is None:
             raise QueryError(
-                "the query is bound to no source; ask one: vq.fetch(query), or vf.local(calls).fetch(query)"
+                "the query has no source; fetch it from one: vq.fetch(query), or vf.local(calls).fetch(query)"
             )
         return cast("Fetcher", self.vq)
 
     # --- a value ------------------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Whom it asks may hold a connection or a key, and stays behind.
+        # Its vq is left out: it may have a connection or a key.
         return _restore, (self.table, self.aggregations, *self._key()[2:], self.has_counts)
 
     def __repr__(self) -> str:
@@ -332,12 +332,12 @@ def _fetch_comparison(both: Comparison, **options: Any) -> pd.DataFrame:
     return cast("Query[Any]", both.query)._bound().compare(both, **options)  # noqa: SLF001 - a query of this module
 
 
-def _restore(table: Table, asked: tuple[aggregation.Aggregation, ...], *rest: Any) -> Query[Any]:
+def _restore(table: Table, aggregations: tuple[aggregation.Aggregation, ...], *rest: Any) -> Query[Any]:
     names = ("groups", "variables", "time_step", "time_range", "timezone", "title", "filters", "has_counts")
-    return Query(table=table, aggregations=asked, **dict(zip(names, rest, strict=True)))
+    return Query(table=table, aggregations=aggregations, **dict(zip(names, rest, strict=True)))
 
 
-_OF_FRAMES = {
+_FRAME_ATTRIBUTES = {
     "plot",
     "head",
     "tail",
@@ -360,11 +360,11 @@ VERB_SYNONYMS = {
 
 
 def suggest_attribute(name: str, kind: type) -> str:
-    """Return what someone who looks for the attribute *name* of a query may have meant."""
+    """Return a hint about the unknown attribute *name* of a query."""
     if name.startswith("_"):
         return ""
-    if name in _OF_FRAMES:
-        return f"; .fetch() it first: the frame has .{name}"
+    if name in _FRAME_ATTRIBUTES:
+        return f"; call .fetch() first: the frame has .{name}"
     if name in ("median", "quantile", "std", "var", "nunique"):
         return "; the contract has sum, avg, count, min, max and history"
     verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]

@@ -1,7 +1,6 @@
-"""A filtered question as the API can be asked it: without filters, by the filtered words as well.
+"""A query with filters, rewritten for the API, which has none: it also groups by what the filters name.
 
-The rows that match are chosen afterwards, and rolled up over the words that were added:
-`vapi_frames.result.post_filter`.
+`vapi_frames.result.post_filter` then selects the matching rows, and re-aggregates over the groups that were added.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vapi_frames.errors import NonAdditiveError
 from vapi_frames.query.aggregation import Aggregation, find_reaggregation
-from vapi_frames.query.filters import format_filters as _said
-from vapi_frames.query.filters import split_filters
+from vapi_frames.query.filters import format_filters, split_filters
 
 if TYPE_CHECKING:
     from vapi_frames.query.spec import QuerySpec
@@ -23,13 +21,13 @@ __all__ = ["describe_rewrite", "rewrite_filters"]
 
 
 def rewrite_filters(query: Q) -> Q:
-    """Return *query* without filters, by the filtered words too, and with the counts that its averages then need.
+    """Return *query* without filters, grouped by what they name too, and with the counts that its averages then need.
 
-    Its groups, its variables and its measures come first, in their order. Where every filtered word is among its
-    groups, nothing is added.
+    Groups, variables and measures of *query* come first, in their order. If it already groups by all that its filters
+    name, nothing is added.
 
     Raises:
-        NonAdditiveError: A measure cannot be rolled up over the words that would be added.
+        NonAdditiveError: A measure cannot be re-aggregated over the groups that would be added.
 
     Examples:
         >>> from vapi_frames import vq
@@ -41,7 +39,7 @@ def rewrite_filters(query: Q) -> Q:
     if not query.filters:
         return query
     filtered, keys = split_filters(query.filters)
-    groups = (*query.groups, *(word for word in filtered if word not in query.groups))
+    groups = (*query.groups, *(group for group in filtered if group not in query.groups))
     variables = (*query.variables, *(key for key in keys if key not in query.variables))
     plain = replace(query, filters=(), groups=groups, variables=variables)
     if (groups, variables) == (query.groups, query.variables):
@@ -52,20 +50,20 @@ def rewrite_filters(query: Q) -> Q:
     for one in query.measures:
         if one.operation == "avg" and one.column not in counted:
             counted.add(one.column)
-            measures.append(_count(one, taken))
+            measures.append(_make_count(one, taken))
     for one in query.measures:
         try:
             find_reaggregation(one, measures, over_time=False, over_groups=True)
         except NonAdditiveError as error:
             raise NonAdditiveError(
-                f"the API has no filters, and what it says by {', '.join(_added(query, plain))} cannot be rolled up: "
-                f"{error}. Ask for the groups, and choose rows of the frame: {plain!r}"
+                f"the API has no filters, and its result by {', '.join(_list_added(query, plain))} cannot be "
+                f"re-aggregated: {error}. Group by them, and select rows of the frame: {plain!r}"
             ) from None
     return replace(plain, aggregations=tuple(measures), has_counts=False)
 
 
-def _count(one: Aggregation, taken: set[str]) -> Aggregation:
-    """Return the count of the column of *one*, under a name that nothing else has."""
+def _make_count(one: Aggregation, taken: set[str]) -> Aggregation:
+    """Return the count of the column of *one*, under a name that is free."""
     count = Aggregation("count", one.column)
     number = 2
     while count.name in taken or count.wire_name in taken:
@@ -75,20 +73,22 @@ def _count(one: Aggregation, taken: set[str]) -> Aggregation:
     return count
 
 
-def _added(query: QuerySpec[Any], wide: QuerySpec[Any]) -> list[str]:
-    """Return the words that *wide* has beyond the groups and variables of *query*."""
+def _list_added(query: QuerySpec[Any], wide: QuerySpec[Any]) -> list[str]:
+    """Return the groups and variables that *wide* has and *query* does not."""
     variables = (f"variable.{key}" for key in wide.variables[len(query.variables) :])
     return [*wide.groups[len(query.groups) :], *variables]
 
 
 def describe_rewrite(query: QuerySpec[Any]) -> tuple[str, str]:
-    """Return what *query* is filtered by, and how it is answered."""
+    """Return the filters of *query* as text, and how a source applies them."""
     try:
-        more = _added(query, rewrite_filters(query))
+        added = _list_added(query, rewrite_filters(query))
     except NonAdditiveError:
-        asked = "it cannot be asked of the API, which has no filters"
+        api = "the API cannot answer this, because it has no filters"
     else:
-        asked = "the API has none: the matching rows are chosen"
-        if more:
-            asked = f"the API is asked by {', '.join(more)} as well, and the matching rows are rolled up exactly"
-    return _said(query.filters), f"call records are filtered in the SELECT; {asked}"
+        api = "for the API, matching rows are selected from the result"
+        if added:
+            api = (
+                f"for the API, the query also groups by {', '.join(added)}, and matching rows are re-aggregated exactly"
+            )
+    return format_filters(query.filters), f"call records are filtered in the SELECT; {api}"

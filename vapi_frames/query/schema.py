@@ -20,7 +20,12 @@ __all__ = ["as_polars", "build_schema", "get_column_type"]
 
 
 def build_schema(query: QuerySpec[Any], *, dated: bool | None = None) -> pa.Schema:
-    """Return the Arrow schema of the answer to *query*: decided by the query alone."""
+    """Return the Arrow schema of the result of *query*, which depends on the query alone.
+
+    Args:
+        query: The query.
+        dated: Whether the result has a ``date``; by default, whether the query says so.
+    """
     dated = query.is_dated if dated is None else dated
     names = [name for name in query.levels if not (name == "date" and query.is_dated)]
     levels = [pa.field(name, pa.string()) for name in names]
@@ -29,7 +34,7 @@ def build_schema(query: QuerySpec[Any], *, dated: bool | None = None) -> pa.Sche
 
 
 def get_column_type(one: Aggregation) -> pa.DataType:
-    """Return the type of a measure: counts are whole numbers."""
+    """Return the type of a measure: int64 for counts, float64 for all else."""
     return pa.int64() if one.operation == "count" else pa.float64()
 
 

@@ -1,6 +1,6 @@
-"""The frozen value of a query: what its verbs change, and what all helpers take.
+"""The frozen value of a query. Verbs replace its fields; lint, compile, rewrite and comparison take it.
 
-It imports no sibling that takes it, so that the modules of this folder form no circle.
+It imports none of them, so that the modules of this folder form no circle.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = ["Clock", "DtypeBackend", "ProgressOption", "QuerySpec"]
 
 DtypeBackend: TypeAlias = Literal["numpy_nullable", "pyarrow"]
 ProgressOption: TypeAlias = "bool | Callable[[Any], object] | None"
-"""How a long fetch is shown; a function is called with a `vapi_frames.Progress`."""
+"""How to show the progress of a long fetch; a function receives a `vapi_frames.Progress`."""
 
 C = TypeVar("C", bound=str)
 
 
 class Clock(Protocol):
-    """What a query needs of the ``vq`` that it is bound to, before it is fetched."""
+    """The part of a ``vq`` that a query needs before it is fetched."""
 
     def now(self) -> datetime:
         """Return the time that relative ranges are relative to."""
@@ -43,20 +43,20 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class QuerySpec(Generic[C]):
-    """The parts of a query, and what follows from them alone.
+    """The fields of a query, and what follows from them alone.
 
     Attributes:
         table: ``call`` or ``subscription``.
         aggregations: The measures, without the counts that `has_counts` adds.
-        groups: The grouping columns.
+        groups: The columns to group by.
         variables: The keys of the variables to group by.
         time_step: The step of its buckets.
-        time_range: The range, as it was written.
+        time_range: The range, not yet resolved to instants.
         timezone: The name of its time zone; ``None`` is the contract's default, UTC.
-        title: The name that `named` gave it.
-        has_counts: Whether each average has the count of its column beside it.
-        filters: Which calls it is about.
-        vq: What it is bound to, and is fetched from; no part of its value.
+        title: Its name, set by `named`.
+        has_counts: Whether each average comes with the count of its column.
+        filters: The values that its calls must have.
+        vq: The ``vq`` that it is fetched from; no part of its value.
     """
 
     table: Table
@@ -88,12 +88,12 @@ class QuerySpec(Generic[C]):
 
     @property
     def is_dated(self) -> bool:
-        """Whether the answer's rows have a date: with a step its buckets, in a history the instants of change."""
+        """Whether the rows have a date: with a step the bucket, in a history the instant of the change."""
         return self.time_step is not None or any(one.operation == "history" for one in self.aggregations)
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of its calendar; UTC by default."""
+        """The time zone of its calendar; UTC by default."""
         return buckets.find_zone(self.timezone or "UTC")
 
     def _key(self) -> tuple[Any, ...]:
@@ -103,10 +103,10 @@ class QuerySpec(Generic[C]):
         )  # fmt: skip
 
     def instants(self, now: datetime | None = None) -> Instants:
-        """Return the asked range in UTC; a side that was not asked for is ``None``.
+        """Return the range in UTC; an open side is ``None``.
 
         Raises:
-            QueryError: The range is empty, or relative and nothing says what time it is.
+            QueryError: The range is empty, or it is relative and there is no clock.
 
         Examples:
             >>> from vapi_frames import vq
@@ -122,11 +122,13 @@ class QuerySpec(Generic[C]):
     def _now(self, now: datetime | None) -> datetime:
         clock = self._clock(now)
         if clock is None:
-            raise QueryError("the range is relative and the query is bound to no source: pass now=, or ask through one")
+            raise QueryError(
+                "the range is relative, and the query has no source whose clock says what now is: pass now="
+            )
         return clock
 
     def _clock(self, now: datetime | None) -> datetime | None:
-        """Return *now*, else what the source says, else ``None``."""
+        """Return *now*, else the time of the source, else ``None``."""
         if now is None:
             return None if self.vq is None else self.vq.now()
         return ranges.parse_now(now)
