@@ -11,6 +11,7 @@ from tests.support import servers
 from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import AuthenticationError, RateLimitError, StatusError
 from vapi_frames.interface.connect import Vq
+from vapi_frames.redact import Redactor
 from vapi_frames.sources.api.client import ApiClient
 from vapi_frames.sources.api.source import ApiSource
 from vapi_frames.sources.http.connection import Connection
@@ -111,6 +112,10 @@ class Wire:
     def scope(self):
         """Return whom is asked on whose behalf."""
         return "https://wire.test 0123456789abcdef"
+
+    def redactor(self):
+        """Return a redactor that knows no key."""
+        return Redactor()
 
 
 def over(wire, *, now=None, **options):

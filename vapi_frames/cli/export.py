@@ -7,13 +7,13 @@ nothing stands between the commas, where empty text is ``""``; in JSON it is ``n
 from __future__ import annotations
 
 import json
-import os
 import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import QueryError, ResponseError, format_value
+from vapi_frames.files import atomic_write
 from vapi_frames.frames.parquet import write_parquet
 
 if TYPE_CHECKING:
@@ -108,18 +108,14 @@ def write(frames: Sequence[tuple[pd.DataFrame, Path]]) -> None:
         OSError: A file cannot be written there.
     """
     with ExitStack() as stack:
-        parts = []
         for frame, target in frames:
-            part = target.with_name(f".{target.name}.{os.getpid()}.part")
-            stack.callback(part.unlink, missing_ok=True)
-            parts.append(part)
+            file = stack.enter_context(atomic_write(target))
             if target.suffix.lower() == ".parquet":
-                write_parquet(frame, part)
+                write_parquet(frame, file)
             else:
                 text = csv_text(frame) if target.suffix.lower() == ".csv" else json_text(frame)
-                part.write_bytes(text.encode())
-        for part, (_, target) in zip(parts, frames, strict=True):
-            part.replace(target)
+                file.write(text.encode())
+            file.flush()  # a full disk is noticed before the first file is replaced
 
 
 def _columns(frame: pd.DataFrame) -> dict[str, list[Any]]:

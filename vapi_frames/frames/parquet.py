@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
 from vapi_frames.errors import ProvenanceError, QueryError
+from vapi_frames.files import atomic_write
 from vapi_frames.frames.columns import find_backend
 from vapi_frames.frames.levels import IndexLevel, build_index, read_levels
 from vapi_frames.frames.meta import read_meta
@@ -53,16 +53,12 @@ def save(frame: pd.DataFrame, path: str | PathLike[str]) -> None:
             f"save() writes Parquet, which vf.load() reads, and {target.name!r} is the name of another format: use "
             f"{cure}, or a name that ends in .parquet"
         )
-    part = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        write_parquet(frame, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(target) as file:
+        write_parquet(frame, file)
 
 
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write *frame* to *path*, whatever its name is; rows that were chosen are written as rows that are known.
+def write_parquet(frame: pd.DataFrame, file: IO[bytes]) -> None:
+    """Write *frame* to an open file; rows that were chosen are written as rows that are known.
 
     Raises:
         ProvenanceError: The rows are not as fetched.
@@ -73,7 +69,7 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 
     known = attach_choice(frame.copy(deep=False))
     try:
-        known.to_parquet(path, engine="pyarrow")
+        known.to_parquet(file, engine="pyarrow")
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise QueryError(f"the frame cannot be written as Parquet: {error}") from error
 

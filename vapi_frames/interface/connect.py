@@ -60,11 +60,11 @@ def connect(
         >>> vq.call().count().during("2026-10")
         vq.call().count().between("2026-10-01", "2026-11-01")
     """
+    from vapi_frames.redact import Secret
     from vapi_frames.sources.http.connection import Connection
-    from vapi_frames.sources.http.secrets import Hidden
 
     units = check_units(units)
-    token = Hidden(token) if isinstance(token, str) else token  # should an argument be wrong, tracebacks hide it
+    token = Secret(token) if isinstance(token, str) else token  # should an argument be wrong, tracebacks hide it
     connection = Connection(token, base_url=base_url, timeout=timeout)
     source = _asking(connection, workers=workers, store=_store(connection, cache, settle, cache_limit))
     return Vq(lambda: source, units=units)

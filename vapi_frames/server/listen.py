@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vapi_frames.errors import MissingExtraError, QueryError
+from vapi_frames.redact import Secret
 from vapi_frames.server.app import create_app, error_body
 from vapi_frames.sources.http.loopback import is_loopback
-from vapi_frames.sources.http.secrets import Hidden
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,11 +42,11 @@ def read_key(file: str | None) -> str:
             raise QueryError(
                 f"there is no key: set {KEY_VARIABLE}, or give --key-file; --no-auth serves this machine only, without"
             )
-        return Hidden(key)
+        return Secret(key)
     content = Path(file).read_bytes().strip()
     if not content or not content.isascii():
         raise QueryError(f"{file!r} holds no key: a key is ASCII text without spaces and line breaks")
-    return Hidden(content.decode())
+    return Secret(content.decode())
 
 
 def serve(source: Source, *, host: str, port: int, key: str | None, timeout: float, workers: int) -> None:

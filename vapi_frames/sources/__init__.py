@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vapi_frames.query.query import Query
+    from vapi_frames.redact import Redactor
     from vapi_frames.result.result import Result
 
 __all__ = ["IncompleteError", "Source", "Wire", "said"]
@@ -71,4 +72,8 @@ class Wire(Protocol):
 
     def scope(self) -> str:
         """Return what tells apart whom is asked on whose behalf, and holds no secret."""
+        ...
+
+    def redactor(self) -> Redactor:
+        """Return what takes the secrets that the wire knows out of text."""
         ...

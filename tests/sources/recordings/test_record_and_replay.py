@@ -32,9 +32,9 @@ from vapi_frames.errors import (
     StatusError,
 )
 from vapi_frames.frames.meta import read_meta
+from vapi_frames.redact import Redactor
 from vapi_frames.sources.api.client import ApiClient
 from vapi_frames.sources.api.source import ApiSource
-from vapi_frames.sources.http.scrub import Redactor
 from vapi_frames.sources.recordings.file import hash_query, make_file_name, read_recordings, split_reply
 from vapi_frames.sources.recordings.replay import RecordingWire, ReplayWire
 
@@ -434,9 +434,9 @@ def test_what_only_looks_like_a_secret_stays():
         "eyJ",
         "sk-1",
     ):
-        scrub = Redactor(lambda text: text)
-        assert scrub({text: [text, {"a": text}]}) == {text: [text, {"a": text}]}
-        assert not scrub.found
+        redact = Redactor()
+        assert redact({text: [text, {"a": text}]}) == {text: [text, {"a": text}]}
+        assert not redact.found
 
 
 @pytest.mark.extra("local")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
+from vapi_frames.files import atomic_write, is_temporary
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ Row: TypeAlias = dict[str, Any]
 
 _KEY = b"vapi-frames: archive"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
-_PART = re.compile(r"\.\d{4}-\d\d-\d\d\.parquet\.\d+\.part")
 _COLUMNS = tuple(column for column in FLAT_COLUMNS if column != "duration")
 
 
@@ -111,7 +111,7 @@ class DayFiles:
 
     def _delete_temporaries(self) -> None:
         for path in self.folder.iterdir():
-            if _PART.fullmatch(path.name):
+            if is_temporary(path.name, _NAME):
                 path.unlink(missing_ok=True)
 
     def read_states(self) -> dict[date, State]:
@@ -169,17 +169,9 @@ class DayFiles:
         """
         from pyarrow.parquet import write_table
 
-        path = self._path(day)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            table = _table(sorted(rows, key=lambda row: (row["createdAt"], row["id"])), state)
-            with part.open("wb") as file:
-                write_table(table, file, compression="zstd")
-                file.flush()
-                os.fsync(file.fileno())  # else a power failure could leave the new name without the content
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        table = _table(sorted(rows, key=lambda row: (row["createdAt"], row["id"])), state)
+        with atomic_write(self._path(day)) as file:
+            write_table(table, file, compression="zstd")
 
     def _path(self, day: date) -> Path:
         return self.folder / f"{day.isoformat()}.parquet"

@@ -31,10 +31,11 @@ from vapi_frames.errors import (
     StatusError,
     VapiFramesError,
 )
+from vapi_frames.redact import Redactor, Secret, environment_keys
 from vapi_frames.sources import progress
 from vapi_frames.sources.http.loopback import is_loopback
 from vapi_frames.sources.http.retry import backoff, limiter, pause, retry_after
-from vapi_frames.sources.http.secrets import Hidden, Key, can_be_key, key_from_environment, scrubber
+from vapi_frames.sources.http.secrets import Key, can_be_key, key_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,7 +106,7 @@ class Connection:
         sleep: Callable[[float], None] = pause,
         largest: int = LARGEST,
     ) -> None:
-        token = Hidden(token.strip()) if isinstance(token, str) else token
+        token = Secret(token.strip()) if isinstance(token, str) else token
         if token is not None and not can_be_key(token):
             raise QueryError("token must be the key as text, in ASCII and without spaces and line breaks")
         self._key = None if token is None else Key(token)
@@ -132,7 +133,7 @@ class Connection:
         """
         return f"{self._url} {(self._key or key_from_environment()).organization()}"
 
-    def derive_secret(self, purpose: str) -> Hidden:
+    def derive_secret(self, purpose: str) -> Secret:
         """Return a secret for *purpose* that depends on the key; its repr hides it.
 
         Raises:
@@ -140,9 +141,9 @@ class Connection:
         """
         return (self._key or key_from_environment()).derive(purpose)
 
-    def scrubber(self) -> Callable[[str], str]:
-        """Return what takes the key out of a text that is kept where others read it."""
-        return scrubber(*([self._key] if self._key else []))
+    def redactor(self) -> Redactor:
+        """Return a redactor of the connection's key, and of those in the environment."""
+        return self._key.redactor() if self._key else Redactor(environment_keys(os.environ))
 
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
         """Post JSON, and return the reply's.
@@ -279,17 +280,18 @@ def _checked(reply: requests.Response, content: bytes, url: str, key: Key) -> by
 
 def _status_error(reply: requests.Response, content: bytes, key: Key, wait: float | None, attempt: int) -> StatusError:
     status = reply.status_code
-    body = key.scrub(content.decode("utf-8", "replace"))  # before it is cut, or half of the key could be left
+    redact = key.redactor()
+    body = redact(content.decode("utf-8", "replace"))  # before it is cut, or half of the key could be left
     message = f"the API replied {status}: {_said(body)}"
     found = next((reply.headers[name] for name in ("x-request-id", "cf-ray") if name in reply.headers), None)
-    request_id = found and key.scrub(found)
+    request_id = found and redact(found)
     if request_id:
         message += f" (request {request_id})"
     if attempt > 1:
         message += f", in the last of {_times(attempt)}"
     if wait:
         message += f". It asked to wait {wait:g} s"
-    advice = _advice(status, key.scrub(reply.headers.get("location", "")))
+    advice = _advice(status, redact(reply.headers.get("location", "")))
     message += f". {advice}" if advice else ""
     body = body[:_SHOWN]
     if status in (401, 403):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,6 +13,7 @@ from vapi_frames.calendar.ranges import format_iso, parse_now
 from vapi_frames.contract.models import parse_request
 from vapi_frames.contract.vocabulary import check_units
 from vapi_frames.errors import QueryError, ReplayMissError, format_value
+from vapi_frames.files import atomic_write
 from vapi_frames.result.reply import match_replies
 
 if TYPE_CHECKING:
@@ -166,12 +165,8 @@ def write_recording(folder: Path, recording: Recording) -> Path:
     """
     content = _format_document(recording).encode()
     target = folder / make_file_name(recording.query)
-    part = folder / f".{target.name}.{os.getpid()}.{threading.get_ident()}.part"
-    try:
-        part.write_bytes(content)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(target) as file:
+        file.write(content)
     return target
 
 

@@ -7,6 +7,7 @@ recordings is the frame that was recorded.
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,8 @@ from vapi_frames.calendar.buckets import find_edge_before, from_seconds, to_seco
 from vapi_frames.calendar.ranges import fill_defaults, format_iso
 from vapi_frames.errors import ReplayMissError, ResponseWarning, SourceError, warn
 from vapi_frames.query.compile import compile_query
+from vapi_frames.redact import Redactor, environment_keys
 from vapi_frames.sources.api.pieces import is_divisible
-from vapi_frames.sources.http.scrub import Redactor
-from vapi_frames.sources.http.secrets import scrubber
 from vapi_frames.sources.recordings.file import (
     Recording,
     dump_json_line,
@@ -30,7 +30,7 @@ from vapi_frames.sources.recordings.file import (
 from vapi_frames.sources.recordings.misses import replay_miss_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from vapi_frames.sources import Wire
@@ -70,15 +70,15 @@ class RecordingWire:
         return content
 
     def _write(self, query: dict[str, Any], reply: dict[str, Any]) -> None:
-        scrub = Redactor(self.scrubber())
-        recording = Recording(scrub(query), scrub(reply), self._now, self._units)
+        redact = self.redactor()
+        recording = Recording(redact(query), redact(reply), self._now, self._units)
         try:
             target = write_recording(self.folder, recording)
         except OSError as error:
             raise SourceError(f"the reply arrived, and cannot be written to {self.folder}: {error.strerror}") from error
         except UnicodeEncodeError:
             return  # half of a surrogate pair: the error is raised where the reply is read
-        if scrub.found:
+        if redact.found:
             redacted = "the key, or what looks like a bearer token or a JSON Web Token"
             warn(f"{target.name} has *** in place of {redacted}: the replayed result differs in that", ResponseWarning)
 
@@ -86,10 +86,9 @@ class RecordingWire:
         """Return whom the wire asks on whose behalf."""
         return self.wire.scope()
 
-    def scrubber(self) -> Callable[[str], str]:
-        """Return what takes the keys that the wire knows out of a text."""
-        make: Callable[[], Callable[[str], str]] = getattr(self.wire, "scrubber", scrubber)
-        return make()
+    def redactor(self) -> Redactor:
+        """Return the wire's redactor."""
+        return self.wire.redactor()
 
     def __repr__(self) -> str:
         return f"{self.wire!r}, recorded in {self.folder}"
@@ -154,6 +153,10 @@ class ReplayWire:
         ]
         return f"[{', '.join(replies)}]".encode()
 
+    def redactor(self) -> Redactor:
+        """Return a redactor of the keys in the environment."""
+        return Redactor(environment_keys(os.environ))
+
     def scope(self) -> str:
         """Return what distinguishes these recordings from others."""
         return f"replay {self.folder.resolve()}"
@@ -164,7 +167,7 @@ class ReplayWire:
 
 def _redact(query: Mapping[str, Any]) -> dict[str, Any]:
     """Return *query* as its recording has it."""
-    clean: dict[str, Any] = Redactor(scrubber())(dict(query))
+    clean: dict[str, Any] = Redactor(environment_keys(os.environ))(dict(query))
     return clean
 
 

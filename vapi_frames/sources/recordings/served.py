@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
 from vapi_frames.contract.models import parse_request
 from vapi_frames.errors import warning_handler
 from vapi_frames.query.query import Query
+from vapi_frames.redact import Redactor, environment_keys
 from vapi_frames.result.write import write_replies
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ class InProcessWire:
     def scope(self) -> str:
         """Return the repr of the source."""
         return repr(self._source)
+
+    def redactor(self) -> Redactor:
+        """Return a redactor of the keys in the environment."""
+        return Redactor(environment_keys(os.environ))
 
     def __repr__(self) -> str:
         return repr(self._source)

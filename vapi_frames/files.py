@@ -1,0 +1,109 @@
+"""The one atomic write of the package: a file is replaced when its new content is complete, and never half."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+__all__ = ["atomic_write", "expand_path", "is_temporary"]
+
+_NAME_CHARS = 48  # of the target in the temporary's name: with four bytes each they fit into the 255 of a file system
+_TEMPORARY = re.compile(r"\.(?P<target>.{1,48})\.[0-9a-f]{16}\.part", re.DOTALL)
+
+
+@contextmanager
+def atomic_write(path: str | PathLike[str], *, mode: int = 0o666) -> Iterator[IO[bytes]]:
+    """Open a binary file for writing that takes the place of *path* when the block ends without an error.
+
+    Until then, and after an error, *path* is as it was. Several threads and processes may write one path: each
+    reader finds one of their contents, complete. An existing file's permissions stay, and so does a symbolic link: the
+    file that it points to is replaced.
+
+    Args:
+        path: The target; its folder exists.
+        mode: The permissions of a new file, less the umask.
+
+    Yields:
+        A temporary file beside the target.
+
+    Raises:
+        OSError: It cannot be written, or *path* is something else than a file.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with atomic_write(f"{folder}/spend.csv") as file:
+        ...         _ = file.write(b"cost,1.5")
+        ...     Path(f"{folder}/spend.csv").read_text()
+        'cost,1.5'
+    """
+    target = Path(os.path.realpath(path))
+    kept = _permissions(target)
+    part = target.with_name(f".{target.name[:_NAME_CHARS]}.{secrets.token_hex(8)}.part")
+    # O_EXCL refuses a name that exists, also a link: nothing that was put there beforehand is written to.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    # Before the permissions are copied, nobody else may open it: the target may be private.
+    descriptor = os.open(part, flags, mode if kept is None else 0o600)
+    try:
+        # By descriptor, not by name: pandas opens the name of a named file a second time.
+        with os.fdopen(descriptor, "wb") as file:
+            if kept is not None and hasattr(os, "fchmod"):
+                with suppress(OSError):  # some file systems have no permissions
+                    os.fchmod(descriptor, kept)
+            yield file
+            file.flush()
+            # After a power failure the new name could otherwise be on the disk before the content.
+            os.fsync(descriptor)
+        part.replace(target)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _permissions(target: Path) -> int | None:
+    """Return the permissions of the file *target*, ``None`` if there is no such file."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise OSError(f"{str(target)!r} is not a file that can be replaced")
+    return stat.S_IMODE(mode)
+
+
+def is_temporary(name: str, target: re.Pattern[str]) -> bool:
+    """Return whether *name* is that of a temporary of `atomic_write` for a file whose name *target* matches.
+
+    One that is left over comes of a process that was killed.
+
+    Examples:
+        >>> is_temporary(".2026-10-01.parquet.0123456789abcdef.part", re.compile(r"[0-9-]+.parquet"))
+        True
+        >>> is_temporary(".notes.part", re.compile(r"[0-9-]+.parquet"))
+        False
+    """
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and target.fullmatch(found["target"]) is not None
+
+
+def expand_path(path: str | PathLike[str]) -> Path:
+    """Return *path* with a leading ``~`` expanded to the home folder, and absolute.
+
+    A later ``os.chdir`` does not change where it points. Symbolic links stay, so that a link to the newest file is
+    followed at each use.
+
+    Examples:
+        >>> expand_path("~/calls.json") == Path.home() / "calls.json"
+        True
+    """
+    # Unlike Path.expanduser, it leaves the ``~`` of an unknown user as it is.
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111

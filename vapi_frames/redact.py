@@ -1,0 +1,96 @@
+"""The one place that takes secrets out of text: the API key, bearer tokens, JSON Web Tokens.
+
+Nothing else is changed. A key of the API looks like any other id, so it is found by its value, not by its form.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = ["KEY_VARIABLES", "SHORTEST_KEY", "Redactor", "Secret", "environment_keys"]
+
+KEY_VARIABLES = ("VAPI_API_KEY", "VAPI_TOKEN")
+SHORTEST_KEY = 8  # characters; a shorter one is a placeholder, and could occur in any text
+# A bearer token has a digit, or "bearer certificates" would be one.
+_TOKENS = re.compile(
+    r"(?P<scheme>\b(?i:bearer)\s+)(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*", re.ASCII
+)
+
+
+class Secret(str):
+    """Text whose repr is ``'***'``, so that a traceback with local variables does not show it.
+
+    Examples:
+        >>> Secret("b0c1-key")
+        '***'
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def environment_keys(environ: Mapping[str, str]) -> list[Secret]:
+    """Return the API keys that *environ* holds, normally `os.environ`.
+
+    Examples:
+        >>> environment_keys({"VAPI_API_KEY": "b0c1-key", "HOME": "/root"})
+        ['***']
+    """
+    return [Secret(environ[name].strip()) for name in KEY_VARIABLES if environ.get(name, "").strip()]
+
+
+class Redactor:
+    """Replaces secrets in text and in JSON values.
+
+    Args:
+        keys: API keys, each replaced by ``***``. Those of less than eight characters are left out: they are
+            placeholders, and could occur in any text.
+
+    Attributes:
+        found: Whether a secret was replaced so far.
+
+    Examples:
+        >>> redact = Redactor(["b0c1d2e3-key"])
+        >>> redact({"header": "Authorization: Bearer b0c1d2e3-key", "rows": 3})
+        {'header': 'Authorization: Bearer ***', 'rows': 3}
+        >>> redact.found
+        True
+    """
+
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        # A closure, because a debugger or a traceback with local variables prints the attributes of an object. The
+        # longest key first: one may be a part of another.
+        real = sorted({Secret(key) for key in keys if len(key) >= SHORTEST_KEY}, key=len, reverse=True)
+        self._keys: Callable[[], list[Secret]] = lambda: real
+        self._clean: dict[str, str] = {}  # groups have the same few values over and over
+        self._replacements: dict[str, str] = {}
+        self.found = False
+
+    def __call__(self, value: Any) -> Any:
+        """Return text, or a JSON value, without secrets; one that has none is returned as it is."""
+        if isinstance(value, dict):
+            return {self(key): self(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self(one) for one in value]
+        return self._redact(value) if type(value) is str else value
+
+    def _redact(self, text: str) -> str:
+        if text not in self._clean:
+            clean = text
+            for key in self._keys():
+                clean = clean.replace(key, "***")
+            self._clean[text] = _TOKENS.sub(self._replace, clean)
+            self.found = self.found or self._clean[text] != text
+        return self._clean[text]
+
+    def _replace(self, token: re.Match[str]) -> str:
+        """Return what replaces a token. Two that differ stay different, or two groups would become one."""
+        count = len(self._replacements) + 1
+        replacement = self._replacements.setdefault(token[0], "***" if count == 1 else f"***{count}")
+        return (token["scheme"] or "") + replacement
