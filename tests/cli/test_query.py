@@ -484,7 +484,7 @@ def test_a_part_of_several_answers_goes_beside_its_own_file(ask, tmp_path):
 @pytest.mark.usefixtures("broken")
 def test_a_part_that_cannot_be_written_is_still_a_part(ask, tmp_path, monkeypatch):
     """The exit code stays, and stderr says that the part is lost."""
-    monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
     code, _, lines = ask(COUNT, "--source", "demo", "--out", tmp_path / "spend.csv")
     assert code == 3
     assert lines[-1].startswith("vapi-frames: the part that arrived could not be written: ")
