@@ -1,7 +1,7 @@
 """Call records of one sample organization in New York, the same for the same seed.
 
 They have what real records have and tidy examples lack: a working week in local time, a change of the
-clocks, an outage of a provider, an assistant launched late, calls nobody answered, calls still going on.
+clock, an outage of a provider, an assistant launched late, unanswered calls, calls in progress.
 Only whole numbers, ``+ - * /``, square roots and table look-ups touch the random numbers: they are exact on
 every machine and in every numpy, where ``exp`` or ``Generator.lognormal`` may change the last digit.
 """
@@ -35,7 +35,7 @@ ASSISTANTS: dict[str, str] = {
 }
 """The sample organization's assistants: id → name, for labels."""
 
-# Below, a word is its position in its list and -1 a missing one; a table by word then ends in the row for -1.
+# Below, a text is its position in its list, and -1 where it is missing; a table by position ends in the row for -1.
 _RECEPTION, _SUPPORT, _SALES, _REMINDERS, _CONCIERGE = range(5)
 _TYPES = ("inboundPhoneCall", "outboundPhoneCall", "webCall")
 _CAMPAIGNS = ("appointment-reminder", "autumn-renewal", "holiday-preview")
@@ -43,7 +43,7 @@ _HOME = ZoneInfo("America/New_York")
 _WORKING_DAYS = 5
 _SECOND = 1_000  # all times are whole milliseconds, as on real records
 _HOUR = 3_600 * _SECOND
-# By type, in the order of _TYPES; shares are per mille, and what they leave is missing.
+# By type, in the order of _TYPES; shares are per mille, and the rest is missing.
 _WEEK_SHARES = np.array([480, 320, 200])
 _RHYTHM = (  # calls in the 24 hours of a working day, then of a Saturday or Sunday, in local time
     "2 1 1 1 1 2 5 14 32 62 74 70 60 66 72 68 58 34 18 12 9 7 5 3",
@@ -103,15 +103,15 @@ def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", e
     Args:
         n: How many calls.
         seed: Another seed gives another sample.
-        start: The first moment, ISO 8601; without an offset it is UTC.
-        end: The moment after the last, likewise. Calls that would end later are still going on.
+        start: The first instant, ISO 8601; without an offset it is UTC.
+        end: The instant after the last, likewise. Calls that would end later are in progress.
 
     Returns:
         One row a call, sorted by ``createdAt``. A call that never started has an end but no ``startedAt``,
-        and costs nothing; one that is still going on has no ``endedAt`` and has cost nothing so far.
+        and costs nothing; one in progress has no ``endedAt`` and has cost nothing so far.
 
     Raises:
-        QueryError: If an argument makes no sense.
+        QueryError: An argument has a wrong type or value.
 
     Examples:
         >>> sample_calls(1_000)["type"].nunique()
@@ -152,9 +152,9 @@ def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", e
         "assistantId": _text(ASSISTANTS, assistant),
         "endedReason": _text(_REASONS, np.where(over, reason, -1)),
         "analysis.successEvaluation": _text(("true", "false", ""), np.where(answered & over, verdict, -1)),
-        "createdAt": _moments(created, created < last),
-        "startedAt": _moments(started, answered),
-        "endedAt": _moments(ended, over),
+        "createdAt": _timestamps(created, created < last),
+        "startedAt": _timestamps(started, answered),
+        "endedAt": _timestamps(ended, over),
         **_costs(chance[8:11], kind, assistant, np.where(answered & over, talking / _SECOND, 0.0)),
         "variableValues.plan": _text(("free", "pro", "enterprise"), plan),
         "variableValues.campaign": _text(_CAMPAIGNS, campaign),
@@ -171,9 +171,9 @@ def _whole(name: str, value: Any) -> int:
 def _milliseconds(name: str, value: Any) -> int:
     """Return the ISO 8601 text *value* as milliseconds since 1970."""
     try:
-        moment = datetime.fromisoformat(value)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        since = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+        instant = datetime.fromisoformat(value)
+        instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        since = (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     except (TypeError, ValueError):
         since = -1
     if since < 0:
@@ -199,7 +199,7 @@ def _arrivals(rng: np.random.Generator, count: int, first: int, last: int) -> tu
     wall = local.tz_localize(None).to_numpy().astype("datetime64[ms]").astype(np.int64)
     day, hour = wall // (24 * _HOUR), wall // _HOUR % 24
     weekend = ((day + 3) % 7 >= _WORKING_DAYS).astype(np.int64)  # day 0 was a Thursday
-    luck = 0.94 + 0.12 * rng.random(int(day[-1] - day[0]) + 1)[day - day[0]]  # some days are just busier
+    luck = 0.94 + 0.12 * rng.random(int(day[-1] - day[0]) + 1)[day - day[0]]  # some days are busier
     growth = 1 + 0.10 * (opens - first) / (last - first)
     rhythm = np.array(" ".join(_RHYTHM).split()).astype(np.int64).reshape(3, 2, 24)
     weight = 1_000 * _WEEK_SHARES / (rhythm.sum(axis=2) @ (_WORKING_DAYS, 2))
@@ -240,7 +240,7 @@ def _talk_times(chance: Floats, plan: Whole, reason: Whole) -> Whole:
     curve = [round(math.exp(0.95 * quantile((knot + 0.5) / (_KNOTS + 1))), 6) for knot in range(_KNOTS + 1)]
     table, knot = np.array(curve), np.floor(chance * _KNOTS).astype(np.int64)
     spread = table[knot] + (table[knot + 1] - table[knot]) * (chance * _KNOTS - knot)
-    # People talk for as long as they like; machines and faults keep closer to their time.
+    # The length of a conversation varies more than that of a call which a machine or a fault ends.
     spread = np.where(reason <= _FORWARDED, spread, np.sqrt(spread))
     pace = np.array([0.93, 1, 1.25, 1])[plan]
     talks = np.rint(np.maximum(_MEDIAN[reason] * spread * pace, _LEAST[reason]) * _SECOND).astype(np.int64)
@@ -251,7 +251,7 @@ def _costs(chance: Floats, kind: Whole, assistant: Whole, seconds: Floats) -> di
     """Return the cost columns; calls of 0 *seconds* cost nothing."""
     on, minutes = seconds > 0, seconds / 60
     turns = np.floor(seconds / 14) + on
-    # Each turn sends the instructions and all that was said before: a long call is dear per minute, too.
+    # Each turn sends the instructions and all earlier turns: a long call costs more per minute, too.
     prompt = turns * 1_500 + turns * (turns - on) / 2 * 80
     cached = np.floor((prompt - 1_500 * on) * (0.2 + 0.5 * chance[0]))
     characters = np.floor(seconds * (6 + 5 * chance[1]))
@@ -285,13 +285,13 @@ def _uuids(rng: np.random.Generator, count: int) -> npt.NDArray[np.str_]:
     return text.view("U36").reshape(count)
 
 
-def _text(words: Any, codes: Whole | None = None) -> pd.Series[Any]:
-    """Return *words*, or those that *codes* point at, as the kind of strings this pandas makes by itself."""
-    text = pd.Series(words if codes is None else [*words, None], dtype=pd.Series([""]).dtype)
+def _text(values: Any, codes: Whole | None = None) -> pd.Series[Any]:
+    """Return *values*, or those at the positions *codes*, as the default kind of strings of this pandas."""
+    text = pd.Series(values if codes is None else [*values, None], dtype=pd.Series([""]).dtype)
     return text if codes is None else pd.Series(text.array.take(codes))
 
 
-def _moments(milliseconds: Whole, known: Flags) -> pd.Series[Any]:
+def _timestamps(milliseconds: Whole, known: Flags) -> pd.Series[Any]:
     """Return UTC timestamps of microseconds, missing where not *known*."""
     stamps = np.where(known, (milliseconds * 1_000).astype("datetime64[us]"), np.datetime64("NaT", "us"))
     return pd.Series(pd.DatetimeIndex(stamps).tz_localize("UTC"))
