@@ -265,7 +265,7 @@ def _costs(chance: Floats, kind: Whole, assistant: Whole, seconds: Floats) -> di
         "vapi": 0.05 * minutes,
         "analysisBreakdown.summary": (0.0011 + 0.0007 * minutes) * on,
     }
-    # As whole hundredths of a cent, so that the cost is exactly the sum of what is format_value.
+    # As whole hundredths of a cent, so that the cost is exactly the sum of the parts.
     rounded = {name: np.rint(part * 10_000) for name, part in parts.items()}
     columns = {name: part / 10_000 for name, part in rounded.items()}
     columns |= {"transcriber": columns["stt"], "ttsCharacters": characters, "llmPromptTokens": prompt}
