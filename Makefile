@@ -30,8 +30,8 @@ types: ## mypy and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-test: ## all tests; one file: make test ARGS=tests/query/test_lint.py
-	$(BIN)/python -m pytest $(ARGS)
+test: ## all tests, a worker for each core; one file: make test ARGS=tests/query/test_lint.py
+	$(BIN)/python -m pytest $(or $(ARGS),-n auto --dist loadgroup)
 
 # Not --quiet, which drops the warnings before they are counted, so that --strict has none.
 docs: ## the site, where every warning is an error; to look at it: mkdocs serve

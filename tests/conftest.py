@@ -1,4 +1,7 @@
-"""What every test starts from: no key in the environment, no warning counted as shown, no screen."""
+"""What every test starts from, the engines that tests share, and how much a run tries.
+
+`pytest --long` gives the property tests ten times as many examples, and the load tests more time.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import vapi_frames
 from vapi_frames.query import lint
@@ -19,9 +23,31 @@ if find_spec("matplotlib"):
 
     mpl.use("Agg")
 
+ENGINES = ("postgres", "clickhouse", "spark")
+QUIET_CHECKS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+# The short form tries the same examples in every run; the long form looks for new ones.
+settings.register_profile("short", max_examples=50, derandomize=True, **QUIET_CHECKS)
+settings.register_profile("long", max_examples=500, print_blob=True, **QUIET_CHECKS)
+
+
+def pytest_addoption(parser):
+    """Add `--long`."""
+    parser.addoption("--long", action="store_true", help="try ten times as many examples, and load for longer")
+
+
+def pytest_configure(config):
+    """Choose how many examples property tests try, before the test modules are imported."""
+    settings.load_profile("long" if config.getoption("--long") else "short")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Start a worker for each core with `-n auto`, and at most eight: more would wait for the engines."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+
 
 def pytest_report_header():
-    """Say which package the run is about, and on which versions."""
+    """Name the package that the run tests, and the versions that it runs on."""
     names = ["pandas", "pyarrow", "pydantic", "requests", "numpy", "duckdb", "matplotlib", "polars", "sqlglot"]
     names += ["starlette", "uvicorn", "tqdm", "vapi-server-sdk"]
     found = []
@@ -31,9 +57,21 @@ def pytest_report_header():
     return [f"vapi-frames {vapi_frames.__version__} of {vapi_frames.__path__[0]}", "on " + ", ".join(found)]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark each test that needs a database engine, and let the tests of one engine share a worker, which starts it once."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        names = {parameters.get("engine"), *getattr(item, "fixturenames", ())} & {*ENGINES}
+        names |= {mark.args[0] for mark in item.iter_markers("engine")}
+        for name in names:
+            item.add_marker(pytest.mark.engine(name))
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest.fixture(autouse=True)
 def clean_start(monkeypatch):
-    """Run each test as if it were the first of its process, on a machine that knows no key."""
+    """Remove every key from the environment and every shown warning from memory; close the charts afterwards."""
     for name in ("VAPI_API_KEY", "VAPI_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     lint._warned.clear()
@@ -51,22 +89,13 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-def need(condition, reason):
-    """Skip the test that needs what this machine does not have; where everything must be there, fail it."""
-    if condition:
-        return
-    if os.environ.get("VAPI_FRAMES_REQUIRE_ENGINES") == "1":
-        pytest.fail(f"VAPI_FRAMES_REQUIRE_ENGINES=1, but {reason}")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session", params=("duckdb", "postgres", "clickhouse", "spark"))
+@pytest.fixture(scope="session", params=("duckdb", *ENGINES))
 def engine(request):
-    """Return the name of an engine, and a session of it, in a zone of its own, that lasts until the end."""
+    """Return the name of an engine and a session of it, in a time zone of its own, which lasts until the end."""
     return request.param, request.getfixturevalue(request.param)
 
 
-def _session(name):
+def _session_fixture(name):
     def session():
         from tests.support import engines
 
@@ -76,4 +105,22 @@ def _session(name):
     return pytest.fixture(scope="session", name=name)(session)
 
 
-duckdb, postgres, clickhouse, spark = map(_session, ("duckdb", "postgres", "clickhouse", "spark"))
+duckdb, clickhouse, spark = map(_session_fixture, ("duckdb", "clickhouse", "spark"))
+
+
+@pytest.fixture(scope="session")
+def postgres_address():
+    """Start a PostgreSQL server on a free port, and return its address."""
+    from tests.support import engines
+
+    with engines.postgres_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_address):
+    """Return a connection to the PostgreSQL server."""
+    from tests.support import engines
+
+    with engines.postgres_session(postgres_address) as session:
+        yield session

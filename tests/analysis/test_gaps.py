@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.support.shapes import QUIET, asked, buckets_of, fetch, laws, ranges, rows_of, same, source
+from tests.support.examples import examples
+from tests.support.shapes import QUIET, asked, buckets_of, fetch, ranges, rows_of, same, source
 from tests.support.strategies import NOW, ZONES, call_lists
 from vapi_frames import analysis
 from vapi_frames.contract.vocabulary import STEPS
@@ -21,7 +22,7 @@ from vapi_frames.query.query import Query
 pytestmark = QUIET
 
 
-@laws(35)
+@examples(15)
 @given(asked(steps=STEPS[1:], groups=2))
 def test_gaps_are_what_plain_loops_say(drawn):
     """The walk over the range finds the same buckets; sums and counts of none are 0, all else is missing."""
@@ -54,7 +55,7 @@ def test_gaps_are_what_plain_loops_say(drawn):
     same(filled.vapi.rollup(step="all")[["countId"]], frame.vapi.rollup(step="all")[["countId"]])
 
 
-@laws(25)
+@examples(12)
 @given(st.data())
 def test_concurrency_is_carried_or_missing(data):
     """The last value is carried over rows that are absent, never over one that is there and missing; never 0."""
@@ -188,7 +189,7 @@ def test_whole_buckets_answer_for_their_own_range():
     same(fetch(vf.demo(), whole.vapi.query), whole)
 
 
-@laws(40)
+@examples(20)
 @given(asked(steps=STEPS[1:], groups=1, additive=True))
 def test_dropping_partial_buckets_is_asking_for_whole_ones(drawn):
     """The query of the whole rows gives these very rows; where there is no whole bucket, there is no row, and no query."""

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.support.shapes import QUIET, asked, fetch, laws, same
+from tests.support.examples import examples
+from tests.support.shapes import QUIET, asked, fetch, same
 from vapi_frames.contract.ended_reasons import REASON_LEVELS
 from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
@@ -30,7 +31,7 @@ def plain(value):
 class TestTop:
     """The largest values of a group, and all others as one."""
 
-    @laws(60)
+    @examples(20)
     @given(asked(steps=(None, "day", "month"), groups=2), st.integers(1, 4), st.data())
     def test_the_top_and_the_rest_are_the_whole(self, drawn, n, data):
         """Kept rows stay as they were, the rest adds up to the rest, by each measure's own rule."""
@@ -111,7 +112,7 @@ class TestTop:
 class TestOutcome:
     """Ended reasons as families."""
 
-    @laws(25)
+    @examples(15)
     @given(
         st.lists(
             st.tuples(st.sampled_from([row["reason"] for row in ROWS] + [None]), st.integers(0, 10**6)), max_size=40

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.support.shapes import COARSER, QUIET, asked, fetch, laws, same
+from tests.support.examples import examples
+from tests.support.shapes import COARSER, QUIET, asked, fetch, same
 from vapi_frames.analysis.ratios import SUCCESS
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
@@ -22,7 +23,7 @@ PARTS = tuple(
 )
 
 
-@laws(50)
+@examples(20)
 @given(asked(steps=(None, *STEPS[3:])), st.data())
 def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
     """Whichever comes first, each row is the ratio of its own sums."""
@@ -50,7 +51,7 @@ def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
             assert np.isclose(row[-1], wanted, equal_nan=True)
 
 
-@laws(40)
+@examples(20)
 @given(asked(steps=(None, "hour", "day")), st.data())
 def test_shares_add_up_to_one_in_each_slice(drawn, data):
     """Within whatever levels, unless there is nothing to share."""

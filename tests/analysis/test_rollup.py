@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.support.shapes import COARSER, QUIET, asked, fetch, laws, ranges, same, source
+from tests.support.examples import examples
+from tests.support.shapes import COARSER, QUIET, asked, fetch, ranges, same, source
 from tests.support.strategies import ZONES, call_lists
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
@@ -51,7 +52,7 @@ def steps_and_groups(draw, query):
     return step, by
 
 
-@laws(120)
+@examples(40)
 @given(st.data())
 def test_a_rollup_is_the_sources_own_coarser_answer(data):
     """Whatever the measures, groups, steps, zone and range, or else the error names the question for it."""
@@ -68,7 +69,7 @@ def test_a_rollup_is_the_sources_own_coarser_answer(data):
     same(fetch(vq, rolled.vapi.query), wanted)
 
 
-@laws(60)
+@examples(20)
 @given(st.data())
 def test_a_rollup_in_two_goes_is_one_in_one_go(data):
     """First to days and then to months, first one group and then the other: all ways lead to the same frame."""
@@ -85,7 +86,7 @@ def test_a_rollup_in_two_goes_is_one_in_one_go(data):
         is_of_the_clock(error, query)
 
 
-@laws(40)
+@examples(20)
 @given(st.data())
 def test_concurrency_takes_its_peaks_over_time(data):
     """The greatest of the greatest is the greatest, the least likewise; the mean and the history refuse."""

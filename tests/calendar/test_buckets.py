@@ -9,9 +9,10 @@ from pathlib import Path
 from zoneinfo import TZPATH, ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import UnknownWordError
@@ -218,7 +219,7 @@ def test_edges_reach_over_the_whole_calendar():
     st.integers(0, 2_000_000_000),
     st.integers(-100_000, 100_000),
 )
-@settings(max_examples=300, deadline=None)
+@examples(100)
 def test_edges_cut_no_bucket(name, step, around, off):
     """At an edge the buckets before and after have nothing in common, also where the clock runs back over midnight."""
     tz = timegrid.find_zone(name)

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support import reference, servers
+from tests.support.examples import examples
 from tests.support.shapes import as_frame
 from tests.support.strategies import ZONES, call_lists
 from vapi_frames import vq
@@ -279,7 +280,7 @@ def test_both_periods_are_one_request():
     assert df["countIdDelta"].tolist() == [0.0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(20)
 @given(st.data())
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")
 def test_random_comparisons_are_what_two_oracles_say(data):

@@ -132,7 +132,9 @@ def test_readme_has_the_two_commands():
     demo, tests = (block.strip() for block in fenced("sh")[:2])
     assert "\n" not in demo + tests
     assert re.fullmatch(r"python3 -m venv (\S+) && \1/bin/pip install .+ && \1/bin/vapi-frames demo", demo)
-    assert re.fullmatch(r"python3 -m venv (\S+) && \1/bin/pip install .+ && \1/bin/python -m pytest", tests)
+    assert re.fullmatch(
+        r"python3 -m venv (\S+) && \1/bin/pip install .+ && \1/bin/python -m pytest -n auto --dist loadgroup", tests
+    )
 
 
 def test_plain_python_blocks_are_python():

@@ -9,7 +9,7 @@ from tests.support.engines import CALLS, load_clickhouse, load_postgres
 from tests.support.snippets import DOCUMENTS, ENGINES, blocks, imports
 
 BLOCKS = [
-    pytest.param(name, text, id=f"{document.name}-{name}")
+    pytest.param(name, text, id=f"{document.name}-{name}", marks=pytest.mark.engine(ENGINES[name]))
     for document in DOCUMENTS
     for language, text in blocks(document)
     if language == "python"

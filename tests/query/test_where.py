@@ -11,11 +11,12 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.endpoint import absolute, serving
+from tests.support.examples import examples
 from tests.support.reference import compute
 from tests.support.servers import Server, reply
 from tests.support.shapes import as_frame, check
@@ -270,7 +271,7 @@ def endpoint():
 @pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(40)
 @given(st.data())
 def test_the_api_gives_the_answer_of_the_records(endpoint, data):
     """Asked wider and rolled up, over HTTP, a filtered question has the answer of the SELECT, and of loops over calls."""

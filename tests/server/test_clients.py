@@ -15,8 +15,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import vapi_frames as vf
-from tests.conftest import need
 from tests.support.endpoint import KEY, SAFETY, running
+from tests.support.requirements import require
 from vapi_frames.contract.vocabulary import STEPS
 
 NOW = "2026-11-16T12:34:56.789012Z"
@@ -242,9 +242,9 @@ new VapiClient({ baseUrl, token }).analytics.get(body).then(
 def node(endpoint, body, token=KEY):
     """Ask by the vendor's TypeScript client; return what it gives."""
     folder = os.environ.get("VAPI_FRAMES_NODE_MODULES", "")
-    need(shutil.which("node"), "node is not installed")
+    require(shutil.which("node"), "node is not installed")
     is_there = bool(folder) and Path(folder, "@vapi-ai", "server-sdk").is_dir()
-    need(is_there, "VAPI_FRAMES_NODE_MODULES names no node_modules with @vapi-ai/server-sdk")
+    require(is_there, "VAPI_FRAMES_NODE_MODULES names no node_modules with @vapi-ai/server-sdk")
     asked = json.dumps({"baseUrl": endpoint.url, "token": token, "body": body})
     done = subprocess.run(
         [shutil.which("node"), "-e", SCRIPT], input=asked, capture_output=True, text=True, check=False,

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.endpoint import absolute, serving
+from tests.support.examples import examples
 from tests.support.reference import compute
 from tests.support.shapes import as_frame, as_json_files, check
 from tests.support.strategies import NOW, answerable_queries, call_lists
@@ -28,7 +29,7 @@ def endpoint():
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # an hour's date leaves two readings
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(30)
 @given(st.data())
 def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, endpoint, data):
     """A number does not depend on the form of the call records, and is the one that plain loops give."""

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from tests.conftest import need
+from tests.support.requirements import require
 from vapi_frames.cancellation import Stop
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import SourceError
@@ -141,13 +141,13 @@ def _postgres_programs():
     for folder in (*found, *([Path(on_path).parent] if on_path else [])):
         if (folder / "initdb").exists() and (folder / "pg_ctl").exists():
             return folder
-    return need(condition=False, reason="there is no PostgreSQL in /usr/lib/postgresql or on the path")
+    return require(condition=False, reason="there is no PostgreSQL in /usr/lib/postgresql or on the path")
 
 
 @contextmanager
 def postgres_server():
     """Yield the address of a PostgreSQL server that is gone afterwards; it refuses to run as root."""
-    need(find_spec("psycopg"), "psycopg is not installed")
+    require(find_spec("psycopg"), "psycopg is not installed")
     programs = _postgres_programs()
     home = Path(tempfile.mkdtemp(prefix="pg"))
     user: dict = {}
@@ -177,15 +177,14 @@ def postgres_server():
 
 
 @contextmanager
-def postgres_session():
-    """Yield a connection to a PostgreSQL server in another zone."""
-    with postgres_server() as address:
-        import psycopg
+def postgres_session(address):
+    """Yield a connection to the PostgreSQL server at *address*, in another zone."""
+    import psycopg
 
-        with psycopg.connect(address) as connection:
-            connection.execute("SET TimeZone = 'Australia/Lord_Howe'")
-            connection.commit()
-            yield connection
+    with psycopg.connect(address) as connection:
+        connection.execute("SET TimeZone = 'Australia/Lord_Howe'")
+        connection.commit()
+        yield connection
 
 
 def load_postgres(connection, calls):
@@ -210,16 +209,22 @@ def load_postgres(connection, calls):
 # --- Spark ------------------------------------------------------------------------------------------------------
 
 
+JAVA_OPTIONS = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # for a process of a minute, optimizing costs more than it saves
+)
+
+
 @contextmanager
 def spark_session():
     """Yield a Spark session in another zone."""
-    need(find_spec("pyspark"), "pyspark is not installed")
-    need(shutil.which("java") or os.environ.get("JAVA_HOME"), "there is no Java for Spark")
+    require(find_spec("pyspark"), "pyspark is not installed")
+    require(shutil.which("java") or os.environ.get("JAVA_HOME"), "there is no Java for Spark")
     from pyspark.sql import SparkSession
 
     with tempfile.TemporaryDirectory(prefix="spark") as folder:
         session = (
             SparkSession.builder.master("local[2]")
+            .config("spark.driver.extraJavaOptions", JAVA_OPTIONS)
             .config("spark.ui.enabled", "false")
             .config("spark.sql.shuffle.partitions", "2")
             .config("spark.driver.host", "127.0.0.1")
@@ -273,7 +278,7 @@ def load_spark(session, calls):
 @contextmanager
 def clickhouse_session():
     """Yield a connection to a ClickHouse in process, in another zone."""
-    need(find_spec("chdb"), "chdb is not installed")
+    require(find_spec("chdb"), "chdb is not installed")
     import chdb.dbapi
 
     connection = chdb.dbapi.connect()

@@ -69,7 +69,7 @@ def intervals(calls, now):
 
 def stretches_of(calls, query, start, end, now):
     """Yield (begin, end, bucket, active calls) for stretches in which neither changes; after now it is None."""
-    active = intervals(calls, now)
+    active = [(begin, after) for begin, after in intervals(calls, now) if begin < end and start < after]
     cuts = {start, end, *(at for pair in active for at in pair), now}
     grid = timedelta(seconds=1) if query.time_step == "second" else timedelta(minutes=1)
     at = start.replace(second=start.second if query.time_step == "second" else 0, microsecond=0)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import vapi_frames as vf
@@ -31,11 +30,6 @@ COARSER = {
     "century": STEPS[10:],
     "millennium": (),
 }
-
-
-def laws(examples):
-    """Return the settings of a law, of as many examples as stay quick."""
-    return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def same(left, right, *, order=True):

@@ -15,12 +15,13 @@ from email.utils import format_datetime
 
 import pytest
 import trustme
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import HTTPError
 
 import vapi_frames as vf
 from tests.support import servers
+from tests.support.examples import examples
 from tests.support.servers import Server, answering, failing, reply
 from vapi_frames.errors import (
     AuthenticationError,
@@ -594,7 +595,7 @@ DATES = st.tuples(*[PIECES] * 8).map(lambda parts: "{}, {} {} {} {}:{}:{} {}".fo
 
 
 @given(st.one_of(st.text(max_size=40), st.floats().map(str), DATES))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_no_header_can_break_the_wait(value):
     """Whatever the headers hold, the wait is nothing, or a finite number of seconds that is not negative."""
     for name in ("retry-after-ms", "retry-after", "x-ratelimit-reset"):

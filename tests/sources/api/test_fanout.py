@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support import servers
+from tests.support.examples import examples
 from tests.support.servers import Server, failing
-from tests.support.shapes import asked, laws, same
+from tests.support.shapes import asked, same
 from tests.support.wires import Calls, Wire, connected, counting, over, question, spans, status
 from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import (
@@ -49,7 +50,7 @@ HARD = ("UTC", "America/New_York", "America/St_Johns", "Pacific/Apia", "Australi
     st.integers(1, 400),
     st.integers(1, 60),
 )
-@laws(150)
+@examples(100)
 def test_pieces_make_up_the_range_and_cut_no_bucket(step, zone, at, many, buckets):
     """Pieces follow each other from begin to end, none has a bucket of another, and halves are likewise."""
     start = datetime.fromtimestamp(at, UTC) + timedelta(microseconds=at % 1_000_000)
@@ -109,7 +110,7 @@ def test_lots_hold_as_many_questions_and_buckets_as_may_be():
 
 
 @given(st.data())
-@laws(60)
+@examples(40)
 @pytest.mark.filterwarnings("ignore:.*taken for instants:vapi_frames.errors.ResponseWarning")
 def test_an_answer_does_not_depend_on_how_it_was_split(data):
     """Index, order, types and values are those of the answer in one piece, and what the calls themselves say."""
@@ -213,7 +214,7 @@ def test_a_side_that_was_not_asked_for_is_left_to_the_server():
 
 @pytest.mark.extra("local")
 @given(st.data())
-@laws(60)
+@examples(20)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning", "ignore::vapi_frames.errors.ResponseWarning")
 def test_any_question_in_pieces_has_the_answer_of_the_records(data):
     """Measures, groups, variables, zones and steps of every kind, in pieces of every size: what the records say."""

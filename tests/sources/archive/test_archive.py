@@ -9,11 +9,12 @@ from datetime import date, timedelta
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.call_list import DAY, NOW, Calls, at, call, connect, ids, store
+from tests.support.examples import examples
 from tests.support.servers import Server, failing
 from vapi_frames.errors import (
     RecordsWarning,
@@ -32,7 +33,7 @@ _INSTANTS = st.one_of(
 
 
 @pytest.mark.extra("local")
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(20)
 @given(
     st.lists(_INSTANTS, max_size=40), st.integers(2, 7), st.sampled_from(["newest", "oldest", 1, 2]), st.data()
 )  # fmt: skip
@@ -281,7 +282,7 @@ def test_a_call_that_stayed_open_does_not_leave_its_day_incomplete_for_ever(tmp_
     assert ids(tmp_path) == {"2026-10-02": ["a"]}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(8)
 @given(st.data())
 def test_runs_of_weeks_lose_nothing(tmp_path_factory, data):
     """Calls begin, end and are dropped while runs succeed and fail: each is stored, as it ended if a run saw that."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.cached import SECRET, count_parts, run_sql
-from tests.support.shapes import laws, same
+from tests.support.examples import examples
+from tests.support.shapes import same
 from tests.support.wires import Calls, Wire, over, question, spans, status
 from vapi_frames.errors import BucketAlignmentError, PartialResultError, QueryError, ResponseWarning
 from vapi_frames.sources.cache.database import FILE_NAME
@@ -250,7 +251,7 @@ def test_a_server_that_writes_dates_in_two_ways_is_an_error_not_a_loop(tmp_path)
 
 
 @given(data=st.data())
-@laws(40)
+@examples(20)
 @pytest.mark.filterwarnings("ignore:.*taken for instants:vapi_frames.errors.ResponseWarning")
 @pytest.mark.filterwarnings("ignore:.*looks like a limit:vapi_frames.errors.ResponseWarning")
 def test_with_a_cache_every_frame_is_the_same(data, tmp_path_factory):

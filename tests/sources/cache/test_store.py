@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
@@ -32,6 +32,7 @@ from tests.support.cached import (
     spans,
     table,
 )
+from tests.support.examples import examples
 from vapi_frames.calendar import buckets
 from vapi_frames.query.schema import build_schema
 from vapi_frames.sources.api.pieces import Segment
@@ -187,7 +188,7 @@ STEPS = {"hour": HOUR, "day": DAY, "week": 7 * DAY, "month": 30 * DAY}
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("zone", ZONES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(10)
 @given(data=st.data())
 def test_what_is_found_is_what_a_dict_would_hold(zone, step, monkeypatch, data):
     """After any sequence of storing, in any zone, each bucket that was stored is found once, and no other."""

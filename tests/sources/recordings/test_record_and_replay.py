@@ -10,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support import secret_checks
 from tests.support.endpoint import KEY, running
+from tests.support.examples import examples
 from tests.support.servers import Server, answering, echoing, failing, reply
-from tests.support.shapes import as_frame, laws, same
+from tests.support.shapes import as_frame, same
 from tests.support.strategies import NOW, answerable_queries, call_lists
 from tests.support.wires import Calls, Wire, over
 from vapi_frames.errors import (
@@ -142,7 +143,7 @@ def test_what_an_endpoint_answered_is_answered_again_without_it(tmp_path, no_net
 @pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # an hour's date leaves two readings
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(20)
 @given(st.data())
 def test_any_question_of_any_records_is_replayed_as_it_was_answered(tmp_path_factory, data):
     """Whatever the query of call records, the recording gives the records' own result."""
@@ -518,7 +519,7 @@ def test_calls_at_once_are_not_made_up_of_pieces(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # a hundred rows look like a limit
 @given(st.data())
-@laws(40)
+@examples(20)
 def test_any_pieces_that_follow_each_other_are_the_whole(tmp_path_factory, data):
     """However a range was divided on the edges of buckets, the recordings are the answer to all of it."""
     folder = tmp_path_factory.mktemp("tape")

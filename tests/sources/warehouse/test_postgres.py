@@ -8,10 +8,10 @@ from importlib.util import find_spec
 import pytest
 
 import vapi_frames as vf
-from tests.conftest import need
-from tests.support.engines import CALLS, NOW, cancel_running, load_postgres, postgres_server
+from tests.support.engines import CALLS, NOW, cancel_running, load_postgres
 from tests.support.queries import ALL, CALL, QUERIES
 from tests.support.reference import compute
+from tests.support.requirements import require
 from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, SourceError
 
@@ -20,15 +20,17 @@ COUNT = CALL.count().between(*ALL)
 
 
 @pytest.fixture(scope="module")
-def address():
-    """Yield the address of a server that has the calls."""
+def address(postgres_address):
+    """Return the address of a database of its own that has the calls."""
     import psycopg
 
-    with postgres_server() as address:
-        with psycopg.connect(address) as connection:
-            load_postgres(connection, CALLS)
-            connection.execute("CREATE TABLE noted (note text)")
-        yield address
+    with psycopg.connect(postgres_address, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE own")
+    address = postgres_address.replace("dbname=postgres", "dbname=own")
+    with psycopg.connect(address) as connection:
+        load_postgres(connection, CALLS)
+        connection.execute("CREATE TABLE noted (note text)")
+    return address
 
 
 @pytest.fixture
@@ -39,12 +41,6 @@ def connection(address):
     with psycopg.connect(address) as connection:
         yield connection
         connection.rollback()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def client():
-    """Skip these tests where psycopg is not installed."""
-    need(find_spec("psycopg"), "psycopg is not installed")
 
 
 def state(connection):
@@ -118,7 +114,7 @@ def test_any_other_driver_gets_a_savepoint(connection):
 @contextmanager
 def older_connection(address, driver):
     """Yield a connection of psycopg2 or pg8000, which begin a transaction at the first statement."""
-    need(find_spec(driver), f"{driver} is not installed")
+    require(find_spec(driver), f"{driver} is not installed")
     if driver == "psycopg2":
         import psycopg2
 
@@ -127,7 +123,7 @@ def older_connection(address, driver):
         import pg8000.dbapi
 
         port = int(dict(part.split("=") for part in address.split())["port"])
-        connection = pg8000.dbapi.connect(user="tester", host="127.0.0.1", port=port, database="postgres")
+        connection = pg8000.dbapi.connect(user="tester", host="127.0.0.1", port=port, database="own")
     try:
         yield connection
     finally:

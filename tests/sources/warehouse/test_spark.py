@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vapi_frames as vf
-from tests.support.engines import CALLS, NOW, cancel_running, flat, load_spark
+from tests.support.engines import CALLS, JAVA_OPTIONS, NOW, cancel_running, flat, load_spark
 from tests.support.notebooks import ON_SPARK, check_run
 from tests.support.queries import ALL, CALL, QUERIES
 from tests.support.reference import compute
@@ -116,6 +116,7 @@ def test_an_error_of_spark_is_a_source_error(spark):
     assert caught.value.__cause__ is not None
 
 
-def test_the_notebook_on_spark_runs_and_shows_its_outputs(spark):
+def test_the_notebook_on_spark_runs_and_shows_its_outputs(spark, monkeypatch):
     """It runs from top to bottom in a session of its own, and its committed outputs are those of the run."""
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", f'--driver-java-options "{JAVA_OPTIONS}" pyspark-shell')
     check_run(ON_SPARK)
