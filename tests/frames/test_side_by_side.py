@@ -296,7 +296,7 @@ def test_random_comparisons_are_what_two_oracles_say(data):
     )
     df = vf.local(as_frame(calls), now=now).compare(comparison)
     asked, before = comparison.queries(now)
-    there, then = reference.answer(calls, asked, now), reference.answer(calls, before, now)
+    there, then = reference.compute(calls, asked, now), reference.compute(calls, before, now)
     met = set(), set()
     for key, row in zip(df.index, df.to_dict("records"), strict=True):
         date, *groups = key if isinstance(key, tuple) else (key,)

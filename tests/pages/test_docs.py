@@ -11,7 +11,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.support.engines import LOAD
-from tests.support.make_pages import PAGES, measures_page, wire_page
+from tests.support.make_pages import PAGES, frame_page, measures_page, wire_page
 from vapi_frames import analysis, errors
 from vapi_frames.cli.main import main
 from vapi_frames.query import lint
@@ -103,6 +103,7 @@ def test_measures_page_is_generated():
 def test_bad_days_are_as_they_are_tested():
     """The table of bad days is what tests/support/make_pages.py writes."""
     assert (PAGES / "guides/wire.md").read_text(encoding="utf-8") == wire_page()
+    assert (PAGES / "guides/frame.md").read_text(encoding="utf-8") == frame_page()
 
 
 def test_reference_names_every_public_name():

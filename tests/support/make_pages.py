@@ -71,6 +71,15 @@ def wire_page() -> str:
     return f"{before}<!-- cases -->\n{table()}\n<!-- end of cases -->\n{after}"
 
 
+def frame_page() -> str:
+    """Return the text of frame.md, with the table of steps as they are tested."""
+    from tests.support.pandas_steps import table
+
+    before, _, rest = (PAGES / "guides/frame.md").read_text(encoding="utf-8").partition("<!-- steps -->\n")
+    _, _, after = rest.partition("<!-- end of steps -->\n")
+    return f"{before}<!-- steps -->\n{table()}\n<!-- end of steps -->\n{after}"
+
+
 def _table(measures: list[Measure]) -> str:
     rows = ["| operation | name | unit | no row | over time | over groups |", "| --- " * 6 + "|"]
     rows += [
@@ -94,6 +103,7 @@ def _main(notebooks: list[str]) -> None:
     (PAGES / "reference/reasons.md").write_text(reasons_page(), encoding="utf-8")
     (PAGES / "reference/measures.md").write_text(measures_page(), encoding="utf-8")
     (PAGES / "guides/wire.md").write_text(wire_page(), encoding="utf-8")
+    (PAGES / "guides/frame.md").write_text(frame_page(), encoding="utf-8")
     with contextlib.redirect_stdout(io.StringIO()):
         main(["demo", "--png", str(PAGES / "spend.png")])
     for path in NOTEBOOKS:

@@ -11,7 +11,7 @@ import base64
 import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -114,13 +114,15 @@ class Origin:
         return self._keys
 
 
-_origins: WeakValueDictionary[str, Origin] = WeakValueDictionary()
+_origins: WeakKeyDictionary[Origin, str] = WeakKeyDictionary()  # not by text: two fetches may have the same one
 
 
 def find_origin(frame: pd.DataFrame) -> Origin | None:
     """Return the rows that *frame* was made from, `None` where this process did not make them."""
     text = frame.attrs[ATTRIBUTE]
-    return text.origin if isinstance(text, Stamp) else _origins.get(text)
+    if isinstance(text, Stamp):
+        return text.origin
+    return next((origin for origin, known in list(_origins.items()) if known == text), None)
 
 
 def set_stamp(frame: pd.DataFrame, text: str, origin: Origin, *, is_whole: bool = True) -> None:
@@ -135,7 +137,7 @@ def set_stamp(frame: pd.DataFrame, text: str, origin: Origin, *, is_whole: bool 
     stamp = Stamp(text)
     stamp.origin = origin
     if is_whole:
-        _origins[text] = origin
+        _origins[origin] = text
     frame.attrs[ATTRIBUTE] = stamp
 
 
