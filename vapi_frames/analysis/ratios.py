@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.rollup import instead, plan, regroup
-from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS
+from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS, minutes_per, select_cost_parts
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.meta import DerivedColumn
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["per_call", "per_minute", "ratio", "reconcile", "share", "success_rate"]
 
 _ONE = {"calls": "call", "tokens": "token", "characters": "character"}
-_MINUTE = {"min": 1.0, "s": 60.0, "h": 1 / 60}
-PARTS = ("llm", "tts", "vapi", "transport", "analysisBreakdown.summary")
 SUCCESS = "analysis.successEvaluation"
 _TRUE = ("true", "pass")
 _FALSE = ("false", "fail")
@@ -146,7 +144,7 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     below = find_column(frame, "minutesUsed" if is_used else "duration", operation="sum")
     unit = held.meta.all_units()[below]
     under = held.meta.all_units()[above]
-    return _ratio(held, above, below, f"{above}PerMinute", unit=f"{under}/min", scale=_MINUTE.get(unit, 1.0))
+    return _ratio(held, above, below, f"{above}PerMinute", unit=f"{under}/min", scale=1 / minutes_per(unit))
 
 
 def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
@@ -313,15 +311,14 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     there: dict[str, str] = {
         one.column: one.name for one in held.meta.aggregations if one.operation == "sum" and one.name in frame.columns
     }
-    wanted = [f"costBreakdown.{part}" for part in PARTS]
-    speech = next((one for one in ("costBreakdown.stt", "costBreakdown.transcriber") if one in there), None)
-    missing = [one for one in (*wanted, speech or "costBreakdown.stt") if one not in there]
+    wanted = select_cost_parts(there)
+    missing = [part for part in wanted if part not in there]
     if missing:
         listed = ", ".join(f'"{one}"' for one in missing)
         raise UnknownWordError(
             missing[0], "column", list(there), hint=f"Ask for all parts of the cost: .sum({listed})."
         )
-    parts = held.arrays(there[one] for one in (*wanted, speech or ""))
+    parts = held.arrays(there[part] for part in wanted)
     explained = np.sum([np.nan_to_num(values) for values in parts.values()], axis=0)
     values = to_numpy(frame[cost]).astype(np.float64) - explained
     # What is left of adding four decimals in binary is not a residual.

@@ -1,41 +1,41 @@
 """Why a call ended, at four levels that fit on a chart.
 
-The contract names 595 values of ``endedReason``, and the set is open: new ones appear without notice. Most are made of
-the same parts (whose fault it was, a provider, what it did), so a short table of rules explains all of the contract's
-values, and new ones that are made alike.
+The contract names 595 values of ``endedReason``, and the set is open: new ones appear without notice. Most consist of
+the same parts (the party at fault, a provider, what failed), so a short table of rules covers all of the contract's
+values, and new ones of the same form.
 
-``outcome``, what became of the call:
+``outcome``, how the call ended:
 
-- ``conversation``: the parties met, and the call ended normally: somebody hung up.
-- ``transferred``: the call was handed on to somebody else.
-- ``no_answer``: the parties did not meet: no answer, busy, a wrong number, a caller who gave up while it rang.
+- ``conversation``: the parties talked, and the call ended normally: one of them hung up.
+- ``transferred``: the call was transferred.
+- ``no_answer``: the parties did not talk: no answer, busy, a wrong number, a caller who hung up while it rang.
 - ``voicemail``: a voicemail answered.
 - ``timeout``: a limit of the assistant's ended the call: silence, or the longest duration.
 - ``failed_to_start``: something was wrong before the parties could talk.
-- ``failed_mid_call``: something broke while they talked, or while the call was to be transferred.
-- ``cancelled``: called off by your side: by hand, deleted, or by a hook that spoke instead of the assistant.
-- ``unknown``: no rule explains the reason.
+- ``failed_mid_call``: something broke while they talked, or during a transfer.
+- ``cancelled``: your side cancelled it: by hand, by deletion, or by a hook that spoke instead of the assistant.
+- ``unknown``: no rule matches the reason.
 
-``fault``, on whose side the failure is:
+``fault``, the side of the failure:
 
-- ``none``: nothing failed, which is so for every outcome but the two that begin with ``failed``.
+- ``none``: nothing failed, as in every outcome but the two that start with ``failed``.
 - ``customer``: the customer was not heard: no microphone, no audio.
-- ``assistant``: your side: the configuration, your own server or model, and whom you transfer calls to.
+- ``assistant``: your side: the configuration, your own server or model, or the number that calls are transferred to.
 - ``account``: your account with Vapi: billing, the plan's limits, the fraud check.
 - ``vapi``: Vapi itself. By its documentation such calls are typically not charged.
 - ``provider``: the provider of a model, a voice or a transcriber.
-- ``provider_or_yours``: an older form of the reason, which does not say. By Vapi's documentation it is yours (a
-  credential, a quota) if the key for the provider was your own; else read it as ``vapi``.
-- ``telephony``: whoever carries the call: Twilio, Vonage, a SIP trunk.
-- ``unknown``: something failed, and the reason does not say by whom; or no rule explains it.
+- ``provider_or_yours``: an older form of the reason, which does not say. By Vapi's documentation the fault is yours (a
+  credential, a quota) if the key for the provider was your own; else it is Vapi's.
+- ``telephony``: the carrier of the call: Twilio, Vonage, a SIP trunk.
+- ``unknown``: something failed, and the reason does not say on which side; or no rule matches.
 
 ``component``, which part failed: ``llm``, ``tts`` (the voice), ``stt`` (the transcriber), ``video``, ``telephony`` (the
 line, with the transport of web calls and the microphone), ``transfer``, ``assistant`` (its configuration, and the
-server that is asked for it), ``account``, ``platform`` (Vapi's workers and database), ``none`` where nothing failed,
+server that returns it), ``account``, ``platform`` (Vapi's workers and database), ``none`` where nothing failed,
 and ``unknown``.
 
-``provider``, the name as it stands in the reason, such as ``azure-openai`` or ``twilio``: also where nothing failed;
-``none`` where no provider is named, and ``unknown`` where one may be, but cannot be told from the rest.
+``provider``, the name as in the reason, such as ``azure-openai`` or ``twilio``, even if nothing failed; ``none`` if the
+reason names no provider, and ``unknown`` if it may name one that cannot be told from the rest.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ OUTCOMES: tuple[str, ...] = get_args(Outcome)
 FAULTS: tuple[str, ...] = get_args(Fault)
 COMPONENTS: tuple[str, ...] = get_args(Component)
 
-# What people type instead, for "did you mean".
+# Other words that people type, for "did you mean".
 LEVEL_SYNONYMS = {
     "result": "outcome", "reason": "outcome", "blame": "fault", "party": "fault", "whose": "fault",
     "part": "component", "vendor": "provider", "company": "provider",
@@ -98,13 +98,13 @@ LEVEL_SYNONYMS = {
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What one reason means at each level; the module's text says what the words mean.
+    """One reason at each level; the module's docstring explains the words.
 
     Attributes:
-        outcome: What became of the call.
-        fault: On whose side the failure is.
-        component: Which part failed.
-        provider: The provider's name as it stands in the reason.
+        outcome: How the call ended.
+        fault: The side of the failure.
+        component: The part that failed.
+        provider: The provider's name as in the reason.
     """
 
     outcome: Outcome
@@ -113,11 +113,11 @@ class Classification:
     provider: str
 
 
-# The first rule that matches a whole reason counts. A new reason may go on where an old one ends only if nothing that
-# follows can turn its meaning round: after "customer-ended-call" it may, after "customer-" it may not. Where the
-# component is None, it and the provider are read from the rest.
+# The first rule that matches the whole reason applies. A pattern may end in a wildcard only if no continuation could
+# reverse the meaning: after "customer-ended-call" it may, after "customer-" it may not. If the component is None, it
+# and the provider are read from the group "rest".
 _RULES: tuple[tuple[str, Outcome, Fault, Component | None], ...] = (
-    # It went as it should.
+    # A normal end.
     (r"(assistant|customer)-ended-call(-.+)?", "conversation", "none", "none"),
     (r"assistant-said-.*end-call.*", "conversation", "none", "none"),
     (r"vonage-completed|call\.in-progress\.[a-z]+-completed-call", "conversation", "none", "none"),
@@ -127,16 +127,16 @@ _RULES: tuple[tuple[str, Outcome, Fault, Component | None], ...] = (
     (r"call\.[a-z-]+\.hook-executed-transfer", "transferred", "none", "none"),
     (r"customer-(busy|did-not-answer)(-.+)?|[a-z]+-reported-customer-misdialed", "no_answer", "none", "none"),
     (r"call\.ringing\..+-caller-hungup-before-call-connect", "no_answer", "none", "none"),
-    # SIP's words for: no reply, not there, busy, busy everywhere, declined. They say providerfault, and it is not one.
+    # SIP's codes for: no reply, not there, busy, busy everywhere, declined. They are no fault, whatever it says.
     (r"call\.[a-z-]+\.error-providerfault-outbound-sip-(408|480|486|600|603)-.+", "no_answer", "none", "none"),
     (r"voicemail", "voicemail", "none", "none"),
     (r"silence-timed-out|exceeded-max-duration", "timeout", "none", "none"),
     (r"manually-cancell?ed|(scheduled-)?call-deleted", "cancelled", "none", "none"),
     (r"call\.ringing\.hook-executed-say", "cancelled", "none", "none"),
-    # The customer was not heard.
+    # No audio from the customer.
     (r"customer-did-not-give-microphone-permission", "failed_to_start", "customer", "telephony"),
     (r"call\.in-progress\.error-assistant-did-not-receive-customer-audio", "failed_mid_call", "customer", "telephony"),
-    # Your side. A hook at the ending may only wait for reasons that begin with assistant-request.
+    # Your side. A hook at call.ending can only handle reasons that start with assistant-request.
     (r"assistant-(request|not)-.+", "failed_to_start", "assistant", "assistant"),
     (r"call-start-error-neither-assistant-nor-server-set", "failed_to_start", "assistant", "assistant"),
     (r"call\.ending\.hook-executed-say", "failed_to_start", "assistant", "assistant"),
@@ -150,7 +150,7 @@ _RULES: tuple[tuple[str, Outcome, Fault, Component | None], ...] = (
     # Your account.
     (r"call\.start\.error-(subscription|enterprise-feature|fraud-check|vapi-number)-.+",
      "failed_to_start", "account", "account"),
-    # Whoever carries the call.
+    # The carrier.
     (r"call\.start\.error-get-transport", "failed_to_start", "telephony", "telephony"),
     (r"call\.(ringing|in-progress)\.error-(sip|telnyx|twilio|vonage)-.+-failed-to-connect(-call)?",
      "failed_to_start", "telephony", "telephony"),
@@ -172,19 +172,19 @@ _RULES: tuple[tuple[str, Outcome, Fault, Component | None], ...] = (
      "failed_to_start", "vapi", "platform"),
     (r"call\.[a-z-]+\.error-vapifault-(worker|chat-pipeline)-.+", "failed_mid_call", "vapi", "platform"),
     (r"call\.start\.error-vapifault-(database-error|get-.+)", "failed_to_start", "vapi", "platform"),
-    # Whatever a provider is named in.
+    # Reasons that name a provider.
     (r"call\.(start|ringing)\.error-vapifault-(?P<rest>.+)", "failed_to_start", "vapi", None),
     (r"call\.[a-z-]+\.error-vapifault-(?P<rest>.+)", "failed_mid_call", "vapi", None),
     (r"call\.(start|ringing)\.error-providerfault-(?P<rest>.+)", "failed_to_start", "provider", None),
     (r"call\.[a-z-]+\.error-providerfault-(?P<rest>.+)", "failed_mid_call", "provider", None),
     (r"pipeline-error-(?P<rest>.+)", "failed_mid_call", "provider_or_yours", None),
-    # An error of which no more is known than when it came.
+    # Errors of which only the phase is known.
     (r"call\.(start|ringing)\.error-.+", "failed_to_start", "unknown", "unknown"),
     (r"call\.in-progress\.error-.+", "failed_mid_call", "unknown", "unknown"),
 )  # fmt: skip
 
-# The providers, by the part that a reason of theirs is about if it does not say so, as "cartesia-522-server-error". Who
-# does several things stands under llm: bare status codes are how a failed model is told.
+# The providers, by the component of a reason that names none, such as "cartesia-522-server-error". A provider of
+# several is under llm, because bare status codes are the form of a failed model.
 _PROVIDERS: dict[Component, str] = {
     "llm": "anthropic anthropic-bedrock anthropic-vertex anyscale azure-openai baseten cerebras custom-llm deep-seek "
     "deepinfra google groq inflection-ai minimax mistral openai openrouter perplexity-ai runpod together-ai vapi xai",
@@ -202,7 +202,7 @@ _PARTS: dict[str | None, Component] = {
     "voice": "tts",
 }
 
-# Of these it is certain whose they are, whatever keys were used. A "vapifault" stays one: it is Vapi's own word.
+# The fault of these is certain, whatever key was used. A "vapifault" stays one: it is Vapi's own word.
 _OWNERS: dict[str, Fault] = {
     "custom-llm": "assistant",
     "custom-transcriber": "assistant",
@@ -215,8 +215,8 @@ _KNOWN = re.compile(
     rf"(?P<provider>{'|'.join(sorted(_USUAL, key=len, reverse=True))})(?:-(?P<part>{'|'.join(filter(None, _PARTS))}))?"
     r"(?:-.+)?"
 )
-# A provider that the contract does not name yet is what stands before a part or a status code, if all of it can be a
-# name: "pipeline-error-newco-voice-failed" has one, "pipeline-error-invalid-voice-failed" has not.
+# A provider that the contract does not name yet is the text before a part or a status code, if all of it can be a name:
+# "pipeline-error-newco-voice-failed" has one, "pipeline-error-invalid-voice-failed" has none.
 _NEW = re.compile(
     r"(?:(?P<provider>[a-z0-9]+(?:-[a-z0-9]+){0,2}?)-)??(?:returning-)?"
     rf"(?:[45]\d\d|(?P<part>{'|'.join(filter(None, _PARTS))}))-.+"
@@ -235,8 +235,8 @@ _COMPILED: list[tuple[re.Pattern[str], Outcome, Fault, Component | None]] = [
 _UNKNOWN = Classification("unknown", "unknown", "unknown", "unknown")
 
 
-def _read(rest: str) -> tuple[Component, str]:
-    """Return the component and the provider that *rest* of a reason names."""
+def _read_rest(rest: str) -> tuple[Component, str]:
+    """Return the component and the provider that *rest*, the end of a reason, names."""
     known = _KNOWN.fullmatch(rest)
     if known:
         provider = known["provider"]
@@ -251,7 +251,7 @@ def _read(rest: str) -> tuple[Component, str]:
 
 @lru_cache(maxsize=4096)
 def classify_reason(reason: str) -> Classification:
-    """Return what *reason* means at all levels.
+    """Return *reason* at all levels.
 
     Examples:
         >>> classify_reason("call.in-progress.error-providerfault-openai-500-server-error")
@@ -266,18 +266,18 @@ def classify_reason(reason: str) -> Classification:
         if not match:
             continue
         if component is None:
-            part, provider = _read(match["rest"])
+            part, provider = _read_rest(match["rest"])
             return Classification(outcome, fault if fault == "vapi" else _OWNERS.get(provider, fault), part, provider)
         carrier = _CARRIER.search(reason)
-        nobody = "unknown" if component == "unknown" else "none"
-        return Classification(outcome, fault, component, carrier[1] if carrier else nobody)
+        unnamed = "unknown" if component == "unknown" else "none"
+        return Classification(outcome, fault, component, carrier[1] if carrier else unnamed)
     return _UNKNOWN
 
 
 def is_known_reason(reason: str) -> bool:
-    """Say whether a rule explains *reason*, so that those without one can be counted.
+    """Return whether a rule matches *reason*; if not, all its levels are ``unknown``.
 
-    A reason that only begins as an error does is explained: its outcome is known, and the rest may be ``unknown``.
+    For a reason of which a rule knows only the phase, the outcome is known, and the rest may be ``unknown``.
 
     Examples:
         >>> is_known_reason("pipeline-error-newco-voice-failed"), is_known_reason("no-answer")
@@ -287,10 +287,10 @@ def is_known_reason(reason: str) -> bool:
 
 
 def classify_at_level(reason: str | None, level: str) -> str | None:
-    """Return the word for *reason* at *level*.
+    """Return *reason* at one *level*.
 
     Args:
-        reason: An ``endedReason``. Missing stays missing: a call that still goes on has none.
+        reason: An ``endedReason``; ``None`` stays ``None``: a call in progress has none.
         level: One of `REASON_LEVELS`.
 
     Raises:

@@ -1,8 +1,7 @@
-"""The contract's words, and the one table of measures.
+"""The words of the contract, and the table of measures.
 
-The words are the enumerations of the published ``POST /analytics`` reference. What is known of a measure (its unit,
-its name, which table it belongs to, what an absent row means, how it adds up) is said here once; lint, frames, fill,
-rollup, units and docs all read it.
+The words are the enumerations of the published ``POST /analytics`` reference. The table of measures is the only place
+that knows the unit of a measure, its name, its table, what an absent row means, and how it adds up.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from vapi_frames.errors import require
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 Table: TypeAlias = Literal["call", "subscription"]
 GroupColumn: TypeAlias = Literal["type", "assistantId", "endedReason", "analysis.successEvaluation", "status"]
@@ -61,12 +60,23 @@ CALL_COLUMNS: tuple[str, ...] = get_args(CallColumn)
 SUBSCRIPTION_COLUMNS: tuple[str, ...] = get_args(SubscriptionColumn)
 COLUMNS: tuple[str, ...] = CALL_COLUMNS + SUBSCRIPTION_COLUMNS
 
+COST_PARTS: tuple[CallColumn, ...] = (
+    "costBreakdown.llm",
+    "costBreakdown.stt",
+    "costBreakdown.tts",
+    "costBreakdown.vapi",
+    "costBreakdown.transport",
+    "costBreakdown.analysisBreakdown.summary",
+)
+"""The columns that add up to ``cost``."""
+_COST_PART_ALIASES: dict[CallColumn, CallColumn] = {"costBreakdown.stt": "costBreakdown.transcriber"}
+
 NAME_LIMIT = 40  # characters of a query's name, and of an alias
 KEY_LIMIT = 100  # characters of a variable's key
 
 BASE_URL = "https://api.vapi.ai"
 
-# What people type instead, for "did you mean".
+# Other words that people type, for "did you mean".
 STEP_SYNONYMS = {
     "s": "second", "sec": "second", "1s": "second", "secondly": "second", "seconds": "second",
     "min": "minute", "1min": "minute", "minutes": "minute",
@@ -97,17 +107,17 @@ OPERATION_SYNONYMS = {"mean": "avg", "average": "avg", "total": "sum", "size": "
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is known of one operation on one column.
+    """The facts about one operation on one column.
 
     Attributes:
         operation: The contract's operation.
         column: The contract's column.
         name: The API's own default name of the result, e.g. ``sumCostBreakdownLlm``.
-        unit: The unit of the result, ``""`` where it has no meaning.
+        unit: The unit of the result, ``""`` if it has no meaning.
         tables: The tables it has a known meaning on.
-        fill: What an absent row means: ``zero``, ``missing``, or ``carry`` (missing unless the last value is
-            asked to be carried forward).
-        over_time: How it re-aggregates to a coarser step; ``weighted`` means from average and count.
+        fill: What an absent row means: ``zero``, ``missing``, or ``carry`` (missing, unless the user asks to carry the
+            last value forward).
+        over_time: How it re-aggregates to a coarser step; ``weighted`` is from average and count.
         over_groups: How it re-aggregates to fewer groups.
     """
 
@@ -121,20 +131,44 @@ class Measure:
     over_groups: Additivity
 
 
-TIME_UNITS = ("min", "s", "h")
-_TIMES = ("duration", "minutesUsed")
+_MINUTES_PER = {"min": 1.0, "s": 1 / 60, "h": 60.0}
+TIME_UNITS = tuple(_MINUTES_PER)
+_TIME_COLUMNS = ("duration", "minutesUsed")
 
 
 def check_units(units: Mapping[str, str] | None) -> dict[str, str]:
-    """Return *units*, column → unit, where a column of minutes comes in another.
+    """Return *units*, column → unit: the units of a source whose times are not in minutes.
 
     Raises:
         UnknownWordError: There is no such column, or no such unit.
     """
     for column, unit in (units or {}).items():
-        require(column, _TIMES, "column whose unit can be said", synonyms=COLUMN_SYNONYMS)
+        require(column, _TIME_COLUMNS, "column with a unit of time", synonyms=COLUMN_SYNONYMS)
         require(unit, TIME_UNITS, "unit", synonyms={"seconds": "s", "sec": "s", "minutes": "min", "hours": "h"})
     return dict(units or {})
+
+
+def minutes_per(unit: str) -> float:
+    """Return the minutes of one *unit* of time, 1 for any other unit.
+
+    Examples:
+        >>> minutes_per("h"), minutes_per("min"), minutes_per("USD")
+        (60.0, 1.0, 1.0)
+    """
+    return _MINUTES_PER.get(unit, 1.0)
+
+
+def select_cost_parts(available: Container[str]) -> tuple[CallColumn, ...]:
+    """Return the parts of ``cost``, with ``costBreakdown.transcriber`` for ``.stt`` if only it is *available*.
+
+    Examples:
+        >>> select_cost_parts({"costBreakdown.transcriber"})[:2]
+        ('costBreakdown.llm', 'costBreakdown.transcriber')
+    """
+    aliases = {
+        part: alias for part, alias in _COST_PART_ALIASES.items() if part not in available and alias in available
+    }
+    return tuple(aliases.get(part, part) for part in COST_PARTS)
 
 
 def get_unit(column: str) -> str:
@@ -144,7 +178,7 @@ def get_unit(column: str) -> str:
         >>> get_unit("cost"), get_unit("duration"), get_unit("costBreakdown.ttsCharacters")
         ('USD', 'min', 'characters')
     """
-    if column in _TIMES:
+    if column in _TIME_COLUMNS:
         return "min"
     if column == "id":
         return ""
@@ -155,9 +189,9 @@ def get_unit(column: str) -> str:
     return "characters" if column.endswith("Characters") else "USD"
 
 
-@cache  # of words that were checked: there are as many as the contract has
+@cache  # its callers pass words of the contract only, so there are few
 def default_name(operation: str, column: str) -> str:
-    """Return the key under which the API returns *operation* of *column* when no alias is sent.
+    """Return the API's own name of *operation* of *column*, which it uses without an alias.
 
     Examples:
         >>> default_name("sum", "costBreakdown.llm")
@@ -168,7 +202,7 @@ def default_name(operation: str, column: str) -> str:
 
 @cache
 def get_measure(operation: Operation, column: Column) -> Measure:
-    """Return the row of the table for *operation* on *column*.
+    """Return the row of the table of measures for *operation* on *column*.
 
     Examples:
         >>> get_measure("avg", "duration").over_time
@@ -179,7 +213,7 @@ def get_measure(operation: Operation, column: Column) -> Measure:
     table: Table = "subscription" if column in SUBSCRIPTION_COLUMNS else "call"
     has_meaning = operation == "count" if column == "id" else operation != "history" or column == "concurrency"
     if column == "concurrency" and operation in ("sum", "count"):
-        has_meaning = False  # a level, not a stock: neither its sum nor the number of its samples says anything
+        has_meaning = False  # a level: its sum and the number of its samples mean nothing
     fill: Fill = "zero" if operation in ("sum", "count") else "missing"
     over_time: Additivity = "none"
     if operation in ("sum", "count"):
@@ -192,7 +226,7 @@ def get_measure(operation: Operation, column: Column) -> Measure:
         over_time = "max"
     over_groups = over_time
     if column == "concurrency":
-        # Peaks nest in time, but two assistants' peaks need not coincide; samples are not spaced evenly.
+        # Peaks nest in time, but the peaks of two assistants need not coincide, and samples are not evenly spaced.
         fill, over_groups = "carry", "none"
         over_time = over_time if operation in ("min", "max") else "none"
     if not has_meaning:

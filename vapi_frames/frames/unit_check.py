@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vapi_frames.contract.vocabulary import minutes_per
 from vapi_frames.errors import ResponseWarning, UnknownWordError, warn
 from vapi_frames.frames.meta import Meta, read_meta
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_minutes", "factor"]
 
-_MINUTES = {"s": 1 / 60, "min": 1.0, "h": 60.0}
 _LIKE = 1.5  # what is billed as minutes used may be rounded, but not by half
 
 
@@ -49,8 +49,8 @@ def factor(frame: pd.DataFrame, reference: pd.DataFrame) -> float:
     meta, theirs = read_meta(frame), read_meta(reference)
     for one in meta.aggregations:
         if one.column == "duration" and one.operation != "count" and one.name in frame.columns:
-            own = float(frame[one.name].sum()) * _MINUTES.get(meta.units[one.name], 1.0)
-            other = float(reference[one.name].sum()) * _MINUTES.get(theirs.units[one.name], 1.0)
+            own = float(frame[one.name].sum()) * minutes_per(meta.units[one.name])
+            other = float(reference[one.name].sum()) * minutes_per(theirs.units[one.name])
             return say(own, other, "the call records")
     raise UnknownWordError("duration", "column", list(frame.columns), hint='Ask for it, e.g. .sum("duration").')
 
@@ -58,7 +58,7 @@ def factor(frame: pd.DataFrame, reference: pd.DataFrame) -> float:
 def _minutes(frame: pd.DataFrame, meta: Meta, column: str) -> float | None:
     for one in meta.aggregations:
         if (one.operation, one.column) == ("sum", column) and one.name in frame.columns:
-            return float(frame[one.name].sum()) * _MINUTES.get(meta.units[one.name], 1.0)
+            return float(frame[one.name].sum()) * minutes_per(meta.units[one.name])
     return None
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.analysis import per_call
+from vapi_frames.contract.vocabulary import COST_PARTS
 from vapi_frames.frames.meta import read_meta
 from vapi_frames.frames.origin import attach_meta
 
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["kpis", "questions"]
 
-PARTS: tuple[CallColumn, ...] = (
-    "costBreakdown.llm",
-    "costBreakdown.stt",
-    "costBreakdown.tts",
-    "costBreakdown.vapi",
-    "costBreakdown.transport",
-    "costBreakdown.analysisBreakdown.summary",
-)
-
 
 def questions(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]]:
     """Return name → question, eleven of them.
@@ -38,7 +30,7 @@ def questions(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]]:
     """
     over_time = ranged.step(step)
     found: dict[str, Query[Any]] = {
-        "costParts": over_time.sum(*PARTS),
+        "costParts": over_time.sum(*COST_PARTS),
         "duration": over_time.sum("duration"),
         "averageCost": over_time.avg("cost").with_counts(),
         "types": over_time.count().by("type"),
@@ -48,7 +40,7 @@ def questions(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]]:
         "minutes": ranged.sum("duration"),
         "spend": ranged.count().sum("cost"),
         "success": ranged.count().by("analysis.successEvaluation", "assistantId"),
-        "costProviders": ranged.sum(*PARTS),
+        "costProviders": ranged.sum(*COST_PARTS),
     }
     return {name: query.named(name) for name, query in found.items()}
 
