@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
+from tests.support.examples import examples
 from tests.support.pandas_steps import STEPS
-from tests.support.shapes import QUIET, asked, fetch, laws, same
+from tests.support.shapes import QUIET, asked, fetch, same
 from vapi_frames import analysis
 from vapi_frames.errors import ProvenanceError, QueryError
 
@@ -118,7 +119,7 @@ class TestCases:
         assert f"From {day:%Y-%m-%d} 00:00 until {day:%Y-%m-%d} 24:00" in greatest.vapi.describe()
 
 
-@laws(60)
+@examples(30)
 @given(asked(steps=("hour", "day", "week"), groups=2), st.data())
 def test_the_query_of_a_choice_gives_the_choice(drawn, data):
     """A run of buckets and values of groups, fetched again; any other choice has no query."""
@@ -165,13 +166,13 @@ CHAIN = [
 ]  # fmt: skip
 
 
-@laws(120)
+@examples(60)
 @given(st.lists(st.sampled_from(CHAIN), max_size=3))
 def test_random_chains_get_the_verdict_of_a_plain_oracle(steps):
     """The oracle keeps the original rows in a dict; each row has to be one of them, once, with equal values."""
     query = vf.demo().call().min("duration").count().by("type", "assistantId").step("day")
-    frame = query.between("2026-10-05", "2026-10-12").fetch()
-    before = dict(rows_of(frame, frame.index.names))
+    frame = whole = query.between("2026-10-05", "2026-10-12").fetch()  # which a choice is known by while it is alive
+    before = dict(rows_of(whole, whole.index.names))
     for step in steps:
         frame = eval(step, {**NAMES, "df": frame})
     if "vapi" not in frame.attrs:

@@ -1,4 +1,4 @@
-"""From an answer to a typed DataFrame."""
+"""From a result to a typed DataFrame."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_options(dtype_backend: object = None, categorical: object = False) -> 
 
 
 def build(
-    answer: Result,
+    result: Result,
     query: Query[Any],
     *,
     source: str,
@@ -56,19 +56,19 @@ def build(
     categorical: bool = False,
     units: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Return *answer* as the settled frame; *units* says of a column that it comes in another unit.
+    """Return *result* as a frame; *units* has the columns that come in another unit than that of the contract.
 
     Returns:
         Index: ``date`` (``datetime64[us, zone]``), groups, variables, as the query has them; sorted, missing last.
-        Columns: the measures in the order asked, counts int64 and all else float64.
+        Columns: the measures in the order of the query, counts int64 and all else float64.
 
     Raises:
         ResponseError: A row stands twice.
     """
     names = [one.name for one in query.measures]
-    levels = [name for name in answer.table.column_names if name not in names]
-    keys, order = sort_keys(answer.table, levels)
-    measures = answer.table.select(names)
+    levels = [name for name in result.table.column_names if name not in names]
+    keys, order = sort_keys(result.table, levels)
+    measures = result.table.select(names)
     if order is not None:
         measures = measures.take(order)
     if dtype_backend is None:
@@ -82,15 +82,15 @@ def build(
     meta = Meta(
         source=source,
         body=compile_query(query, now),
-        start=answer.start,
-        end=answer.end,
+        start=result.start,
+        end=result.end,
         now=now,
         units={one.name: _unit(one, units or {}) for one in query.measures},
         levels=tuple(levels),
         filters=query.filters,
         title=query.title,
         relative_range=(str(relative), relative.complete) if relative else None,
-        notes=answer.notes,
+        notes=result.notes,
     )
     return attach_meta(frame, meta)
 
@@ -139,13 +139,13 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
 
     Args:
         reply: Bytes or text, what ``json.loads`` makes of it, or the official SDK's result objects.
-        query: The question. With it and a single answer, names need not match. Of a question with filters, the reply
+        query: The query. With it and a single result, names need not match. Of a query with filters, the reply
             is that to its body. Without it, ``date``, the five group columns and the API's default measure names are
             recognized.
 
     Raises:
-        QueryError: *query* is no question.
-        ResponseError: The reply breaks the contract, or holds something that only the question explains.
+        QueryError: *query* is not a query.
+        ResponseError: The reply breaks the contract, or holds something that only the query explains.
 
     Examples:
         >>> to_frame('[{"name": "q", "timeRange": {"step": "day"}, "result":'
@@ -167,19 +167,19 @@ def to_frame(reply: Any, query: Query[Any] | None = None) -> pd.DataFrame:
             raise ResponseError(f"the reply holds {len(replies)} answers ({named}); pass query= to pick one")
         query = _infer(replies[0])
         dated = any("date" in row for row in replies[0].result)
-        answer = read_reply(replies[0], query, None, dated=dated or query.time_step is not None)
-        return build(answer, query, source="reply", now=None)
+        result = read_reply(replies[0], query, None, dated=dated or query.time_step is not None)
+        return build(result, query, source="reply", now=None)
     now = query.vq.now() if isinstance(query.time_range, RelativeRange) and query.vq else None
     place = 0
     if len(replies) != 1:
         [place] = match_replies([one.name for one in replies], [query.body(now)["queries"][0]["name"]])
     wide = rewrite_filters(query)
-    answer = apply_filters(read_reply(replies[place], wide, now, place=place), query, wide)
-    return build(answer, query, source="reply", now=now)
+    result = apply_filters(read_reply(replies[place], wide, now, place=place), query, wide)
+    return build(result, query, source="reply", now=now)
 
 
 def _infer(reply: AnalyticsQueryResult) -> Query[Any]:
-    """Return the question that the keys of a reply's rows tell of."""
+    """Return the query that the keys of a reply's rows imply."""
     known = {one.name: one for one in MEASURES}
     keys = list(dict.fromkeys(key for row in reply.result if isinstance(row, dict) for key in row))
     query: Query[Any] = Query(table="call")

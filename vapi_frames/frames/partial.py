@@ -59,7 +59,7 @@ def bucket_seconds(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
     """Return the whole seconds since 1970 of *dates*, each of which must be the start of a bucket.
 
     Raises:
-        ProvenanceError: One is not, so the dates are no longer the asked buckets.
+        ProvenanceError: One is not, so the dates are no longer the buckets of the query.
     """
     if not isinstance(dates, pd.DatetimeIndex) or dates.tz is None:
         raise ProvenanceError("'date' no longer holds instants with a zone")
@@ -72,7 +72,7 @@ def bucket_seconds(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
         article = "an" if step == "hour" else "a"
         raise ProvenanceError(
             f"{dates[bad].isoformat()} is not the start of {article} {step} in {tz.key}: the dates are no longer the "
-            "asked buckets"
+            "buckets of the query"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Two answers of one question side by side: which rows face each other, and which may be compared at all."""
+"""Two periods of one query side by side: which rows face each other, and which may be compared."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Side(NamedTuple):
         checked: The rows.
         buckets: Every bucket of the range, in seconds since 1970.
         shares: Which share of each had passed and lies in the range.
-        has_begun: Whether it had begun when the question was asked.
+        has_begun: Whether it had begun when the query was fetched.
         place: For each row, the place of its bucket.
     """
 
@@ -62,11 +62,12 @@ class _Side(NamedTuple):
 def compare_frames(
     present: pd.DataFrame, before: pd.DataFrame, comparison: Comparison, periods: Periods
 ) -> pd.DataFrame:
-    """Return both answers on the index of the present one; see `vapi_frames.query.comparison.Comparison.fetch`."""
+    """Return both results on the index of the present one; see `vapi_frames.query.comparison.Comparison.fetch`."""
     query = comparison.query
     now, then = _side(check_frame(present), periods.start, periods.end), _side(check_frame(before), *periods[2:4])
     facing = _facing(now, then, comparison, periods)
-    # A row of the result is a slot and a group. First come the buckets asked for, then those before that face none.
+    # A row of the result is a slot and a group. First come the buckets of the query, then those of the other period
+    # that face none.
     alone = np.setdiff1d(np.arange(len(then.buckets)), facing)
     slot_now = np.append(np.arange(len(now.buckets)), np.full(len(alone), -1))
     slot_then = np.append(facing, alone)
@@ -113,19 +114,19 @@ def compare_frames(
     if levels:
         frame.index = build_index(levels)
     frame.attrs = dict(present.attrs)
-    notes = _said(is_both & ~is_alike, query.time_step)
+    notes = _warn_unlike(is_both & ~is_alike, query.time_step)
     meta = replace(now.checked.meta, derived=known, before=periods[2:4], notes=(*now.checked.meta.notes, *notes))
     return attach_meta(frame, meta)
 
 
-def _said(unlike: npt.NDArray[np.bool_], step: str | None) -> tuple[str, ...]:
+def _warn_unlike(unlike: npt.NDArray[np.bool_], step: str | None) -> tuple[str, ...]:
     if not unlike.any():
         return ()
     count = int(unlike.sum())
-    said = f"{count} row{'' if count == 1 else 's'} of a partial {step} cannot be compared: of the {step} it is set "
-    said += "against, another share had passed or lies in the range"
-    warn(said, FrameWarning)
-    return (said,)
+    rows = f"{count} row{'' if count == 1 else 's'}"
+    note = f"{rows} of a partial {step} cannot be compared: the {step} that faces it has another elapsed share"
+    warn(note, FrameWarning)
+    return (note,)
 
 
 def _side(checked: CheckedFrame, start: datetime, end: datetime) -> _Side:
@@ -137,12 +138,12 @@ def _side(checked: CheckedFrame, start: datetime, end: datetime) -> _Side:
     tz = find_zone(meta.zone)
     until = to_seconds(end) + (end.microsecond > 0)
     buckets = np.array(list_buckets(to_seconds(start), until, meta.step, tz), np.int64)
-    asked = replace(meta, start=start, end=end)
+    ranged = replace(meta, start=start, end=end)
     now = end if meta.now is None else meta.now
     [date] = [level for level in checked.levels if level.name == "date"]
     place = np.searchsorted(buckets, bucket_seconds(date.uniques, meta.step, tz))[date.codes]
     return _Side(
-        checked, buckets, elapsed_shares(buckets, asked, tz), buckets < now.timestamp(), place.astype(np.int64)
+        checked, buckets, elapsed_shares(buckets, ranged, tz), buckets < now.timestamp(), place.astype(np.int64)
     )
 
 

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["check_minutes", "factor"]
+__all__ = ["check_minutes", "duration_ratio"]
 
 _LIKE = 1.5  # what is billed as minutes used may be rounded, but not by half
 
 
 def check_minutes(frames: Iterable[pd.DataFrame]) -> None:
-    """Warn where the durations of calls and the minutes used of one fetch say that they are not of one unit.
+    """Warn where the durations of calls and the minutes used of one fetch cannot be of one unit.
 
     Args:
-        frames: The answers; looked at are sums of ``duration`` and of ``minutesUsed`` over the same range.
+        frames: The results; compared are sums of ``duration`` and of ``minutesUsed`` over the same range.
     """
     known = [(frame, read_meta(frame)) for frame in frames]
     for frame, meta in known:
@@ -32,16 +32,16 @@ def check_minutes(frames: Iterable[pd.DataFrame]) -> None:
         for other, theirs in known:
             used = _minutes(other, theirs, "minutesUsed")
             if used is not None and (meta.start, meta.end) == (theirs.start, theirs.end):
-                say(own, used, "the minutes used of the subscription")
+                warn_if_unlike(own, used, "the minutes used of the subscription")
                 return
 
 
-def factor(frame: pd.DataFrame, reference: pd.DataFrame) -> float:
+def duration_ratio(frame: pd.DataFrame, reference: pd.DataFrame) -> float:
     """Return how many times the durations of *frame* are those of *reference*, and warn where that is far from 1.
 
     Args:
         frame: A result frame with a measure of ``duration`` in minutes, seconds or hours.
-        reference: The answer to the same question from call records.
+        reference: The result of the same query from call records.
 
     Raises:
         UnknownWordError: The frame has no sum or average of ``duration``.
@@ -51,7 +51,7 @@ def factor(frame: pd.DataFrame, reference: pd.DataFrame) -> float:
         if one.column == "duration" and one.operation != "count" and one.name in frame.columns:
             own = float(frame[one.name].sum()) * minutes_per(meta.units[one.name])
             other = float(reference[one.name].sum()) * minutes_per(theirs.units[one.name])
-            return say(own, other, "the call records")
+            return warn_if_unlike(own, other, "the call records")
     raise UnknownWordError("duration", "column", list(frame.columns), hint='Ask for it, e.g. .sum("duration").')
 
 
@@ -62,7 +62,7 @@ def _minutes(frame: pd.DataFrame, meta: Meta, column: str) -> float | None:
     return None
 
 
-def say(own: float, other: float, what: str) -> float:
+def warn_if_unlike(own: float, other: float, what: str) -> float:
     """Return own / other, NaN where there is nothing to divide by, and warn where that is far from 1."""
     if not other > 0:
         return float("nan")

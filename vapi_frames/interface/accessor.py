@@ -230,12 +230,12 @@ class VapiAccessor(Verbs):
             1.0
         """
         from vapi_frames.frames.provenance import read_choice
-        from vapi_frames.frames.unit_check import factor
+        from vapi_frames.frames.unit_check import duration_ratio
 
         meta = read_choice(self._frame)
         query = meta.query.between(*meta.covered)
         vq: Any = calls if hasattr(calls, "fetch") else frame(calls)._local()  # noqa: SLF001 - its own kind
-        return factor(self._frame, next(iter(vq.fetch(query).values())))
+        return duration_ratio(self._frame, next(iter(vq.fetch(query).values())))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the frame as Parquet with all that it knows; `vapi_frames.load` reads it back.
