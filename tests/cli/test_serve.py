@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vapi_frames as vf
-from tests.support.endpoint import KEY, SAFETY, command
+from tests.support.endpoint import KEY, SAFETY, command, link_files
 from vapi_frames.cli.main import main
 
 BODY = {"queries": [{"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]}]}
@@ -115,7 +115,7 @@ def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
     pq.write_table(pa.table({"id": np.arange(500_000), "createdAt": np.datetime_as_string(at)}), tmp_path / "1.parquet")
     content = json.dumps(BODY).encode()
     with (
-        command("--timeout", 3, *[tmp_path / "1.parquet"] * 400) as (endpoint, process, log),
+        command("--timeout", 3, *link_files(tmp_path / "1.parquet", 400)) as (endpoint, process, log),
         begun(endpoint, content) as connection,
         socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as idle,
     ):

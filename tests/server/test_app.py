@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 import logging
 import re
@@ -12,13 +13,14 @@ import threading
 from datetime import UTC, datetime
 
 import httpx
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import vapi_frames as vf
-from tests.support.endpoint import KEY, SAFETY, running
+from tests.support.endpoint import KEY, SAFETY, link_files, running
 from vapi_frames.cancellation import Stop, on_cancel
 from vapi_frames.contract.models import AnalyticsQuery, AnalyticsQueryDTO, parse_request
 from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS, TABLES
@@ -651,12 +653,12 @@ class Both:
 
 @pytest.fixture(scope="module")
 def minutes_of_work(tmp_path_factory):
-    """Make records that DuckDB needs far longer for than any test waits: times as text, in a file named many times."""
+    """Make records that DuckDB needs far longer for than any test waits: times as text, in many files."""
     path = tmp_path_factory.mktemp("slow") / "calls.parquet"
     at = np.datetime64("2026-10-01T00:00:00") + np.arange(500_000).astype("timedelta64[s]")
     numbers = np.arange(500_000.0)
     pq.write_table(pa.table({"id": numbers.astype(str), "createdAt": np.datetime_as_string(at), "cost": numbers}), path)
-    return [str(path)] * 400
+    return list(map(str, link_files(path, 400)))
 
 
 @pytest.fixture
@@ -792,9 +794,58 @@ def test_the_document_needs_no_key_and_is_the_published_one_corrected(endpoint):
         assert set(schemas[model.__name__]["properties"]) == fields
         assert schemas[model.__name__]["additionalProperties"] is False
     query = schemas["AnalyticsQuery"]["properties"]
-    assert query["groupBy"]["type"] == "array"
+    group = {"$ref": "#/components/schemas/AnalyticsQueryGroupBy"}
+    assert query["groupBy"]["anyOf"] == [{"type": "array", "items": group}, group, {"type": "null"}]
     assert (query["name"]["maxLength"], schemas["VariableValueGroupBy"]["properties"]["key"]["maxLength"]) == (40, 100)
     assert schemas["AnalyticsQueryDTO"]["properties"]["queries"]["maxItems"] == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("AnalyticsQueryDTO", []),
+        ("AnalyticsQuery", ["queries", 0]),
+        ("TimeRange", ["queries", 0, "timeRange"]),
+        ("VariableValueGroupBy", ["queries", 0, "groupByVariableValue", 0]),
+        ("AnalyticsOperation", ["queries", 0, "operations", 0]),
+    ],
+)
+def test_the_document_allows_null_where_the_server_does(endpoint, name, path):
+    """Each field of a request is null by turns: optional ones are valid in both, required ones in neither."""
+    schemas = endpoint.ask(None, method="GET", path="/openapi.json")[2]["components"]["schemas"]
+    schema = {"$ref": "#/components/schemas/AnalyticsQueryDTO", "components": {"schemas": schemas}}
+    validator = jsonschema.Draft202012Validator(schema)
+    whole = one(groupBy=["type"], groupByVariableValue=[{"key": "plan"}], timeRange={
+        "step": "day", "start": "2026-03-01T00:00:00Z", "end": "2026-04-01T00:00:00Z", "timezone": "UTC",
+    }, operations=[{**COUNT, "alias": "n"}])  # fmt: skip
+    assert validator.is_valid(whole)
+    for field in schemas[name]["properties"]:
+        body = copy.deepcopy(whole)
+        part = body
+        for key in path:
+            part = part[key]
+        assert field in part
+        part[field] = None
+        is_optional = field not in schemas[name].get("required", ())
+        assert validator.is_valid(body) == is_optional, field
+        assert endpoint.ask(body)[0] == (201 if is_optional else 400), field
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "x" * 41}, {"name": ""}, {"groupBy": "type"}, {"groupBy": ["assistant"]}, {"table": "calls"},
+        {"operations": []}, {"operations": [{**COUNT, "alias": "x" * 41}]}, {"groupByVariableValue": [{"key": ""}]},
+        {"groupByVariableValue": ["plan"]}, {"timeRange": {"step": "daily"}}, {"timeRange": {"timezone": ""}}, {"where": {}},
+    ],
+)  # fmt: skip
+def test_the_document_and_the_server_agree_on_other_values(endpoint, change):
+    """What one of them refuses the other refuses, too."""
+    schemas = endpoint.ask(None, method="GET", path="/openapi.json")[2]["components"]["schemas"]
+    schema = {"$ref": "#/components/schemas/AnalyticsQueryDTO", "components": {"schemas": schemas}}
+    is_valid = jsonschema.Draft202012Validator(schema).is_valid(one(**change))
+    assert endpoint.ask(one(**change))[0] == (201 if is_valid else 400)
+    assert is_valid == (change == {"groupBy": "type"})
 
 
 def test_the_document_asks_for_a_key_only_where_one_is_needed(source):

@@ -105,6 +105,14 @@ def command(*arguments, key=KEY):
             process.communicate(timeout=SAFETY)
 
 
+def link_files(path, count):
+    """Return *count* hard links to *path*, each of which is a file of its own to a source that reads a file once."""
+    links = [path.with_name(f"{number}-{path.name}") for number in range(count)]
+    for link in links:
+        link.hardlink_to(path)
+    return links
+
+
 class Switch:
     """A source that hands queries to `inner`, so that one server can serve the records of each example."""
 

@@ -55,13 +55,18 @@ __all__ = [
 ]
 
 
-def _listed(value: object) -> object:
-    """Accept ``groupBy`` as the one string that the reference shows, too."""
+def _as_list(value: object) -> object:
+    """Return one string, as the reference shows ``groupBy``, as a list; anything else as it is."""
     return [value] if isinstance(value, str) else value
 
 
-def _date_time(value: object) -> object:
-    """Check that a date-time says its offset, and keep the text."""
+def _allow_scalar(schema: dict[str, Any]) -> None:
+    """Add to the JSON schema of an optional list that one element may stand for it."""
+    schema["anyOf"].insert(1, schema["anyOf"][0]["items"])
+
+
+def _check_date_time(value: object) -> object:
+    """Check that a date-time has an offset, and return its text."""
     try:
         parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -72,7 +77,7 @@ def _date_time(value: object) -> object:
 
 
 Text40 = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=NAME_LIMIT)]
-DateTime = Annotated[str, BeforeValidator(_date_time)]
+DateTime = Annotated[str, BeforeValidator(_check_date_time), Field(json_schema_extra={"format": "date-time"})]
 
 
 class _Closed(BaseModel):
@@ -86,46 +91,49 @@ class VariableValueGroupBy(_Closed):
 
 
 class WireTimeRange(_Closed):
-    """The range and step of a query; what is absent takes the contract's default (7 days ago, now, UTC, no step)."""
+    """The range and step of a query; a missing or null field takes the default."""
 
-    step: Step | None = None
-    start: DateTime | None = None
-    end: DateTime | None = None
-    timezone: Annotated[str, StringConstraints(strict=True, min_length=1)] | None = None
+    step: Step | None = Field(None, description="The size of a bucket; one bucket for the whole range by default.")
+    start: DateTime | None = Field(None, description="Inclusive; seven days ago by default.")
+    end: DateTime | None = Field(None, description="Exclusive; now by default.")
+    timezone: Annotated[str, StringConstraints(strict=True, min_length=1)] | None = Field(
+        None, description="An IANA name; UTC by default."
+    )
 
 
 class AnalyticsOperation(_Closed):
-    """One aggregation; the reply carries it under ``alias``, else under the API's default name."""
+    """One aggregation."""
 
     operation: Operation
     column: Column
-    alias: Text40 | None = None
+    alias: Text40 | None = Field(None, description="The key in the rows; such as sumCost by default.")
 
 
 class AnalyticsQuery(_Closed):
-    """One question of a request."""
+    """One query of a request."""
 
     table: Table
     name: Text40
-    group_by: Annotated[list[GroupColumn], BeforeValidator(_listed)] | None = Field(None, alias="groupBy")
+    group_by: Annotated[list[GroupColumn], BeforeValidator(_as_list)] | None = Field(
+        None, alias="groupBy", json_schema_extra=_allow_scalar
+    )
     group_by_variable_value: list[VariableValueGroupBy] | None = Field(None, alias="groupByVariableValue")
     time_range: WireTimeRange | None = Field(None, alias="timeRange")
     operations: list[AnalyticsOperation]
 
 
 class AnalyticsQueryDTO(_Closed):
-    """The body of a request.
-
-    Examples:
-        >>> dto = AnalyticsQueryDTO.model_validate({"queries": []})
-        >>> dto.to_body()
-        {'queries': []}
-    """
+    """The body of a request."""
 
     queries: list[AnalyticsQuery]
 
     def to_body(self) -> dict[str, Any]:
-        """Return the JSON body, without what was not asked for."""
+        """Return the JSON body, without optional fields that were not set.
+
+        Examples:
+            >>> AnalyticsQueryDTO.model_validate({"queries": []}).to_body()
+            {'queries': []}
+        """
         return self.model_dump(by_alias=True, exclude_none=True)
 
 

@@ -20,7 +20,7 @@ from vapi_frames.contract.models import parse_request, read_json
 from vapi_frames.errors import MissingExtraError, QueryError, RecordsError, warning_handler
 from vapi_frames.query.query import Query
 from vapi_frames.result.write import write_replies
-from vapi_frames.server.openapi import PHRASES, document
+from vapi_frames.server.openapi import PHRASES, make_document
 from vapi_frames.sources.http.loopback import is_loopback
 from vapi_frames.sources.records.columns import record_columns
 
@@ -83,7 +83,7 @@ def create_app(
         if number < 1:
             raise QueryError(f"{name} must be at least 1, not {number!r}")
     endpoint = _Endpoint(source, key, timeout=timeout, body_limit=body_limit, query_limit=query_limit, workers=workers)
-    described = json.dumps(document(with_key=key is not None, query_limit=query_limit, part_limit=PART_LIMIT))
+    described = json.dumps(make_document(with_key=key is not None, query_limit=query_limit, part_limit=PART_LIMIT))
 
     async def describe(_: Request) -> Response:
         return Response(described, media_type="application/json")

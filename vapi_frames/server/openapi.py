@@ -1,16 +1,22 @@
-"""The endpoint as OpenAPI 3.1: the published reference, corrected where the service itself differs from it.
+"""The OpenAPI 3.1 document of the endpoint, generated from the models that validate a request.
 
-The corrections: success is 201; ``groupBy`` is an array; names, keys and lists have limits; objects of a request are
-closed; replies other than success have a body. Words come from the vocabulary, so that they cannot drift.
+Its components have the names of the published reference. It corrects the reference where the service differs: success
+is 201; ``groupBy`` is an array; names, keys and lists have limits; objects of a request are closed; errors have a body.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, KEY_LIMIT, NAME_LIMIT, OPERATIONS, STEPS, TABLES
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-__all__ = ["PHRASES", "document"]
+from vapi_frames.contract.models import AnalyticsQueryDTO, AnalyticsQueryResult
+from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, OPERATIONS, STEPS, TABLES
+
+if TYPE_CHECKING:
+    from pydantic_core import core_schema
+
+__all__ = ["PHRASES", "make_document"]
 
 PHRASES = {
     400: "Bad Request",
@@ -24,18 +30,27 @@ PHRASES = {
     504: "Gateway Timeout",
 }
 _REASONS = {
-    400: "The body is not JSON, breaks the contract, or asks what the source cannot answer.",
+    400: "The body is not JSON, breaks the contract, or has a query that the source cannot answer.",
     401: "The key is missing or wrong.",
-    405: "Questions are posted.",
+    405: "Queries are sent with POST.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not application/json in UTF-8, or is compressed.",
     500: "The source failed.",
-    504: "The answer took too long; its work was ended.",
+    504: "The query took too long, and was cancelled.",
 }
+_ENUMS = {
+    "AnalyticsQueryTable": TABLES,
+    "AnalyticsQueryGroupBy": GROUP_COLUMNS,
+    "TimeRangeStep": STEPS,
+    "AnalyticsOperationOperation": OPERATIONS,
+    "AnalyticsOperationColumn": COLUMNS,
+}
+_ENUM_NAMES = {words: name for name, words in _ENUMS.items()}
+_PREFIX = "#/components/schemas/"
 
 
-def document(*, with_key: bool, query_limit: int, part_limit: int) -> dict[str, Any]:
+def make_document(*, with_key: bool, query_limit: int, part_limit: int) -> dict[str, Any]:
     """Return the document.
 
     Args:
@@ -74,83 +89,62 @@ def document(*, with_key: bool, query_limit: int, part_limit: int) -> dict[str, 
     }
 
 
+class _Generator(GenerateJsonSchema):
+    """Leaves out what the published reference does not have: titles of fields, and null as a default."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+        return self.generate_inner(schema["schema"])
+
+
 def _schemas(query_limit: int, part_limit: int) -> dict[str, dict[str, Any]]:
-    name = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT}
-    moment = {"type": "string", "format": "date-time"}
+    """Return the components: those of the models under their published names, with the limits of this server."""
+    _, generated = models_json_schema(
+        [(AnalyticsQueryDTO, "validation"), (AnalyticsQueryResult, "validation")],
+        ref_template=_PREFIX + "{model}", schema_generator=_Generator,
+    )  # fmt: skip
+    models = _use_published_names(generated["$defs"])
+    models["TimeRange"] = models.pop("WireTimeRange")
+    del models["ReplyTimeRange"]  # the server echoes exactly the fields of TimeRange
+    models["AnalyticsQueryDTO"]["properties"]["queries"]["maxItems"] = query_limit
+    query = models["AnalyticsQuery"]["properties"]
+    query["groupBy"]["maxItems"] = len(GROUP_COLUMNS)
+    query["groupByVariableValue"]["maxItems"] = part_limit
+    query["operations"] |= {"minItems": 1, "maxItems": part_limit}
+    result = models["AnalyticsQueryResult"]
+    result["properties"]["result"]["items"] = _reference("AnalyticsQueryResultResultItems")
+    result["additionalProperties"] = False
+    enums = {name: {"type": "string", "enum": list(words)} for name, words in _ENUMS.items()}
+    error = {
+        "message": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        "error": {"type": "string"},
+        "statusCode": {"type": "integer"},
+    }
     return {
-        "AnalyticsQueryTable": _words(TABLES),
-        "AnalyticsQueryGroupBy": _words(GROUP_COLUMNS),
-        "VariableValueGroupBy": _closed(
-            {"key": {"type": "string", "minLength": 1, "maxLength": KEY_LIMIT}}, required=["key"]
-        ),
-        "TimeRangeStep": _words(STEPS),
-        "TimeRange": _closed(
-            {
-                "step": _reference("TimeRangeStep"),
-                "start": {**moment, "description": "Inclusive; seven days ago by default."},
-                "end": {**moment, "description": "Exclusive; now by default."},
-                "timezone": {"type": "string", "minLength": 1, "description": "An IANA name; UTC by default."},
-            }
-        ),
-        "AnalyticsOperationOperation": _words(OPERATIONS),
-        "AnalyticsOperationColumn": _words(COLUMNS),
-        "AnalyticsOperation": _closed(
-            {
-                "operation": _reference("AnalyticsOperationOperation"),
-                "column": _reference("AnalyticsOperationColumn"),
-                "alias": {**name, "description": "The key in the rows; such as sumCost by default."},
-            },
-            required=["operation", "column"],
-        ),
-        "AnalyticsQuery": _closed(
-            {
-                "table": _reference("AnalyticsQueryTable"),
-                "groupBy": _list(_reference("AnalyticsQueryGroupBy"), len(GROUP_COLUMNS)),
-                "groupByVariableValue": _list(_reference("VariableValueGroupBy"), part_limit),
-                "name": name,
-                "timeRange": _reference("TimeRange"),
-                "operations": _list(_reference("AnalyticsOperation"), part_limit, minItems=1),
-            },
-            required=["table", "name", "operations"],
-        ),
-        "AnalyticsQueryDTO": _closed(
-            {"queries": _list(_reference("AnalyticsQuery"), query_limit)}, required=["queries"]
-        ),
+        **enums,
+        **models,
         "AnalyticsQueryResultResultItems": {"type": "object", "properties": {}},
-        "AnalyticsQueryResult": _closed(
-            {
-                "name": name,
-                "timeRange": _reference("TimeRange"),
-                "result": {"type": "array", "items": _reference("AnalyticsQueryResultResultItems")},
-            },
-            required=["name", "timeRange", "result"],
-        ),
-        "ErrorBody": _closed(
-            {
-                "message": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
-                "error": {"type": "string"},
-                "statusCode": {"type": "integer"},
-            },
-            required=["message", "error", "statusCode"],
-        ),
+        "ErrorBody": {"type": "object", "properties": error, "required": list(error), "additionalProperties": False},
     }
 
 
-def _words(words: tuple[str, ...]) -> dict[str, Any]:
-    return {"type": "string", "enum": list(words)}
-
-
-def _closed(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
-    needed = {"required": required} if required else {}
-    return {"type": "object", "properties": properties, **needed, "additionalProperties": False}
-
-
-def _list(items: dict[str, Any], most: int, **more: Any) -> dict[str, Any]:
-    return {"type": "array", "items": items, "maxItems": most, **more}
+def _use_published_names(schema: Any) -> Any:
+    """Return *schema* with references to the published components, for enumerations and for both time ranges."""
+    if isinstance(schema, list):
+        return [_use_published_names(one) for one in schema]
+    if isinstance(schema, str):
+        is_range = schema in (f"{_PREFIX}WireTimeRange", f"{_PREFIX}ReplyTimeRange")
+        return f"{_PREFIX}TimeRange" if is_range else schema
+    if not isinstance(schema, dict):
+        return schema
+    name = _ENUM_NAMES.get(tuple(schema.get("enum", ())))
+    return _reference(name) if name else {key: _use_published_names(value) for key, value in schema.items()}
 
 
 def _reference(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"$ref": f"{_PREFIX}{name}"}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
