@@ -18,7 +18,7 @@ from vapi_frames.calendar.buckets import find_bounds, from_seconds, to_seconds
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import FrameWarning, ProvenanceError, QueryError, UnknownWordError
 
-pytestmark = [*QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
+pytestmark = [pytest.mark.extra("local"), *QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
 
 
 def is_partial(at, query):

@@ -19,7 +19,7 @@ from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import ProvenanceError, QueryError, UnknownWordError
 from vapi_frames.query.query import Query
 
-pytestmark = QUIET
+pytestmark = [pytest.mark.extra("local"), *QUIET]
 
 
 @examples(15)

@@ -18,7 +18,7 @@ from tests.support.shapes import QUIET, asked, fetch, same
 from vapi_frames.contract.ended_reasons import REASON_LEVELS
 from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
-pytestmark = QUIET
+pytestmark = [pytest.mark.extra("local"), *QUIET]
 ROWS = list(csv.DictReader((Path(__file__).parents[1] / "data" / "outcomes.csv").read_text().splitlines()))
 IDS = ("0b4a62e1-9f5b-4c1c-9d0a-000000000001", "0b4a62e1-9f5b-4c1c-9d0a-000000000002", "7777")
 

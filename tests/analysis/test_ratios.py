@@ -17,7 +17,7 @@ from vapi_frames.analysis.ratios import SUCCESS
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
-pytestmark = QUIET
+pytestmark = [pytest.mark.extra("local"), *QUIET]
 PARTS = tuple(
     f"costBreakdown.{part}" for part in ("llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary")
 )

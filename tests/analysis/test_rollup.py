@@ -20,7 +20,7 @@ from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 from vapi_frames.query.query import Query
 
-pytestmark = QUIET
+pytestmark = [pytest.mark.extra("local"), *QUIET]
 
 
 def named_query(error, vq):

@@ -16,7 +16,8 @@ import vapi_frames as vf
 from vapi_frames.errors import MissingExtraError, ProvenanceError, QueryError
 
 pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::vapi_frames.errors.{name}") for name in ("QueryWarning", "RecordsWarning")
+    pytest.mark.extra("local"),
+    *(pytest.mark.filterwarnings(f"ignore::vapi_frames.errors.{name}") for name in ("QueryWarning", "RecordsWarning")),
 ]
 BACKENDS = [None, "numpy_nullable", "pyarrow"]
 CELL = 32_767

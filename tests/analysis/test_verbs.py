@@ -13,7 +13,7 @@ from vapi_frames import analysis
 from vapi_frames.analysis.ratios import SUCCESS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
-pytestmark = [*QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
+pytestmark = [pytest.mark.extra("local"), *QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
 
 VERBS = {
     "rollup": lambda f: analysis.rollup(f, step="all"),

@@ -15,6 +15,8 @@ import pytest
 import vapi_frames as vf
 from vapi_frames.cli.main import main
 
+pytestmark = pytest.mark.extra("local")
+
 
 def demo(folder):
     """Run the demo in a folder; return what it prints."""

@@ -39,6 +39,8 @@ from vapi_frames.frames.origin import add_note
 from vapi_frames.interface.connect import Vq
 from vapi_frames.query.parse import parse_query
 
+pytestmark = pytest.mark.extra("local")
+
 KEY = "query-command-test-key-0001"
 SPEND = (
     'vq.call().sum("cost").count().by("type").step("day").between("2026-10-01", "2026-10-04").tz("America/New_York")'

@@ -16,6 +16,8 @@ import vapi_frames as vf
 from tests.support.endpoint import KEY, SAFETY, command, link_files
 from vapi_frames.cli.main import main
 
+pytestmark = pytest.mark.extra("local")
+
 BODY = {"queries": [{"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]}]}
 
 

@@ -12,7 +12,8 @@ from vapi_frames.errors import QueryError
 from vapi_frames.query.query import Query
 
 pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::vapi_frames.errors.{name}") for name in ("QueryWarning", "RecordsWarning")
+    pytest.mark.extra("local"),
+    *(pytest.mark.filterwarnings(f"ignore::vapi_frames.errors.{name}") for name in ("QueryWarning", "RecordsWarning")),
 ]
 
 SHAPES = {

@@ -22,6 +22,7 @@ from vapi_frames.query.query import Query
 
 NOW = datetime(2026, 11, 16, tzinfo=UTC)
 pytestmark = [
+    pytest.mark.extra("local"),
     pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning"),
     pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning"),
 ]

@@ -12,7 +12,7 @@ import vapi_frames as vf
 from vapi_frames import analysis
 from vapi_frames.errors import ProvenanceError, QueryError, UnknownWordError
 
-pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
 
 
 def ask(build):

@@ -12,6 +12,8 @@ from vapi_frames.contract.ended_reasons import REASON_LEVELS
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.interface import completion
 
+pytestmark = pytest.mark.extra("local")
+
 NUMBERS = [name for name in CALL_COLUMNS if name != "id"]
 
 

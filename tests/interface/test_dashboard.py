@@ -11,7 +11,7 @@ from tests.support import servers
 from tests.support.endpoint import KEY, running
 from vapi_frames.errors import QueryError, ResponseWarning, UnknownWordError
 
-pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
 
 
 @pytest.fixture(scope="module")

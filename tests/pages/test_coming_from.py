@@ -16,7 +16,7 @@ from vapi_frames.interface.dashboard import questions
 
 TEXT = (PAGES / "start/coming-from.md").read_text(encoding="utf-8")
 # A month cuts a week, and its days in New York: the numbers are those of the records on either side.
-pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+pytestmark = [pytest.mark.extra("test"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
 RANGE = ("2026-10-01T00:00Z", "2026-11-01T00:00Z")
 
 

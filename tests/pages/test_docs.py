@@ -18,6 +18,8 @@ from vapi_frames.query import lint
 from vapi_frames.query.parse import VERBS
 from vapi_frames.sources.warehouse.dialects import DIALECTS
 
+pytestmark = pytest.mark.extra("test")
+
 ROOT = PAGES.parent
 README = ROOT / "README.md"
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS

@@ -12,6 +12,8 @@ import pytest
 import vapi_frames as vf
 from vapi_frames import errors
 
+pytestmark = pytest.mark.extra("test")
+
 VERBS = (vf.Query, vf.Vq, vf.VapiAccessor, vf.Comparison)
 UNNAMED = {"DataFrame", "Series", "Table", "float", "int"}  # results that say nothing of what is in them
 

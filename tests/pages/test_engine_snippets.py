@@ -8,6 +8,8 @@ import vapi_frames as vf
 from tests.support.engines import CALLS, load_clickhouse, load_postgres
 from tests.support.snippets import DOCUMENTS, ENGINES, blocks, imports
 
+pytestmark = pytest.mark.extra("test")
+
 BLOCKS = [
     pytest.param(name, text, id=f"{document.name}-{name}", marks=pytest.mark.engine(ENGINES[name]))
     for document in DOCUMENTS

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.notebooks import METADATA, NOTEBOOKS, ON_SPARK, check_run, stripped
 
+pytestmark = pytest.mark.extra("test")
+
 LOCAL_PATH = re.compile(r"site-packages|/(?:home|root|tmp|Users|usr|opt|private|var)/|[A-Z]:\\\\")
 OFFLINE = [path for path in NOTEBOOKS if path != ON_SPARK]
 

@@ -13,6 +13,8 @@ from tests.support.make_tables import code, reasons_page, types_page
 from tests.support.site_links import broken, public_names
 from vapi_frames import errors
 
+pytestmark = pytest.mark.extra("test")
+
 
 def test_types_page_is_generated():
     """The committed page of types is what tests/support/make_pages.py writes, on either pandas."""

@@ -22,6 +22,8 @@ from tests.support.make_pages import PAGES
 from tests.support.snippets import DOCUMENTS, ENGINES, blocks, commands, imports
 from vapi_frames.sources.http.connection import Connection
 
+pytestmark = pytest.mark.extra("test")
+
 CHECKED = {"python", "pycon", "console"}  # by this file, by test_docs, by test_query_command
 READ = {"sh", "text", "ts"}
 LISTS = {"/assistant": [{"id": "3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10", "name": "Reception"}], "/call": []}

@@ -10,7 +10,7 @@ import pytest
 import vapi_frames as vf
 from vapi_frames.errors import MissingExtraError, UnknownWordError
 
-pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+pytestmark = [pytest.mark.extra("plot"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
 
 
 def ask(build):

@@ -13,7 +13,7 @@ import vapi_frames as vf
 from tests.support.shapes import QUIET, same
 from vapi_frames.errors import NonAdditiveError, ProvenanceError
 
-pytestmark = QUIET
+pytestmark = [pytest.mark.extra("local"), *QUIET]
 START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
 
 

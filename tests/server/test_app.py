@@ -30,6 +30,8 @@ from vapi_frames.result.result import Result
 from vapi_frames.result.write import write_reply
 from vapi_frames.server import create_app
 
+pytestmark = pytest.mark.extra("server")
+
 CALLS = [
     {"id": "1", "type": "webCall", "createdAt": "2026-03-08T06:59:59Z", "cost": 0.1, "assistantId": "a"},
     {"id": "2", "type": "webCall", "createdAt": "2026-03-08T07:00:00Z", "cost": 0.2, "assistantId": ""},

@@ -19,6 +19,8 @@ from tests.support.endpoint import KEY, SAFETY, running
 from tests.support.requirements import require
 from vapi_frames.contract.vocabulary import STEPS
 
+pytestmark = pytest.mark.extra("server")
+
 NOW = "2026-11-16T12:34:56.789012Z"
 HOSTILE = [
     "'; DROP TABLE calls; --", 'say "hi"', "a.b", "a b", "Plan", "plan ", "💥 Ünï", "\\n\n\t\x00", "SELECT 1",

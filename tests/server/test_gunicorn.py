@@ -17,6 +17,7 @@ import vapi_frames as vf
 from tests.support.endpoint import KEY, Endpoint
 
 pytestmark = [
+    pytest.mark.extra("server"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here"),
     pytest.mark.skipif(not (find_spec("gunicorn") and find_spec("uvicorn_worker")), reason="gunicorn is not installed"),
 ]

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support import fuzz, load
 
+pytestmark = pytest.mark.extra("server")
+
 
 def test_many_clients_get_their_own_right_answers(capsys):
     """Of 32 clients at once none gets a wrong, lost or mixed-up answer, and the server's memory does not grow."""

@@ -19,6 +19,8 @@ from tests.support.reference import compute
 from tests.support.shapes import as_frame, as_json_files, check
 from tests.support.strategies import NOW, answerable_queries, call_lists
 
+pytestmark = pytest.mark.extra("local")
+
 
 @pytest.fixture(scope="module")
 def endpoint():

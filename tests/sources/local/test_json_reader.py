@@ -23,6 +23,8 @@ from vapi_frames.errors import RecordsError, RecordsWarning, SourceError
 from vapi_frames.sources.local import files, json_reader, spool
 from vapi_frames.sources.records.flatten import iter_calls
 
+pytestmark = pytest.mark.extra("local")
+
 CALLS = [call("1"), call("2", cost=0.5, transcript='quotes "\\ and Ünï ☎ \u2028, [{'), call("3", cost=None)]
 COMPACT = [json.dumps(one) for one in CALLS]
 PLAIN = [json.dumps(one, ensure_ascii=False) for one in CALLS]

@@ -18,6 +18,8 @@ import pytest
 import vapi_frames as vf
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning
 
+pytestmark = pytest.mark.extra("local")
+
 NOW = "2026-11-20T00:00Z"
 
 

@@ -15,6 +15,8 @@ import vapi_frames as vf
 from tests.support.record_files import DAY, call, october, total, write
 from vapi_frames.errors import RecordsError, RecordsWarning, UnknownWordError
 
+pytestmark = pytest.mark.extra("local")
+
 NESTED = call(
     startedAt="2026-10-01T12:00:02.000Z",
     endedAt="2026-10-01T08:01:32-04:00",

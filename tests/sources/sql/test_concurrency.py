@@ -13,6 +13,8 @@ import vapi_frames as vf
 from vapi_frames.errors import QueryError, QueryWarning, RecordsError, RecordsWarning
 from vapi_frames.sources.sql import concurrency_numpy
 
+pytestmark = pytest.mark.extra("local")
+
 NOW = "2026-10-02T00:00Z"
 
 

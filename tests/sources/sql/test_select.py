@@ -19,6 +19,8 @@ from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.sql import concurrency
 from vapi_frames.sources.sql.select import quote_name, write_select
 
+pytestmark = pytest.mark.extra("local")
+
 SNAPSHOTS = Path(__file__).parents[2] / "data" / "select.sql"
 NOW = datetime(2026, 11, 16, tzinfo=UTC)
 call, subscription = vf.vq.call(), vf.vq.subscription()

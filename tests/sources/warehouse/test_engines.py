@@ -14,9 +14,10 @@ from tests.support.queries import ALL, CALL, FILTERS, QUERIES, VARIABLES
 from tests.support.reference import compute
 from tests.support.shapes import check
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"
-)
+pytestmark = [
+    pytest.mark.extra("warehouse"),
+    pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"),
+]
 
 
 @pytest.fixture(scope="module")

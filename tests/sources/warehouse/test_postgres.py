@@ -15,7 +15,7 @@ from tests.support.requirements import require
 from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, SourceError
 
-pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+pytestmark = [pytest.mark.extra("warehouse"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
 COUNT = CALL.count().between(*ALL)
 
 

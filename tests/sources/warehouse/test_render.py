@@ -28,6 +28,8 @@ from vapi_frames.sources.warehouse.source import WarehouseSource
 from vapi_frames.sources.warehouse.table import read_table
 from vapi_frames.sources.warehouse.types import AWARE, NAIVE, ColumnType
 
+pytestmark = pytest.mark.extra("warehouse")
+
 SNAPSHOTS = Path(__file__).parents[2] / "data" / "rendered.sql"
 RENDERED = {
     "calls a day in New York": CALL.count().step("day").tz("America/New_York").between("2026-10-28", "2026-11-05"),

@@ -12,9 +12,10 @@ from tests.support.reference import compute
 from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, SourceError
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"
-)
+pytestmark = [
+    pytest.mark.extra("warehouse"),
+    pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"),
+]
 COUNT = CALL.count().between(*ALL)
 
 

@@ -13,6 +13,8 @@ import vapi_frames as vf
 from tests.support.engines import cancel_running
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, UnknownWordError
 
+pytestmark = pytest.mark.extra("warehouse")
+
 NOW = "2026-11-20T00:00Z"
 
 
