@@ -209,7 +209,7 @@ def parse_range(start: object, end: object) -> AbsoluteRange:
 
     Examples:
         >>> parse_range("2026-10-01", None)
-        Absolute(start='2026-10-01', end=None)
+        AbsoluteRange(start='2026-10-01', end=None)
     """
     low = None if start is None else parse_time_point(start, "start")
     high = None if end is None else parse_time_point(end, "end")
@@ -273,7 +273,7 @@ def parse_period(period: object) -> AbsoluteRange:
 
     Examples:
         >>> parse_period("2026-10")
-        Absolute(start='2026-10-01', end='2026-11-01')
+        AbsoluteRange(start='2026-10-01', end='2026-11-01')
         >>> parse_period("2026Q4").end
         '2027-01-01'
     """

@@ -255,11 +255,11 @@ def classify_reason(reason: str) -> Classification:
 
     Examples:
         >>> classify_reason("call.in-progress.error-providerfault-openai-500-server-error")
-        Family(outcome='failed_mid_call', fault='provider', component='llm', provider='openai')
+        Classification(outcome='failed_mid_call', fault='provider', component='llm', provider='openai')
         >>> classify_reason("call.in-progress.twilio-completed-call")
-        Family(outcome='conversation', fault='none', component='none', provider='twilio')
+        Classification(outcome='conversation', fault='none', component='none', provider='twilio')
         >>> classify_reason("customer-vanished")
-        Family(outcome='unknown', fault='unknown', component='unknown', provider='unknown')
+        Classification(outcome='unknown', fault='unknown', component='unknown', provider='unknown')
     """
     for pattern, outcome, fault, component in _COMPILED:
         match = pattern.fullmatch(reason)

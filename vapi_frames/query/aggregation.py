@@ -180,7 +180,7 @@ def find_reaggregation(
         >>> from vapi_frames.query.aggregation import Aggregation
         >>> avg, count = Aggregation("avg", "duration"), Aggregation("count", "duration")
         >>> find_reaggregation(avg, [avg, count], over_time=True, over_groups=False)
-        Recipe(name='avgDuration', rule='weighted', total=None, counts='countDuration')
+        Reaggregation(name='avgDuration', rule='weighted', total=None, counts='countDuration')
     """
     rules = {one.measure.over_time} if over_time else set()
     rules |= {one.measure.over_groups} if over_groups else set()

@@ -51,13 +51,13 @@ def _find_database() -> DuckDBPyConnection:
 
     It holds no data: what a query reads is registered with the cursor of that query only.
     """
-    if known := _DATABASES.get(os.getpid()):
-        return known
     try:
         import duckdb
     except ImportError:
         raise MissingExtraError("local", "duckdb", "answering from call records") from None
 
+    if known := _DATABASES.get(os.getpid()):
+        return known
     connection = duckdb.connect(
         ":memory:",
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
