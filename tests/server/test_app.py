@@ -731,7 +731,7 @@ def test_a_body_that_does_not_come_is_a_408(source):
 )
 def test_a_request_that_never_becomes_whole_is_hung_up_on(source, monkeypatch, begun):
     """A connection that says nothing, or half of something, is closed after a while, whatever it was told before."""
-    monkeypatch.setattr("vapi_frames.server.listen._GRACE", 0.3)
+    monkeypatch.setattr("vapi_frames.server.listen.TIMEOUT_MARGIN", 0.3)
     with running(source, timeout=2.0) as endpoint:  # in which the answer at the end fits, on a busy machine, too
         with socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as connection:
             connection.sendall(begun)

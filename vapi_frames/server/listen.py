@@ -1,4 +1,4 @@
-"""The endpoint as a server of its own: where it listens, whose key it asks for, how it ends."""
+"""The endpoint as a process: the key, the address it listens at, its time-outs, and its shutdown."""
 
 from __future__ import annotations
 
@@ -25,66 +25,66 @@ if TYPE_CHECKING:
 __all__ = ["KEY_VARIABLE", "make_server", "read_key", "serve"]
 
 KEY_VARIABLE = "VAPI_FRAMES_KEY"
-_LAST_PORT = 65_535
-_GRACE = 5.0  # seconds beyond the time-out: until a request that does not arrive is cut off, or one that does not end
+MAX_PORT = 65_535
+TIMEOUT_MARGIN = 5.0  # seconds beyond the time-out, after which the server closes the connection of a request
 
 
 def read_key(file: str | None) -> str:
-    """Return the key of the key *file*, else of the environment.
+    """Return the key in *file*, or in the environment where *file* is ``None``.
 
     Raises:
-        QueryError: There is none.
+        QueryError: There is no key, or it is not ASCII.
         OSError: The file cannot be read.
     """
     if file is None:
         key = os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise QueryError(
-                f"there is no key: set {KEY_VARIABLE}, or give --key-file; --no-auth serves this machine only, without"
+                f"there is no key: set {KEY_VARIABLE} or pass --key-file; --no-auth serves this machine without a key"
             )
         return Secret(key)
     content = Path(file).read_bytes().strip()
     if not content or not content.isascii():
-        raise QueryError(f"{file!r} holds no key: a key is ASCII text without spaces and line breaks")
+        raise QueryError(f"{file!r} has no key: a key is ASCII text without spaces and line breaks")
     return Secret(content.decode())
 
 
 def serve(source: Source, *, host: str, port: int, key: str | None, timeout: float, workers: int) -> None:
-    """Answer from *source* until a signal says to end; what is in flight is finished first.
+    """Answer from *source* until SIGINT or SIGTERM; requests that have begun are finished first.
 
     Args:
-        source: Whoever answers.
+        source: The source of the results.
         host: The name or address to listen at; without a *key*, one of this machine only.
         port: The port; 0 takes a free one.
-        key: What clients send as bearer.
-        timeout: Seconds until a request is cut off.
-        workers: How many requests are answered at once.
+        key: The key that clients send as bearer.
+        timeout: Seconds that a request may take.
+        workers: How many requests are answered in parallel.
 
     Raises:
-        QueryError: Without a key, others could ask; or *key* cannot be one.
+        QueryError: There is no key, and *host* is not this machine; or *key* is not a valid key.
         MissingExtraError: Starlette or uvicorn is not installed.
-        OSError: It cannot listen there.
+        OSError: The address cannot be used.
     """
-    if not 0 <= port <= _LAST_PORT:
-        raise QueryError(f"port must be 0 to {_LAST_PORT}, not {port}")
+    if not 0 <= port <= MAX_PORT:
+        raise QueryError(f"port must be 0 to {MAX_PORT}, not {port}")
     server = make_server(create_app(source, key=key, timeout=timeout, workers=workers), timeout)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     if key is None and not is_loopback(str(address[0])):
         raise QueryError(
-            f"without a key only this machine may ask: listen at 127.0.0.1, ::1 or localhost, not {host!r}"
+            f"a server without a key is for this machine only: listen at 127.0.0.1, ::1 or localhost, not {host!r}"
         )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # The server raises the signal again when it is done, which must not end the process by it.
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     with socket.create_server(address[:2], family=family) as listener:
-        at = listener.getsockname()
-        name = f"[{at[0]}]" if family == socket.AF_INET6 else at[0]
-        print(f"vapi-frames answers POST http://{name}:{at[1]}/analytics from {source!r}", flush=True)  # noqa: T201
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn raises the signal again after its shutdown, and that must not kill the process.
+            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+        ip, bound_port = listener.getsockname()[:2]
+        name = f"[{ip}]" if family == socket.AF_INET6 else ip
+        print(f"vapi-frames answers POST http://{name}:{bound_port}/analytics from {source!r}", flush=True)  # noqa: T201
         server.run(sockets=[listener])
 
 
 def make_server(app: Starlette, timeout: float) -> uvicorn.Server:
-    """Return the server that is to run *app*, whose requests take at most *timeout* seconds.
+    """Return a server for *app*, whose requests take at most *timeout* seconds.
 
     Raises:
         MissingExtraError: uvicorn is not installed.
@@ -94,52 +94,53 @@ def make_server(app: Starlette, timeout: float) -> uvicorn.Server:
     except ImportError:
         raise MissingExtraError("server", "uvicorn", "the endpoint") from None
 
+    limit = timeout + TIMEOUT_MARGIN
     config = uvicorn.Config(
-        app, http=_protocol(timeout + _GRACE), ws="none", log_config=None, log_level="warning", access_log=False,
-        server_header=False, timeout_keep_alive=60, timeout_graceful_shutdown=int(timeout + _GRACE),
+        app, http=_make_protocol(limit), ws="none", log_config=None, log_level="warning", access_log=False,
+        server_header=False, timeout_keep_alive=60, timeout_graceful_shutdown=int(limit),
     )  # fmt: skip
     return uvicorn.Server(config)
 
 
-def _protocol(patience: float) -> type[H11Protocol]:
-    """Return HTTP/1.1 with two more manners: requests that never become whole, and what is no HTTP."""
+def _make_protocol(read_timeout: float) -> type[H11Protocol]:
+    """Return uvicorn's HTTP/1.1 with a time-out for incomplete requests, and JSON in the reply to invalid HTTP."""
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class _Patient(H11Protocol):
-        """Closes a connection whose request does not arrive within *patience* seconds."""
+    class ReadTimeoutProtocol(H11Protocol):
+        """Closes a connection whose request does not arrive within *read_timeout* seconds."""
 
-        arrival: asyncio.TimerHandle | None = None
+        read_timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            # Head and body are two packets, and the second must not wait until the first is acknowledged.
+            # Head and body are two packets: without this, the second waits until the first is acknowledged.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._watch()
+            self._set_timer()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            self._watch()
+            self._set_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            self._rest()
+            self._cancel_timer()
 
-        def _watch(self) -> None:
+        def _set_timer(self) -> None:
             state = self.conn.their_state
-            is_begun = self.cycle is None or bool(self.conn.trailing_data[0])
-            if state is not h11.SEND_BODY and not (state is h11.IDLE and is_begun):
-                self._rest()
-            elif self.arrival is None:
-                self.arrival = self.loop.call_later(patience, self.transport.close)
+            has_begun = self.cycle is None or bool(self.conn.trailing_data[0])
+            if state is not h11.SEND_BODY and not (state is h11.IDLE and has_begun):
+                self._cancel_timer()
+            elif self.read_timer is None:
+                self.read_timer = self.loop.call_later(read_timeout, self.transport.close)
 
-        def _rest(self) -> None:
-            if self.arrival is not None:
-                self.arrival.cancel()
-                self.arrival = None
+        def _cancel_timer(self) -> None:
+            if self.read_timer is not None:
+                self.read_timer.cancel()
+                self.read_timer = None
 
-        def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours is JSON, as all errors are
-            body = error_body(400, "what came is not HTTP/1.1")
+        def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - h11's words, where all errors are JSON
+            body = error_body(400, "the request is not valid HTTP/1.1")
             headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
             if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 for event in (
@@ -150,4 +151,4 @@ def _protocol(patience: float) -> type[H11Protocol]:
                     self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 
-    return _Patient
+    return ReadTimeoutProtocol

@@ -37,7 +37,7 @@ _REASONS = {
     413: "The body is too large.",
     415: "The body is not application/json in UTF-8, or is compressed.",
     500: "The source failed.",
-    504: "The query took too long, and was cancelled.",
+    504: "The request took too long, and its queries were cancelled.",
 }
 _ENUMS = {
     "AnalyticsQueryTable": TABLES,
