@@ -107,7 +107,7 @@ def _make_protocol(read_timeout: float) -> type[H11Protocol]:
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class ReadTimeoutProtocol(H11Protocol):
+    class _ReadTimeoutProtocol(H11Protocol):
         """Closes a connection whose request does not arrive within *read_timeout* seconds."""
 
         read_timer: asyncio.TimerHandle | None = None
@@ -151,4 +151,4 @@ def _make_protocol(read_timeout: float) -> type[H11Protocol]:
                     self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 
-    return ReadTimeoutProtocol
+    return _ReadTimeoutProtocol
