@@ -16,30 +16,30 @@ __all__ = ["Stop", "on_cancel", "raise_if_cancelled"]
 
 
 class Stop:
-    """Calls off an answer that nobody waits for any more, from another thread.
+    """Cancels work that another thread does.
 
-    Whoever asks puts the asking inside `scope`; a source puts its work inside `on_cancel`. Neither needs the
-    other: without a `Stop`, work runs to its end, and a source that knows nothing of it does, too.
+    The caller runs the work inside `scope`; a source runs its long steps inside `on_cancel`. Each works without the
+    other: without a `Stop` the work runs to its end, and so does a source that does not use `on_cancel`.
     """
 
     def __init__(self) -> None:
         self.is_set = False
         self._lock = threading.Lock()
-        self._ways: list[Callable[[], object]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     def set(self) -> None:
-        """Ask what is under way to end.
+        """Cancel the work.
 
-        An engine that is asked between two steps may not hear it: ask again until the work is over.
+        An engine may ignore a cancellation that comes between two of its steps: call this again until the work ends.
         """
         with self._lock:
             self.is_set = True
-            for way in self._ways:
-                way()
+            for callback in self._callbacks:
+                callback()
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Let this end the work that is done in the block, by this thread."""
+        """Cancel what this thread does in the block when this stop is set."""
         token = _STOP.set(self)
         try:
             yield
@@ -47,36 +47,36 @@ class Stop:
             _STOP.reset(token)
 
     @contextmanager
-    def _calling(self, way: Callable[[], object]) -> Iterator[None]:
+    def _registered(self, callback: Callable[[], object]) -> Iterator[None]:
         with self._lock:
             raise_if_cancelled()
-            self._ways.append(way)
+            self._callbacks.append(callback)
         try:
             yield
         finally:
-            with self._lock:  # *way* is not called once the block is left
-                self._ways.remove(way)
+            with self._lock:  # *callback* is not called after the block
+                self._callbacks.remove(callback)
 
 
 def raise_if_cancelled() -> None:
-    """Raise `SourceError` where nobody waits any more for what is done here."""
+    """Raise `SourceError` if the work of this thread was cancelled."""
     stop = _STOP.get()
     if stop is not None and stop.is_set:
-        raise SourceError("nobody waits for the answer any more")
+        raise SourceError("the query was cancelled")
 
 
 @contextmanager
-def on_cancel(way: Callable[[], object]) -> Iterator[None]:
-    """Have *way* called from another thread, should nobody wait any more for what is done in the block.
+def on_cancel(callback: Callable[[], object]) -> Iterator[None]:
+    """Call *callback*, from another thread, if the work of the block is cancelled.
 
     Raises:
-        SourceError: That is so already.
+        SourceError: The work was cancelled before.
     """
     stop = _STOP.get()
     if stop is None:
         yield
     else:
-        with stop._calling(way):  # noqa: SLF001 - the two are one thing
+        with stop._registered(callback):  # noqa: SLF001 - the function is the public form of the method
             yield
 
 

@@ -19,11 +19,12 @@ right::
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "AuthenticationError",
@@ -295,8 +296,23 @@ def _rebuild(kind: type[Exception], message: str, state: dict[str, Any]) -> Exce
     return error
 
 
-warning_handler: ContextVar[Callable[[str], object] | None] = ContextVar("warning_handler", default=None)
-"""What receives the warnings instead of Python's own filter. A server sets it: its callers' lines are elsewhere."""
+_WARNING_HANDLER: ContextVar[Callable[[str], object] | None] = ContextVar("_WARNING_HANDLER", default=None)
+
+
+@contextmanager
+def redirect_warnings(handler: Callable[[str], object] | None) -> Iterator[None]:
+    """Call *handler* with each message of `warn` in the block, instead of showing it at a line of the caller's code.
+
+    A server and worker threads need it: no line of the caller's code is on their stack.
+
+    Args:
+        handler: ``None`` shows warnings as usual, within another redirection, too.
+    """
+    token = _WARNING_HANDLER.set(handler)
+    try:
+        yield
+    finally:
+        _WARNING_HANDLER.reset(token)
 
 
 def warn(message: str, category: type[Warning]) -> None:
@@ -304,7 +320,7 @@ def warn(message: str, category: type[Warning]) -> None:
     import sys
     import warnings
 
-    handler = warning_handler.get()
+    handler = _WARNING_HANDLER.get()
     if handler is not None:
         handler(message)
         return

@@ -119,7 +119,7 @@ def test_a_query_is_pickled_without_whom_it_asks():
 def test_what_holds_a_key_is_not_pickled(copied):
     """Pickling or copying a vq or its source is an error that says what to do instead."""
     vq = vf.connect(KEY)
-    for one in (vq, vq.source.asked.wire, vf.vq, vq.source.asked.wire._key):
+    for one in (vq, vq.source.client.wire, vf.vq, vq.source.client.wire._key):
         error = caught(lambda one=one: copied(one), TypeError)
         assert "not pickled" in str(error)
         assert_clean(*texts(error))

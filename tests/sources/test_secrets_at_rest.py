@@ -52,7 +52,7 @@ def test_a_part_of_an_answer_is_free_of_the_key(monkeypatch, tmp_path, fault):
 
     with Server(counting(Calls(every=997), NOW, faults=faults)) as server:
         vq = vf.connect(base_url=server.url, cache=tmp_path, workers=3)
-        vq.source._questions = 1
+        vq.source._max_queries = 1
         error = caught(lambda: question(vq).fetch(progress=lambda at: said.append(repr(at))), PartialResultError)
     assert_error_clean(error)
     assert_error_clean(error.__cause__)

@@ -10,7 +10,7 @@ from tests.support.soak import soak
 @pytest.mark.parametrize(("pieces", "questions"), [(800, 1), (900, 7)])
 def test_a_short_soak(pieces, questions):
     """Nothing is lost, nothing wrong, nothing that was answered is asked again, and memory does not follow the pieces."""
-    seen = soak(pieces, 0.1, questions=questions)
+    seen = soak(pieces, 0.1, max_queries=questions)
     assert sum(seen["faults"].values()) > 5
     assert (seen["wrong"], seen["twice"], seen["answered"]) == (0, 0, pieces)
     early, late = seen["megabytes"][2], seen["megabytes"][-1]

@@ -93,7 +93,7 @@ def resident():
     return 0.0
 
 
-def soak(pieces, faults, *, seed=1, workers=4, questions=1):
+def soak(pieces, faults, *, seed=1, workers=4, max_queries=1):
     """Ask one question in so many pieces; return what was seen."""
     memory = {}
 
@@ -103,7 +103,7 @@ def soak(pieces, faults, *, seed=1, workers=4, questions=1):
     with serving(faults, seed) as (url, account):
         vq = connected(
             url, attempts=6, sleep=lambda seconds: time.sleep(seconds / 50), timeout=(2.0, 0.5), workers=workers,
-            buckets=1, questions=questions,
+            buckets=1, max_queries=max_queries,
         )  # fmt: skip
         end = BEGIN + timedelta(hours=pieces)
         query = vq.call().sum("cost").count().by("assistantId").step("hour").between(BEGIN, end)

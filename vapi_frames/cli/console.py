@@ -11,7 +11,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vapi_frames.errors import NonAdditiveError, QueryError, VapiFramesError, warning_handler
+from vapi_frames.errors import NonAdditiveError, QueryError, VapiFramesError, redirect_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,13 +101,9 @@ def _print_warnings() -> Iterator[None]:
     def show(message: object, *_: object, **__: object) -> None:
         print_error(message, label="warning: ")
 
-    token = warning_handler.set(show)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = show
-            yield
-    finally:
-        warning_handler.reset(token)
+    with redirect_warnings(show), warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

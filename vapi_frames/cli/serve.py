@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.errors import QueryError, warning_handler
+from vapi_frames.errors import QueryError, redirect_warnings
 
 if TYPE_CHECKING:
     import argparse
@@ -49,10 +49,7 @@ def run(options: argparse.Namespace) -> int:
     vq = demo() if options.demo else local(options.calls, duplicates=options.duplicates, on_error=options.on_error)
     source = vq.source
     if isinstance(source, LocalSource):
-        token = warning_handler.set(logging.getLogger("vapi_frames.server").warning)
-        try:
+        with redirect_warnings(logging.getLogger("vapi_frames.server").warning):
             source.prepare()  # converts JSON and reports unreadable records before the first request
-        finally:
-            warning_handler.reset(token)
     serve(source, host=options.host, port=options.port, key=key, timeout=options.timeout, workers=options.workers)
     return 0

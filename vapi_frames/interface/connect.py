@@ -66,11 +66,11 @@ def connect(
     units = check_units(units)
     token = Secret(token) if isinstance(token, str) else token  # should an argument be wrong, tracebacks hide it
     connection = Connection(token, base_url=base_url, timeout=timeout)
-    source = _asking(connection, workers=workers, store=_store(connection, cache, settle, cache_limit))
+    source = _make_api_source(connection, workers=workers, open_store=_store(connection, cache, settle, cache_limit))
     return Vq(lambda: source, units=units)
 
 
-def _asking(wire: Wire, **options: Any) -> Source:
+def _make_api_source(wire: Wire, **options: Any) -> Source:
     from vapi_frames.sources.api.client import ApiClient
     from vapi_frames.sources.api.source import ApiSource
 
@@ -97,7 +97,7 @@ def _store(connection: Connection, folder: object, settle: str, limit: int) -> C
 def _api() -> Source:
     from vapi_frames.sources.http.connection import Connection
 
-    return _asking(Connection())
+    return _make_api_source(Connection())
 
 
 vq = Vq(_api)
@@ -245,9 +245,9 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
     if place.exists() and not place.is_dir():
         raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
     place.mkdir(parents=True, exist_ok=True)
-    if isinstance(asked, ApiSource) and isinstance(asked.asked, ApiClient):
-        recorder = RecordingWire(asked.asked.wire, place, clock, units=units)
-        fanout = asked.asking(ApiClient(recorder, kind=asked.kind, now=clock))
+    if isinstance(asked, ApiSource):
+        recorder = RecordingWire(asked.client.wire, place, clock, units=units)
+        fanout = asked.with_client(ApiClient(recorder, kind=asked.kind, now=clock))
     else:
         recorder = RecordingWire(InProcessWire(asked, clock), place, clock, units=units)
         # Who answers in this process has no rate to keep to: a question is one file, however long its range.

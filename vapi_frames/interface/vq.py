@@ -146,7 +146,7 @@ class Vq:
     ) -> list[Result]:
         """Return an answer to each question, or raise what did arrive."""
         from vapi_frames.frames.origin import add_note
-        from vapi_frames.sources import IncompleteError, said
+        from vapi_frames.sources import IncompleteError, format_ranges
         from vapi_frames.sources.progress import showing
 
         try:
@@ -155,9 +155,9 @@ class Vq:
         except IncompleteError as error:
             incomplete, cause = error, error.__cause__
         some = {}
-        for (name, query), answer, ranges in zip(named.items(), incomplete.answers, incomplete.missing, strict=True):
+        for (name, query), answer, ranges in zip(named.items(), incomplete.results, incomplete.missing, strict=True):
             if answer is not None:
-                note = f"did not arrive: {said(ranges)}" if ranges else ""
+                note = f"did not arrive: {format_ranges(ranges)}" if ranges else ""
                 frame = self._frames({name: query}, [answer], now, **options)[name]
                 some[name] = add_note(frame, note, is_incomplete=True) if note else frame
         missing = [
@@ -341,8 +341,10 @@ class Vq:
             )  # fmt: skip
 
     def _connection(self, what: str, hint: str) -> Connection:
-        """Return by which connection the API is asked."""
-        found: Connection | None = getattr(self.source, "connection", None)
+        """Return the connection to the API, or raise `QueryError` if this vq has none."""
+        from vapi_frames.sources.api.source import ApiSource
+
+        found = self.source.client.connection if isinstance(self.source, ApiSource) else None
         if found is None:
             raise QueryError(f"only the API has {what}, and this vq asks {self.source!r}: {hint}")
         return found

@@ -17,7 +17,7 @@ from vapi_frames.calendar.buckets import count_buckets
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.cancellation import Stop, raise_if_cancelled
 from vapi_frames.contract.models import parse_request, read_json
-from vapi_frames.errors import MissingExtraError, QueryError, RecordsError, warning_handler
+from vapi_frames.errors import MissingExtraError, QueryError, RecordsError, redirect_warnings
 from vapi_frames.query.query import Query
 from vapi_frames.result.write import write_replies
 from vapi_frames.server.openapi import PHRASES, make_document
@@ -221,8 +221,7 @@ class _Endpoint:
         """Return status and content; it catches every error, since one that a worker raises would end the server."""
         queries: list[Query[Any]] = []
         try:
-            warning_handler.set(_LOG.info)
-            with stop.scope():
+            with redirect_warnings(_LOG.info), stop.scope():
                 return 201, self._answer(body, queries)
         except _RefusedError as error:
             return 400, error_body(400, error.message)

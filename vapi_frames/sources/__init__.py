@@ -1,4 +1,4 @@
-"""Whoever answers: the one-verb protocol that every source speaks, and how an answer is called off."""
+"""Where results come from: the protocol of every source, and that of the wires to an API."""
 
 from __future__ import annotations
 
@@ -16,64 +16,64 @@ if TYPE_CHECKING:
     from vapi_frames.redact import Redactor
     from vapi_frames.result.result import Result
 
-__all__ = ["IncompleteError", "Source", "Wire", "said"]
+__all__ = ["IncompleteError", "Source", "Wire", "format_ranges"]
 
 
-_SAID = 3  # ranges that a message or a note lists one by one
+_LISTED = 3  # ranges that a message or a note lists
 
 
-def said(ranges: Sequence[tuple[datetime, datetime]]) -> str:
-    """Return *ranges* in words, not too many."""
-    some = ", ".join(f"{format_iso(start)} until {format_iso(end)}" for start, end in ranges[:_SAID])
-    return some + (f" and {len(ranges) - _SAID} more" if len(ranges) > _SAID else "")
+def format_ranges(ranges: Sequence[tuple[datetime, datetime]]) -> str:
+    """Return *ranges* as text for a message, which lists the first three."""
+    some = ", ".join(f"{format_iso(start)} until {format_iso(end)}" for start, end in ranges[:_LISTED])
+    return some + (f" and {len(ranges) - _LISTED} more" if len(ranges) > _LISTED else "")
 
 
 class IncompleteError(SourceError):
-    """Some of what was asked did not arrive; whoever makes frames says it as `PartialResultError`.
+    """Some of the results did not arrive; users get it as `PartialResultError`, with frames.
 
     Attributes:
-        answers: What did arrive, in the order of the questions; ``None`` where nothing did.
-        missing: For each question the ranges that did not, as (start, end) pairs in UTC.
+        results: What arrived, in the order of the queries; ``None`` where nothing did.
+        missing: For each query the ranges that did not arrive, as (start, end) pairs in UTC.
     """
 
     def __init__(
         self,
         message: str,
         *,
-        answers: Sequence[Result | None],
+        results: Sequence[Result | None],
         missing: Sequence[Sequence[tuple[datetime, datetime]]],
     ) -> None:
         super().__init__(message)
-        self.answers = list(answers)
+        self.results = list(results)
         self.missing = [list(ranges) for ranges in missing]
 
 
 class Source(Protocol):
-    """Answers queries."""
+    """Returns results of queries."""
 
     kind: str
-    """What the frame's meta says of where it came from: ``api``, ``calls``."""
+    """The name of its kind in the metadata of frames: ``api``, ``calls``."""
 
     def now(self) -> datetime:
         """Return the clock by which relative ranges resolve, in UTC."""
         ...
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
-        """Answer *queries*, in order, as of *now*; work that takes long stands inside `on_cancel`."""
+        """Answer *queries*, in order, as of *now*; work that takes long runs inside `on_cancel`."""
         ...
 
 
 class Wire(Protocol):
-    """What takes the body of a request to someone who answers it."""
+    """Takes requests to an API, or to what replaces one."""
 
     def post(self, path: str, body: bytes, *, attempts: int | None = None, divisible: bool = False) -> bytes:
         """Return the body of the reply."""
         ...
 
     def scope(self) -> str:
-        """Return what tells apart whom is asked on whose behalf, and holds no secret."""
+        """Return what distinguishes the server and the key from others; it holds no secret."""
         ...
 
     def redactor(self) -> Redactor:
-        """Return what takes the secrets that the wire knows out of text."""
+        """Return what takes the wire's secrets out of text."""
         ...

@@ -54,7 +54,7 @@ def test_a_key_that_may_not_list_assistants_costs_only_the_names(status):
     with Server(failing(status, "not for this key"), failing(status), reply(200, ASSISTANTS)) as server:
         vq = vq_of(server)
         for _ in range(2):
-            with pytest.warns(ResponseWarning, match="ids stay ids: the API replied"):
+            with pytest.warns(ResponseWarning, match="shown by id: the API replied"):
                 assert vq.assistants().empty
         assert len(vq.assistants()) == 2
 

@@ -23,6 +23,7 @@ from tests.support.shapes import asked, same
 from tests.support.wires import Calls, Wire, connected, counting, over, question, spans, status
 from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import (
+    AuthenticationError,
     BucketAlignmentError,
     ConnectionFailedError,
     PartialResultError,
@@ -32,7 +33,8 @@ from vapi_frames.errors import (
     ResponseWarning,
     StatusError,
 )
-from vapi_frames.sources.api.pieces import batches, cut, halves, whole
+from vapi_frames.sources.api.pieces import batch_pieces, make_piece, split_in_half, split_range
+from vapi_frames.sources.http.retry import pause
 from vapi_frames.sources.recordings.served import InProcessWire
 
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
@@ -56,8 +58,8 @@ def test_pieces_make_up_the_range_and_cut_no_bucket(step, zone, at, many, bucket
     start = datetime.fromtimestamp(at, UTC) + timedelta(microseconds=at % 1_000_000)
     end = start + timedelta(seconds=many * {"minute": 60, "hour": 3600, "day": 86_400}.get(step, 86_400))
     query = vf.vq.call().count().step(step).tz(zone).between(start, end)
-    piece = whole(0, query, NOW)
-    for parts in (list(cut(piece, buckets)), halves(piece) or [piece]):
+    piece = make_piece(0, query, NOW)
+    for parts in (list(split_range(piece, buckets)), split_in_half(piece) or [piece]):
         assert (parts[0].start, parts[-1].end) == (start, end)
         assert all(one.end == other.start for one, other in itertools.pairwise(parts))
         assert all(one.query.instants(NOW) == (one.start, one.end) for one in parts)
@@ -71,13 +73,13 @@ def test_pieces_make_up_the_range_and_cut_no_bucket(step, zone, at, many, bucket
             for one in parts
         ]
         assert len(set().union(*held)) == sum(map(len, held))
-        assert max(map(len, held)) <= 2 * buckets + 2 or parts == (halves(piece) or [piece])
+        assert max(map(len, held)) <= 2 * buckets + 2 or parts == (split_in_half(piece) or [piece])
 
 
 def test_a_piece_of_one_bucket_is_not_halved():
     """There is nothing left to divide."""
     query = vf.vq.call().count().step("hour").between("2026-10-01T00:00", "2026-10-01T01:00")
-    assert halves(whole(0, query, NOW)) == []
+    assert split_in_half(make_piece(0, query, NOW)) == []
 
 
 @pytest.mark.parametrize(
@@ -90,19 +92,19 @@ def test_a_piece_of_one_bucket_is_not_halved():
 )
 def test_what_does_not_add_up_over_ranges_is_not_cut(query):
     """Without a step, and of how many calls there were at once, the range is asked for as it is."""
-    piece = whole(0, query, NOW)
-    assert list(cut(piece, 1)) == [piece]
-    assert halves(piece) == []
+    piece = make_piece(0, query, NOW)
+    assert list(split_range(piece, 1)) == [piece]
+    assert split_in_half(piece) == []
 
 
 def test_lots_hold_as_many_questions_and_buckets_as_may_be():
     """A year of days is one request; two years of hours are two, of a month's pieces."""
-    days = list(cut(whole(0, vf.vq.call().count().step("day").last("365d"), NOW), 1))
-    assert [len(lot) for lot in batches(days, 1000)] == [len(days)]
-    hours = list(cut(whole(0, vf.vq.call().count().step("hour").last("2y"), NOW)))
+    days = list(split_range(make_piece(0, vf.vq.call().count().step("day").last("365d"), NOW), 1))
+    assert [len(lot) for lot in batch_pieces(days, 1000)] == [len(days)]
+    hours = list(split_range(make_piece(0, vf.vq.call().count().step("hour").last("2y"), NOW)))
     assert len(hours) == 24
-    assert [len(lot) for lot in batches(hours)] == [13, 11]
-    seconds = list(cut(whole(0, vf.vq.call().count().step("second").last("90d"), NOW)))
+    assert [len(lot) for lot in batch_pieces(hours)] == [13, 11]
+    seconds = list(split_range(make_piece(0, vf.vq.call().count().step("second").last("90d"), NOW)))
     assert len(seconds) == 3
 
 
@@ -124,7 +126,7 @@ def test_an_answer_does_not_depend_on_how_it_was_split(data):
     query = vf.vq.call().sum("cost").count().by(*groups).step(step).tz(zone).between(start, end)
     [one] = over(Wire(calls), buckets=10**6).fetch(query).values()
     split = over(
-        Wire(calls), buckets=data.draw(st.integers(1, 40)), questions=data.draw(st.integers(1, 9)),
+        Wire(calls), buckets=data.draw(st.integers(1, 40)), max_queries=data.draw(st.integers(1, 9)),
         workers=data.draw(st.integers(1, 3)),
     )  # fmt: skip
     [many] = split.fetch(query).values()
@@ -140,7 +142,7 @@ def test_pieces_whose_dates_could_be_either_are_read_like_the_others():
     """A server writes the wall clock; of days with calls at noon only, no piece tells, but one with others does."""
     noon, always = Calls(every=997, dates="wall", between=(14, 18)), Calls(every=997, dates="wall")
     wire = Wire(noon)
-    vq = over(wire, buckets=24, questions=1)
+    vq = over(wire, buckets=24, max_queries=1)
     query = question(vq, 6)
     changed = datetime(2026, 10, 4, tzinfo=UTC).isoformat()[:10]
     answer = noon.answer
@@ -153,7 +155,7 @@ def test_pieces_whose_dates_could_be_either_are_read_like_the_others():
 
 def test_dates_that_nothing_tells_apart_are_assumed_once():
     """Where no piece tells, the instant is taken, with one warning and one note for the whole."""
-    vq = over(Wire(Calls(between=(14, 18))), buckets=24, questions=1)
+    vq = over(Wire(Calls(between=(14, 18))), buckets=24, max_queries=1)
     with pytest.warns(ResponseWarning, match="taken for instants") as shown:
         frame = question(vq, 3).fetch()
     assert len(shown) == 1
@@ -177,7 +179,7 @@ def test_pieces_that_contradict_each_other_are_an_error():
 def test_several_long_questions_share_requests_and_get_their_names_back():
     """Pieces of different questions go out together; each frame has the name and the body of its question."""
     wire = Wire(Calls())
-    vq = over(wire, buckets=48, questions=10)
+    vq = over(wire, buckets=48, max_queries=10)
     frames = vq.fetch(
         question(vq, 8).named("mine"), question(vq, 8, tz="UTC", groups=()), vq.call().count().named("all")
     )
@@ -320,17 +322,41 @@ def test_what_every_request_would_end_with_ends_it(number):
     wire = Wire(Calls())
     wire.fails = lambda _: status(number) if len(wire.bodies) > 3 else None
     with pytest.raises(PartialResultError) as caught:
-        question(over(wire, buckets=24, questions=1, workers=1), 30).fetch()
+        question(over(wire, buckets=24, max_queries=1, workers=1), 30).fetch()
     assert len(wire.bodies) == 4
     assert len(caught.value.missing) == 1
     assert caught.value.missing[0][1] == datetime(2026, 10, 31, 4, tzinfo=UTC)
+
+
+def test_a_refused_key_ends_the_retries_of_other_requests():
+    """Requests that wait for a retry neither delay the error nor are sent again; pending ones are not sent."""
+    number, lock, all_wait = itertools.count(1), threading.Lock(), threading.Event()
+
+    def faults(request):
+        with lock:
+            place = next(number)
+        if place < 4:
+            if place == 3:
+                all_wait.set()
+            return failing(503, Retry_After="50")
+        return refuse
+
+    def refuse(request, connection):
+        assert all_wait.wait(servers.SAFETY)
+        return failing(401)(request, connection)
+
+    with Server(counting(Calls(), NOW, faults=faults)) as server:
+        vq = connected(server, buckets=24, max_queries=1, workers=4, sleep=pause, timeout=30)
+        with pytest.raises(AuthenticationError):
+            question(vq, 30).fetch()
+        assert len(server.requests) == 4
 
 
 def test_a_server_that_is_down_is_left_alone():
     """Three failures in a row end it: ten thousand pieces are not ten thousand failures."""
     wire = Wire(Calls(), fails=lambda _: status(503))
     with pytest.raises(StatusError):
-        question(over(wire, buckets=1, questions=1, workers=1), 90).fetch()
+        question(over(wire, buckets=1, max_queries=1, workers=1), 90).fetch()
     assert len(wire.bodies) == 3
 
 
@@ -351,7 +377,7 @@ def test_an_error_in_the_code_is_no_failed_piece():
     """What is no error of this package is raised as it is, from a thread as well."""
     for questions in (1, 50):
         with pytest.raises(ZeroDivisionError):
-            question(over(Wire(Calls(), fails=lambda _: 1 / 0), buckets=24, questions=questions), 30).fetch()
+            question(over(Wire(Calls(), fails=lambda _: 1 / 0), buckets=24, max_queries=questions), 30).fetch()
 
 
 def test_arrow_says_a_part_as_well():
@@ -384,7 +410,7 @@ def test_ctrl_c_keeps_what_has_arrived(workers):
     with Server(counting(Calls(), NOW, faults=faults)) as server:
         began = time.monotonic()
         with pytest.raises(PartialResultError, match="interrupted") as caught:
-            question(connected(server, buckets=24, questions=1, workers=workers, timeout=30), 30).fetch()
+            question(connected(server, buckets=24, max_queries=1, workers=workers, timeout=30), 30).fetch()
         assert time.monotonic() - began < 5
     assert isinstance(caught.value.__cause__, KeyboardInterrupt)
     assert 2 <= caught.value.frame.index.get_level_values("date").normalize().nunique() <= 8
@@ -403,7 +429,7 @@ def test_one_limit_holds_back_everyone_with_the_same_key():
             return failing(429, Retry_After="1") if len(times) == 4 else None
 
     with Server(counting(Calls(every=50_021), NOW, faults=faults)) as server:
-        first, second = (connected(server, buckets=24, questions=1, workers=3, sleep=time.sleep) for _ in range(2))
+        first, second = (connected(server, buckets=24, max_queries=1, workers=3, sleep=time.sleep) for _ in range(2))
         threads = [threading.Thread(target=question(one, 20).fetch) for one in (first, second)]
         for thread in threads:
             thread.start()

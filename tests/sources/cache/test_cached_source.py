@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 
 def cached(wire, folder, *, now=NOW, settle=timedelta(hours=1), **options):
     """Return a vq that sends its requests to *wire*, and has a cache in *folder*."""
-    return over(wire, now=now, store=lambda: Store(folder, host="wire", secret=SECRET, settle=settle), **options)
+    return over(wire, now=now, open_store=lambda: Store(folder, host="wire", secret=SECRET, settle=settle), **options)
 
 
 def ranges(wire):
@@ -100,7 +100,7 @@ def test_the_frame_says_what_came_from_the_cache(tmp_path):
     assert vf.frame(first).meta.notes == ()
     [note] = vf.frame(second).meta.notes
     assert note == (
-        "from the cache, as the api said until 2026-11-16T10:30:00Z: 2026-10-01T00:00:00Z until 2026-11-16T00:00:00Z"
+        "from the cache, as the api replied until 2026-11-16T10:30:00Z: 2026-10-01T00:00:00Z until 2026-11-16T00:00:00Z"
     )
 
 
@@ -147,10 +147,10 @@ def test_what_arrived_before_a_failure_is_stored(tmp_path):
     wire = Wire(Calls())
     wire.fails = lambda _: status(401) if len(wire.bodies) > 10 else None
     with pytest.raises(PartialResultError):
-        cached(wire, tmp_path, buckets=24, questions=1, workers=1).fetch(question(vf.vq, 30))
+        cached(wire, tmp_path, buckets=24, max_queries=1, workers=1).fetch(question(vf.vq, 30))
     wire.fails = lambda _: None
     wire.bodies.clear()
-    [frame] = cached(wire, tmp_path, buckets=24, questions=1).fetch(question(vf.vq, 30)).values()
+    [frame] = cached(wire, tmp_path, buckets=24, max_queries=1).fetch(question(vf.vq, 30)).values()
     assert len(wire.bodies) == 20
     same(frame, question(over(Wire(Calls()), now=NOW), 30).fetch())
 

@@ -320,7 +320,7 @@ def test_a_conversion_is_finished_although_its_query_is_canceled(tmp_path, monke
         return original(one)
 
     monkeypatch.setattr(spool, "flatten_call", last)
-    with stop.scope(), pytest.raises(SourceError, match="nobody waits"):
+    with stop.scope(), pytest.raises(SourceError, match="was cancelled"):
         vq.call().count().during("2026-10").fetch()
     assert read == ["a.jsonl", "b.jsonl", "c.jsonl"]
     read.clear()

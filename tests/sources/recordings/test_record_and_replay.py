@@ -355,7 +355,7 @@ def test_threads_record_into_one_folder(tmp_path):
     ended = []
 
     def record(days):
-        vq = over(RecordingWire(Wire(Calls()), tmp_path, MOMENT), now=MOMENT, workers=4, questions=1)
+        vq = over(RecordingWire(Wire(Calls()), tmp_path, MOMENT), now=MOMENT, workers=4, max_queries=1)
         ended.append(vq.fetch(*(vq.call().count().by("assistantId").step("minute").during(day) for day in days)))
 
     threads = [threading.Thread(target=record, args=(days[place:] + days[:place],)) for place in range(4)]
@@ -420,7 +420,7 @@ def test_a_server_that_repeats_the_key_leaves_no_recording(tmp_path, status):
         with pytest.raises((ResponseError, StatusError)) as caught:
             vq.call().count().fetch()
     secret_checks.assert_error_clean(caught.value)
-    secret_checks.assert_clean(repr(vq), repr(vars(vq.source.asked.wire)))
+    secret_checks.assert_clean(repr(vq), repr(vars(vq.source.client.wire)))
     assert names(tmp_path) == []
 
 
@@ -679,7 +679,7 @@ def test_both_say_who_they_are(tmp_path, taped):
     wire = Wire(Calls())
     assert RecordingWire(wire, tmp_path, MOMENT).scope() == wire.scope()
     assert (
-        "calls in memory" in RecordingWire(vf.record(tmp_path, vf.demo()).source.asked.wire, tmp_path, MOMENT).scope()
+        "calls in memory" in RecordingWire(vf.record(tmp_path, vf.demo()).source.client.wire, tmp_path, MOMENT).scope()
     )
 
 
@@ -809,7 +809,7 @@ def test_without_a_source_the_api_is_recorded(tmp_path, monkeypatch):
     with pytest.raises(vf.errors.AuthenticationError, match="there is no key"):
         vq.call().count().fetch()
     assert isinstance(vq.source, ApiSource)
-    assert isinstance(vq.source.asked, ApiClient)
+    assert isinstance(vq.source.client, ApiClient)
     assert names(tmp_path / "a" / "b") == []
 
 

@@ -1,4 +1,4 @@
-"""The names of the organization's assistants, which no answer of the API has."""
+"""The names of the organization's assistants, which analytics does not return."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def assistants(connection: Connection, *, now: datetime, limit: int = LIMIT) -> 
     """Return id → name of the assistants that have a name; ``None``, with a warning, for a key that may not list them.
 
     Args:
-        connection: Who is asked.
+        connection: The API.
         now: The clock.
         limit: How many assistants a page has at most.
 
     Raises:
-        SourceError: Nobody answered, or there is no key.
+        SourceError: There was no reply, or there is no key.
         ResponseError: The reply is no list of assistants.
     """
-    connection.scope()  # without any key nothing else would come, either
+    connection.scope()  # raises if there is no key; only a key that is refused is a warning
     try:
         records = Listing(connection, "/assistant", limit=limit).all(now)
     except AuthenticationError as error:
-        warn(f"the key does not let see the names of the assistants, so that ids stay ids: {error}", ResponseWarning)
+        warn(f"this key may not list assistants, so they are shown by id: {error}", ResponseWarning)
         return None
     found = {}
     for place, record in enumerate(records):
         if not isinstance(record, dict) or not isinstance(record.get("id"), str):
-            raise ResponseError(f"it is no assistant with an id: {format_value(record)}", path=f"$[{place}]")
+            raise ResponseError(f"expected an assistant with an id, not {format_value(record)}", path=f"$[{place}]")
         name = record.get("name")
         if isinstance(name, str) and name:
             found[record["id"]] = name

@@ -1,4 +1,4 @@
-"""Answers from the API: several questions in one body, each reply read into the rows of its question."""
+"""The API as rows: several queries in one request, each reply read into the rows of its query."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["ApiClient"]
 
 
 class ApiClient:
-    """The API, one request at a time; `vapi_frames.sources.api.source` makes few requests of many questions.
+    """The API, one request at a time; `vapi_frames.sources.api.source.ApiSource` combines and divides queries.
 
     Args:
-        wire: How a body gets there: a connection, or a recording.
-        kind: What the frame's meta says of where it came from.
-        now: Its clock; the wall clock by default.
+        wire: Takes the requests: a connection, or recordings.
+        kind: The source's name in the metadata of frames.
+        now: The clock; the system's by default.
     """
 
     def __init__(self, wire: Wire, *, kind: str = "api", now: datetime | None = None) -> None:
@@ -36,38 +36,38 @@ class ApiClient:
         self._now = now
 
     def now(self) -> datetime:
-        """Return the wall clock, or the one that it was given."""
+        """Return the clock by which relative ranges resolve, in UTC."""
         return self._now or datetime.now(UTC)
 
     @property
     def connection(self) -> Connection | None:
-        """By which the API is asked for more than analytics; a recording has none."""
+        """The connection for requests beyond analytics; ``None`` for recordings."""
         from vapi_frames.sources.http.connection import Connection
 
         return self.wire if isinstance(self.wire, Connection) else None
 
-    def ask(
+    def fetch_rows(
         self, queries: Sequence[Query[Any]], now: datetime, *, attempts: int | None = None, divisible: bool = False
     ) -> list[Rows]:
-        """Ask *queries*, which have no filters, by one POST.
+        """Return the rows of *queries*, which have no filters, by one POST.
 
         Args:
-            queries: The questions; their names differ.
-            now: As of when.
-            attempts: How often it is tried, if not as often as may be.
-            divisible: Whether less can be asked at once: what may come of too much is then not tried again.
+            queries: The queries, with different names.
+            now: The instant that relative ranges end at.
+            attempts: How often the request is sent at most; by default as often as the wire allows.
+            divisible: Whether the caller can send less: an oversized request is then not retried as it is.
 
         Raises:
-            SourceError: Nobody answered.
+            SourceError: There was no reply.
             ResponseError: The reply breaks the contract.
         """
-        wanted = [query.body(now)["queries"][0] for query in queries]
-        body = json.dumps({"queries": wanted}).encode()
+        requested = [query.body(now)["queries"][0] for query in queries]
+        body = json.dumps({"queries": requested}).encode()
         replies = parse_replies(self.wire.post("/analytics", body, attempts=attempts, divisible=divisible))
-        places = match_replies([one.name for one in replies], [one["name"] for one in wanted])
-        if len(replies) > len(wanted):
+        places = match_replies([one.name for one in replies], [one["name"] for one in requested])
+        if len(replies) > len(requested):
             others = ", ".join(repr(one.name) for place, one in enumerate(replies) if place not in places)
-            warn(f"the reply has answers that nobody asked for, left out: {others}", ResponseWarning)
+            warn(f"the reply has results that were not requested, and are left out: {others}", ResponseWarning)
         return [
             read_rows(replies[place], query, now, place=place) for place, query in zip(places, queries, strict=True)
         ]

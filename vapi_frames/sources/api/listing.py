@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.errors import RecordsError, ResponseError, VapiFramesError, format_value
 from vapi_frames.sources import progress
-from vapi_frames.sources.http.connection import is_too_much
+from vapi_frames.sources.http.connection import is_oversized
 from vapi_frames.sources.records.flatten import read_times
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Listing:
             try:
                 page = self._page(bounds)
             except VapiFramesError as error:
-                if not is_too_much(error) or not self._size.note_failure(error):
+                if not is_oversized(error) or not self._size.note_failure(error):
                     raise
                 continue
             limit = self._size.limit

@@ -1,4 +1,4 @@
-"""Pieces: a question whole, or a part of its range that cuts no bucket; and which of them travel together."""
+"""Pieces: a query, or the part of it for a range of whole buckets; and which of them one request sends."""
 
 from __future__ import annotations
 
@@ -22,48 +22,57 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
 
-__all__ = ["QUESTIONS", "Piece", "Segment", "batches", "cut", "halves", "is_divisible", "whole"]
+__all__ = [
+    "MAX_QUERIES",
+    "Piece",
+    "Segment",
+    "batch_pieces",
+    "is_divisible",
+    "make_piece",
+    "split_in_half",
+    "split_range",
+]
 
-QUESTIONS = 50
-"""How many questions a body has at most; the vendor's own dashboard sends eleven."""
-_BUCKETS = 750  # a piece: a month of hours, two years of days
-_FINEST = 3600  # of finer steps a month, too: most buckets are empty, and there are no more rows than calls
-_TOGETHER = 13  # full pieces that a body asks for: about ten thousand buckets for each group
+MAX_QUERIES = 50
+"""How many queries a request has at most; the vendor's own dashboard sends eleven."""
+_BUCKETS = 750  # of a piece: a month of hours, two years of days
+_SHORTEST_STEP = 3600  # seconds; a piece with a shorter step is a month, too: there are no more rows than calls
+_FULL_PIECES = 13  # of a request: about ten thousand buckets for each group
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a question, or all of it.
+    """A query, or a part of its range.
 
     Attributes:
-        of: Which question of those that were asked together.
-        query: What is asked for it.
-        start: Begin of its range, in UTC.
+        query_index: The position of the query among those that are fetched together.
+        query: The query of this range.
+        start: The start of the range, in UTC.
         end: Its end, exclusive.
-        is_kept: Whether its buckets are closed, and may be kept.
+        is_cacheable: Whether its buckets are closed, so that they may be stored.
     """
 
-    of: int
+    query_index: int
     query: Query[Any]
     start: datetime
     end: datetime
-    is_kept: bool = False
+    is_cacheable: bool = False
 
-    def between(self, start: datetime, end: datetime, *, is_kept: bool | None = None) -> Piece:
-        """Return the piece for another range; it has an automatic name, which tells it from its neighbors.
+    def between(self, start: datetime, end: datetime, *, is_cacheable: bool | None = None) -> Piece:
+        """Return the piece for another range, under an automatic name that differs from those of its neighbors.
 
-        A side of the range that the question leaves to the server stays open, unless the piece is to be kept.
+        A side of the range that the query leaves to the server stays open, unless the piece is cacheable.
         """
-        is_kept = self.is_kept if is_kept is None else is_kept
+        is_cacheable = self.is_cacheable if is_cacheable is None else is_cacheable
         was = self.query.time_range
         left, right = (
             (None, None) if was is None else (was.start, was.end) if isinstance(was, AbsoluteRange) else (start, end)
         )
         span = AbsoluteRange(
-            None if left is None and start == self.start and not is_kept else start,
-            None if right is None and end == self.end and not is_kept else end,
+            None if left is None and start == self.start and not is_cacheable else start,
+            None if right is None and end == self.end and not is_cacheable else end,
         )
-        return Piece(self.of, replace(self.query, time_range=span, title=None), start, end, is_kept)
+        return Piece(self.query_index, replace(self.query, time_range=span, title=None), start, end, is_cacheable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +96,23 @@ class Segment:
     fetched: datetime
 
 
-def whole(of: int, query: Query[Any], now: datetime) -> Piece:
-    """Return a question in one piece."""
-    return Piece(of, query, *fill_defaults(query.instants(now), now))
+def make_piece(query_index: int, query: Query[Any], now: datetime) -> Piece:
+    """Return a query as one piece."""
+    return Piece(query_index, query, *fill_defaults(query.instants(now), now))
 
 
 def is_divisible(query: Query[Any]) -> bool:
-    """Say whether *query* can be asked range by range: by buckets, each of which is about the calls created in it.
+    """Return whether *query* can be fetched range by range: each bucket depends only on the calls created in it.
 
-    How many calls there were at once depends on calls from before the range, too.
+    Concurrency depends on calls from before the range, too.
     """
     return query.time_step is not None and all(
         one.column != "concurrency" and one.operation != "history" for one in query.measures
     )
 
 
-def cut(piece: Piece, buckets: int | None = None) -> Iterator[Piece]:
-    """Yield *piece* in parts that are small enough, by default or of about so many *buckets*; a small one as it is."""
+def split_range(piece: Piece, buckets: int | None = None) -> Iterator[Piece]:
+    """Yield *piece* in parts of at most about *buckets* buckets; a small one undivided."""
     step, zone = piece.query.time_step, piece.query.zone
     width = _width(step, buckets)
     if step is None or not is_divisible(piece.query) or to_seconds(piece.end) - to_seconds(piece.start) <= width:
@@ -121,13 +130,13 @@ def cut(piece: Piece, buckets: int | None = None) -> Iterator[Piece]:
 
 
 def _width(step: str | None, buckets: int | None = None) -> int:
-    """Return how many seconds a piece has at most."""
+    """Return the seconds that a piece covers at most."""
     length = APPROXIMATE_SECONDS[step or "day"]
-    return _BUCKETS * max(_FINEST, length) if buckets is None else buckets * length
+    return _BUCKETS * max(_SHORTEST_STEP, length) if buckets is None else buckets * length
 
 
-def halves(piece: Piece) -> list[Piece]:
-    """Return *piece* in two, or nothing where it has but one bucket or cannot be divided."""
+def split_in_half(piece: Piece) -> list[Piece]:
+    """Return the halves of *piece*, or nothing if it has a single bucket or cannot be divided."""
     step, zone = piece.query.time_step, piece.query.zone
     if step is None or not is_divisible(piece.query):
         return []
@@ -139,17 +148,17 @@ def halves(piece: Piece) -> list[Piece]:
     return [piece.between(piece.start, middle), piece.between(middle, piece.end)]
 
 
-def batches(pieces: Iterable[Piece], questions: int = QUESTIONS) -> Iterator[list[Piece]]:
-    """Yield *pieces* in lots, each of which is one request."""
-    lot: list[Piece] = []
+def batch_pieces(pieces: Iterable[Piece], max_queries: int = MAX_QUERIES) -> Iterator[list[Piece]]:
+    """Yield *pieces* in batches, each of which is one request."""
+    batch: list[Piece] = []
     size = 0.0
     for piece in pieces:
         full = (to_seconds(piece.end) - to_seconds(piece.start)) / _width(piece.query.time_step)
         share = min(1.0, full) if piece.query.time_step else 0.0
-        if lot and (len(lot) == questions or size + share > _TOGETHER):
-            yield lot
-            lot, size = [], 0.0
-        lot.append(piece)
+        if batch and (len(batch) == max_queries or size + share > _FULL_PIECES):
+            yield batch
+            batch, size = [], 0.0
+        batch.append(piece)
         size += share
-    if lot:
-        yield lot
+    if batch:
+        yield batch

@@ -1,7 +1,7 @@
-"""Many questions and long ranges as few requests: cut on bucket edges, asked side by side, merged exactly.
+"""Many queries and long ranges as few requests: divided at bucket edges, sent concurrently, merged exactly.
 
-What is held already is not asked for. What is too large is halved and asked again. What fails for good is said, and
-what arrived is kept.
+Stored results are not fetched again. A request that is too large is halved. After a failure, what arrived is returned
+with an error that names what is missing.
 """
 
 from __future__ import annotations
@@ -16,15 +16,30 @@ import pyarrow as pa
 
 from vapi_frames.calendar.buckets import find_edge_after, find_edge_before, from_seconds, to_seconds
 from vapi_frames.calendar.ranges import AbsoluteRange, format_iso
-from vapi_frames.errors import QueryError, ReplayMissError, ResponseWarning, VapiFramesError, warn, warning_handler
+from vapi_frames.errors import (
+    QueryError,
+    ReplayMissError,
+    ResponseWarning,
+    VapiFramesError,
+    redirect_warnings,
+    warn,
+)
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.rewrite import rewrite_filters
 from vapi_frames.result.merge import ReplyCollector
 from vapi_frames.result.post_filter import apply_filters
 from vapi_frames.result.result import Result
-from vapi_frames.sources import IncompleteError, progress, said
-from vapi_frames.sources.api.pieces import QUESTIONS, Piece, Segment, batches, cut, is_divisible, whole
-from vapi_frames.sources.api.request_pool import Work
+from vapi_frames.sources import IncompleteError, format_ranges, progress
+from vapi_frames.sources.api.pieces import (
+    MAX_QUERIES,
+    Piece,
+    Segment,
+    batch_pieces,
+    is_divisible,
+    make_piece,
+    split_range,
+)
+from vapi_frames.sources.api.request_pool import RequestPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,30 +48,14 @@ if TYPE_CHECKING:
     from vapi_frames.query.query import Query
     from vapi_frames.result.reply import Rows
     from vapi_frames.result.result import DateConvention
-    from vapi_frames.sources.http.connection import Connection
+    from vapi_frames.sources.api.client import ApiClient
 
 __all__ = ["ApiSource"]
 
-_MOST = 64  # requests at once; a server would take more for an attack
+_MAX_WORKERS = 64  # a server could take more for an attack
 
 
-class Asked(Protocol):
-    """Whoever answers by requests."""
-
-    kind: str
-
-    def now(self) -> datetime:
-        """Return its clock."""
-        ...
-
-    def ask(
-        self, queries: Sequence[Query[Any]], now: datetime, *, attempts: int | None = None, divisible: bool = False
-    ) -> list[Rows]:
-        """Ask *queries* by one request."""
-        ...
-
-
-class Store(Protocol):
+class SegmentStore(Protocol):
     """Where results of closed buckets are stored."""
 
     settle: timedelta
@@ -75,249 +74,249 @@ class Store(Protocol):
 
 
 class ApiSource:
-    """A source that asks another by as few requests as are right.
+    """A source that fetches from an API by as few requests as possible.
 
     Args:
-        asked: Who is asked.
-        workers: How many requests are under way at once.
-        store: Makes the place where closed buckets are kept, when there is one; for each answer anew, since it
-            depends on the key of that moment.
+        client: The API.
+        workers: How many requests run concurrently.
+        open_store: Opens the store of closed buckets, if there is one; called for each fetch, since the store depends
+            on the key, which may change.
         buckets: About how many buckets a piece has at most; 750 by default, and never less than a month.
-        questions: How many pieces a request has at most.
-        divide: Says in which pieces a question is asked, where something else decides than the number of buckets.
+        max_queries: How many pieces a request has at most.
+        divide: Divides a query into pieces, where another rule than the number of buckets applies.
     """
 
     def __init__(
         self,
-        asked: Asked,
+        client: ApiClient,
         *,
         workers: int = 4,
-        store: Callable[[], Store] | None = None,
+        open_store: Callable[[], SegmentStore] | None = None,
         buckets: int | None = None,
-        questions: int = QUESTIONS,
+        max_queries: int = MAX_QUERIES,
         divide: Callable[[Piece], Iterable[Piece]] | None = None,
     ) -> None:
-        if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MOST:
-            raise QueryError(f"workers must be a whole number from 1 to {_MOST}, not {workers!r}")
-        self.asked = asked
-        self.kind = asked.kind
+        if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MAX_WORKERS:
+            raise QueryError(f"workers must be a whole number from 1 to {_MAX_WORKERS}, not {workers!r}")
+        self.client = client
+        self.kind = client.kind
         self._workers = workers
-        self._store = store
-        self._divide = divide or partial(cut, buckets=buckets)
-        self._questions = questions
+        self._open_store = open_store
+        self._divide = divide or partial(split_range, buckets=buckets)
+        self._max_queries = max_queries
 
-    def asking(self, asked: Asked) -> ApiSource:
-        """Return one that asks *asked* by the same pieces, and holds nothing."""
+    def with_client(self, client: ApiClient) -> ApiSource:
+        """Return a source of another client, with the same pieces and without a store."""
         other = copy(self)
-        other.asked, other.kind = asked, asked.kind
-        other._store = None  # noqa: SLF001 - its own kind
+        other.client, other.kind = client, client.kind
+        other._open_store = None  # noqa: SLF001 - the same class
         return other
 
     def now(self) -> datetime:
-        """Return the clock of whom it asks."""
-        return self.asked.now()
-
-    @property
-    def connection(self) -> Connection | None:
-        """By which whom it asks is asked for more than analytics, if there is one."""
-        found: Connection | None = getattr(self.asked, "connection", None)
-        return found
+        """Return the clock of the client."""
+        return self.client.now()
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
-        """Answer *queries*; of one with filters, the wider question is asked, and its rows are chosen.
+        """Return the result of each query; one with filters is rewritten without, and its rows are filtered.
 
         Raises:
-            NonAdditiveError: A question with filters cannot be answered that way; nothing is sent.
-            ReplayMissError: Who is asked has recordings, and none of something.
+            NonAdditiveError: A query with filters cannot be rewritten; nothing is sent.
+            ReplayMissError: The client has recordings, and none of a query.
             IncompleteError: Some of it did not arrive.
             SourceError: Nothing arrived.
         """
-        wide = [
+        rewritten = [
             replace(rewrite_filters(query), title=compile_query(query, now)["name"]) if query.filters else query
             for query in queries
         ]
-        store = self._store() if self._store else None
-        asked, failed = self._ask(wide, now, store)
-        contrary = [one.query for one in asked if one.is_contrary()] if store else []
-        if store and contrary:  # what is held was read otherwise than what has come now shows
-            for query in contrary:
+        store = self._open_store() if self._open_store else None
+        fetches, errors = self._fetch(rewritten, now, store)
+        conflicting = [one.query for one in fetches if one.has_conflict()] if store else []
+        if store and conflicting:  # the new rows show that the stored dates were read by the wrong convention
+            for query in conflicting:
                 store.delete(query)
-            asked, failed = self._ask(wide, now, store)
-        missing = [one.missing() for one in asked]
-        answers = [
-            answer and apply_filters(answer, *pair)
-            for answer, *pair in zip((one.answer(self.kind) for one in asked), queries, wide, strict=True)
+            fetches, errors = self._fetch(rewritten, now, store)
+        missing = [one.missing() for one in fetches]
+        results = [
+            result and apply_filters(result, *pair)
+            for result, *pair in zip((one.result(self.kind) for one in fetches), queries, rewritten, strict=True)
         ]
-        whole_ = [answer for answer in answers if answer is not None]
+        arrived = [result for result in results if result is not None]
         if not any(missing):
-            return whole_
-        for error in failed:
-            if isinstance(error, ReplayMissError):  # nothing is lost: what is recorded can be read again
+            return arrived
+        for error in errors:
+            if isinstance(error, ReplayMissError):  # nothing is lost: recordings can be read again
                 raise error
-        if not whole_ or not isinstance(failed[0], VapiFramesError | KeyboardInterrupt):
-            raise failed[0]
-        raise IncompleteError(_message(missing, failed[0]), answers=answers, missing=missing) from failed[0]
+        if not arrived or not isinstance(errors[0], VapiFramesError | KeyboardInterrupt):
+            raise errors[0]
+        raise IncompleteError(_message(missing, errors[0]), results=results, missing=missing) from errors[0]
 
-    def _ask(
-        self, queries: Sequence[Query[Any]], now: datetime, store: Store | None
-    ) -> tuple[list[_Question], list[BaseException]]:
-        """Ask for what is not held; return what there is of each question, and why something may be missing."""
-        asked = [self._planned(whole(place, query, now), now, store) for place, query in enumerate(queries)]
+    def _fetch(
+        self, queries: Sequence[Query[Any]], now: datetime, store: SegmentStore | None
+    ) -> tuple[list[_Fetch], list[BaseException]]:
+        """Fetch what is not stored; return the state of each query, and the errors."""
+        fetches = [self._plan(make_piece(place, query, now), now, store) for place, query in enumerate(queries)]
 
-        def ask(lot: list[Piece], attempts: int | None, divisible: bool) -> None:
-            replies = self.asked.ask([one.query for one in lot], now, attempts=attempts, divisible=divisible)
-            for piece, rows in zip(lot, replies, strict=True):
-                question = asked[piece.of]
-                question.add(piece, rows)
-                if store is not None and piece.is_kept and rows.is_sound:
-                    segment = _segment(piece, rows, now, question.known())
-                    if segment.is_assumed:  # another piece may yet tell
-                        question.unsure.append((piece, rows))
+        def send(batch: list[Piece], attempts: int | None, divisible: bool) -> None:
+            replies = self.client.fetch_rows([one.query for one in batch], now, attempts=attempts, divisible=divisible)
+            for piece, rows in zip(batch, replies, strict=True):
+                fetch = fetches[piece.query_index]
+                fetch.add(piece, rows)
+                if store is not None and piece.is_cacheable and rows.is_sound:
+                    segment = _make_segment(piece, rows, now, fetch.stored_convention())
+                    if segment.is_assumed:  # another piece may still decide the convention
+                        fetch.undecided.append((piece, rows))
                     else:
-                        store.put(question.query, segment)
+                        store.put(fetch.query, segment)
 
-        work = Work(ask, self._workers)
-        progress.expect(sum(len(one.pieces) for one in asked))
-        work.run(batches((piece for one in asked for piece in one.pieces), self._questions))
+        pool = RequestPool(send, self._workers)
+        progress.expect(sum(len(one.pieces) for one in fetches))
+        pool.run(batch_pieces((piece for one in fetches for piece in one.pieces), self._max_queries))
         if store is not None:
-            for question in asked:
-                for piece, rows in question.unsure:
-                    store.put(question.query, _segment(piece, rows, now, question.reading()))
-        for message in work.heard:
+            for fetch in fetches:
+                for piece, rows in fetch.undecided:
+                    store.put(fetch.query, _make_segment(piece, rows, now, fetch.fetched_convention()))
+        for message in pool.warnings:
             warn(message, ResponseWarning)
-        return asked, work.failed
+        return fetches, pool.errors
 
-    def _planned(self, piece: Piece, now: datetime, store: Store | None) -> _Question:
-        """Say what of a question is held, and in which pieces the rest is asked for."""
+    def _plan(self, piece: Piece, now: datetime, store: SegmentStore | None) -> _Fetch:
+        """Return what is stored of a query, and the pieces that are to be fetched."""
         if store is None:
-            return _Question(piece, [], list(self._divide(piece)))
+            return _Fetch(piece, [], list(self._divide(piece)))
         query, closed = piece.query, min(piece.end, now - store.settle)
         if query.time_step is None:
             span = query.time_range
-            is_whole = isinstance(span, AbsoluteRange) and None not in (span.start, span.end) and closed >= piece.end
-            if not is_whole or piece.start.microsecond or piece.end.microsecond:  # of which the key knows nothing
-                return _Question(piece, [], [piece])
-            held = store.find(query, *_seconds(piece))
-            return _Question(piece, held, [] if held else [replace(piece, is_kept=True)])
-        if not is_divisible(query):  # what came of one range says nothing of a part of it
-            return _Question(piece, [], [piece])
-        step = query.time_step or ""
-        low, high = (
-            find_edge_after(_seconds(piece)[0], step, query.zone),
-            find_edge_before(to_seconds(closed), step, query.zone),
-        )
+            is_closed = isinstance(span, AbsoluteRange) and None not in (span.start, span.end) and closed >= piece.end
+            if not is_closed or piece.start.microsecond or piece.end.microsecond:  # the store's keys are whole seconds
+                return _Fetch(piece, [], [piece])
+            stored = store.find(query, *_to_whole_seconds(piece))
+            return _Fetch(piece, stored, [] if stored else [replace(piece, is_cacheable=True)])
+        if not is_divisible(query):  # the result of one range does not contain that of a part of it
+            return _Fetch(piece, [], [piece])
+        low = find_edge_after(_to_whole_seconds(piece)[0], query.time_step, query.zone)
+        high = find_edge_before(to_seconds(closed), query.time_step, query.zone)
         if low >= high:
-            return _Question(piece, [], list(self._divide(piece)))
-        held = store.find(query, low, high)
+            return _Fetch(piece, [], list(self._divide(piece)))
+        stored = store.find(query, low, high)
         gaps = [piece.between(piece.start, from_seconds(low))]
         at = low
-        for start, end in (*((one.start, one.end) for one in held), (high, high)):
-            gaps.append(piece.between(from_seconds(at), from_seconds(start), is_kept=True))
+        for start, end in (*((one.start, one.end) for one in stored), (high, high)):
+            gaps.append(piece.between(from_seconds(at), from_seconds(start), is_cacheable=True))
             at = end
         gaps.append(piece.between(from_seconds(high), piece.end))
-        return _Question(piece, held, [part for gap in gaps if gap.start < gap.end for part in self._divide(gap)])
+        return _Fetch(piece, stored, [part for gap in gaps if gap.start < gap.end for part in self._divide(gap)])
 
     def __repr__(self) -> str:
-        return repr(self.asked)
+        return repr(self.client)
 
 
-class _Question:
-    """A question on its way: what is held of it, what is asked for, what has arrived."""
+class _Fetch:
+    """The state of one query: what is stored, what is requested, what has arrived.
 
-    def __init__(self, piece: Piece, held: list[Segment], pieces: list[Piece]) -> None:
+    Attributes:
+        stored: The stored parts of its result.
+        pieces: The pieces that are requested.
+        arrived: The ranges of those that have arrived.
+        undecided: Pieces that are stored later, when the convention of their dates is known.
+    """
+
+    def __init__(self, piece: Piece, stored: list[Segment], pieces: list[Piece]) -> None:
         self.query = piece.query
         self.start, self.end = piece.start, piece.end
-        self.held = held
+        self.stored = stored
         self.pieces = pieces
         self.arrived: list[tuple[datetime, datetime]] = []
-        self.unsure: list[tuple[Piece, Rows]] = []
+        self.undecided: list[tuple[Piece, Rows]] = []
         self._rows = ReplyCollector(self.query)
         self._lock = threading.Lock()
 
     def add(self, piece: Piece, rows: Rows) -> None:
-        """Take what arrived for *piece*."""
+        """Add what arrived for *piece*."""
         with self._lock:
             self._rows.add(rows)
             self.arrived.append((piece.start, piece.end))
 
-    def known(self) -> DateConvention | None:
-        """Return how the dates of what is held had to be read."""
-        return next((one.convention for one in self.held if one.convention and not one.is_assumed), None)
+    def stored_convention(self) -> DateConvention | None:
+        """Return the convention of the stored dates, if it is known."""
+        return next((one.convention for one in self.stored if one.convention and not one.is_assumed), None)
 
-    def reading(self) -> DateConvention | None:
-        """Return how the dates of what arrived have to be read."""
+    def fetched_convention(self) -> DateConvention | None:
+        """Return the convention of the dates that arrived, if it is known."""
         return self._rows.convention()
 
-    def is_contrary(self) -> bool:
-        """Say whether the dates of what is held and of what arrived are read differently."""
-        found, known = self.reading(), self.known()
-        assumed = any(one.is_assumed for one in self.held)
-        return found is not None and ((known is not None and found != known) or (assumed and found == "wall"))
+    def has_conflict(self) -> bool:
+        """Return whether the dates that arrived have another convention than the stored ones."""
+        fetched, stored = self.fetched_convention(), self.stored_convention()
+        is_assumed = any(one.is_assumed for one in self.stored)
+        return fetched is not None and (
+            (stored is not None and fetched != stored) or (is_assumed and fetched == "wall")
+        )
 
-    def answer(self, kind: str) -> Result | None:
-        """Return what there is of the answer."""
+    def result(self, kind: str) -> Result | None:
+        """Return the result of what is stored and what arrived, ``None`` if there is neither."""
         with self._lock:
-            if not self._rows and not self.held:
+            if not self._rows and not self.stored:
                 return None
-            start, end, reading, assumed = self.start, self.end, self.known(), any(one.is_assumed for one in self.held)
-            notes, tables = _notes(self.held, kind), [one.table for one in self.held]
+            start, end, convention = self.start, self.end, self.stored_convention()
+            is_assumed = any(one.is_assumed for one in self.stored)
+            notes, tables = _notes(self.stored, kind), [one.table for one in self.stored]
             if self._rows:
-                fresh = self._rows.result(self.known())
-                notes, reading, assumed = (*fresh.notes, *notes), fresh.convention, fresh.is_assumed or assumed
-                tables.append(fresh.table)
-                # What the reply says of its range goes before what was asked for.
+                fetched = self._rows.result(convention)
+                notes, convention = (*fetched.notes, *notes), fetched.convention
+                is_assumed = fetched.is_assumed or is_assumed
+                tables.append(fetched.table)
+                # The range in the reply is more exact than the requested one.
                 begins, ends = min(self.arrived)[0], max(end for _, end in self.arrived)
-                start = fresh.start or start if begins == start else start
-                end = fresh.end or end if ends == end else end
+                start = fetched.start or start if begins == start else start
+                end = fetched.end or end if ends == end else end
         table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
-        return Result(table, start, end, notes, reading, assumed)
+        return Result(table, start, end, notes, convention, is_assumed)
 
     def missing(self) -> list[tuple[datetime, datetime]]:
-        """Return the ranges that were asked for and did not arrive."""
+        """Return the ranges that were requested and did not arrive."""
         found = []
-        arrived = _joined(self.arrived)
-        for at, until in _joined([(piece.start, piece.end) for piece in self.pieces]):
+        arrived = _join(self.arrived)
+        for at, until in _join([(piece.start, piece.end) for piece in self.pieces]):
             for start, end in (*arrived, (until, until)):
                 if at < min(start, until):
                     found.append((at, min(start, until)))
-                at = max(at, end)  # noqa: PLW2901 - what is left of the range
+                at = max(at, end)  # noqa: PLW2901 - the rest of the range
         return found
 
 
-def _joined(ranges: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    """Return *ranges* in order; those that follow each other are one."""
+def _join(ranges: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Return *ranges* in order, with adjacent ones joined."""
     found: list[tuple[datetime, datetime]] = []
     for start, end in sorted(ranges):
         if found and found[-1][1] == start:
-            start = found.pop()[0]  # noqa: PLW2901 - of what it follows
+            start = found.pop()[0]  # noqa: PLW2901 - that of the adjacent range
         found.append((start, end))
     return found
 
 
-def _seconds(piece: Piece) -> tuple[int, int]:
-    """Return the range in whole seconds; a part of one at the beginning is left out."""
+def _to_whole_seconds(piece: Piece) -> tuple[int, int]:
+    """Return the whole seconds of the range, without a part of one at its start."""
     return to_seconds(piece.start) + bool(piece.start.microsecond), to_seconds(piece.end)
 
 
-def _segment(piece: Piece, rows: Rows, now: datetime, known: DateConvention | None) -> Segment:
-    token = warning_handler.set(lambda _: None)  # what there is to say of the dates is said of all pieces together
-    try:
-        gathered = ReplyCollector(piece.query)
-        gathered.add(rows)
-        read = gathered.result(known)
-    finally:
-        warning_handler.reset(token)
-    return Segment(*_seconds(piece), read.table, read.convention, read.is_assumed, now)
+def _make_segment(piece: Piece, rows: Rows, now: datetime, convention: DateConvention | None) -> Segment:
+    collector = ReplyCollector(piece.query)
+    collector.add(rows)
+    with redirect_warnings(lambda _: None):  # the result of all pieces together has the warnings
+        read = collector.result(convention)
+    return Segment(*_to_whole_seconds(piece), read.table, read.convention, read.is_assumed, now)
 
 
-def _notes(held: list[Segment], kind: str) -> tuple[str, ...]:
-    if not held:
+def _notes(stored: list[Segment], kind: str) -> tuple[str, ...]:
+    if not stored:
         return ()
-    ranges = said(_joined([(from_seconds(one.start), from_seconds(one.end)) for one in held]))
-    return (f"from the cache, as the {kind} said until {format_iso(max(one.fetched for one in held))}: {ranges}",)
+    ranges = format_ranges(_join([(from_seconds(one.start), from_seconds(one.end)) for one in stored]))
+    fetched = format_iso(max(one.fetched for one in stored))
+    return (f"from the cache, as the {kind} replied until {fetched}: {ranges}",)
 
 
 def _message(missing: Sequence[Sequence[tuple[datetime, datetime]]], cause: BaseException) -> str:
-    why = "it was interrupted" if isinstance(cause, KeyboardInterrupt) else str(cause)
-    ranges = said([one for ranges in missing for one in ranges])
-    return f"only a part of the answer arrived; missing: {ranges}: {why}"
+    reason = "it was interrupted" if isinstance(cause, KeyboardInterrupt) else str(cause)
+    ranges = format_ranges([one for ranges in missing for one in ranges])
+    return f"only a part of the result arrived; missing: {ranges}: {reason}"

@@ -21,6 +21,7 @@ from urllib3.exceptions import (  # what requests itself is built on, and lets t
     ReadTimeoutError,
 )
 
+from vapi_frames.cancellation import raise_if_cancelled
 from vapi_frames.contract.vocabulary import BASE_URL
 from vapi_frames.errors import (
     AuthenticationError,
@@ -40,11 +41,11 @@ from vapi_frames.sources.http.secrets import Key, can_be_key, key_from_environme
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Connection", "is_too_much"]
+__all__ = ["Connection", "is_oversized"]
 
 _RETRIED = frozenset({408, 409, 429})
-_TOO_MUCH = frozenset({408, 413, 504, 524})  # the statuses of a question that is too large, or takes too long
-_PASSING = (  # what may go well when tried again: no connection, no reply in time, a reply that broke off
+_OVERSIZED = frozenset({408, 413, 504, 524})  # the statuses of a query that is too large, or takes too long
+TRANSIENT_ERRORS = (  # that a retry may cure: no connection, no reply in time, an incomplete reply
     requests.ConnectionError,
     requests.Timeout,
     DecodeError,
@@ -71,11 +72,11 @@ class _TooLargeError(ResponseError):
     """A reply is larger than may be."""
 
 
-def is_too_much(error: BaseException) -> bool:
-    """Say whether *error* may come of a question that is too large: less of it may be answered."""
+def is_oversized(error: BaseException) -> bool:
+    """Return whether *error* may be due to the size of the query, so that a smaller one may succeed."""
     if isinstance(error, ConnectionFailedError):
         return error.timed_out
-    return isinstance(error, _TooLargeError) or (isinstance(error, StatusError) and error.status in _TOO_MUCH)
+    return isinstance(error, _TooLargeError) or (isinstance(error, StatusError) and error.status in _OVERSIZED)
 
 
 class Connection:
@@ -152,7 +153,7 @@ class Connection:
             path: Where, below the address.
             body: What.
             attempts: How often it is tried, if not as often as may be.
-            divisible: Whether less can be asked for: what `is_too_much` is then not tried again.
+            divisible: Whether less can be asked for: what `is_oversized` is then not tried again.
 
         Raises:
             SourceError: There was no reply, or it refuses.
@@ -171,14 +172,15 @@ class Connection:
         together = limiter(f"{self._url} {key.organization()}")
         waited = 0.0
         for attempt in range(1, attempts + 1):
-            if left := together.left(waited):  # another was asked to wait
+            raise_if_cancelled()
+            if left := together.left(waited):  # the server limited another request
                 progress.say(f"waiting {left:.0f} s, rate limit")
                 self._sleep(left)
             # Errors are returned up to here: no frame of their traceback holds a reply, which may repeat the key.
             outcome, wait = self._try(url, body, parameters, key, attempt)
             if isinstance(outcome, bytes):
                 return outcome
-            if wait is None or attempt == attempts or (divisible and is_too_much(outcome)):
+            if wait is None or attempt == attempts or (divisible and is_oversized(outcome)):
                 raise outcome
             limited = isinstance(outcome, RateLimitError)
             if limited:
@@ -209,17 +211,17 @@ class Connection:
                 said, attempts=attempt, timed_out=isinstance(reason, ReadTimeoutError | requests.ReadTimeout)
             )
             failed.__cause__ = error
-            is_passing = isinstance(error, _PASSING) and not isinstance(reason, ssl.SSLCertVerificationError)
-            return failed, backoff(attempt) if is_passing else None
+            is_transient = isinstance(error, TRANSIENT_ERRORS) and not isinstance(reason, ssl.SSLCertVerificationError)
+            return failed, backoff(attempt) if is_transient else None
         with self._lock:
             self._idle.append((os.getpid(), session))
         if 200 <= reply.status_code < 300:  # noqa: PLR2004
             return _checked(reply, content, url, key), None
         status = reply.status_code
         asked = retry_after(reply.headers, datetime.now(UTC), limited=status == 429)  # noqa: PLR2004
-        is_passing = (status in _RETRIED or status >= 500) and (asked or 0) <= _LONGEST_WAIT  # noqa: PLR2004
+        is_transient = (status in _RETRIED or status >= 500) and (asked or 0) <= _LONGEST_WAIT  # noqa: PLR2004
         refused = _status_error(reply, content, key, asked, attempt)
-        return refused, (asked or backoff(attempt)) if is_passing else None
+        return refused, (asked or backoff(attempt)) if is_transient else None
 
     def _borrowed(self) -> requests.Session:
         """Return a session that nobody else uses meanwhile; who has read its reply to the end gives it back."""

@@ -30,14 +30,14 @@ def backoff(attempt: int) -> float:
 
 
 def pause(seconds: float) -> None:
-    """Wait, unless nobody waits for the answer any more.
+    """Sleep for *seconds*, or until the query is cancelled.
 
     Raises:
-        SourceError: That is so.
+        SourceError: The query was cancelled.
     """
-    over, until = threading.Event(), time.monotonic() + seconds
-    with on_cancel(over.set):
-        while (left := until - time.monotonic()) > 0 and not over.wait(min(left, _TICK)):
+    cancelled, until = threading.Event(), time.monotonic() + seconds
+    with on_cancel(cancelled.set):
+        while (left := until - time.monotonic()) > 0 and not cancelled.wait(min(left, _TICK)):
             progress.tick()
     raise_if_cancelled()
 

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from vapi_frames.contract.models import parse_request
-from vapi_frames.errors import warning_handler
+from vapi_frames.errors import redirect_warnings
 from vapi_frames.query.query import Query
 from vapi_frames.redact import Redactor, environment_keys
 from vapi_frames.result.write import write_replies
@@ -38,12 +38,8 @@ class InProcessWire:
         requested = parse_request(body).queries
         queries = [Query.from_body(one) for one in requested]
         # Warnings of the source are shown at the line that fetches, not collected as those of a reply.
-        token = warning_handler.set(None)
-        try:
-            with self._turn:
-                results = self._source.answer(queries, self._now)
-        finally:
-            warning_handler.reset(token)
+        with redirect_warnings(None), self._turn:
+            results = self._source.answer(queries, self._now)
         return write_replies(results, requested, queries, self._now)
 
     def scope(self) -> str:
