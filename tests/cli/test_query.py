@@ -32,7 +32,7 @@ from tests.support.servers import SAFETY, Server, answering, failing, silent
 from tests.support.snippets import commands
 from tests.support.wires import Calls, counting
 from vapi_frames.cli import query as query_command
-from vapi_frames.cli.export import csv_text, json_text
+from vapi_frames.cli.export import to_csv_text, to_json_text
 from vapi_frames.cli.main import main
 from vapi_frames.errors import PartialResultError
 from vapi_frames.frames.origin import add_note
@@ -173,9 +173,9 @@ def test_an_answer_without_rows_is_a_file_without_rows(ask, tmp_path, suffix, co
 def test_one_row_has_no_index():
     """An answer without groups is one row of measures; a lone missing one is not an empty line, which readers skip."""
     frame = pd.DataFrame({"avgCost": [np.nan]})
-    assert csv_text(frame) == 'avgCost\n""\n'
-    assert json_text(frame) == '[\n{"avgCost": null}\n]\n'
-    assert csv_text(pd.DataFrame({"a": [np.nan], "b": [1]})) == "a,b\n,1\n"
+    assert to_csv_text(frame) == 'avgCost\n""\n'
+    assert to_json_text(frame) == '[\n{"avgCost": null}\n]\n'
+    assert to_csv_text(pd.DataFrame({"a": [np.nan], "b": [1]})) == "a,b\n,1\n"
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -186,8 +186,8 @@ def test_any_row_comes_back(rows):
     """CSV and JSON hold any text and any number exactly."""
     frame = pd.DataFrame(rows, columns=["a,b", "x", "n"]).set_index("a,b")
     expected = [[text, None if x != x else x, n] for text, x, n in rows]
-    assert [list(row.values()) for row in json.loads(json_text(frame))] == expected
-    header, *lines = csv.reader(io.StringIO(csv_text(frame), newline=""))
+    assert [list(row.values()) for row in json.loads(to_json_text(frame))] == expected
+    header, *lines = csv.reader(io.StringIO(to_csv_text(frame), newline=""))
     assert header == ["a,b", "x", "n"]
     assert [[text, float(x) if x else None, int(n)] for text, x, n in lines] == expected
 
@@ -252,9 +252,9 @@ def nobody_answers(tmp_path, monkeypatch):
         (body("a", "b"), None, "2 queries need a file each: pass --out with {name}, e.g. --out '{name}.csv'"),
         (body("a", "b"), "spend.csv", "2 queries need a file each"),
         (body("a", "a"), "{name}.csv", "two queries of the body are named 'a'"),
-        (body("../a"), "{name}.csv", "the name '../a' cannot be a part of a file's name"),
-        (body(".a"), "{name}.csv", "the name '.a' cannot be"),
-        (body("a\n"), "{name}.csv", "the name 'a\\n' cannot be"),
+        (body("../a"), "{name}.csv", "the query's name '../a' cannot be part of a file's name"),
+        (body(".a"), "{name}.csv", "the query's name '.a' cannot be"),
+        (body("a\n"), "{name}.csv", "the query's name 'a\\n' cannot be"),
         ('vq.call().count().last("3d")', "{name}.csv", '--out has {name}, and this query has no name: add .named("...")'),
         (COUNT, "spend.xlsx", "'spend.xlsx' must end in one of .parquet, .csv, .json"),
         (COUNT, "spend", "'spend' must end in one of"),
@@ -465,7 +465,7 @@ def test_a_part_is_kept_beside_the_file(ask, tmp_path, broken, suffix):
     assert path.read_text(encoding="utf-8") == "before"
     assert part.exists()
     if suffix == "csv":
-        assert part.read_text(encoding="utf-8") == csv_text(broken)
+        assert part.read_text(encoding="utf-8") == to_csv_text(broken)
 
 
 @pytest.mark.usefixtures("broken")
@@ -616,7 +616,7 @@ def test_ctrl_c_keeps_the_part_and_ends_with_130(ask, tmp_path, monkeypatch, bro
     code, out, lines = ask(COUNT, "--source", "demo", "--out", tmp_path / "n.csv")
     assert (code, out) == (130, "")
     assert lines == [*LINES, f"vapi-frames: the part that arrived is in {tmp_path / 'n.partial.csv'}"]
-    assert (tmp_path / "n.partial.csv").read_text(encoding="utf-8") == csv_text(broken)
+    assert (tmp_path / "n.partial.csv").read_text(encoding="utf-8") == to_csv_text(broken)
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -1,7 +1,7 @@
-"""A result frame as a file for other programs: CSV or JSON, with the index as columns; or Parquet, to be loaded again.
+"""Write result frames as files: CSV or JSON, with the index as columns, or Parquet, for ``vapi_frames.load``.
 
-Dates are ISO 8601 with the offset of their zone, numbers have all their digits, and missing is not empty text: in CSV
-nothing stands between the commas, where empty text is ``""``; in JSON it is ``null``.
+Dates are ISO 8601 with the offset of their zone, and numbers have all their digits. A missing value is nothing between
+two commas in CSV, where empty text is ``""``, and ``null`` in JSON.
 """
 
 from __future__ import annotations
@@ -21,52 +21,52 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["check_path", "csv_text", "json_text", "named_path", "write"]
+__all__ = ["check_path", "fill_name", "to_csv_text", "to_json_text", "write_files"]
 
 SUFFIXES = (".parquet", ".csv", ".json")
 NAME = "{name}"
-_QUOTED = re.compile(r'[",\r\n]|^\s|\s$|^$')
+_NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$|^$')
 
 
-def csv_text(frame: pd.DataFrame) -> str:
+def to_csv_text(frame: pd.DataFrame) -> str:
     """Return *frame* as CSV.
 
     Examples:
         >>> import vapi_frames as vf
         >>> calls = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z", "type": "webCall", "cost": 0.25}]
         >>> query = vf.local(calls).call().sum("cost").by("type").step("day").tz("Asia/Tokyo").during("2026-10")
-        >>> print(csv_text(query.fetch()), end="")
+        >>> print(to_csv_text(query.fetch()), end="")
         date,type,sumCost
         2026-10-01T00:00:00+09:00,webCall,0.25
     """
-    columns = _columns(frame)
-    cells = [[_cell(value) for value in values] for values in columns.values()]
-    lines = [",".join(map(_cell, columns)), *map(",".join, zip(*cells, strict=True))]
+    columns = _plain_columns(frame)
+    cells = [[_format_cell(value) for value in values] for values in columns.values()]
+    lines = [",".join(map(_format_cell, columns)), *map(",".join, zip(*cells, strict=True))]
     return "".join((line or '""') + "\n" for line in lines)  # readers skip an empty line
 
 
-def json_text(frame: pd.DataFrame) -> str:
+def to_json_text(frame: pd.DataFrame) -> str:
     """Return *frame* as JSON: a list with one object for each row.
 
     Raises:
-        ResponseError: A number is infinite, which JSON cannot say.
+        ResponseError: A number is infinite, which JSON cannot represent.
 
     Examples:
         >>> import vapi_frames as vf
         >>> calls = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z", "cost": 0.25}]
-        >>> print(json_text(vf.local(calls).call().sum("cost").by("type").during("2026-10").fetch()), end="")
+        >>> print(to_json_text(vf.local(calls).call().sum("cost").by("type").during("2026-10").fetch()), end="")
         [
         {"type": null, "sumCost": 0.25}
         ]
     """
-    columns = _columns(frame)
+    columns = _plain_columns(frame)
     try:
         rows = [
             json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, allow_nan=False)
             for row in zip(*columns.values(), strict=True)
         ]
     except ValueError:
-        raise ResponseError("a number is infinite, which JSON cannot say; write CSV or Parquet") from None
+        raise ResponseError("a number is infinite, which JSON cannot represent: write CSV or Parquet") from None
     return "[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n"
 
 
@@ -74,11 +74,11 @@ def check_path(path: str) -> Path:
     """Return *path* as a file that a frame can be written to.
 
     Raises:
-        QueryError: Its suffix is none of the three, or there is no such folder.
+        QueryError: Its suffix is not one of the three, its folder does not exist, or it is a folder.
     """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
-        raise QueryError(f"{path!r} must end in one of {', '.join(SUFFIXES)}, which says how it is written")
+        raise QueryError(f"{path!r} must end in one of {', '.join(SUFFIXES)}, which decides the format")
     if not target.parent.is_dir():
         raise QueryError(f"{path!r} cannot be written: there is no folder {str(target.parent)!r}")
     if target.is_dir():
@@ -86,26 +86,26 @@ def check_path(path: str) -> Path:
     return target
 
 
-def named_path(path: str, name: str) -> str:
-    """Return *path* with the *name* of a question for ``{name}``.
+def fill_name(path: str, name: str) -> str:
+    """Return *path* with the *name* of a query for ``{name}``.
 
     Raises:
-        QueryError: The name cannot be a part of a file's.
+        QueryError: The name cannot be part of a file's name.
     """
     if NAME in path and (not name.isprintable() or name.startswith(".") or re.search(r"[/\\:]", name)):
         raise QueryError(
-            f"the name {format_value(name)} cannot be a part of a file's name; name the question otherwise"
+            f"the query's name {format_value(name)} cannot be part of a file's name: choose another with .named()"
         )
     return path.replace(NAME, name)
 
 
-def write(frames: Sequence[tuple[pd.DataFrame, Path]]) -> None:
-    """Write each frame to its file; files that are there are replaced once all the new ones are whole.
+def write_files(frames: Sequence[tuple[pd.DataFrame, Path]]) -> None:
+    """Write each frame to its file; existing files are replaced once all new ones are whole.
 
     Raises:
-        QueryError: A column holds what Parquet cannot.
-        ResponseError: A number is infinite, which JSON cannot say.
-        OSError: A file cannot be written there.
+        QueryError: Parquet cannot represent a column.
+        ResponseError: A number is infinite, which JSON cannot represent.
+        OSError: A file cannot be written.
     """
     with ExitStack() as stack:
         for frame, target in frames:
@@ -113,29 +113,31 @@ def write(frames: Sequence[tuple[pd.DataFrame, Path]]) -> None:
             if target.suffix.lower() == ".parquet":
                 write_parquet(frame, file)
             else:
-                text = csv_text(frame) if target.suffix.lower() == ".csv" else json_text(frame)
+                text = to_csv_text(frame) if target.suffix.lower() == ".csv" else to_json_text(frame)
                 file.write(text.encode())
             file.flush()  # a full disk is noticed before the first file is replaced
 
 
-def _columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
+def _plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
     """Return the columns of *frame*, those of its index first, as plain values; missing ones are ``None``."""
     levels = [name for name in frame.index.names if name is not None]
     table = frame.reset_index() if levels else frame
-    found: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {}
     for name in table.columns:
         column = table[name]
         values = column.astype(object).tolist()
         if hasattr(column.dtype, "tz") or column.dtype.kind == "M":
             values = [value.isoformat() for value in values]
-        found[str(name)] = [None if gone else value for value, gone in zip(values, column.isna(), strict=True)]
-    return found
+        columns[str(name)] = [
+            None if is_missing else value for value, is_missing in zip(values, column.isna(), strict=True)
+        ]
+    return columns
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     """Return one value as CSV has it."""
     if value is None:
         return ""
     if not isinstance(value, str):
         return repr(value)
-    return '"' + value.replace('"', '""') + '"' if _QUOTED.search(value) else value
+    return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES.search(value) else value

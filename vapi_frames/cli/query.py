@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from vapi_frames.cli.export import csv_text, write
+    from vapi_frames.cli.export import to_csv_text, write_files
     from vapi_frames.query.parse import parse_queries
 
     queries = parse_queries(_read(options.query))
@@ -93,9 +93,9 @@ def _run(options: argparse.Namespace) -> int:
         _write_part(error, paths, options.out)
         return PARTIAL
     if paths:
-        write(list(zip(frames, paths, strict=True)))
+        write_files(list(zip(frames, paths, strict=True)))
     else:
-        print_data(csv_text(frames[0]))
+        print_data(to_csv_text(frames[0]))
     if options.verbose:
         for frame, path in zip(frames, paths or [Path("stdout")], strict=True):
             print_error(f"wrote {len(frame):,} row{'s' * (len(frame) != 1)} to {path}")
@@ -121,13 +121,13 @@ def _read(argument: str) -> str:
 
 def _paths(out: str | None, queries: Sequence[Query[Any]]) -> list[Path]:
     """Return the file of each result; none where the result is printed."""
-    from vapi_frames.cli.export import NAME, check_path, named_path
+    from vapi_frames.cli.export import NAME, check_path, fill_name
 
     if len(queries) > 1 and NAME not in (out or ""):
         raise QueryError(f"{len(queries)} queries need a file each: pass --out with {NAME}, e.g. --out '{NAME}.csv'")
     if out is None:
         return []
-    return [check_path(named_path(out, _name(query)) if NAME in out else out) for query in queries]
+    return [check_path(fill_name(out, _name(query)) if NAME in out else out) for query in queries]
 
 
 def _name(query: Query[Any]) -> str:
@@ -169,7 +169,7 @@ def _source(options: argparse.Namespace) -> Vq:
 def _write_part(error: PartialResultError, paths: Sequence[Path], out: str | None) -> None:
     """Write the part that arrived next to the file of the whole result, and report what is missing."""
     from vapi_frames.calendar.ranges import format_iso
-    from vapi_frames.cli.export import check_path, named_path, write
+    from vapi_frames.cli.export import check_path, fill_name, write_files
     from vapi_frames.frames.meta import read_meta
 
     print_error(error)
@@ -185,11 +185,11 @@ def _write_part(error: PartialResultError, paths: Sequence[Path], out: str | Non
         for frame in error.frames.values():
             path, meta = paths[0], read_meta(frame)
             if len(paths) > 1:
-                path = check_path(named_path(out, meta.title or meta.body["name"]))
+                path = check_path(fill_name(out, meta.title or meta.body["name"]))
             if meta.has_missing_rows:
                 path = path.with_name(f"{path.stem}.partial{path.suffix}")
             parts.append((frame, path))
-        write(parts)
+        write_files(parts)
         print_error(f"the part that arrived is in {', '.join(str(path) for _, path in parts)}")
     except (VapiFramesError, OSError) as failure:
         print_error(failure, label="the part that arrived could not be written: ")

@@ -1,8 +1,8 @@
 """The wire models of ``POST /analytics``: requests closed, replies open.
 
-Facts from the published reference (``docs.vapi.ai/api-reference/analytics/get``) with what the vendor's full OpenAPI
-and SDKs add: ``groupBy`` travels as an array, names and aliases have at most 40 characters, variable keys 100.
-Closed means that an unknown word raises; open means that a new field or value passes, with one warning.
+Sources are the published reference (``docs.vapi.ai/api-reference/analytics/get``) and, beyond it, the vendor's full
+OpenAPI document and SDKs: ``groupBy`` is an array, names and aliases have at most 40 characters, variable keys 100.
+In a closed model an unknown field or word raises; an open one accepts new fields and values, with one warning.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class ReplyTimeRange(BaseModel):
 
 
 class AnalyticsQueryResult(BaseModel):
-    """One answer of a reply; open. Rows stay as they came: the answer reads them column by column."""
+    """One result of a reply; open. Its rows are not validated here, because the result reads them column by column."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -158,14 +158,14 @@ class AnalyticsQueryResult(BaseModel):
     result: list[Any]
 
 
-_WORDS: dict[str, tuple[tuple[str, ...], str, Mapping[str, str]]] = {
+_ENUMS: dict[str, tuple[tuple[str, ...], str, Mapping[str, str]]] = {
     "table": (TABLES, "table", {"calls": "call", "subscriptions": "subscription"}),
     "groupBy": (GROUP_COLUMNS, "group column", GROUP_SYNONYMS),
     "step": (STEPS, "step", STEP_SYNONYMS),
     "operation": (OPERATIONS, "operation", OPERATION_SYNONYMS),
     "column": (COLUMNS, "column", COLUMN_SYNONYMS),
 }
-_FIELDS: dict[str, type[BaseModel]] = {
+_MODELS: dict[str, type[BaseModel]] = {
     "": AnalyticsQueryDTO,
     "queries": AnalyticsQuery,
     "timeRange": WireTimeRange,
@@ -216,7 +216,7 @@ Valid: call, subscription.
 
 
 def read_json(body: str | bytes) -> Any:
-    """Return what the JSON text of a request says, its limits and words unchecked.
+    """Return the JSON text of a request as Python values, without validation.
 
     Raises:
         QueryError: It is not JSON.
@@ -230,53 +230,53 @@ def read_json(body: str | bytes) -> Any:
 def _request_error(error: ValidationError) -> QueryError:
     first = error.errors(include_url=False)[0]
     location = first["loc"]
-    path, given = json_path(location), first["input"]
+    path, value = json_path(location), first["input"]
     names = [part for part in location if isinstance(part, str)]
     if first["type"] == "literal_error":
-        words, kind, spoken = _WORDS[names[-1]]
-        return UnknownWordError(given, kind, words, synonyms=spoken, where=path)
+        words, kind, synonyms = _ENUMS[names[-1]]
+        return UnknownWordError(value, kind, words, synonyms=synonyms, where=path)
     if first["type"] == "extra_forbidden":
-        model = _FIELDS[names[-2] if len(names) > 1 else ""]
+        model = _MODELS[names[-2] if len(names) > 1 else ""]
         fields = [field.alias or name for name, field in model.model_fields.items()]
         hint = "The API has no filters." if "filter" in names[-1].casefold() or names[-1] == "where" else ""
         return UnknownWordError(names[-1], "field", fields, where=path, hint=hint)
     if first["type"] == "missing":
         return QueryError(f"{path} is missing")
     if first["type"] == "string_too_long":
-        most = first.get("ctx", {}).get("max_length")
-        return QueryError(f"{path} has {len(given)} characters, at most {most} are allowed: {format_value(given)}")
+        limit = first.get("ctx", {}).get("max_length")
+        return QueryError(f"{path} has {len(value)} characters, at most {limit} are allowed: {format_value(value)}")
     if first["type"] in ("model_type", "list_type"):
-        return QueryError(
-            f"{path} must be {'a list' if first['type'] == 'list_type' else 'an object'}, not {format_value(given)}"
-        )
-    return QueryError(f"{path}: {first['msg']}; given {format_value(given)}")
+        kind = "a list" if first["type"] == "list_type" else "an object"
+        return QueryError(f"{path} must be {kind}, not {format_value(value)}")
+    return QueryError(f"{path}: {first['msg']}; got {format_value(value)}")
 
 
 def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
-    """Read a reply: its bytes or text, or what ``json.loads`` makes of it.
+    """Read a reply: its bytes or text, or the values that ``json.loads`` returns for it.
 
     Raises:
-        ResponseError: It is no JSON array of answers; the error has the JSON path.
+        ResponseError: It is not a JSON array of results; the error has the JSON path.
     """
     if isinstance(payload, str | bytes | bytearray | memoryview):
         payload = _from_json(payload)
     if isinstance(payload, Mapping) and {"name", "result"} <= set(payload):
         payload = [payload]
     if isinstance(payload, Mapping) and "message" in payload:
-        raise ResponseError(f"the reply is an error, not an answer: {format_value(payload['message'])}")
+        raise ResponseError(f"the reply is an error, not a result: {format_value(payload['message'])}")
     try:
         replies = _REPLIES.validate_python(payload)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        said = "is missing" if first["type"] == "missing" else f"{first['msg']}; given {format_value(first['input'])}"
-        raise ResponseError(said, path=json_path(first["loc"])) from None
-    new = sorted({name for reply in replies for name in (reply.model_extra or {})})
-    new += sorted({f"timeRange.{name}" for reply in replies for name in (reply.time_range.model_extra or {})})
-    new += sorted(
+        is_missing = first["type"] == "missing"
+        message = "is missing" if is_missing else f"{first['msg']}; got {format_value(first['input'])}"
+        raise ResponseError(message, path=json_path(first["loc"])) from None
+    extra = sorted({name for reply in replies for name in (reply.model_extra or {})})
+    extra += sorted({f"timeRange.{name}" for reply in replies for name in (reply.time_range.model_extra or {})})
+    extra += sorted(
         {f"step {span.step!r}" for span in (r.time_range for r in replies) if span.step not in (None, *STEPS)}
     )
-    if new:
-        warn(f"the reply has what the contract does not name: {', '.join(new)}", ResponseWarning)
+    if extra:
+        warn(f"the reply has fields or values that the contract does not name: {', '.join(extra)}", ResponseWarning)
     return replies
 
 
