@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.support.examples import examples
 from tests.support.shapes import COARSER, QUIET, asked, fetch, same
-from vapi_frames.analysis.ratios import SUCCESS
+from vapi_frames.analysis.success import SUCCESS
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
@@ -109,8 +109,8 @@ class TestWhatIsNoSum:
     @pytest.mark.parametrize(
         ("verb", "error", "match"),
         [
-            (lambda f: f.vapi.ratio("avgCost", "countId"), NonAdditiveError, r'avg of \'cost\': ask \.sum\("cost"\)'),
-            (lambda f: f.vapi.share("maxCost"), NonAdditiveError, r'max of \'cost\': ask \.sum\("cost"\)'),
+            (lambda f: f.vapi.ratio("avgCost", "countId"), NonAdditiveError, r'avg of \'cost\': add \.sum\("cost"\)'),
+            (lambda f: f.vapi.share("maxCost"), NonAdditiveError, r'max of \'cost\': add \.sum\("cost"\)'),
             (lambda f: f.vapi.per_minute(), UnknownWordError, r'\.sum\("cost"\)'),
             (lambda f: f.vapi.per_call("avgCost"), NonAdditiveError, "needs a sum or a count"),
             (lambda f: f.assign(mine=1).vapi.ratio("mine", "countId"), ProvenanceError, "a column of your own"),

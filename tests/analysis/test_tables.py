@@ -261,7 +261,7 @@ class TestExcel:
         assert len(sheet(fits.vapi.for_excel(), tmp_path / "a.xlsx")["A2"].value) == CELL
         for text in ("x" * (CELL + 1), "💥" * (CELL // 2 + 1), "=" * CELL):
             df = calls(assistantId=[text]).call().count().by("assistantId").during("2026-10").fetch()
-            with pytest.raises(QueryError, match="room for 32,767"):
+            with pytest.raises(QueryError, match="holds 32,767"):
                 df.vapi.for_excel()
 
     def test_too_many_rows_are_refused(self):
@@ -269,7 +269,7 @@ class TestExcel:
         end = pd.Timestamp("2026-11-01T00:00Z")
         minutes = vf.demo().call().count().step("minute").between(end - pd.Timedelta("1048576min"), end)
         many = minutes.fetch().vapi.fill_gaps()
-        with pytest.raises(QueryError, match="1,048,576 rows, and a sheet of Excel room for 1,048,575"):
+        with pytest.raises(QueryError, match="1,048,576 rows, and a sheet of Excel holds 1,048,575"):
             many.vapi.for_excel()
         assert len(many.iloc[1:].vapi.for_excel()) == 1_048_575
 
@@ -286,7 +286,7 @@ class TestExcel:
         vq = calls(createdAt=["1999-10-01T12:00:00Z"])
         df = vq.call().count().step("millennium").between("1999-01-01", "2000-01-01").fetch()
         assert df.index[0].year == 1001
-        with pytest.raises(QueryError, match="1001-01-01, and Excel no date before 1900"):
+        with pytest.raises(QueryError, match="1001-01-01, and Excel has no date before 1900"):
             df.vapi.for_excel()
 
     def test_numbers_beyond_fifteen_digits_are_refused(self):

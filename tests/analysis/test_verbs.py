@@ -10,7 +10,7 @@ import pytest
 import vapi_frames as vf
 from tests.support.shapes import QUIET, same
 from vapi_frames import analysis
-from vapi_frames.analysis.ratios import SUCCESS
+from vapi_frames.analysis.success import SUCCESS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
 pytestmark = [pytest.mark.extra("local"), *QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
@@ -242,7 +242,7 @@ def test_each_verb_after_what_pandas_does(mangling):
         except (NonAdditiveError, ProvenanceError, UnknownWordError, QueryError) as error:
             said = str(error)
             allowed = {
-                "own column": "nothing says how 'mine' adds up", "xs": "date", "xs group": "endedReason",
+                "own column": "'mine' is a column of your own, and nothing says how it adds up", "xs": "date", "xs group": "endedReason",
                 "columns": "cannot happen", "no rows": "cannot happen",
             }  # fmt: skip
             is_expected = allowed.get(mangling, "cannot happen") in said or (name, mangling) in {

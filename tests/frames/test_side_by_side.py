@@ -266,7 +266,7 @@ class TestSideBySide:
     def test_a_comparison_is_not_rolled_up(self):
         """The verbs say which line is right."""
         df = self.vq().call().sum("cost").step("day").during("2026-10").compare().fetch()
-        with pytest.raises(ValueError, match="does not add up"):
+        with pytest.raises(ValueError, match="cannot be re-aggregated: it holds for these rows only"):
             df[df.index.notna()].vapi.rollup("month")
         assert df.vapi.plot().get_title() == "sumCost per day, and before"
 

@@ -45,7 +45,7 @@ def test_2_a_mean_of_daily_means_is_refused(october):
     minutes = [one["minutes"] for one in october if one["minutes"] == one["minutes"]]
     daily = call().avg("duration").step("day").fetch()
     assert not np.isclose(daily["avgDuration"].mean(), np.mean(minutes), rtol=1e-4)  # what people do
-    with pytest.raises(NonAdditiveError, match=r'ask vq.call\(\).avg\("duration"\).between'):
+    with pytest.raises(NonAdditiveError, match=r'fetch vq.call\(\).avg\("duration"\).between'):
         daily.vapi.rollup(step="all")
     counted = call().avg("duration").with_counts().step("day").fetch()
     assert np.isclose(counted.vapi.rollup(step="all")["avgDuration"].item(), np.mean(minutes))

@@ -1,4 +1,4 @@
-"""The verbs on frames, as plain functions for ``.pipe``; each returns a new object and leaves its frame alone."""
+"""The verbs on frames, as plain functions for ``.pipe``; each returns a new object and leaves its frame unchanged."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from vapi_frames.analysis.change import change
 from vapi_frames.analysis.describe import describe, with_units
 from vapi_frames.analysis.gaps import fill_gaps
 from vapi_frames.analysis.groups import label, outcome, top, wide
-from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, share, success_rate
-from vapi_frames.analysis.report import for_excel, style
+from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, share
 from vapi_frames.analysis.rollup import rollup
+from vapi_frames.analysis.success import success_rate
+from vapi_frames.analysis.tables import for_excel, style
 from vapi_frames.frames.parquet import load, save
 from vapi_frames.frames.partial import drop_partial, elapsed, partial
 from vapi_frames.frames.provenance import query, units

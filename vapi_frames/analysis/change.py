@@ -1,4 +1,4 @@
-"""Change from bucket to bucket: against the calendar, never against the row before."""
+"""`change`: the difference to an earlier bucket of the calendar, never to the row before."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vapi_frames.analysis.gaps import fill_rules, placed
-from vapi_frames.analysis.ratios import added
+from vapi_frames.analysis.gaps import find_fill_rules, locate_buckets
+from vapi_frames.analysis.ratios import add_columns
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, warn
 from vapi_frames.frames.levels import distinct_rows
@@ -33,21 +33,21 @@ def change(
 ) -> pd.DataFrame:
     """Return *frame* with each row's change since the bucket *periods* steps earlier on the calendar.
 
-    An earlier bucket without a row takes the measure's fill rule: a sum and a count were 0. A partial bucket is neither
-    compared nor compared with, and that is said.
+    An earlier bucket without a row has the measure's fill rule: a sum and a count were 0. A row is not compared where
+    its bucket, or the earlier one, is partial; a warning counts such rows.
 
     Args:
         frame: A result frame with a step.
         periods: How many steps of the calendar.
         columns: The measures; all by default.
-        whole: The rows that were left out, if any, had no calls.
+        whole: Declare that the rows that are not in the frame, if any, had no calls.
 
     Returns:
         The frame with two more float columns a measure: ``sumCostDelta`` in its unit, and ``sumCostPercent`` of the
         earlier value. Missing where there is no earlier bucket in the range; the percentage also where that was 0.
 
     Raises:
-        ProvenanceError: Rows were chosen, so that one that is absent says nothing.
+        ProvenanceError: Rows were left out before, so an absent one may have calls.
         QueryError: There is no step.
 
     Examples:
@@ -61,60 +61,52 @@ def change(
     """
     if isinstance(periods, bool) or not isinstance(periods, int | np.integer) or periods < 1:
         raise QueryError(f"periods must be a whole number of at least 1, not {periods!r}")
-    held = check_frame(frame)
-    held.check_whole("change", whole=whole)
-    names = _named(held, columns)
-    rules = fill_rules(held, names)
-    buckets, place = placed(held)
-    earlier, has_bucket = _earlier(held, place, periods)
-    # Whether the earlier bucket was partial does not hang on its having a row.
-    is_whole = elapsed_shares(buckets, held.meta.as_whole(), find_zone(held.meta.zone)) >= 1
-    out = ~is_whole[place] | (has_bucket & ~is_whole[np.maximum(place - periods, 0)])
-    new: dict[str, npt.NDArray[Any]] = {}
-    known: dict[str, DerivedColumn] = {}
-    for name, values in held.arrays(names).items():
+    checked = check_frame(frame)
+    checked.check_whole("change", whole=whole)
+    names = _find_measures(checked, columns)
+    rules = find_fill_rules(checked, names)
+    buckets, place = locate_buckets(checked)
+    earlier, has_bucket = _find_earlier(checked, place, periods)
+    # The earlier bucket may be partial even where it has no row.
+    is_partial = elapsed_shares(buckets, checked.meta.as_whole(), find_zone(checked.meta.zone)) < 1
+    is_skipped = is_partial[place] | (has_bucket & is_partial[np.maximum(place - periods, 0)])
+    units = checked.meta.all_units()
+    added: dict[str, tuple[npt.NDArray[Any], DerivedColumn]] = {}
+    for name, values in checked.arrays(names).items():
         now = values.astype(np.float64)
-        nothing = 0.0 if rules[name] == "zero" else np.nan
-        before = np.where(earlier >= 0, np.append(now, np.nan)[earlier], np.where(has_bucket, nothing, np.nan))
-        before[out] = np.nan
+        absent = 0.0 if rules[name] == "zero" else np.nan
+        before = np.where(earlier >= 0, np.append(now, np.nan)[earlier], np.where(has_bucket, absent, np.nan))
+        before[is_skipped] = np.nan
         delta = now - before
-        new |= {f"{name}Delta": delta, f"{name}Percent": percent_change(delta, before)}
-        known |= {
-            f"{name}Delta": DerivedColumn(held.meta.all_units()[name], "none"),
-            f"{name}Percent": DerivedColumn("%", "none"),
-        }
-    if out.any():
-        some = (
-            "one row of or after a partial bucket has"
-            if out.sum() == 1
-            else f"{out.sum():,} rows of or after a partial bucket have"
-        )
-        warn(f"{some} no change", FrameWarning)
-    return added(held, new, known)
+        added[f"{name}Delta"] = delta, DerivedColumn(units[name], "none")
+        added[f"{name}Percent"] = percent_change(delta, before), DerivedColumn("%", "none")
+    if count := int(is_skipped.sum()):
+        rows, buckets_of = ("1 row is", "its bucket") if count == 1 else (f"{count:,} rows are", "their bucket")
+        warn(f"{rows} not compared: {buckets_of}, or the earlier one, is partial", FrameWarning)
+    return add_columns(checked, added)
 
 
-def _named(held: CheckedFrame, columns: str | Sequence[str] | None) -> list[str]:
+def _find_measures(checked: CheckedFrame, columns: str | Sequence[str] | None) -> list[str]:
     """Return the measures that are compared."""
     if columns is None:
-        return [
-            name for name in held.measures if name not in held.meta.derived or held.meta.derived[name].rule != "none"
-        ]
-    names = [find_column(held.frame, one) for one in ([columns] if isinstance(columns, str) else columns)]
+        derived = checked.meta.derived
+        return [name for name in checked.measures if name not in derived or derived[name].rule != "none"]
+    names = [find_column(checked.frame, one) for one in ([columns] if isinstance(columns, str) else columns)]
     for name in names:
-        if name not in held.measures:
-            raise UnknownWordError(name, "measure of the frame", held.measures)
+        if name not in checked.measures:
+            raise UnknownWordError(name, "measure of the frame", checked.measures)
     return names
 
 
-def _earlier(
-    held: CheckedFrame, place: npt.NDArray[np.int64], periods: int
+def _find_earlier(
+    checked: CheckedFrame, place: npt.NDArray[np.int64], periods: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return each row's earlier row, -1 for none, and whether the range has the earlier bucket."""
-    groups = [level for level in held.levels if level.name != "date"]
+    """Return the number of each row's earlier row, -1 for none, and whether the range has the earlier bucket."""
+    groups = [level for level in checked.levels if level.name != "date"]
     group, many = np.zeros(len(place), np.int64), 1
     if groups:
-        seen, group = distinct_rows(groups)
-        many = len(seen[0].codes)
+        distinct, group = distinct_rows(groups)
+        many = len(distinct[0].codes)
     key = place * many + group
     order = np.argsort(key)
     wanted = key - periods * many

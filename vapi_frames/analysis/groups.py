@@ -1,4 +1,4 @@
-"""Groups: the top ones, families of ended reasons, names for ids, groups as columns."""
+"""Verbs on groups: the largest ones, families of ended reasons, names for ids, groups as columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from vapi_frames.analysis.rollup import instead, plan, regroup
+from vapi_frames.analysis.regroup import find_query, plan_reaggregation, regroup
 from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
@@ -27,20 +27,24 @@ if TYPE_CHECKING:
 
 __all__ = ["label", "outcome", "top", "wide"]
 
-_SHOWN = 8  # unknown values that a message lists
-_ID = 8  # characters of an id that keep equal names apart
+_LISTED = 8  # unknown values that a message lists
+_ID_CHARS = 8  # characters of an id that keep equal names apart
 
 
-def _level(held: CheckedFrame, name: str | None, verb: str) -> IndexLevel:
-    """Return the group called *name*; the only one by default."""
-    there = {level.name: level for level in held.levels if level.name != "date"}
+def _find_group(checked: CheckedFrame, name: str | None, verb: str) -> IndexLevel:
+    """Return the group called *name*; by default, the only one."""
+    groups = {level.name: level for level in checked.levels if level.name != "date"}
     if name is None:
-        if len(there) != 1:
-            listed = ", ".join(map(repr, there)) or "none"
-            raise QueryError(f"{verb} is of one group; the frame has {listed}: say of=")
-        return next(iter(there.values()))
-    require(name, there, "group of the frame", synonyms=GROUP_SYNONYMS)
-    return there[name]
+        if not groups:
+            raise QueryError(f"{verb} one group, and this frame has none: add .by(...) to the query")
+        if len(groups) > 1:
+            raise QueryError(
+                f"{verb} one group, and this frame has {len(groups)} ({', '.join(groups)}): pass "
+                f"of={next(iter(groups))!r}"
+            )
+        return next(iter(groups.values()))
+    require(name, groups, "group of the frame", synonyms=GROUP_SYNONYMS)
+    return groups[name]
 
 
 def top(
@@ -50,19 +54,19 @@ def top(
 
     Args:
         frame: A result frame.
-        n: How many to keep.
-        by: The measure that ranks, over the whole frame; by its own name or the API's column. May be left out where
-            there is only one.
-        of: The group; may be left out where there is only one.
+        n: How many values stay.
+        by: The measure that ranks them, over the whole frame; by its own name or the API's column. Needed where there
+            are several.
+        of: The group; needed where there are several.
         other: Whether the rest becomes the value ``other``, each measure by its own rule; else it is left out.
 
     Returns:
         The same measures, types and levels. The missing value of a group counts as one of its values.
 
     Raises:
-        QueryError: *n* is less than 1, or it is not said of which group.
-        UnknownWordError: There is no such group, or nothing to rank by.
-        NonAdditiveError: A measure cannot be put together for the others; leave them out, or leave it out.
+        QueryError: *n* is less than 1, or the frame has several groups and *of* is missing.
+        UnknownWordError: There is no such group, or no measure to rank by.
+        NonAdditiveError: A measure of the others cannot be re-aggregated: pass ``other=False``, or drop the measure.
 
     Examples:
         >>> import vapi_frames as vf
@@ -72,51 +76,54 @@ def top(
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise QueryError(f"n must be a whole number of at least 1, not {n!r}")
-    held = check_frame(frame)
-    level = _level(held, of, "top")
-    ranked = _ranked(held, level, find_column(frame, by))
+    checked = check_frame(frame)
+    level = _find_group(checked, of, "top() ranks")
+    ranked = _rank(checked, level, find_column(frame, by))
     if len(ranked) <= n:
-        return attach_meta(frame.copy(), held.meta, held.rows)
-    kept = ranked[:n]
-    is_kept = np.zeros(len(level.uniques) + 1, bool)  # the last one is the missing value, whose code is -1
-    is_kept[kept] = True
+        return attach_meta(frame.copy(), checked.meta, checked.rows)
+    is_top = np.zeros(len(level.uniques) + 1, bool)  # the last one is the missing value, whose code is -1
+    is_top[ranked[:n]] = True
+    is_top_row = is_top[level.codes]
     if not other:
-        return attach_choice(frame.loc[is_kept[level.codes]].copy())
-    # A name and its id are put together as one.
-    roots = held.meta.query_groups()
-    same = [one.name for one in held.levels if roots.get(one.name, one.name) == roots.get(level.name, level.name)]
-    levels = [_with_other(one, is_kept[level.codes]) if one.name in same else one for one in held.levels]
-    better = instead(held, held.levels, held.meta.step).with_counts()
-    recipes = plan(held, held.measures, over_time=False, over_groups=True, better=better)
-    origin = held.meta.derived_levels.get(level.name, level.name)
-    return regroup(held, levels, recipes, step=held.meta.step, derived_levels=dict.fromkeys(same, origin))
+        return attach_choice(frame.loc[is_top_row].copy())
+    # A name and the id beside it become "other" together.
+    roots = checked.meta.query_groups()
+    same = [one.name for one in checked.levels if roots.get(one.name, one.name) == roots.get(level.name, level.name)]
+    levels = [_with_other(one, is_top_row) if one.name in same else one for one in checked.levels]
+    step = checked.meta.step
+    instead = find_query(checked, checked.levels, step).with_counts()
+    origin = checked.meta.derived_levels.get(level.name, level.name)
+    return regroup(checked, levels, instead, step=step, derived_levels=dict.fromkeys(same, origin))
 
 
-def _ranked(held: CheckedFrame, level: IndexLevel, name: str) -> npt.NDArray[np.int64]:
-    """Return the places of the level's values, largest first; -1 is the missing one. Equal ones are in their order."""
-    over_time = any(one.name == "date" for one in held.levels)
-    better = instead(held, [level], None).with_counts()
-    recipes = plan(held, [name], over_time=over_time, over_groups=True, better=better) if name in held.measures else []
-    if not recipes:
-        raise UnknownWordError(
-            name, "measure to rank by", [one for one in held.measures if one != name], hint="Rank by a sum or a count."
-        )
-    codes = np.where(level.codes < 0, np.int64(len(level.uniques)), level.codes)
-    totals = aggregate(recipes, held.arrays(held.measures), codes, len(level.uniques) + 1)[name].astype(np.float64)
-    seen = np.flatnonzero(np.bincount(codes, minlength=len(totals)))
-    order = seen[np.argsort(-np.nan_to_num(totals[seen], nan=-np.inf), kind="stable")]
-    return np.where(order == len(level.uniques), -1, order)
+def _rank(checked: CheckedFrame, level: IndexLevel, name: str) -> npt.NDArray[np.int64]:
+    """Return the places of the level's values, largest first, -1 for the missing one; equal ones in their order."""
+    over_time = any(one.name == "date" for one in checked.levels)
+    instead = find_query(checked, [level], None).with_counts()
+    names = [name] if name in checked.measures else []
+    plan = plan_reaggregation(checked, names, instead, over_time=over_time, over_groups=True)
+    if not plan:
+        others = [one for one in checked.measures if one != name]
+        raise UnknownWordError(name, "measure to rank by", others, hint="Rank by a sum or a count.")
+    missing = len(level.uniques)
+    codes = np.where(level.codes < 0, np.int64(missing), level.codes)
+    totals = aggregate(plan, checked.arrays(checked.measures), codes, missing + 1)[name].astype(np.float64)
+    used = np.flatnonzero(np.bincount(codes, minlength=missing + 1))
+    order = used[np.argsort(-np.nan_to_num(totals[used], nan=-np.inf), kind="stable")]
+    return np.where(order == missing, -1, order)
 
 
-def _with_other(level: IndexLevel, is_kept: npt.NDArray[np.bool_]) -> IndexLevel:
-    """Return *level* with one value in place of those of the rows that are not kept."""
-    kept = np.where(is_kept, level.codes, np.int64(-1))
-    name, values, codes = drop_unused(IndexLevel(level.name, level.uniques, kept))
+def _with_other(level: IndexLevel, is_top_row: npt.NDArray[np.bool_]) -> IndexLevel:
+    """Return *level* with the value ``other`` in all other rows; ``other (2)`` where the level has ``other`` itself."""
+    name, values, codes = drop_unused(
+        IndexLevel(level.name, level.uniques, np.where(is_top_row, level.codes, np.int64(-1)))
+    )
     texts = [str(value) for value in values]
-    word = next(word for i in itertools.count(1) if (word := "other" if i == 1 else f"other ({i})") not in texts)
-    place = bisect.bisect(texts, word)
-    codes = np.where(is_kept, codes + (codes >= place), place)
-    return IndexLevel(name, _like(level.uniques, [*texts[:place], word, *texts[place:]], name), codes)
+    names = (f"other ({number})" if number > 1 else "other" for number in itertools.count(1))
+    other = next(text for text in names if text not in texts)
+    place = bisect.bisect(texts, other)
+    codes = np.where(is_top_row, codes + (codes >= place), place)
+    return IndexLevel(name, _like(level.uniques, [*texts[:place], other, *texts[place:]], name), codes)
 
 
 def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
@@ -129,19 +136,19 @@ def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
 def outcome(frame: pd.DataFrame, level: ended_reasons.ReasonLevel = "outcome") -> pd.DataFrame:
     """Return *frame* with the ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
 
-    A reason that is not known yet maps by its prefix, or to ``unknown``, and is said. A call without a reason, which
-    may still be going on, stays missing.
+    A reason that is not in the contract maps by its prefix, or to ``unknown`` with a warning. A call without a reason,
+    which may be in progress, stays missing.
 
     Args:
         frame: A result frame by ``endedReason``.
         level: ``"outcome"``, ``"fault"``, ``"component"`` or ``"provider"``.
 
     Returns:
-        The same measures and types; the level stands where ``endedReason`` stood.
+        The same measures and types; the level takes the place of ``endedReason``.
 
     Raises:
         UnknownWordError: There is no such level, or the frame is not by ended reason.
-        NonAdditiveError: A measure cannot be made again exactly.
+        NonAdditiveError: A measure cannot be re-aggregated exactly.
 
     Examples:
         >>> import vapi_frames as vf
@@ -150,44 +157,39 @@ def outcome(frame: pd.DataFrame, level: ended_reasons.ReasonLevel = "outcome") -
         12641
     """
     require(level, ended_reasons.REASON_LEVELS, "level", synonyms=ended_reasons.LEVEL_SYNONYMS)
-    held = check_frame(frame)
-    there = {one.name: one for one in held.levels}
-    if "endedReason" not in there:
-        raise UnknownWordError("endedReason", "group of the frame", there, hint='Ask for it: .by("endedReason").')
-    reasons = there["endedReason"]
-    reasons = drop_unused(reasons)
-    words = [str(value) for value in reasons.uniques]
-    families = [str(ended_reasons.classify_at_level(word, level)) for word in words]
+    checked = check_frame(frame)
+    levels = {one.name: one for one in checked.levels}
+    if "endedReason" not in levels:
+        hint = 'Add it to the query: .by("endedReason").'
+        raise UnknownWordError("endedReason", "group of the frame", levels, hint=hint)
+    reasons = drop_unused(levels["endedReason"])
+    texts = [str(value) for value in reasons.uniques]
+    families = [str(ended_reasons.classify_at_level(text, level)) for text in texts]
     values = sorted(set(families))
-    uniques = _like(reasons.uniques, values, level)
     position = np.array([*(values.index(one) for one in families), -1], np.int64)
-    made = IndexLevel(level, uniques, position[reasons.codes])
-    better = instead(held, held.levels, held.meta.step).with_counts()
-    recipes = plan(held, held.measures, over_time=False, over_groups=True, better=better)
-    levels = [made if one.name == "endedReason" else one for one in held.levels]
-    result = regroup(held, levels, recipes, step=held.meta.step, derived_levels={level: "endedReason"})
-    unknown = [word for word in words if not ended_reasons.is_known_reason(word)]
-    if unknown:
-        _say_unknown(result, unknown)
+    levels["endedReason"] = IndexLevel(level, _like(reasons.uniques, values, level), position[reasons.codes])
+    step = checked.meta.step
+    instead = find_query(checked, checked.levels, step).with_counts()
+    result = regroup(checked, [*levels.values()], instead, step=step, derived_levels={level: "endedReason"})
+    if unknown := [text for text in texts if not ended_reasons.is_known_reason(text)]:
+        _note_unknown(result, unknown)
     return result
 
 
-def _say_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
-    listed = ", ".join(map(repr, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
-    some = (
-        "an ended reason is not known and counts"
-        if len(unknown) == 1
-        else f"{len(unknown)} ended reasons are not known and count"
-    )
-    said = f"{some} as 'unknown': {listed}"
-    add_note(result, said)
-    warn(said, FrameWarning)
+def _note_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
+    """Warn of the *unknown* ended reasons, and add a note to *result*."""
+    listed = ", ".join(map(repr, unknown[:_LISTED])) + (", ..." if len(unknown) > _LISTED else "")
+    reasons = "1 ended reason matches" if len(unknown) == 1 else f"{len(unknown)} ended reasons match"
+    verb = "counts" if len(unknown) == 1 else "count"
+    message = f"{reasons} no rule and {verb} as 'unknown': {listed}"
+    add_note(result, message)
+    warn(message, FrameWarning)
 
 
 def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> pd.DataFrame:
     """Return *frame* with names beside ids, as a level of their own before that of the ids.
 
-    The ids stay: ``droplevel`` of the names gives the frame back. Two ids of one name get names that differ.
+    The ids stay: ``droplevel`` of the names returns the frame. Two ids of one name get different names.
 
     Args:
         frame: A result frame.
@@ -210,42 +212,45 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     """
     if not isinstance(names, Mapping | pd.Series):
         raise QueryError(f"names must be a mapping id → name, not {type(names).__name__}")
-    held = check_frame(frame)
-    ids = _level(held, of, "label")
+    checked = check_frame(frame)
+    ids = _find_group(checked, of, "label() names")
     name = f"{of.removesuffix('Id')}Name"
-    if name in (*held.frame.columns, *(one.name for one in held.levels)):
-        raise QueryError(f"the frame has {name!r} already")
-    given = {str(key): str(value) for key, value in names.items() if not pd.isna(value)}
-    texts = [str(one) for one in ids.uniques]
-    found = [given.get(text, text) for text in texts]
-    twice = {word for word, count in Counter(found).items() if count > 1}
-    found = [f"{word} ({text[:_ID]})" if word in twice else word for text, word in zip(texts, found, strict=True)]
-    if len(set(found)) < len(found):  # ids that begin alike, too
-        found = [f"{word} ({text})" for text, word in zip(texts, (given.get(t, t) for t in texts), strict=True)]
-    order = np.argsort(np.array(found, dtype=object), kind="stable")
-    position = np.full(len(found) + 1, -1, np.int64)
-    position[order] = np.arange(len(found))
-    uniques = _like(ids.uniques, [found[i] for i in order], name)
-    levels = []
-    for one in held.levels:
-        levels += [IndexLevel(name, uniques, position[ids.codes]), one] if one.name == of else [one]
+    if name in (*checked.frame.columns, *(one.name for one in checked.levels)):
+        raise QueryError(f"the frame already has a column or level {name!r}: drop or rename it first")
+    texts = _distinct_names([str(one) for one in ids.uniques], names)
+    order = np.argsort(np.array(texts, dtype=object), kind="stable")
+    position = np.full(len(texts) + 1, -1, np.int64)
+    position[order] = np.arange(len(texts))
+    named = IndexLevel(name, _like(ids.uniques, [texts[place] for place in order], name), position[ids.codes])
+    levels = [level for one in checked.levels for level in ((named, one) if one.name == of else (one,))]
     levels, places = distinct_rows(levels)
     result = frame.iloc[np.argsort(places)]
     result.index = build_index(levels)
-    meta = replace(held.meta, derived_levels={**held.meta.derived_levels, name: of})
+    meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, name: of})
     return attach_meta(result, meta)
+
+
+def _distinct_names(ids: list[str], names: Mapping[str, str] | pd.Series) -> list[str]:
+    """Return a name for each of *ids*, with the id in brackets where two have the same."""
+    by_id = {str(key): str(value) for key, value in names.items() if not pd.isna(value)}
+    found = [by_id.get(one, one) for one in ids]
+    count = Counter(found)
+    short = [f"{name} ({one[:_ID_CHARS]})" if count[name] > 1 else name for one, name in zip(ids, found, strict=True)]
+    if len(set(short)) == len(short):
+        return short
+    return [f"{name} ({one})" for one, name in zip(ids, found, strict=True)]  # ids that begin alike, too
 
 
 def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     """Return one measure with the buckets as rows and the groups as columns.
 
     Args:
-        frame: A result frame with a step and groups; without a step the first group makes the rows.
-        column: The measure; may be left out where there is only one.
+        frame: A result frame with a step and groups; without a step, the first group makes the rows.
+        column: The measure; needed where there are several.
 
     Returns:
         A frame indexed by ``date``; its columns are the group's values, or tuples of them as a MultiIndex. A group
-        without a row in a bucket is missing there, never 0. Where ids have names beside them, the names are taken.
+        without a row in a bucket is missing there, never 0. Where ids have names beside them, the names are used.
 
     Raises:
         UnknownWordError: There is no such measure, or more than one.
@@ -257,27 +262,29 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         [608, 564]
     """
     name = find_column(frame, column)
-    held = check_frame(frame)
+    checked = check_frame(frame)
     values = frame[name]
-    there = [level.name for level in held.levels]
-    spare: list[Any] = [
-        origin for level, origin in held.meta.derived_levels.items() if level != origin and {level, origin} <= {*there}
+    present = [level.name for level in checked.levels]
+    named_ids: list[Any] = [
+        origin
+        for level, origin in checked.meta.derived_levels.items()
+        if level != origin and {level, origin} <= {*present}
     ]
-    if spare:
-        values = values.droplevel(spare)  # an id beside its name
+    if named_ids:
+        values = values.droplevel(named_ids)
     groups = [level for level in values.index.names if level not in (None, "date")]
     if "date" not in values.index.names:
         groups = groups[1:]
     if not groups or len(groups) == values.index.nlevels:
         result = values.to_frame()
     else:
-        result = values.unstack(groups)  # noqa: PD010 - pivot loses missing groups
-        # unstack puts a missing group first; in the frame it stands last
+        result = values.unstack(groups)  # noqa: PD010 - pivot drops missing groups
+        # unstack puts a missing group first; in the frame it is last
         if result.columns.nlevels == 1:
             result = result.iloc[:, np.argsort(result.columns.isna(), kind="stable")]
         if result.index.nlevels == 1:
             result = result.iloc[np.argsort(result.index.isna(), kind="stable")]
-    if held.positions is not None:
-        frame = attach_meta(frame.copy(), held.meta, held.rows)
+    if checked.positions is not None:
+        frame = attach_meta(frame.copy(), checked.meta, checked.rows)
     result.attrs[ATTRIBUTE] = frame.attrs[ATTRIBUTE]
     return result

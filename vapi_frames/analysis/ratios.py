@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from vapi_frames.analysis.rollup import instead, plan, regroup
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS, minutes_per, select_cost_parts
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
@@ -20,53 +19,49 @@ from vapi_frames.result.aggregate import aggregate, divide
 from vapi_frames.result.ordering import combine_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
-__all__ = ["per_call", "per_minute", "ratio", "reconcile", "share", "success_rate"]
+__all__ = ["add_columns", "add_ratio", "per_call", "per_minute", "ratio", "reconcile", "share"]
 
-_ONE = {"calls": "call", "tokens": "token", "characters": "character"}
-SUCCESS = "analysis.successEvaluation"
-_TRUE = ("true", "pass")
-_FALSE = ("false", "fail")
+_SINGULAR = {"calls": "call", "tokens": "token", "characters": "character"}
 
 
-def added(held: CheckedFrame, columns: dict[str, npt.NDArray[Any]], known: dict[str, DerivedColumn]) -> pd.DataFrame:
-    """Return a copy of the frame with new last *columns*, of which *known* says what they are."""
-    taken = {*held.meta.units, *held.own_columns, *held.flag_columns, *held.frame.index.names}
+def add_columns(checked: CheckedFrame, columns: Mapping[str, tuple[npt.NDArray[Any], DerivedColumn]]) -> pd.DataFrame:
+    """Return a copy of the frame with new last *columns*: name → values and what is known of them."""
+    frame = checked.frame
+    taken = {*checked.meta.units, *checked.own_columns, *checked.flag_columns, *frame.index.names}
     for name in columns:
         if name in taken:
-            raise QueryError(f"the frame has a column or level {name!r} already: give the new one another name")
-    old = [name for name in columns if name in held.frame.columns]
-    result = held.frame.drop(columns=old) if old else held.frame
-    # As a Series, which pandas need not copy.
-    new = {
-        name: pd.Series(to_backend(values, held.backend), index=result.index, copy=False)
-        for name, values in columns.items()
+            raise QueryError(f"the frame already has a column or level {name!r}: give the new column another name")
+    old = [name for name in columns if name in frame.columns]
+    # As Series, which pandas need not copy.
+    series = {
+        name: pd.Series(to_backend(values, checked.backend), index=frame.index, copy=False)
+        for name, (values, _) in columns.items()
     }
-    result = result.assign(**new)
-    result.attrs = dict(held.frame.attrs)
-    meta = replace(held.meta, derived=held.meta.derived | known)
-    return attach_meta(result, meta, held.rows, changed=columns)
+    result = (frame.drop(columns=old) if old else frame).assign(**series)
+    result.attrs = dict(frame.attrs)
+    derived = checked.meta.derived | {name: column for name, (_, column) in columns.items()}
+    return attach_meta(result, replace(checked.meta, derived=derived), checked.rows, changed=columns)
 
 
-def check_additive(held: CheckedFrame, name: str, what: str) -> None:
-    """Raise `NonAdditiveError` unless *name* is a sum or a count, which alone may be added up."""
-    asked = {one.name: one for one in held.meta.aggregations}
-    if name in held.own_columns:
-        raise ProvenanceError(f"nothing says what {name!r} is: it is a column of your own; divide it with pandas")
-    one = asked.get(name)
-    if one is None:
-        if held.meta.derived[name].rule == "sum":
-            return
-        raise NonAdditiveError(f"{what} needs a sum or a count, and {name!r} is neither")
-    if one.measure.over_groups == "sum":
+def _check_additive(checked: CheckedFrame, name: str, what: str) -> None:
+    """Raise `NonAdditiveError` unless *name* is a sum or a count: *what*, such as a ratio, is made of these alone."""
+    if name in checked.own_columns:
+        raise ProvenanceError(f"{name!r} is a column of your own, so nothing says what it is: divide it with pandas")
+    if name in checked.meta.derived:
+        if checked.meta.derived[name].rule != "sum":
+            raise NonAdditiveError(f"{what} needs a sum or a count, and {name!r} is neither")
         return
-    verb = f'.sum("{one.column}")' if one.measure.over_groups != "none" else '.sum("minutesUsed")'
-    raise NonAdditiveError(
-        f"{what} needs a sum or a count, and {name!r} is the {one.operation} of {one.column!r}: ask {verb}"
-    )
+    one = next(one for one in checked.meta.aggregations if one.name == name)
+    if one.measure.over_groups != "sum":
+        column = "minutesUsed" if one.measure.over_groups == "none" else one.column
+        raise NonAdditiveError(
+            f"{what} needs a sum or a count, and {name!r} is the {one.operation} of {one.column!r}: add "
+            f'.sum("{column}") to the query'
+        )
 
 
 def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -> pd.DataFrame:
@@ -84,7 +79,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
         The frame with one more float column, whose unit is e.g. ``USD/min``; missing where the denominator is 0.
 
     Raises:
-        NonAdditiveError: One of them is an average, a least or a greatest value.
+        NonAdditiveError: One of them is an average, a minimum or a maximum.
         QueryError: *name* is one of the two.
 
     Examples:
@@ -93,29 +88,43 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
         >>> df.pipe(vf.analysis.ratio, "costBreakdown.llm", "cost", name="llm")["llm"].round(3).tolist()
         [0.198, 0.265, 0.221]
     """
-    held = check_frame(frame)
-    above, below = find_column(frame, num, operation=_wanted(num)), find_column(frame, den, operation=_wanted(den))
-    return _ratio(held, above, below, name or f"{above}Per{below[0].upper()}{below[1:]}")
+    checked = check_frame(frame)
+    above, below = _find_additive(frame, num), _find_additive(frame, den)
+    return add_ratio(checked, above, below, name or f"{above}Per{below[0].upper()}{below[1:]}")
 
 
-def _wanted(column: str) -> str | None:
-    return "count" if column == "id" else "sum"
+def _find_additive(frame: pd.DataFrame, column: str | None) -> str:
+    """Return the column of *frame* that *column* means; of a column of the API, its sum, of ``id`` the count."""
+    return find_column(frame, column, operation="count" if column == "id" else "sum")
 
 
-def _ratio(
-    held: CheckedFrame, above: str, below: str, name: str, *, unit: str | None = None, scale: float = 1.0
+def add_ratio(
+    checked: CheckedFrame, above: str, below: str, name: str, *, unit: str | None = None, scale: float = 1.0
 ) -> pd.DataFrame:
+    """Return the frame with *above* divided by *below*, times *scale*, as a new last column *name*.
+
+    Args:
+        checked: A result frame.
+        above: The column above the line.
+        below: The column below it.
+        name: The new column.
+        unit: Its unit; by default, that of the two parts.
+        scale: What the ratio is multiplied by.
+
+    Raises:
+        NonAdditiveError: One of the two is neither a sum nor a count.
+        QueryError: The frame already has a column *name*.
+    """
     for part in (above, below):
-        check_additive(held, part, "a ratio")
+        _check_additive(checked, part, "a ratio")
     if name in (above, below):
-        raise QueryError(f"{name!r} is a part of the ratio: give it another name")
-    over = held.meta.all_units()[below]
-    under = held.meta.all_units()[above]
+        raise QueryError(f"{name!r} is a part of the ratio: give the ratio another name")
     if unit is None:
-        unit = "" if over == under else f"{under}/{_ONE.get(over, over)}"
-    columns = held.arrays([above, below])
+        over, under = (checked.meta.all_units()[part] for part in (above, below))
+        unit = "" if over == under else f"{over}/{_SINGULAR.get(under, under)}"
+    columns = checked.arrays([above, below])
     values = divide(columns[above], columns[below], scale)
-    return added(held, {name: values}, {name: DerivedColumn(unit, "ratio", (above, below), scale)})
+    return add_columns(checked, {name: (values, DerivedColumn(unit, "ratio", (above, below), scale))})
 
 
 def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
@@ -129,8 +138,8 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         The frame with one more float column; missing where there were no minutes.
 
     Raises:
-        NonAdditiveError: It is an average, a least or a greatest value.
-        UnknownWordError: A measure is missing; the error says what to ask for.
+        NonAdditiveError: It is an average, a minimum or a maximum.
+        UnknownWordError: A measure is missing; the error says what to add to the query.
 
     Examples:
         >>> import vapi_frames as vf
@@ -138,13 +147,13 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.per_minute)["sumCostPerMinute"].round(4).tolist()
         [0.1208, 0.1398, 0.1133]
     """
-    held = check_frame(frame)
-    above = find_column(frame, column or "cost", operation=_wanted(column or "cost"))
-    is_used = any(one.column == "minutesUsed" for one in held.meta.aggregations)
-    below = find_column(frame, "minutesUsed" if is_used else "duration", operation="sum")
-    unit = held.meta.all_units()[below]
-    under = held.meta.all_units()[above]
-    return _ratio(held, above, below, f"{above}PerMinute", unit=f"{under}/min", scale=1 / minutes_per(unit))
+    checked = check_frame(frame)
+    above = _find_additive(frame, column or "cost")
+    is_subscription = any(one.column == "minutesUsed" for one in checked.meta.aggregations)
+    minutes = find_column(frame, "minutesUsed" if is_subscription else "duration", operation="sum")
+    units = checked.meta.all_units()
+    scale = 1 / minutes_per(units[minutes])
+    return add_ratio(checked, above, minutes, f"{above}PerMinute", unit=f"{units[above]}/min", scale=scale)
 
 
 def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
@@ -158,8 +167,8 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         The frame with one more float column; missing where there were no calls.
 
     Raises:
-        NonAdditiveError: It is an average, a least or a greatest value.
-        UnknownWordError: A measure is missing; the error says what to ask for.
+        NonAdditiveError: It is an average, a minimum or a maximum.
+        UnknownWordError: A measure is missing; the error says what to add to the query.
 
     Examples:
         >>> import vapi_frames as vf
@@ -167,10 +176,8 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.per_call)["sumCostPerCall"].round(4).tolist()
         [0.1763, 0.1352, 0.1535]
     """
-    held = check_frame(frame)
-    above = find_column(frame, column or "cost", operation=_wanted(column or "cost"))
-    below = find_column(frame, "id", operation="count")
-    return _ratio(held, above, below, f"{above}PerCall")
+    above = _find_additive(frame, column or "cost")
+    return add_ratio(check_frame(frame), above, _find_additive(frame, "id"), f"{above}PerCall")
 
 
 def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Sequence[str] | None = None) -> pd.DataFrame:
@@ -178,14 +185,14 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
 
     Args:
         frame: A result frame.
-        column: A sum or count, by its own name or the API's column; may be left out where there is only one measure.
+        column: A sum or count, by its own name or the API's column; needed where there are several measures.
         within: The levels whose slices each add up to 1, e.g. ``"date"``; the whole frame by default.
 
     Returns:
         The frame with one more float column, from 0 to 1; missing where the total is 0.
 
     Raises:
-        NonAdditiveError: It is an average, a least or a greatest value.
+        NonAdditiveError: It is an average, a minimum or a maximum.
         UnknownWordError: There is no such level.
 
     Examples:
@@ -194,94 +201,30 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
         >>> df.pipe(vf.analysis.share)["sumCostShare"].round(3).tolist()
         [0.538, 0.269, 0.193]
     """
-    held = check_frame(frame)
-    name = find_column(frame, column, operation=_wanted(column or ""))
-    check_additive(held, name, "a share")
-    codes, size = _slices(held, within)
+    checked = check_frame(frame)
+    name = _find_additive(frame, column)
+    _check_additive(checked, name, "a share")
+    codes, size = _slices(checked, within)
     values = to_numpy(frame[name]).astype(np.float64, copy=False)
     total = aggregate([Reaggregation(name, "sum")], {name: values}, codes, size)[name][codes]
-    return added(held, {f"{name}Share": divide(values, total)}, {f"{name}Share": DerivedColumn("share", "none")})
+    return add_columns(checked, {f"{name}Share": (divide(values, total), DerivedColumn("share", "none"))})
 
 
-def _slices(held: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
+def _slices(checked: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
     """Return, for each row, the number of its slice; and how many numbers there are."""
-    there = {level.name: level for level in held.levels}
+    levels = {level.name: level for level in checked.levels}
     names = [] if within is None else [within] if isinstance(within, str) else list(within)
+    synonyms = GROUP_SYNONYMS | dict.fromkeys(("time", *STEPS), "date")
     for name in names:
-        require(name, there, "level of the frame", synonyms=GROUP_SYNONYMS | dict.fromkeys(("time", *STEPS), "date"))
+        require(name, levels, "level of the frame", synonyms=synonyms)
     if not names:
-        return np.zeros(len(held.frame), np.int64), 1
-    combined = combine_codes([there[name].codes for name in names], [len(there[name].uniques) for name in names])
+        return np.zeros(len(checked.frame), np.int64), 1
+    combined = combine_codes([levels[name].codes for name in names], [len(levels[name].uniques) for name in names])
     size = int(combined.max(initial=-1)) + 1
     if size <= 2 * len(combined):
         return combined, size
-    codes, found = pd.factorize(combined)  # there are few slices, though there could be very many
-    return codes.astype(np.int64), len(found)
-
-
-def success_rate(
-    frame: pd.DataFrame, *, of: Literal["evaluated", "calls"] = "evaluated", success: Iterable[str] | None = None
-) -> pd.DataFrame:
-    """Return how many calls were evaluated as a success, and their rate, per remaining group and bucket.
-
-    Args:
-        frame: A result frame by ``analysis.successEvaluation`` with a count of calls.
-        of: The denominator: ``"evaluated"`` calls, or all ``"calls"``.
-        success: The values that count as a success, for a rubric other than true and false, or pass and fail.
-
-    Returns:
-        ``countId``, ``countIdSuccess``, ``countIdEvaluated`` (calls), and ``successPerEvaluated`` or
-        ``successPerCall``, from 0 to 1; missing where the denominator is 0. A rollup makes the rate again.
-
-    Raises:
-        UnknownWordError: The group or the count is missing; the error says what to ask for.
-        QueryError: A value is of another rubric, and *success* does not say what it means.
-
-    Examples:
-        >>> import vapi_frames as vf
-        >>> df = vf.demo().call().count().by("analysis.successEvaluation", "type").during("2026-10").fetch()
-        >>> df.pipe(vf.analysis.success_rate)["successPerEvaluated"].round(3).tolist()
-        [0.62, 0.477, 0.579]
-    """
-    require(of, ("evaluated", "calls"), "denominator")
-    held = check_frame(frame)
-    there = {level.name: level for level in held.levels}
-    if SUCCESS not in there:
-        raise UnknownWordError(SUCCESS, "group of the frame", there, hint=f'Ask for it: .by("{SUCCESS}").')
-    counted = find_column(frame, "id", operation="count")
-    level = there[SUCCESS]
-    words = [str(value) for value in level.uniques]
-    wins = _wins(words, success)
-    is_said = np.array([*(word.strip() != "" for word in words), False])
-    is_won = np.array([*wins, False])
-    values = to_numpy(frame[counted])
-    names = (counted, f"{counted}Success", f"{counted}Evaluated")
-    parts = dict(zip(names, (values, values * is_won[level.codes], values * is_said[level.codes]), strict=True))
-    only = frame[[counted]]
-    known = {name: DerivedColumn("calls", "sum") for name in names[1:]}
-    split = check_frame(added(check_frame(only), {name: parts[name] for name in names[1:]}, known))
-    kept = [one for one in split.levels if one.name != SUCCESS]
-    better = instead(split, kept, split.meta.step)
-    recipes = plan(split, split.measures, over_time=False, over_groups=True, better=better)
-    rolled = check_frame(regroup(split, kept, recipes, step=split.meta.step))
-    below, name = (names[2], "successPerEvaluated") if of == "evaluated" else (counted, "successPerCall")
-    return _ratio(rolled, names[1], below, name, unit="")
-
-
-def _wins(words: list[str], success: Iterable[str] | None) -> list[bool]:
-    """Return for each value whether it is a success."""
-    if success is not None:
-        chosen = {success} if isinstance(success, str) else set(success)
-        return [word in chosen for word in words]
-    folded = [word.strip().casefold() for word in words]
-    odd = [word for word, plain in zip(words, folded, strict=True) if plain not in (*_TRUE, *_FALSE, "")]
-    if odd:
-        listed = ", ".join(map(repr, odd[:8]))
-        raise QueryError(
-            f"the evaluations {listed} are neither true and false nor pass and fail: say which of them are a success, "
-            f"e.g. success=[{odd[0]!r}]"
-        )
-    return [plain in _TRUE for plain in folded]
+    codes, distinct = pd.factorize(combined)  # few of the possible slices exist
+    return codes.astype(np.int64), len(distinct)
 
 
 def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
@@ -297,31 +240,29 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
         is. It adds up like a sum.
 
     Raises:
-        UnknownWordError: A sum is missing; the error says what to ask for.
+        UnknownWordError: A sum is missing; the error says what to add to the query.
 
     Examples:
         >>> import vapi_frames as vf
         >>> parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
-        >>> question = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
-        >>> question.during("2026-10").fetch().pipe(vf.analysis.reconcile)["sumCostResidual"].tolist()
+        >>> query = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
+        >>> query.during("2026-10").fetch().pipe(vf.analysis.reconcile)["sumCostResidual"].tolist()
         [0.0]
     """
-    held = check_frame(frame)
+    checked = check_frame(frame)
     cost = find_column(frame, "cost", operation="sum")
-    there: dict[str, str] = {
-        one.column: one.name for one in held.meta.aggregations if one.operation == "sum" and one.name in frame.columns
+    sums: dict[str, str] = {
+        one.column: one.name
+        for one in checked.meta.aggregations
+        if one.operation == "sum" and one.name in frame.columns
     }
-    wanted = select_cost_parts(there)
-    missing = [part for part in wanted if part not in there]
-    if missing:
-        listed = ", ".join(f'"{one}"' for one in missing)
-        raise UnknownWordError(
-            missing[0], "column", list(there), hint=f"Ask for all parts of the cost: .sum({listed})."
-        )
-    parts = held.arrays(there[part] for part in wanted)
-    explained = np.sum([np.nan_to_num(values) for values in parts.values()], axis=0)
+    parts = select_cost_parts(sums)
+    if missing := [part for part in parts if part not in sums]:
+        listed = ", ".join(f'"{part}"' for part in missing)
+        hint = f"Add all parts of the cost to the query: .sum({listed})."
+        raise UnknownWordError(missing[0], "column", list(sums), hint=hint)
+    explained = np.sum([np.nan_to_num(to_numpy(frame[sums[part]])) for part in parts], axis=0)
     values = to_numpy(frame[cost]).astype(np.float64) - explained
-    # What is left of adding four decimals in binary is not a residual.
+    # What remains of adding four decimals in binary is no residual.
     values[np.abs(values) < 5e-9 * np.maximum(1.0, np.abs(explained))] = 0.0
-    name = f"{cost}Residual"
-    return added(held, {name: values}, {name: DerivedColumn(held.meta.all_units()[cost], "sum")})
+    return add_columns(checked, {f"{cost}Residual": (values, DerivedColumn(checked.meta.all_units()[cost], "sum"))})

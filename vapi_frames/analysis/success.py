@@ -1,0 +1,90 @@
+"""The rate of success, of the calls that were evaluated or of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from vapi_frames.analysis.ratios import add_columns, add_ratio
+from vapi_frames.analysis.regroup import find_query, regroup
+from vapi_frames.errors import QueryError, UnknownWordError, require
+from vapi_frames.frames.columns import to_numpy
+from vapi_frames.frames.meta import DerivedColumn
+from vapi_frames.frames.provenance import check_frame, find_column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+__all__ = ["SUCCESS", "success_rate"]
+
+SUCCESS = "analysis.successEvaluation"
+_TRUE = ("true", "pass")
+_FALSE = ("false", "fail")
+_LISTED = 8  # unknown values that a message lists
+
+
+def success_rate(
+    frame: pd.DataFrame, *, of: Literal["evaluated", "calls"] = "evaluated", success: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """Return how many calls were evaluated as a success, and their rate, per remaining group and bucket.
+
+    Args:
+        frame: A result frame by ``analysis.successEvaluation`` with a count of calls.
+        of: The denominator: ``"evaluated"`` calls, or all ``"calls"``.
+        success: The values that count as a success, for a rubric other than true and false, or pass and fail.
+
+    Returns:
+        ``countId``, ``countIdSuccess``, ``countIdEvaluated`` (calls), and ``successPerEvaluated`` or
+        ``successPerCall``, from 0 to 1; missing where the denominator is 0. A rollup makes the rate again.
+
+    Raises:
+        UnknownWordError: The group or the count is missing; the error says what to add to the query.
+        QueryError: A value is of another rubric, and *success* does not say what it means.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> df = vf.demo().call().count().by("analysis.successEvaluation", "type").during("2026-10").fetch()
+        >>> df.pipe(vf.analysis.success_rate)["successPerEvaluated"].round(3).tolist()
+        [0.62, 0.477, 0.579]
+    """
+    require(of, ("evaluated", "calls"), "denominator")
+    checked = check_frame(frame)
+    levels = {level.name: level for level in checked.levels}
+    if SUCCESS not in levels:
+        hint = f'Add it to the query: .by("{SUCCESS}").'
+        raise UnknownWordError(SUCCESS, "group of the frame", levels, hint=hint)
+    count = find_column(frame, "id", operation="count")
+    level = levels[SUCCESS]
+    texts = [str(value) for value in level.uniques]
+    is_success = np.array([*_find_successes(texts, success), False])  # the last one is a missing evaluation, code -1
+    is_evaluated = np.array([*(text.strip() != "" for text in texts), False])
+    values = to_numpy(frame[count])
+    kind = DerivedColumn("calls", "sum")
+    counts = {
+        f"{count}Success": (values * is_success[level.codes], kind),
+        f"{count}Evaluated": (values * is_evaluated[level.codes], kind),
+    }
+    finer = check_frame(add_columns(check_frame(frame[[count]]), counts))
+    groups = [one for one in finer.levels if one.name != SUCCESS]
+    step = finer.meta.step
+    coarser = check_frame(regroup(finer, groups, find_query(finer, groups, step), step=step))
+    below, name = (f"{count}Evaluated", "successPerEvaluated") if of == "evaluated" else (count, "successPerCall")
+    return add_ratio(coarser, f"{count}Success", below, name, unit="")
+
+
+def _find_successes(texts: list[str], success: Iterable[str] | None) -> list[bool]:
+    """Return for each value whether it is a success."""
+    if success is not None:
+        chosen = {success} if isinstance(success, str) else set(success)
+        return [text in chosen for text in texts]
+    folded = [text.strip().casefold() for text in texts]
+    other = [text for text, plain in zip(texts, folded, strict=True) if plain not in (*_TRUE, *_FALSE, "")]
+    if other:
+        raise QueryError(
+            f"the evaluations {', '.join(map(repr, other[:_LISTED]))} are neither true and false nor pass and fail: "
+            f"pass those that are a success, e.g. success=[{other[0]!r}]"
+        )
+    return [plain in _TRUE for plain in folded]
