@@ -12,7 +12,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.support.make_pages import PAGES
-from vapi_frames.interface.dashboard import questions
+from vapi_frames.interface.dashboard import build_queries
 
 TEXT = (PAGES / "start/coming-from.md").read_text(encoding="utf-8")
 # A month cuts a week, and its days in New York: the numbers are those of the records on either side.
@@ -122,10 +122,10 @@ def test_the_sdk_asks_the_same_question(theirs, mine):
 @pytest.mark.parametrize(("said", "name", "code"), DASHBOARD)
 def test_the_dashboard_asks_these_questions(said, name, code):
     """Each row has the question that the dashboard asks under that name."""
-    expected = questions(vf.vq.call(), "day")[name]
+    expected = build_queries(vf.vq.call(), "day")[name]
     assert eval(code, {"vq": vf.vq}).named(name) == expected
 
 
 def test_the_dashboard_is_all_there():
     """No question of the dashboard is left out."""
-    assert [name for _, name, _ in DASHBOARD] == list(questions(vf.vq.call(), "day"))
+    assert [name for _, name, _ in DASHBOARD] == list(build_queries(vf.vq.call(), "day"))

@@ -1,4 +1,4 @@
-"""The vendor's own dashboard as one request: its eleven questions, and the figures on top."""
+"""The vendor's own dashboard as one request: its eleven queries, and the figures on top."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import CallColumn, Step
     from vapi_frames.query.query import Query
 
-__all__ = ["kpis", "questions"]
+__all__ = ["build_kpis", "build_queries"]
 
 
-def questions(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]]:
-    """Return name → question, eleven of them.
+def build_queries(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]]:
+    """Return name → query, eleven of them.
 
     Args:
-        ranged: A question about calls with the range and the zone of all of them, and no measure.
+        ranged: A query about calls with the range and the zone of all of them, and no measure.
         step: The step of those over time.
     """
     over_time = ranged.step(step)
-    found: dict[str, Query[Any]] = {
+    queries: dict[str, Query[Any]] = {
         "costParts": over_time.sum(*COST_PARTS),
         "duration": over_time.sum("duration"),
         "averageCost": over_time.avg("cost").with_counts(),
@@ -42,14 +42,14 @@ def questions(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]]:
         "success": ranged.count().by("analysis.successEvaluation", "assistantId"),
         "costProviders": ranged.sum(*COST_PARTS),
     }
-    return {name: query.named(name) for name, query in found.items()}
+    return {name: query.named(name) for name, query in queries.items()}
 
 
-def kpis(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def build_kpis(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the figures on top as one row: minutes, calls, spend and cost per call.
 
     Args:
-        frames: The answers to `questions`; the figures are the totals that they hold.
+        frames: The results of `build_queries`, by name; the figures are their totals.
 
     Returns:
         ``sumDuration`` (min), ``countId`` (calls), ``sumCost`` (USD), ``sumCostPerCall`` (USD/call).

@@ -1,4 +1,4 @@
-"""The verbs of ``df.vapi``: each returns a new frame, and is a function of `vapi_frames.analysis`, too."""
+"""The verbs of ``df.vapi``: each calls the function of the same name in `vapi_frames.analysis`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Verbs"]
 
 
 class Verbs:
-    """What can be made of a frame that was fetched; it keeps no state but the frame."""
+    """What can be made of a frame that was fetched; the frame is its only state."""
 
     _frame: pd.DataFrame
 
@@ -25,11 +25,11 @@ class Verbs:
         """Return the frame at a coarser step, with fewer groups, or both; each number is exact.
 
         Args:
-            step: The coarser step, or ``"all"`` for the whole range as one; as it is, by default.
-            by: The groups to keep, by the names of their levels; all of them by default, none for ``[]``.
+            step: The coarser step, or ``"all"`` for the whole range as one; by default, the frame's.
+            by: The groups of the result, by the names of their levels; by default, the frame's, none for ``[]``.
 
         Raises:
-            NonAdditiveError: A measure cannot be made again exactly; the error names the question to ask instead.
+            NonAdditiveError: A measure cannot be re-aggregated exactly; the error names the query to fetch instead.
             QueryError: The step is not coarser, or the buckets do not nest.
             UnknownWordError: There is no such step or group.
 
@@ -48,15 +48,15 @@ class Verbs:
     def fill_gaps(
         self, *, mark: bool = False, concurrency: Literal["carry"] | None = None, whole: bool = False
     ) -> pd.DataFrame:
-        """Return the frame with a row for every bucket of the asked range, for each group that it has.
+        """Return the frame with a row for every bucket of the query's range, for each group that it has.
 
         Args:
-            mark: Add the boolean column ``filled``.
-            concurrency: ``"carry"`` fills calls at once with the last value before; they are missing without it.
-            whole: The rows that were left out, if any, had no calls.
+            mark: Add the boolean column ``filled``: whether a row was added.
+            concurrency: ``"carry"`` fills concurrency with the last value before; without it, it is missing.
+            whole: Declare that the rows that are not in the frame, if any, had no calls.
 
         Raises:
-            ProvenanceError: Rows were chosen, or one lies off the grid.
+            ProvenanceError: Rows were left out before, so an absent one may have calls; or a row lies off the grid.
             QueryError: There is no step, or there would be more than ten million rows.
 
         Examples:
@@ -70,11 +70,11 @@ class Verbs:
         return analysis.fill_gaps(self._frame, mark=mark, concurrency=concurrency, whole=whole)
 
     def drop_partial(self) -> pd.DataFrame:
-        """Return the rows of whole buckets; the frame then answers for the range of these alone.
+        """Return the rows of whole buckets; the range of the frame becomes that of these alone.
 
         Raises:
             QueryError: There is no step.
-            ProvenanceError: The range is unknown, or the dates are no longer the asked buckets.
+            ProvenanceError: The range is unknown, or the rows are not as fetched.
 
         Examples:
             >>> import vapi_frames as vf
@@ -94,15 +94,15 @@ class Verbs:
         """Return the frame with the *n* largest values of a group, and all others as ``other``.
 
         Args:
-            n: How many to keep.
-            by: The measure that ranks; may be left out where there is only one.
-            of: The group; may be left out where there is only one.
+            n: How many values stay.
+            by: The measure that ranks them; needed where there are several.
+            of: The group; needed where there are several.
             other: Whether the rest becomes one value, each measure by its own rule; else it is left out.
 
         Raises:
-            QueryError: *n* is less than 1, or it is not said of which group.
-            UnknownWordError: There is no such group, or nothing to rank by.
-            NonAdditiveError: A measure cannot be put together for the others; leave them out, or leave it out.
+            QueryError: *n* is less than 1, or the frame has several groups and *of* is missing.
+            UnknownWordError: There is no such group, or no measure to rank by.
+            NonAdditiveError: A measure of the others cannot be re-aggregated: pass ``other=False``, or drop the measure.
 
         Examples:
             >>> import vapi_frames as vf
@@ -122,11 +122,11 @@ class Verbs:
         """Return the frame with each row's share of a total as a new last column, e.g. ``sumCostShare``.
 
         Args:
-            column: A sum or count; may be left out where there is only one measure.
+            column: A sum or count; needed where there are several measures.
             within: The levels whose slices each add up to 1, e.g. ``"date"``; the whole frame by default.
 
         Raises:
-            NonAdditiveError: It is an average, a least or a greatest value.
+            NonAdditiveError: It is an average, a minimum or a maximum.
             UnknownWordError: There is no such level.
 
         Examples:
@@ -148,7 +148,7 @@ class Verbs:
             name: The new column, ``<num>Per<Den>`` by default.
 
         Raises:
-            NonAdditiveError: One of them is an average, a least or a greatest value.
+            NonAdditiveError: One of them is an average, a minimum or a maximum.
             QueryError: *name* is one of the two.
 
         Examples:
@@ -165,8 +165,8 @@ class Verbs:
         """Return the frame with *column* (``cost`` by default) per minute of call, e.g. ``sumCostPerMinute``.
 
         Raises:
-            NonAdditiveError: It is an average, a least or a greatest value.
-            UnknownWordError: A measure is missing; the error says what to ask for.
+            NonAdditiveError: It is an average, a minimum or a maximum.
+            UnknownWordError: A measure is missing; the error says what to add to the query.
 
         Examples:
             >>> import vapi_frames as vf
@@ -182,8 +182,8 @@ class Verbs:
         """Return the frame with *column* (``cost`` by default) per call, e.g. ``sumCostPerCall``.
 
         Raises:
-            NonAdditiveError: It is an average, a least or a greatest value.
-            UnknownWordError: A measure is missing; the error says what to ask for.
+            NonAdditiveError: It is an average, a minimum or a maximum.
+            UnknownWordError: A measure is missing; the error says what to add to the query.
 
         Examples:
             >>> import vapi_frames as vf
@@ -205,7 +205,7 @@ class Verbs:
             success: The values that count as a success, for a rubric other than true and false, or pass and fail.
 
         Raises:
-            UnknownWordError: The group or the count is missing; the error says what to ask for.
+            UnknownWordError: The group or the count is missing; the error says what to add to the query.
             QueryError: A value is of another rubric, and *success* does not say what it means.
 
         Examples:
@@ -224,12 +224,12 @@ class Verbs:
         """Return the frame with each row's change since the bucket *periods* steps earlier on the calendar.
 
         Args:
-            periods: How many steps.
+            periods: How many steps of the calendar.
             columns: The measures; all by default.
-            whole: The rows that were left out, if any, had no calls.
+            whole: Declare that the rows that are not in the frame, if any, had no calls.
 
         Raises:
-            ProvenanceError: Rows were chosen, so that one that is absent says nothing.
+            ProvenanceError: Rows were left out before, so an absent one may have calls.
             QueryError: There is no step.
 
         Examples:
@@ -250,7 +250,7 @@ class Verbs:
 
         Raises:
             UnknownWordError: There is no such level, or the frame is not by ended reason.
-            NonAdditiveError: A measure cannot be made again exactly.
+            NonAdditiveError: A measure cannot be re-aggregated exactly.
 
         Examples:
             >>> import vapi_frames as vf
@@ -288,13 +288,13 @@ class Verbs:
         """Return the frame with the cost that its parts do not explain as a new last column ``sumCostResidual``.
 
         Raises:
-            UnknownWordError: A sum is missing; the error says what to ask for.
+            UnknownWordError: A sum is missing; the error says what to add to the query.
 
         Examples:
             >>> import vapi_frames as vf
             >>> parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
-            >>> question = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
-            >>> question.during("2026-10").fetch().vapi.reconcile()["sumCostResidual"].tolist()
+            >>> query = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
+            >>> query.during("2026-10").fetch().vapi.reconcile()["sumCostResidual"].tolist()
             [0.0]
         """
         from vapi_frames import analysis
@@ -305,7 +305,7 @@ class Verbs:
         """Return one measure with the buckets as rows and the groups as columns.
 
         Args:
-            column: The measure, by its own name or the API's column; may be left out where there is only one.
+            column: The measure, by its own name or the API's column; needed where there are several.
 
         Raises:
             UnknownWordError: There is no such measure, or more than one.
@@ -330,7 +330,7 @@ class Verbs:
             >>> import vapi_frames as vf
             >>> print(vf.demo().call().count().during("2026-10").fetch().vapi.describe())
             The number of calls (countId, calls). From 2026-10-01 00:00 until 2026-10-31 24:00 UTC. 1 row.
-            Answered from call records.
+            Source: call records.
         """
         from vapi_frames import analysis
 
@@ -340,7 +340,7 @@ class Verbs:
         """Return the frame with the unit of each measure in its header, ``sumCost (USD)``: a table to be read.
 
         Raises:
-            ProvenanceError: The values of a measure were changed, so that its unit may be another.
+            ProvenanceError: The values of a measure were changed, so its unit is uncertain.
 
         Examples:
             >>> import vapi_frames as vf
@@ -355,14 +355,14 @@ class Verbs:
         """Return the frame as a table to be read: captioned, numbers by their unit, units and zone in the headers.
 
         Args:
-            caption: What stands above; what `describe` says of the frame, by default.
+            caption: The text above the table; by default, the description of the frame.
 
         Returns:
-            A ``Styler`` of pandas, whose own methods can be called, e.g. ``.to_html()``.
+            A pandas ``Styler``, on which all of its own methods can be called, e.g. ``.to_html()``.
 
         Raises:
             MissingExtraError: jinja2 is not installed.
-            ProvenanceError: The values of a measure were changed, so that its unit may be another.
+            ProvenanceError: The values of a measure were changed, so its unit is uncertain.
 
         Examples:
             >>> import vapi_frames as vf
@@ -379,11 +379,11 @@ class Verbs:
 
         Returns:
             The index levels, then the columns, with units in the headers; dates as wall clock, the zone in the header,
-            beside them the offset where an hour may come twice; no text is a formula.
+            and a column with the offset where an hour can come twice; no text is a formula.
 
         Raises:
-            QueryError: A sheet has no room for it.
-            ProvenanceError: The values of a measure were changed, so that its unit may be another.
+            QueryError: A sheet cannot hold it.
+            ProvenanceError: The values of a measure were changed, so its unit is uncertain.
 
         Examples:
             >>> import vapi_frames as vf

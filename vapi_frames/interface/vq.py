@@ -214,16 +214,16 @@ class Vq:
                sumDuration  countId  sumCost  sumCostPerCall
             0     16435.01    13042  2002.41            0.15
         """
-        from vapi_frames.interface.dashboard import kpis, questions
+        from vapi_frames.interface.dashboard import build_kpis, build_queries
 
         now = self.now()
         ranged = self.call() if tz is None else self.call().tz(tz)
         ranged = ranged.last(last, complete=complete)
         if complete:  # whole buckets of the step are the range of those without one, too
             ranged = ranged.between(*ranged.step(step).instants(now))
-        asked = list(questions(ranged, step).values())
+        asked = list(build_queries(ranged, step).values())
         frames = self._fetch(asked, now, asked, progress=progress)
-        return {"kpis": kpis(frames), **frames}
+        return {"kpis": build_kpis(frames), **frames}
 
     def compare(
         self,
