@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,8 @@ def describe(frame: pd.DataFrame) -> str:
 
 
 def _describe(frame: pd.DataFrame, meta: Meta, *, is_fetched: bool = True) -> str:
-    measures = _describe_measures(frame, meta)
-    parts = [f"{measures[0].upper()}{measures[1:]}{_describe_index(meta)}.", _describe_range(meta)]
+    measures = re.sub("^the ", "The ", _describe_measures(frame, meta))  # the name of a column stays as it is
+    parts = [f"{measures}{_describe_index(meta)}.", _describe_range(meta)]
     if meta.before:
         start, end = meta.before
         parts.append(f"Compared with {_format_time(start, meta)} until {_format_time(end, meta, is_end=True)}.")
@@ -88,7 +89,7 @@ def _describe_measures(frame: pd.DataFrame, meta: Meta) -> str:
         for name, column in meta.derived.items()
         if name in frame.columns and column.rule != "flag"
     ]
-    return _join(parts, "and") or "no measures"
+    return _join(parts, "and") or "No measure"
 
 
 def _describe_index(meta: Meta) -> str:

@@ -66,7 +66,7 @@ def top(
     Raises:
         QueryError: *n* is less than 1, or the frame has several groups and *of* is missing.
         UnknownWordError: There is no such group, or no measure to rank by.
-        NonAdditiveError: A measure of the others cannot be re-aggregated: pass ``other=False``, or drop the measure.
+        NonAdditiveError: A measure of the others cannot be re-aggregated: pass ``other=False``, or drop it.
 
     Examples:
         >>> import vapi_frames as vf

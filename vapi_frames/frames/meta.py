@@ -161,7 +161,7 @@ class Meta:
         """The query whose result the rows are, ready to be fetched again; a relative range is relative again.
 
         Raises:
-            ProvenanceError: The rows were chosen, which no query selects.
+            ProvenanceError: The rows were chosen such that no query gives them.
         """
         if self.lost:
             listed = ", ".join(map(repr, self.lost))
