@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -39,11 +39,13 @@ __all__ = [
     "get_elapsed_share",
     "get_overlap",
     "is_bucket_label",
+    "is_day_start",
     "label_bucket",
     "list_buckets",
     "list_local_edges",
     "resolve_wall",
     "split_by_offset",
+    "to_local",
     "to_seconds",
     "to_wall_seconds",
 ]
@@ -131,9 +133,32 @@ def to_wall_seconds(wall: datetime) -> int:
 
 
 def resolve_wall(wall: datetime, tz: ZoneInfo) -> datetime:
-    """Return the instant of a naive *wall*-clock time: the first of two; a skipped time moves on by the gap."""
-    first, _ = find_wall_offsets(to_wall_seconds(wall), tz)
-    return (wall - timedelta(seconds=first)).replace(tzinfo=UTC)
+    """Return the instant of a naive *wall*-clock time: the first of two, or the second if its fold is 1 (PEP 495).
+
+    A skipped time moves on by the gap, so a skipped midnight is the first instant of its day.
+    """
+    offset = find_wall_offsets(to_wall_seconds(wall), tz)[wall.fold]
+    return (wall - timedelta(seconds=offset)).replace(tzinfo=UTC, fold=0)
+
+
+def to_local(instant: datetime, tz: ZoneInfo) -> datetime:
+    """Return the naive local time of an aware *instant*; the first instant of a day is its midnight.
+
+    The wall clock shows another time at that instant if it skips midnight. So arithmetic on days uses this.
+
+    Examples:
+        >>> to_local(datetime(2026, 9, 6, 4, tzinfo=UTC), find_zone("America/Santiago"))
+        datetime.datetime(2026, 9, 6, 0, 0)
+    """
+    wall = instant.astimezone(tz).replace(tzinfo=None, fold=0)
+    midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight if resolve_wall(midnight, tz) == instant else wall
+
+
+def is_day_start(instant: datetime, tz: ZoneInfo) -> bool:
+    """Return whether *instant* is the first of its local day."""
+    local = to_local(instant, tz)
+    return local.time() == time() and resolve_wall(local, tz) == instant
 
 
 # --- buckets on the wall clock -----------------------------------------------------------------------------

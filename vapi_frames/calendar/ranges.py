@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from vapi_frames.calendar.buckets import LAST_YEAR, find_bounds, floor_to_bucket, from_seconds, resolve_wall, to_seconds
+from vapi_frames.calendar.buckets import (
+    LAST_YEAR,
+    find_bounds,
+    floor_to_bucket,
+    from_seconds,
+    resolve_wall,
+    to_local,
+    to_seconds,
+)
 from vapi_frames.errors import QueryError, format_value
 
 if TYPE_CHECKING:
@@ -21,6 +29,7 @@ __all__ = [
     "AbsoluteRange",
     "Instants",
     "RelativeRange",
+    "Span",
     "TimePoint",
     "TimeRange",
     "fill_defaults",
@@ -30,17 +39,23 @@ __all__ = [
     "parse_now",
     "parse_period",
     "parse_range",
+    "parse_span",
     "parse_time_point",
+    "resolve_time_point",
 ]
 
 TimePoint: TypeAlias = datetime | str
-"""A UTC datetime, or the ISO text of a wall-clock time in the zone of the query."""
+"""A UTC datetime, or the ISO text of a wall-clock time in the zone of the query.
+
+The text of the second of two equal wall-clock times ends in ``[fold=1]``.
+"""
 
 Unit: TypeAlias = Literal["s", "min", "h", "d", "w", "mo", "y"]
 _STEP_OF = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 _CLOCK = {"s": timedelta(seconds=1), "min": timedelta(minutes=1), "h": timedelta(hours=1)}
 _TIMES = {**_CLOCK, "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _DEFAULT_SPAN = timedelta(days=7)  # the contract: start defaults to 7 days ago, end to now
+_FOLD = "[fold=1]"  # in the form of a suffix of RFC 9557
 _MORE_THAN_MICROSECONDS = re.compile(r"(\.\d{6})(\d+)")
 
 
@@ -53,7 +68,7 @@ class AbsoluteRange:
 
     def resolve(self, tz: ZoneInfo) -> Instants:
         """Return both sides in UTC."""
-        start, end = _instant(self.start, tz), _instant(self.end, tz)
+        start, end = (None if side is None else resolve_time_point(side, tz) for side in (self.start, self.end))
         if start is not None and end is not None and start >= end:
             raise QueryError(
                 f"the range is empty: start {format_iso(start)} is not before end {format_iso(end)}; "
@@ -63,23 +78,51 @@ class AbsoluteRange:
 
 
 @dataclass(frozen=True, slots=True)
-class RelativeRange:
-    """The last *count* units before now; with *complete*, only whole buckets."""
+class Span:
+    """A number of units of time; days and longer are units of the calendar."""
 
     count: int
     unit: Unit
-    complete: bool = False
 
     def __str__(self) -> str:
         return f"{self.count}{self.unit}"
 
+    def subtract_from(self, local: datetime) -> datetime:
+        """Return the naive *local* time this long before another; the 31st becomes the last day of a shorter month."""
+        try:
+            if self.unit in _TIMES:
+                return local - self.count * _TIMES[self.unit]
+            return _subtract_months(local, self.count * (12 if self.unit == "y" else 1))
+        except (OverflowError, ValueError) as error:
+            raise QueryError(f"the last {self} start before the year 1") from error
+
+    def shift_back(self, instant: datetime, tz: ZoneInfo) -> datetime:
+        """Return the instant this long before another; days and longer are counted on the calendar of the zone."""
+        if self.unit in _CLOCK:
+            return self.subtract_from(instant)
+        try:
+            return resolve_wall(self.subtract_from(to_local(instant, tz)), tz)
+        except OverflowError as error:
+            raise QueryError(f"the last {self} start before the year 1") from error
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeRange:
+    """The last *span* before now; with *complete*, only whole buckets."""
+
+    span: Span
+    complete: bool = False
+
+    def __str__(self) -> str:
+        return str(self.span)
+
     def resolve(self, now: datetime, tz: ZoneInfo, step: str | None) -> Instants:
         """Return both sides in UTC; days and longer are counted on the calendar of the zone."""
         if not self.complete:
-            return self.before(now, tz), now
-        step = step or _STEP_OF[self.unit]
+            return self.span.shift_back(now, tz), now
+        step = step or _STEP_OF[self.span.unit]
         end = from_seconds(find_bounds(floor_to_bucket(to_seconds(now), step, tz), step, tz).start)
-        start = self.before(end, tz)
+        start = self.span.shift_back(end, tz)
         first = find_bounds(floor_to_bucket(to_seconds(start), step, tz), step, tz)
         if from_seconds(first.start) < start:
             start = from_seconds(first.end)
@@ -87,34 +130,26 @@ class RelativeRange:
             raise QueryError(f"the last {self} before {format_iso(now)} contain no whole {step}; use a longer span")
         return start, end
 
-    def before(self, end: datetime, tz: ZoneInfo) -> datetime:
-        """Return the instant this long before *end*; days and longer are counted on the calendar of the zone."""
-        try:
-            if self.unit in _CLOCK:
-                return end - self.count * _CLOCK[self.unit]
-            wall = end.astimezone(tz).replace(tzinfo=None)
-            if self.unit in ("d", "w"):
-                back = wall - timedelta(days=self.count * (7 if self.unit == "w" else 1))
-            else:
-                back = _months_before(wall, self.count * (12 if self.unit == "y" else 1))
-            return resolve_wall(back, tz)
-        except (OverflowError, ValueError) as error:
-            raise QueryError(f"the last {self} start before the year 1") from error
-
 
 TimeRange: TypeAlias = AbsoluteRange | RelativeRange
 Instants: TypeAlias = tuple[datetime | None, datetime | None]
 
 
-def _months_before(wall: datetime, months: int) -> datetime:
+def _subtract_months(wall: datetime, months: int) -> datetime:
     year, month = divmod(wall.year * 12 + wall.month - 1 - months, 12)
     following = date(year + (month == 11), (month + 1) % 12 + 1, 1)  # noqa: PLR2004
     length = (following - date(year, month + 1, 1)).days
     return wall.replace(year=year, month=month + 1, day=min(wall.day, length))
 
 
-def _instant(value: TimePoint | None, tz: ZoneInfo) -> datetime | None:
-    return resolve_wall(datetime.fromisoformat(value), tz) if isinstance(value, str) else value
+def resolve_time_point(point: TimePoint, tz: ZoneInfo) -> datetime:
+    """Return the instant of *point*; text is wall-clock time in the zone."""
+    return resolve_wall(_read_local(point), tz) if isinstance(point, str) else point
+
+
+def _read_local(text: str) -> datetime:
+    """Return the naive datetime of the text of a `TimePoint`."""
+    return datetime.fromisoformat(text.removesuffix(_FOLD)).replace(fold=int(text.endswith(_FOLD)))
 
 
 def fill_defaults(instants: Instants, now: datetime) -> tuple[datetime, datetime]:
@@ -170,7 +205,9 @@ def parse_time_point(value: object, what: str) -> TimePoint:
     if isinstance(value, datetime):
         if not 1 < value.year <= LAST_YEAR:
             raise QueryError(f"{what} {format_value(written)} is outside the years 2 to {LAST_YEAR}")
-        return value.isoformat() if value.tzinfo is None else value.astimezone(UTC)
+        if value.tzinfo is None:
+            return value.isoformat() + (_FOLD if value.fold else "")
+        return value.astimezone(UTC)
     if isinstance(value, date):
         return str(parse_time_point(datetime(value.year, value.month, value.day), what))[:10]
     raise QueryError(
@@ -191,6 +228,8 @@ def _from_text(text: str, what: str) -> date:
     if finer and finer[2].strip("0"):
         raise QueryError(f"{what} {format_value(text)} is finer than a microsecond")
     trimmed = _MORE_THAN_MICROSECONDS.sub(r"\1", text.strip())
+    if trimmed.endswith(_FOLD) and "T" in trimmed:
+        return _from_text(trimmed.removesuffix(_FOLD), what).replace(fold=1)  # type: ignore[call-arg]
     try:
         if len(trimmed) <= len("2026-10-01"):
             return date.fromisoformat(trimmed)
@@ -215,27 +254,30 @@ def parse_range(start: object, end: object) -> AbsoluteRange:
     high = None if end is None else parse_time_point(end, "end")
     if low is None and high is None:
         raise QueryError("between(None, None) sets no range; for the last seven days leave it out")
-    if type(low) is type(high) and _to_order(low) >= _to_order(high):
-        raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")
+    if low is not None and type(low) is type(high):
+        first, last = (_read_local(side) if isinstance(side, str) else side for side in (low, high))
+        if first >= last and not last.fold:  # the second of two equal times may be an hour after the first
+            raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")
     return AbsoluteRange(low, high)
 
 
-def _to_order(value: TimePoint | None) -> datetime:
-    return datetime.fromisoformat(value) if isinstance(value, str) else cast("datetime", value)
-
-
 def parse_last(text: object, complete: object) -> RelativeRange:
-    """Read a span before now such as ``"30d"``.
-
-    Examples:
-        >>> str(parse_last("12h", False))
-        '12h'
-    """
+    """Read a range before now, such as the last ``"30d"``."""
     if not isinstance(complete, bool):
         raise QueryError(f"complete must be True or False, not {complete!r}")
+    return RelativeRange(parse_span(text), complete)
+
+
+def parse_span(text: object) -> Span:
+    """Read a span such as ``"30d"``.
+
+    Examples:
+        >>> parse_span("12h")
+        Span(count=12, unit='h')
+    """
     found = re.fullmatch(r"(\d{1,9})\s*(s|min|h|d|w|mo|y)", text.strip()) if isinstance(text, str) else None
     if found and int(found[1]):
-        return RelativeRange(int(found[1]), cast("Unit", found[2]), complete)
+        return Span(int(found[1]), cast("Unit", found[2]))
     units = "90s 15min 12h 30d 4w 3mo 1y"
     if isinstance(text, str) and (minutes := re.fullmatch(r"(\d+)\s*[mM]", text.strip())):
         count = minutes[1]
@@ -255,7 +297,7 @@ def parse_duration(text: object, what: str) -> timedelta:
         datetime.timedelta(seconds=5400)
     """
     try:
-        span = parse_last(text, False)
+        span = parse_span(text)
     except QueryError:
         span = None
     if span is None or span.unit not in _TIMES:

@@ -19,11 +19,10 @@ from vapi_frames.calendar.buckets import (
     is_bucket_label,
     label_bucket,
     list_local_edges,
-    resolve_wall,
     split_by_offset,
     to_seconds,
 )
-from vapi_frames.calendar.ranges import parse_time_point
+from vapi_frames.calendar.ranges import parse_time_point, resolve_time_point
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.frames.meta import Choice, Meta
 from vapi_frames.frames.origin import attach_meta
@@ -114,8 +113,7 @@ def elapsed(frame: pd.DataFrame, *, now: datetime | str | None = None) -> pd.Ser
 
 
 def _read_now(now: object, tz: ZoneInfo) -> datetime:
-    point = parse_time_point(now, "now")
-    return resolve_wall(datetime.fromisoformat(point), tz) if isinstance(point, str) else point
+    return resolve_time_point(parse_time_point(now, "now"), tz)
 
 
 def _dates(frame: pd.DataFrame) -> pd.Index | None:

@@ -7,11 +7,18 @@ that is still to come is cut off first, so that a month to date is compared with
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
-from vapi_frames.calendar import buckets
-from vapi_frames.calendar.ranges import AbsoluteRange, RelativeRange, fill_defaults, format_iso, parse_last
+from vapi_frames.calendar.buckets import (
+    find_bounds,
+    floor_to_bucket,
+    is_day_start,
+    resolve_wall,
+    to_local,
+    to_seconds,
+)
+from vapi_frames.calendar.ranges import AbsoluteRange, RelativeRange, Span, fill_defaults, format_iso, parse_span
 from vapi_frames.contract.vocabulary import NAME_LIMIT
 from vapi_frames.errors import QueryError, require
 from vapi_frames.query.compile import compile_body
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Align", "Comparison", "Periods", "compare"]
 
 Align: TypeAlias = Literal["ordinal", "weekday", "calendar"]
-Shift: TypeAlias = RelativeRange | timedelta
+Shift: TypeAlias = Span | timedelta
 PREVIOUS = "previous"
 _DAY = timedelta(days=1)
 _MONTHS = ("mo", "y")
@@ -82,31 +89,38 @@ class Comparison:
         query = self.query
         at = query._now(now)  # noqa: SLF001 - a comparison is a part of its query
         start, end = fill_defaults(query.instants(at), at)
-        known = min(end, at)
-        if known <= start:
+        if start >= at:
             raise QueryError(
                 f"the range starts at {format_iso(start)}, in the future, so there is nothing to compare yet"
             )
-        tz = query.zone
-        span = query.time_range
-        if self.to != PREVIOUS:
-            shift: Shift = parse_last(self.to, False)
-        elif isinstance(span, RelativeRange) and span.complete:
-            earlier, _ = span.resolve(start, tz, query.time_step)
+        tz, written = query.zone, query.time_range
+        shift: Shift
+        if self.to == PREVIOUS and isinstance(written, RelativeRange) and written.complete:
+            earlier, _ = written.resolve(start, tz, query.time_step)
             assert earlier is not None  # noqa: S101 - a relative range has both sides
-            return Periods(start, end, earlier, start, _length(earlier, start, tz))
+            found = Periods(start, end, earlier, start, _get_length(earlier, start, tz))
         else:
-            shift = replace(span, complete=False) if isinstance(span, RelativeRange) else _length(start, end, tz, known)
-        found = Periods(start, end, _moved(start, shift, tz), _moved(known, shift, tz, is_end=True), shift)
+            if self.to != PREVIOUS:
+                shift = parse_span(self.to)
+            elif isinstance(written, RelativeRange):
+                shift = written.span
+            else:
+                until_now = isinstance(written, AbsoluteRange) and written.end is None
+                shift = _get_length(start, end, tz, until_now=until_now)
+            earlier_end = _shift_end(min(end, at), shift, tz)
+            found = Periods(start, end, _shift_back(start, shift, tz), earlier_end, shift)
         if query.time_step:
             self._check_edges(found, query.time_step, tz)
-        if self.align == "weekday" and not _weeks(found, tz):
+        if self.align == "weekday" and not _round_to_weeks(found, tz):
             raise QueryError(f"{self.to!r} is less than half a week, so no weekdays match: compare with '7d'")
         return found
 
     def _check_edges(self, found: Periods, step: str, tz: ZoneInfo) -> None:
         sides = (found.start, found.before_start)
-        on_edge = [buckets.find_bounds(_floor(side, step, tz), step, tz).start == side.timestamp() for side in sides]
+        on_edge = [
+            find_bounds(floor_to_bucket(to_seconds(side), step, tz), step, tz).start == side.timestamp()
+            for side in sides
+        ]
         if on_edge[0] and not on_edge[1]:
             weeks = " compare with '52w' for a year;" if step == "week" else ""
             raise QueryError(
@@ -129,11 +143,10 @@ class Comparison:
             '2025-03-09 00:00:00'
         """
         if self.align == "weekday":
-            return wall - _weeks(periods, self.query.zone)
+            return wall - _round_to_weeks(periods, self.query.zone)
         if isinstance(periods.shift, timedelta):
             return wall - periods.shift
-        utc = buckets.find_zone("UTC")
-        found = _wall(periods.shift.before(buckets.resolve_wall(wall, utc), utc), utc)
+        found = periods.shift.subtract_from(wall)
         return None if periods.shift.unit in _MONTHS and found.day != wall.day else found
 
     def queries(self, now: datetime | None = None) -> tuple[QuerySpec[Any], QuerySpec[Any]]:
@@ -148,11 +161,8 @@ class Comparison:
             vq.call().count().between("2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z")
         """
         found = self.periods(now)
-        title = self.query.title
-        named = None if title is None else f"{title[: NAME_LIMIT - 7]}-before"
-        return self.query, replace(
-            self.query, time_range=AbsoluteRange(found.before_start, found.before_end), title=named
-        )
+        earlier = AbsoluteRange(found.before_start, found.before_end)
+        return self.query, replace(self.query, time_range=earlier, title=_name_earlier(self.query.title))
 
     def body(self, now: datetime | None = None) -> dict[str, Any]:
         """Return the body that is sent: both queries in one; no network.
@@ -257,7 +267,7 @@ def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[.
     shift = None
     if to != PREVIOUS:
         try:
-            shift = parse_last(to, False)
+            shift = parse_span(to)
         except QueryError as error:
             raise QueryError(f"{error}, or 'previous' for the period before") from None
     step = query.time_step
@@ -276,44 +286,40 @@ def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[.
     return Comparison(query, str(to), align, fetcher=fetcher)
 
 
-def _floor(side: datetime, step: str, tz: ZoneInfo) -> int:
-    return buckets.floor_to_bucket(buckets.to_seconds(side), step, tz)
+def _name_earlier(title: str | None) -> str | None:
+    """Return the name of the earlier period's query; it differs from the query's own."""
+    if title is None:
+        return None
+    name = f"{title[: NAME_LIMIT - 7]}-before"
+    return name if name != title else f"{title[: NAME_LIMIT - 8]}-earlier"
 
 
-def _wall(at: datetime, tz: ZoneInfo) -> datetime:
-    return at.astimezone(tz).replace(tzinfo=None)
-
-
-def _weeks(periods: Periods, tz: ZoneInfo) -> timedelta:
+def _round_to_weeks(periods: Periods, tz: ZoneInfo) -> timedelta:
     """Return the distance of the two periods, rounded to whole weeks."""
-    days = (_wall(periods.start, tz).date() - _wall(periods.before_start, tz).date()).days
+    days = (to_local(periods.start, tz).date() - to_local(periods.before_start, tz).date()).days
     return timedelta(days=7 * round(days / 7))
 
 
-def _is_midnight(wall: datetime) -> bool:
-    return wall == wall.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _length(start: datetime, end: datetime, tz: ZoneInfo, known: datetime | None = None) -> Shift:
-    """Return how long a range is: in months where it is whole ones, in days where it is days, else in time."""
-    low, high = _wall(start, tz), _wall(end, tz)
-    if _is_midnight(low) and _is_midnight(high):
-        months = (high.year - low.year) * 12 + high.month - low.month
-        if low.day == high.day == 1 and months:
-            return RelativeRange(months, "mo")
-        return RelativeRange((high - low).days, "d")
-    if _is_midnight(low) and known is not None and end == known:  # until now: as many days, the last one cut alike
-        return RelativeRange((high - low).days + 1, "d")
+def _get_length(start: datetime, end: datetime, tz: ZoneInfo, *, until_now: bool = False) -> Shift:
+    """Return the length of a range: in months or days of the calendar if it consists of whole ones, else in time."""
+    if is_day_start(start, tz):
+        low, high = to_local(start, tz), to_local(end, tz)
+        if is_day_start(end, tz):
+            months = (high.year - low.year) * 12 + high.month - low.month
+            return Span(months, "mo") if low.day == high.day == 1 and months else Span((high - low).days, "d")
+        if until_now:  # as many days; the last day of both periods is partial alike
+            return Span((high - low).days + 1, "d")
     return end - start
 
 
-def _moved(at: datetime, shift: Shift, tz: ZoneInfo, *, is_end: bool = False) -> datetime:
-    """Return *at* moved back, on the calendar of the zone where the shift is one of days or longer."""
-    if isinstance(shift, timedelta):
-        return at - shift
-    found = shift.before(at, tz)
-    if is_end and shift.unit in _MONTHS and _wall(found, tz).day != _wall(at, tz).day:
-        # The 31st faces no day of a shorter month, which is over by then.
-        day = _wall(found, tz).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
-        return buckets.resolve_wall(day, tz)
+def _shift_back(at: datetime, shift: Shift, tz: ZoneInfo) -> datetime:
+    return at - shift if isinstance(shift, timedelta) else shift.shift_back(at, tz)
+
+
+def _shift_end(end: datetime, shift: Shift, tz: ZoneInfo) -> datetime:
+    """Return the end of the earlier period; a 31st without a counterpart is after the end of the shorter month."""
+    found = _shift_back(end, shift, tz)
+    if isinstance(shift, Span) and shift.unit in _MONTHS and to_local(found, tz).day != to_local(end, tz).day:
+        following = datetime.combine(to_local(found, tz).date() + _DAY, time())
+        return resolve_wall(following, tz)
     return found
