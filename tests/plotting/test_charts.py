@@ -216,7 +216,7 @@ def test_measures_of_one_unit_share_an_axis():
         frame.vapi.plot(["costBreakdown.llm", "id"])
     grouped = query.by("type").fetch()
     assert grouped.vapi.plot().get_ylabel() == "sumCostBreakdownLlm (USD)"
-    with pytest.raises(ValueError, match="one measure is drawn at a time"):
+    with pytest.raises(ValueError, match="drawn one measure at a time"):
         grouped.vapi.plot(["costBreakdown.llm", "costBreakdown.tts"])
 
 
@@ -374,7 +374,7 @@ def test_a_backend_that_is_not_known_is_told_in_the_title(monkeypatch):
     frame = ask(lambda q: q.step("day").between("2026-11-10", "2026-11-16T12:00").tz("America/New_York"))
     with pd.option_context("plotting.backend", "a_backend"):
         assert frame.vapi.plot("cost") == "drawn"
-        assert (given["kind"], given["title"]) == ("line", "sumCost per day, partial buckets too")
+        assert (given["kind"], given["title"]) == ("line", "sumCost per day, partial buckets included")
         assert given["data"].index.tz is None
         assert frame.iloc[:5].vapi.plot("cost") == "drawn"
         assert given["title"] == "sumCost per day"

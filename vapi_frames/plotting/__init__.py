@@ -1,4 +1,4 @@
-"""Quick charts, through pandas' plotting backend: the right one for the shape of a result frame."""
+"""Charts through pandas' plotting backend: the one that fits the shape of a result frame."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from vapi_frames.errors import MissingExtraError
 from vapi_frames.plotting.axes import PALETTE
-from vapi_frames.plotting.tables import picture
+from vapi_frames.plotting.chart_data import prepare_chart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,8 @@ __all__ = ["PALETTE", "plot"]
 def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **options: Any) -> Any:
     """Draw the chart that fits *frame*: lines over time, partial buckets dashed; bars by group; cards for one row.
 
-    Of more groups than can be told apart the largest are drawn; the rest is one where it adds up, and is said to be
-    left out where it does not. A comparison has the other period dotted.
+    With more groups than colors, the largest are drawn. The rest is one more line where the measure adds up; where it
+    does not, it is left out and the title says so. The other period of a comparison is dotted.
 
     Args:
         frame: A result frame.
@@ -41,13 +41,13 @@ def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **optio
             import matplotlib as mpl  # noqa: F401
         except ImportError:
             raise MissingExtraError("plot", "matplotlib", "df.vapi.plot()") from None
-    shown = picture(frame, column)
+    chart = prepare_chart(frame, column)
     if backend != "matplotlib":
         from vapi_frames.plotting import other_backends
 
-        return other_backends.draw(shown, backend, options)
+        return other_backends.draw(chart, backend, options)
     from vapi_frames.plotting import axes
 
-    if shown.kind == "cards" and "kind" not in options:
-        return axes.cards(shown, options)
-    return axes.lines(shown, options) if shown.kind == "time" else axes.bars(shown, options)
+    if chart.kind == "cards" and "kind" not in options:
+        return axes.draw_cards(chart, options)
+    return axes.draw_lines(chart, options) if chart.kind == "time" else axes.draw_bars(chart, options)

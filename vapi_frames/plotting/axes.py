@@ -10,25 +10,25 @@ from vapi_frames.calendar import buckets
 
 if TYPE_CHECKING:
     from vapi_frames.frames.meta import Meta
-    from vapi_frames.plotting.tables import Picture
+    from vapi_frames.plotting.chart_data import ChartData
 
-__all__ = ["PALETTE", "bars", "cards", "lines"]
+__all__ = ["PALETTE", "draw_bars", "draw_cards", "draw_lines"]
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
-"""The colors of the charts, in order: Okabe and Ito's, which color-blind readers can tell apart."""
+"""The colors of the charts, in order: those of Okabe and Ito, which color-blind readers can distinguish."""
 _OTHER = "#999999"
-_FEW = 60  # points of a line up to which each is marked
-_CARDS = 4  # in a row
-_TICKS = 20  # dates that can be read below bars
+_FEW_POINTS = 60  # a line of no more points marks each
+_CARDS_PER_ROW = 4
+_MAX_TICKS = 20  # dates along bars; more overlap
 
 
-def lines(shown: Picture, options: dict[str, Any]) -> Any:
+def draw_lines(chart: ChartData, options: dict[str, Any]) -> Any:
     """Draw lines, areas or bars over time."""
-    table, meta = shown.table, shown.meta
-    options.setdefault("title", shown.title)
-    options.setdefault("legend", shown.legend is not None)
+    table, meta = chart.table, chart.meta
+    options.setdefault("title", chart.title)
+    options.setdefault("legend", chart.legend is not None)
     options.setdefault("xlabel", f"date ({meta.zone})")
-    options.setdefault("ylabel", shown.label)
+    options.setdefault("ylabel", chart.label)
     if "colormap" not in options:
         options.setdefault("color", _colors(table))
     options.setdefault("figsize", None if "ax" in options else (9, 4.5))
@@ -36,23 +36,23 @@ def lines(shown: Picture, options: dict[str, Any]) -> Any:
     if kind in ("bar", "barh"):
         axes = _time_bars(table, meta, options)
     else:
-        if kind == "line" and any(one.operation == "history" for one in meta.aggregations if one.name in shown.names):
+        if kind == "line" and any(one.operation == "history" for one in meta.aggregations if one.name in chart.names):
             options.setdefault("drawstyle", "steps-post")  # a level holds from its date until the next
-        if len(table) <= _FEW and kind == "line":
+        if len(table) <= _FEW_POINTS and kind == "line":
             options.setdefault("marker", ".")
-        # Real instants on the axis, formatted in the zone: local wall clock would fold an hour every autumn.
-        drawn = table[~shown.flags].reindex(table.index) if kind == "line" else table
+        # The axis has instants, formatted in the zone: on a wall clock, two hours of every autumn would overlap.
+        drawn = table[~chart.flags].reindex(table.index) if kind == "line" else table
         axes = drawn.plot(x_compat=True, **options)
         if kind == "line":
-            _dash(axes, table, shown.flags, options)
-            _before(axes, shown)
+            _dash_partial(axes, table, chart.flags, options)
+            _draw_before(axes, chart)
         else:
-            _shade(axes, shown)
+            _shade_partial(axes, chart)
         _date_axis(axes, table, meta)
-    if options["legend"] or shown.before is not None:
-        axes.legend(title=shown.legend, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    if options["legend"] or chart.before is not None:
+        axes.legend(title=chart.legend, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     if kind in ("bar", "barh"):
-        _hatch(axes, shown.flags)  # after the legend, which takes its colors from the first bar
+        _hatch_partial(axes, chart.flags)  # after the legend, which copies the first bar
     _finish(axes)
     return axes
 
@@ -68,7 +68,7 @@ def _time_bars(table: pd.DataFrame, meta: Meta, options: dict[str, Any]) -> Any:
     if options["kind"] == "barh":
         options["xlabel"], options["ylabel"] = options["ylabel"], options["xlabel"]
     axes = table.set_axis(pd.DatetimeIndex(table.index).strftime(form), axis=0).plot(**options)
-    every = -(-len(table) // _TICKS)
+    every = -(-len(table) // _MAX_TICKS)
     for place, text in enumerate((axes.xaxis if options["kind"] == "bar" else axes.yaxis).get_ticklabels()):
         text.set_visible(place % every == 0)
         if options["kind"] == "bar" and 0 < text.get_rotation() < 90:  # noqa: PLR2004 - it ends below its bar
@@ -76,7 +76,7 @@ def _time_bars(table: pd.DataFrame, meta: Meta, options: dict[str, Any]) -> Any:
     return axes
 
 
-def _hatch(axes: Any, flags: Any) -> None:
+def _hatch_partial(axes: Any, flags: Any) -> None:
     """Hatch the bars of partial buckets."""
     for container in axes.containers:
         for bar, is_partial in zip(container, flags, strict=True):
@@ -84,8 +84,8 @@ def _hatch(axes: Any, flags: Any) -> None:
                 bar.set(hatch="///", alpha=0.5)
 
 
-def _dash(axes: Any, table: pd.DataFrame, flags: Any, options: dict[str, Any]) -> None:
-    """Draw partial buckets dashed, joined to the whole one beside them."""
+def _dash_partial(axes: Any, table: pd.DataFrame, flags: Any, options: dict[str, Any]) -> None:
+    """Draw partial buckets dashed, connected with the whole one beside them."""
     if not flags.any():
         return
     from matplotlib.dates import date2num
@@ -106,30 +106,30 @@ def _dash(axes: Any, table: pd.DataFrame, flags: Any, options: dict[str, Any]) -
     axes.plot([], [], color="0.4", linestyle="--", label="partial bucket")
 
 
-def _before(axes: Any, shown: Picture) -> None:
+def _draw_before(axes: Any, chart: ChartData) -> None:
     """Draw the other period of a comparison dotted, in the same colors."""
-    if shown.before is None:
+    if chart.before is None:
         return
     from matplotlib.dates import date2num
 
-    drawn = axes.get_lines()[: shown.table.shape[1]]
-    for line, (_, values) in zip(drawn, shown.before.items(), strict=True):
+    drawn = axes.get_lines()[: chart.table.shape[1]]
+    for line, (_, values) in zip(drawn, chart.before.items(), strict=True):
         there = values.dropna()
         axes.plot(date2num(there.index), there.to_numpy(), color=line.get_color(), linestyle=":", alpha=0.8)
-    if shown.legend is None:
-        drawn[0].set_label(shown.names[0])
+    if chart.legend is None:
+        drawn[0].set_label(chart.names[0])
     axes.plot([], [], color="0.4", linestyle=":", label="before")
 
 
-def _shade(axes: Any, shown: Picture) -> None:
-    """Shade the partial buckets of an area, which has no line to dash."""
+def _shade_partial(axes: Any, chart: ChartData) -> None:
+    """Shade the partial buckets of an area chart."""
     from matplotlib.dates import date2num
 
-    instants = date2num(shown.table.index)
-    for i in shown.flags.nonzero()[0]:
+    instants = date2num(chart.table.index)
+    for i in chart.flags.nonzero()[0]:
         low, high = instants[max(i - 1, 0)], instants[min(i + 1, len(instants) - 1)]
         axes.axvspan((low + instants[i]) / 2, (high + instants[i]) / 2, color="0.5", alpha=0.3, linewidth=0, zorder=3)
-    if shown.flags.any():
+    if chart.flags.any():
         axes.fill_between([], [], color="0.5", alpha=0.3, label="partial bucket")
 
 
@@ -141,24 +141,24 @@ def _date_axis(axes: Any, table: pd.DataFrame, meta: Meta) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=tz))
     axes.figure.autofmt_xdate(rotation=0, ha="center")
-    axes.tick_params(axis="x", labelrotation=0)  # also of labels that come with another size of the figure
+    axes.tick_params(axis="x", labelrotation=0)  # also labels that a resize of the figure adds
     if len(table) > 1:
         axes.margins(x=0.02)
 
 
-def bars(shown: Picture, options: dict[str, Any]) -> Any:
+def draw_bars(chart: ChartData, options: dict[str, Any]) -> Any:
     """Draw bars by group."""
-    table = shown.table
-    if shown.before is not None and table.shape[1] == 1:
-        names = [shown.names[0], f"{shown.names[0]}Before"]
-        table = pd.concat([table, shown.before.reindex(table.index)], axis=1).set_axis(names, axis=1)
+    table = chart.table
+    if chart.before is not None and table.shape[1] == 1:
+        names = [chart.names[0], f"{chart.names[0]}Before"]
+        table = pd.concat([table, chart.before.reindex(table.index)], axis=1).set_axis(names, axis=1)
         options.setdefault("color", [PALETTE[0], _OTHER])
     many = table.shape[1] > 1
-    options.setdefault("title", shown.title)
+    options.setdefault("title", chart.title)
     options.setdefault("kind", "barh")
     options.setdefault("legend", many)
     across = options["kind"] == "barh"
-    options.setdefault("xlabel" if across else "ylabel", shown.label)
+    options.setdefault("xlabel" if across else "ylabel", chart.label)
     options.setdefault("ylabel" if across else "xlabel", table.index.name or "")
     if "colormap" not in options:
         options.setdefault("color", _colors(table))
@@ -166,19 +166,19 @@ def bars(shown: Picture, options: dict[str, Any]) -> Any:
     options.setdefault("figsize", None if "ax" in options else (9, height if across else 4.5))
     axes = table.plot(**options)
     if many and across:
-        axes.invert_yaxis()  # the first group on top, as in the frame
+        axes.invert_yaxis()  # the first group is at the top, as in the frame
     if many and options["legend"]:
-        axes.legend(title=shown.legend, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        axes.legend(title=chart.legend, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     _finish(axes)
     return axes
 
 
-def cards(shown: Picture, options: dict[str, Any]) -> Any:
+def draw_cards(chart: ChartData, options: dict[str, Any]) -> Any:
     """Draw the figures of one row, each with its unit."""
-    units = shown.meta.all_units()
+    units = chart.meta.all_units()
     axes = options.pop("ax", None)
-    rows = -(-len(shown.names) // _CARDS)
-    across = min(len(shown.names), _CARDS)
+    rows = -(-len(chart.names) // _CARDS_PER_ROW)
+    across = min(len(chart.names), _CARDS_PER_ROW)
     if axes is None:
         import matplotlib.pyplot as plt
 
@@ -186,17 +186,17 @@ def cards(shown: Picture, options: dict[str, Any]) -> Any:
         axes = figure.add_subplot()
     axes.set(xlim=(0, across), ylim=(rows, 0), title=options.pop("title", ""))
     axes.axis("off")
-    for place, name in enumerate(shown.names):
-        x, y = place % _CARDS + 0.5, place // _CARDS
-        value = shown.table[name].iloc[0]
-        axes.text(x, y + 0.45, _figure(value), ha="center", va="center", fontsize=22, color=PALETTE[0])
+    for place, name in enumerate(chart.names):
+        x, y = place % _CARDS_PER_ROW + 0.5, place // _CARDS_PER_ROW
+        value = chart.table[name].iloc[0]
+        axes.text(x, y + 0.45, _format_figure(value), ha="center", va="center", fontsize=22, color=PALETTE[0])
         axes.text(x, y + 0.75, f"{name}", ha="center", va="center", fontsize=9)
         axes.text(x, y + 0.9, units.get(name, ""), ha="center", va="center", fontsize=8, color="0.4")
     return axes
 
 
-def _figure(value: Any) -> str:
-    """Return a number as a reader wants it: whole where it is large, with decimals where it is small."""
+def _format_figure(value: Any) -> str:
+    """Return a number for a card: whole where it is large, with decimals where it is small."""
     if pd.isna(value):
         return "-"
     if float(value).is_integer() or abs(value) >= 1000:  # noqa: PLR2004

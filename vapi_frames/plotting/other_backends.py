@@ -7,54 +7,54 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from vapi_frames.plotting.tables import Picture
+    from vapi_frames.plotting.chart_data import ChartData
 
 __all__ = ["draw"]
 
 
-def draw(shown: Picture, backend: str, options: dict[str, Any]) -> Any:
-    """Draw with *backend*, which knows a frame with a plain index; return what it returns."""
-    table, zone = shown.table, shown.meta.zone
-    if shown.kind == "time":
+def draw(chart: ChartData, backend: str, options: dict[str, Any]) -> Any:
+    """Draw with *backend*, which takes a frame with a plain index; return its chart."""
+    table, zone = chart.table, chart.meta.zone
+    if chart.kind == "time":
         dates = pd.DatetimeIndex(table.index)
         wall = dates.tz_localize(None)
-        if not wall.is_unique:  # an hour comes twice, and the line would run back
+        if not wall.is_unique:  # one hour comes twice, and the line would run back
             wall, zone = dates.tz_convert("UTC").tz_localize(None), "UTC"
         table = table.set_axis(wall)
-    if shown.kind == "cards":
+    if chart.kind == "cards":
         table = table.set_axis([""], axis=0)
-    if shown.before is not None:
-        other = shown.before.set_axis([f"{name} before" for name in shown.before.columns], axis=1)
+    if chart.before is not None:
+        other = chart.before.set_axis([f"{name} before" for name in chart.before.columns], axis=1)
         table = table.join(other.set_axis(table.index))
-    options.setdefault("kind", {"time": "line", "groups": "barh", "cards": "bar"}[shown.kind])
-    flags = shown.flags
+    options.setdefault("kind", {"time": "line", "groups": "barh", "cards": "bar"}[chart.kind])
+    flags = chart.flags
     is_cut = flags is not None and flags.any()
-    if shown.title:
-        said = ", partial buckets too" if is_cut and backend != "plotly" else ""
-        options.setdefault("title", shown.title + said)
+    if chart.title:
+        note = ", partial buckets included" if is_cut and backend != "plotly" else ""
+        options.setdefault("title", chart.title + note)
     if backend != "plotly":
         return table.plot(**options)
     kind = options["kind"]
-    stacked = options.pop("stacked", shown.kind == "time" and kind == "bar" and len(shown.names) > 1)
+    stacked = options.pop("stacked", chart.kind == "time" and kind == "bar" and len(chart.names) > 1)
     if kind in ("bar", "barh"):
         options.setdefault("barmode", "relative" if stacked else "group")
-    if kind == "line" and any(one.operation == "history" for one in shown.meta.aggregations if one.name in shown.names):
+    if kind == "line" and any(one.operation == "history" for one in chart.meta.aggregations if one.name in chart.names):
         options.setdefault("line_shape", "hv")  # a level holds from its date until the next
-    index = f"date ({zone})" if shown.kind == "time" else str(table.index.name or "")
-    words = {"value": shown.label, "variable": shown.legend or "", table.index.name or "index": index}
-    options.setdefault("labels", words)
+    index = f"date ({zone})" if chart.kind == "time" else str(table.index.name or "")
+    labels = {"value": chart.label, "variable": chart.legend or "", table.index.name or "index": index}
+    options.setdefault("labels", labels)
     figure = table.plot(**options)
     if is_cut:
-        _mark(figure, flags, kind)
-    if shown.before is not None and kind == "line":
+        _mark_partial(figure, flags, kind)
+    if chart.before is not None and kind == "line":
         figure.for_each_trace(
             lambda trace: trace.update(line={"dash": "dot"}) if str(trace.name).endswith(" before") else None
         )
     return figure
 
 
-def _mark(figure: Any, flags: Any, kind: str) -> None:
-    """Let a figure of plotly say which buckets are partial: bars hatched, lines dashed, areas shaded."""
+def _mark_partial(figure: Any, flags: Any, kind: str) -> None:
+    """Mark the partial buckets of a plotly figure: bars hatched, lines dashed, areas shaded."""
     label = "partial bucket"
     drawn = list(figure.data)
     if kind in ("bar", "barh"):

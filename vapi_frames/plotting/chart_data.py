@@ -1,4 +1,4 @@
-"""What a chart shows of a frame: which measures, in which unit, one column a line, not more than can be read."""
+"""The data of a chart: which measures of a frame, in which unit, one column a line, no more lines than colors."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from vapi_frames.frames.provenance import check_levels, find_column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Picture", "picture"]
+__all__ = ["ChartData", "prepare_chart"]
 
-MOST = 8  # lines, or colors, that can be told apart
-MOST_BARS = 20
-_WIDE = 44  # characters up to which a group's value is shown whole
-_ID = 8  # characters of an id that are shown
+MAX_LINES = 8  # as many as there are colors
+MAX_BARS = 20
+_MAX_CHARS = 44  # of a group's value; a longer one is cut
+_ID_CHARS = 8  # characters that are left of an id
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class Picture(NamedTuple):
-    """What is drawn.
+class ChartData(NamedTuple):
+    """The data of one chart.
 
     Attributes:
         table: The rows along the axis, one column a line or color.
         kind: ``time`` with a date on the index, ``groups`` without, ``cards`` for one row of figures.
         names: The measures.
         label: What the numbers are, with their unit.
-        title: What it is all about.
-        legend: What the columns are, ``None`` where there is nothing to tell apart.
+        title: The title of the chart.
+        legend: The title of the legend, ``None`` where there is only one column.
         flags: For each row, whether its bucket is partial.
         before: In a comparison, the other period: the same columns on the same rows.
-        meta: What the frame knows of itself.
+        meta: What is known of the frame.
     """
 
     table: pd.DataFrame
@@ -51,8 +51,8 @@ class Picture(NamedTuple):
     meta: Meta
 
 
-def picture(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Picture:
-    """Return what a chart of *frame* shows.
+def prepare_chart(frame: pd.DataFrame, column: str | Sequence[str] | None) -> ChartData:
+    """Return the data of the chart of *frame*.
 
     Args:
         frame: A result frame.
@@ -63,28 +63,27 @@ def picture(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Picture:
     """
     meta = read_meta(frame)
     if frame.empty:
-        raise QueryError(f"there are no rows to draw: nothing answered {meta.result_query!r}")
-    known = units(frame)  # which refuses where values were changed: the axis would say a wrong unit
-    if meta.before and "date" in frame.index.names:  # what the other period alone has stands on no date
+        raise QueryError(f"there are no rows to draw: the frame of {meta.result_query!r} is empty")
+    known = units(frame)  # raises where values were changed: the unit of the axis could be wrong
+    if meta.before and "date" in frame.index.names:  # a row of the other period alone has no date
         frame = frame.loc[frame.index.get_level_values("date").notna()]
     check_levels(frame, meta)
-    named = [
-        origin for level, origin in meta.derived_levels.items() if level != origin and level in frame.index.names
-    ]  # an id has its name beside it
-    groups = [str(level) for level in frame.index.names if level not in (None, "date", *named)]
+    derived = meta.derived_levels.items()
+    named_ids = [origin for level, origin in derived if level != origin and level in frame.index.names]
+    groups = [str(level) for level in frame.index.names if level not in (None, "date", *named_ids)]
     dated = "date" in frame.index.names
-    names = _names(frame, column, known, meta, split=bool(groups))
+    names = _choose_measures(frame, column, known, meta, split=bool(groups))
     if not groups and not dated and len(frame) == 1 and not meta.before and len({*map(known.get, names)}) > 1:
-        return Picture(frame[names], "cards", names, "", "", None, None, None, meta)
+        return ChartData(frame[names], "cards", names, "", "", None, None, None, meta)
     unit = known.get(names[0], "")
     label = f"{names[0]} ({unit})" if unit else names[0]
-    legend: str | None = ", ".join(groups if dated else groups[1:]) or None  # bars stand along the first group
+    legend: str | None = ", ".join(groups if dated else groups[1:]) or None  # the first group is the axis of the bars
     if len(names) > 1:
         label, legend = unit or "value", "measure" if dated else None
-        title = _title(_common(names), groups, meta)
+        title = _make_title(_common_prefix(names), groups, meta)
         tables = [frame[names]]
     else:
-        title = _title(names[0], groups, meta)
+        title = _make_title(names[0], groups, meta)
         tables = [wide(frame[[names[0]]], names[0])]
         other = f"{names[0]}Before"
         if meta.before and other in known:
@@ -95,24 +94,24 @@ def picture(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Picture:
         flags = partial(tables[0]).fillna(value=False).to_numpy(dtype=bool)
     else:
         flags = np.zeros(len(tables[0]), bool)
-        tables = [_bars(table, names, groups, meta) for table in tables]
+        tables = [_arrange_bars(table, names, groups, meta) for table in tables]
     if len(names) == 1 and (dated or len(groups) > 1):
         if groups:
-            tables = [table.set_axis(_labels(table.columns), axis=1) for table in tables]
+            tables = [table.set_axis(_make_labels(table.columns), axis=1) for table in tables]
         count = tables[0].shape[1]
-        tables = _few(tables, MOST, additive=_adds_up(names[0], meta))
-        if tables[0].shape[1] < count and not _adds_up(names[0], meta):
+        tables = _keep_largest(tables, MAX_LINES, additive=_is_additive(names[0], meta))
+        if tables[0].shape[1] < count and not _is_additive(names[0], meta):
             title += f", {tables[0].shape[1]} of {count}"
     before = tables[1] if len(tables) > 1 else None
-    return Picture(
+    return ChartData(
         tables[0], "time" if dated else "groups", names, label, title, legend, flags, before, meta
     )  # fmt: skip
 
 
-def _names(
+def _choose_measures(
     frame: pd.DataFrame, column: str | Sequence[str] | None, known: dict[str, str], meta: Meta, *, split: bool
 ) -> list[str]:
-    """Return the measures to draw: those asked for, else the first and what shares its unit where groups leave room."""
+    """Return the measures to draw: *column*, else the first, and without groups all others of its unit."""
     if isinstance(column, str):
         return [find_column(frame, column)]
     if column is not None:
@@ -121,27 +120,29 @@ def _names(
         if odd:
             raise QueryError(
                 f"{names[0]!r} is in {known.get(names[0]) or 'no unit'}, {odd[0]!r} in {known.get(odd[0]) or 'none'}: "
-                "one axis has one unit, so draw them one by one"
+                "an axis has one unit, so draw them one by one"
             )
         if split and len(names) > 1:
-            raise QueryError("with groups one measure is drawn at a time; roll up the groups, or name one measure")
+            raise QueryError(
+                "a frame with groups is drawn one measure at a time: name one, or call .vapi.rollup(by=[]) first"
+            )
         return names
     if not known:
-        return [find_column(frame, None)]  # which says what is missing
+        return [find_column(frame, None)]  # raises, and names what is missing
     if len(frame) == 1 and frame.index.names == [None] and not meta.before:
-        return list(known)  # figures, with or without one unit
+        return list(known)  # figures on cards, of any unit
     first = next(iter(known))
-    asked = [name for name in known if name in meta.units and known[name] == known[first]]
-    return asked if not split and not meta.before and first in asked else [first]
+    same_unit = [name for name in known if name in meta.units and known[name] == known[first]]
+    return same_unit if not split and not meta.before and first in same_unit else [first]
 
 
-def _title(what: str, groups: list[str], meta: Meta) -> str:
+def _make_title(what: str, groups: list[str], meta: Meta) -> str:
     by = f" by {', '.join(groups)}" if groups else ""
     return f"{what}{by}{f' per {meta.step}' if meta.step else ''}"
 
 
-def _common(names: list[str]) -> str:
-    """Return what the names begin with, up to a word's end: ``sumCostBreakdown``."""
+def _common_prefix(names: list[str]) -> str:
+    """Return the words that all *names* begin with, e.g. ``sumCostBreakdown``, else all names."""
     head = names[0]
     for name in names[1:]:
         while not name.startswith(head):
@@ -150,52 +151,52 @@ def _common(names: list[str]) -> str:
     return words[1] if words and len(words[1]) > 3 else ", ".join(names)  # noqa: PLR2004
 
 
-def _adds_up(name: str, meta: Meta) -> bool:
-    asked = {one.name: one.measure.over_groups for one in meta.aggregations}
-    return asked[name] == "sum" if name in asked else name in meta.derived and meta.derived[name].rule == "sum"
+def _is_additive(name: str, meta: Meta) -> bool:
+    rules = {one.name: one.measure.over_groups for one in meta.aggregations}
+    return rules[name] == "sum" if name in rules else name in meta.derived and meta.derived[name].rule == "sum"
 
 
-def _few(tables: list[pd.DataFrame], most: int, *, additive: bool) -> list[pd.DataFrame]:
-    """Return the largest columns of *tables*, the rest as one where it adds up: more lines cannot be told apart."""
+def _keep_largest(tables: list[pd.DataFrame], limit: int, *, additive: bool) -> list[pd.DataFrame]:
+    """Return the *limit* largest columns of *tables*; the rest is one column where it adds up."""
     table = tables[0]
-    if table.shape[1] <= most:
+    if table.shape[1] <= limit:
         return tables
     size = (table.sum() if additive else table.mean()).fillna(-np.inf)
-    places = np.sort(np.argsort(-size.to_numpy(), kind="stable")[: most - additive])
+    places = np.sort(np.argsort(-size.to_numpy(), kind="stable")[: limit - additive])
     rest = np.setdiff1d(np.arange(table.shape[1]), places)
     found = [one.iloc[:, places] for one in tables]
     if additive:
         other = f"other ({len(rest)})"
         found = [
-            kept.assign(**{other: one.iloc[:, rest].sum(axis=1, min_count=1)})
-            for kept, one in zip(found, tables, strict=True)
+            largest.assign(**{other: one.iloc[:, rest].sum(axis=1, min_count=1)})
+            for largest, one in zip(found, tables, strict=True)
         ]
     return found
 
 
-def _bars(table: pd.DataFrame, names: list[str], groups: list[str], meta: Meta) -> pd.DataFrame:
-    """Return the rows of a bar chart, labeled: the smallest first where there is one bar a group."""
+def _arrange_bars(table: pd.DataFrame, names: list[str], groups: list[str], meta: Meta) -> pd.DataFrame:
+    """Return the labeled rows of a bar chart, the smallest first where there is one bar a group."""
     if not groups:
         if len(names) == 1:
             return table.set_axis(names, axis=0)
         return table.T.set_axis(["value"], axis=1).sort_values("value", na_position="first")
-    table = table.set_axis(_labels(table.index), axis=0).rename_axis(groups[0])
-    if len(table) > MOST_BARS:
-        [flipped] = _few([table.T], MOST_BARS, additive=_adds_up(names[0], meta))
+    table = table.set_axis(_make_labels(table.index), axis=0).rename_axis(groups[0])
+    if len(table) > MAX_BARS:
+        [flipped] = _keep_largest([table.T], MAX_BARS, additive=_is_additive(names[0], meta))
         table = flipped.T.rename_axis(groups[0])
     return table.sort_values(names[0], na_position="first") if len(groups) == 1 and len(names) == 1 else table
 
 
-def _labels(values: pd.Index) -> list[str]:
+def _make_labels(values: pd.Index) -> list[str]:
     if isinstance(values, pd.MultiIndex):
-        parts = [_short(list(values.get_level_values(i))) for i in range(values.nlevels)]
+        parts = [_shorten(list(values.get_level_values(i))) for i in range(values.nlevels)]
         return [" · ".join(row) for row in zip(*parts, strict=True)]
-    return _short(list(values))
+    return _shorten(list(values))
 
 
-def _short(values: Sequence[Any]) -> list[str]:
-    """Return group values as legend texts: ids cut where they stay apart, missing and empty ones said."""
+def _shorten(values: Sequence[Any]) -> list[str]:
+    """Return group values as labels: ids cut where they still differ, missing as ``(none)``, empty as ``""``."""
     texts = ["(none)" if pd.isna(v) else str(v) or '""' for v in values]
-    cut = [f"{t[:_ID]}…" if _UUID.fullmatch(t) else t for t in texts]
-    cut = [t if len(t) <= _WIDE else f"{t[: _WIDE // 2]}…{t[-_WIDE // 2 + 1 :]}" for t in cut]
+    cut = [f"{t[:_ID_CHARS]}…" if _UUID.fullmatch(t) else t for t in texts]
+    cut = [t if len(t) <= _MAX_CHARS else f"{t[: _MAX_CHARS // 2]}…{t[-_MAX_CHARS // 2 + 1 :]}" for t in cut]
     return cut if len(set(cut)) == len(set(texts)) else texts
