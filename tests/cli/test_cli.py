@@ -28,11 +28,11 @@ def demo(folder):
     return done.stdout
 
 
-def test_the_demo_shows_question_body_frame_and_chart(tmp_path):
-    """The main job in one command: what is printed is what was asked, and the chart is where it says."""
+def test_the_demo_shows_query_body_frame_and_chart(tmp_path):
+    """The printed query and body belong together, and the chart is in the printed file."""
     text = demo(tmp_path)
-    question = re.search(r"^vq\.call\(\).*$", text, re.MULTILINE)[0]
-    query = eval(question, {"vq": vf.demo()})
+    code = re.search(r"^vq\.call\(\).*$", text, re.MULTILINE)[0]
+    query = eval(code, {"vq": vf.demo()})
     body = json.loads(text[text.index("{") : text.rindex("]\n}") + 3])
     assert body == query.body()
     assert "sumCost" in text

@@ -49,7 +49,7 @@ COUNT = 'vq.call().count().between("2026-10-01", "2026-10-04")'
 
 
 def body(*names, **more):
-    """Return the JSON of a body with a question of each name."""
+    """Return the JSON of a body with a query of each name."""
     count = {"operation": "count", "column": "id"}
     return json.dumps({"queries": [{"table": "call", "name": name, "operations": [count], **more} for name in names]})
 
@@ -64,19 +64,19 @@ def run(*arguments, **more):
 
 
 @pytest.fixture
-def ask(capsys):
+def invoke(capsys):
     """Run the command in the test's own process; return exit code, stdout and the lines of stderr."""
 
-    def ask(*arguments):
+    def invoke(*arguments):
         try:
             code = main(["query", *map(str, arguments)])
         except SystemExit as ending:
             code = ending.code
-        said = capsys.readouterr()
-        assert all(line.startswith("vapi-frames: ") for line in said.err.splitlines())
-        return code, said.out, said.err.splitlines()
+        printed = capsys.readouterr()
+        assert all(line.startswith("vapi-frames: ") for line in printed.err.splitlines())
+        return code, printed.out, printed.err.splitlines()
 
-    return ask
+    return invoke
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def rows_of(frame):
 # --- what is written ----------------------------------------------------------------------------------------------
 
 
-def test_the_answer_is_csv_on_stdout_and_nothing_else():
+def test_the_result_is_csv_on_stdout_and_nothing_else():
     """Stdout has the header and the rows; on success stderr is empty, and the exit code 0."""
     code, out, err = run(SPEND, "--source", "demo")
     assert (code, err) == (0, "")
@@ -117,10 +117,10 @@ def test_the_answer_is_csv_on_stdout_and_nothing_else():
     assert rows[0][0] == "2026-10-01T00:00:00-04:00"
 
 
-def test_csv_holds_every_text_and_digit(ask, records, tmp_path):
+def test_csv_has_every_text_and_digit(invoke, records, tmp_path):
     """Hostile texts come back from a reader of CSV as they were, numbers to the last digit."""
     query = 'vq.call().sum("cost").by("type").between("2026-10-01", "2026-10-05")'
-    assert ask(query, "--source", records, "--out", tmp_path / "spend.csv") == (0, "", [])
+    assert invoke(query, "--source", records, "--out", tmp_path / "spend.csv") == (0, "", [])
     content = (tmp_path / "spend.csv").read_bytes().decode("utf-8")
     names, expected = rows_of(next(iter(vf.local(str(records)).fetch(parse_query(query)).values())))
     header, *rows = csv.reader(io.StringIO(content, newline=""))
@@ -131,10 +131,10 @@ def test_csv_holds_every_text_and_digit(ask, records, tmp_path):
     assert re.search(r"^,", content, re.MULTILINE), "missing is not"
 
 
-def test_json_is_a_list_of_rows(ask, records, tmp_path):
+def test_json_is_a_list_of_rows(invoke, records, tmp_path):
     """Missing is null, there is no NaN, dates have their offset, and numbers all their digits."""
     query = 'vq.call().sum("cost").avg("duration").by("type").step("day").tz("Asia/Kathmandu").since("2026-10-01")'
-    assert ask(query, "--source", records, "--out", tmp_path / "spend.json", "--now", "2026-11-01T00:00Z")[:2] == (
+    assert invoke(query, "--source", records, "--out", tmp_path / "spend.json", "--now", "2026-11-01T00:00Z")[:2] == (
         0,
         "",
     )
@@ -149,9 +149,9 @@ def test_json_is_a_list_of_rows(ask, records, tmp_path):
     assert found[0]["avgDuration"] is None
 
 
-def test_parquet_is_what_load_reads(ask, tmp_path):
-    """The frame comes back with its index, its types, and what it knows of itself."""
-    assert ask(SPEND, "--source", "demo", "--out", tmp_path / "spend.parquet") == (0, "", [])
+def test_parquet_is_what_load_reads(invoke, tmp_path):
+    """The frame comes back with its index, its types and its metadata."""
+    assert invoke(SPEND, "--source", "demo", "--out", tmp_path / "spend.parquet") == (0, "", [])
     loaded = vf.load(tmp_path / "spend.parquet")
     fetched = next(iter(vf.demo().fetch(parse_query(SPEND)).values()))
     pd.testing.assert_frame_equal(loaded, fetched)
@@ -160,18 +160,18 @@ def test_parquet_is_what_load_reads(ask, tmp_path):
 
 
 @pytest.mark.parametrize(("suffix", "content"), [("csv", "type,sumCost\n"), ("json", "[]\n")])
-def test_an_answer_without_rows_is_a_file_without_rows(ask, tmp_path, suffix, content):
-    """A file that is written holds what was answered, also where that is nothing."""
+def test_a_result_without_rows_is_a_file_without_rows(invoke, tmp_path, suffix, content):
+    """An empty result is written, too."""
     query = 'vq.call().sum("cost").by("type").during("2020")'
     path = tmp_path / f"spend.{suffix}"
-    code, out, [line] = ask(query, "--source", "demo", "--out", path)
+    code, out, [line] = invoke(query, "--source", "demo", "--out", path)
     assert (code, out) == (0, "")
     assert "warning: no call was created in" in line
     assert path.read_text(encoding="utf-8") == content
 
 
 def test_one_row_has_no_index():
-    """An answer without groups is one row of measures; a lone missing one is not an empty line, which readers skip."""
+    """A result without groups is one row of measures; a lone missing one is not an empty line, which readers skip."""
     frame = pd.DataFrame({"avgCost": [np.nan]})
     assert to_csv_text(frame) == 'avgCost\n""\n'
     assert to_json_text(frame) == '[\n{"avgCost": null}\n]\n'
@@ -183,7 +183,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 
 @given(st.lists(st.tuples(TEXTS, st.floats(allow_infinity=False), st.integers(-(2**63), 2**63 - 1)), min_size=1))
 def test_any_row_comes_back(rows):
-    """CSV and JSON hold any text and any number exactly."""
+    """CSV and JSON represent any text and any number exactly."""
     frame = pd.DataFrame(rows, columns=["a,b", "x", "n"]).set_index("a,b")
     expected = [[text, None if x != x else x, n] for text, x, n in rows]
     assert [list(row.values()) for row in json.loads(to_json_text(frame))] == expected
@@ -203,10 +203,10 @@ def test_text_is_utf_8_whatever_the_locale(tmp_path):
     assert err.splitlines()[-1] == "vapi-frames: wrote 1 row to stdout"
 
 
-# --- where the question comes from --------------------------------------------------------------------------------
+# --- where the query comes from -----------------------------------------------------------------------------------
 
 
-def test_the_question_comes_from_stdin():
+def test_the_query_comes_from_stdin():
     """``-`` reads code or a body from stdin."""
     code, out, err = run("-", "--source", "demo", input=f"\n{COUNT}\n".encode())
     assert (code, err) == (0, "")
@@ -214,40 +214,42 @@ def test_the_question_comes_from_stdin():
     assert run("-", "--source", "demo", input=body("n", timeRange=span).encode()) == (code, out, err)
 
 
-def test_the_question_comes_from_a_file(ask, tmp_path):
+def test_the_query_comes_from_a_file(invoke, tmp_path):
     """``@file`` reads it, with or without the mark that some editors put before text."""
-    whole = ask(COUNT, "--source", "demo")
+    whole = invoke(COUNT, "--source", "demo")
     for mark in ("", "\ufeff"):
-        (tmp_path / "question.txt").write_text(f"{mark}{COUNT}\n", encoding="utf-8")
-        assert ask(f"@{tmp_path / 'question.txt'}", "--source", "demo") == whole
-    (tmp_path / "question.txt").write_bytes(b"\xff\xfe")
-    for path in (tmp_path / "question.txt", tmp_path / "none.txt", tmp_path):
-        code, out, [line] = ask(f"@{path}", "--source", "demo")
+        (tmp_path / "query.txt").write_text(f"{mark}{COUNT}\n", encoding="utf-8")
+        assert invoke(f"@{tmp_path / 'query.txt'}", "--source", "demo") == whole
+    (tmp_path / "query.txt").write_bytes(b"\xff\xfe")
+    for path in (tmp_path / "query.txt", tmp_path / "none.txt", tmp_path):
+        code, out, [line] = invoke(f"@{path}", "--source", "demo")
         assert (code, out) == (2, "")
         assert f"cannot read the query from {path}: " in line
 
 
-def test_several_questions_go_to_files_of_their_names(ask, tmp_path):
+def test_several_queries_go_to_files_of_their_names(invoke, tmp_path):
     """``{name}`` in --out is the name of each."""
     span = {"step": "day", "start": "2026-10-01T00:00:00Z", "end": "2026-10-04T00:00:00Z"}
     out = tmp_path / "{name}-daily.csv"
-    assert ask(body("one", "two", timeRange=span), "--source", "demo", "--out", out) == (0, "", [])
+    assert invoke(body("one", "two", timeRange=span), "--source", "demo", "--out", out) == (0, "", [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one-daily.csv", "two-daily.csv"]
     single = 'vq.call().count().last("3d").named("mine")'
-    assert ask(single, "--source", "demo", "--out", out)[0] == 0
+    assert invoke(single, "--source", "demo", "--out", out)[0] == 0
     assert (tmp_path / "mine-daily.csv").exists()
 
 
 @pytest.fixture
-def nobody_answers(tmp_path, monkeypatch):
-    """Fail where somebody is asked; return the empty folder that is worked in."""
-    monkeypatch.setattr("vapi_frames.sources.local.source.LocalSource.answer", lambda *_: pytest.fail("it was asked"))
+def no_fetch(tmp_path, monkeypatch):
+    """Fail where a source is queried; return the empty working folder."""
+    monkeypatch.setattr(
+        "vapi_frames.sources.local.source.LocalSource.answer", lambda *_: pytest.fail("the source was queried")
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("question", "out", "said"),
+    ("query", "out", "message"),
     [
         (body("a", "b"), None, "2 queries need a file each: pass --out with {name}, e.g. --out '{name}.csv'"),
         (body("a", "b"), "spend.csv", "2 queries need a file each"),
@@ -266,46 +268,46 @@ def nobody_answers(tmp_path, monkeypatch):
         ("vq.call()", None, "the query has no measure"),
     ],
 )  # fmt: skip
-def test_a_wrong_question_or_path_ends_with_2(ask, nobody_answers, question, out, said):
-    """The line says what would be right; whoever would have been asked is not."""
-    (nobody_answers / "folder.csv").mkdir()
-    code, printed, [line] = ask(question, "--source", "demo", *(("--out", out) if out else ()))
+def test_a_wrong_query_or_path_ends_with_2(invoke, no_fetch, query, out, message):
+    """The line says what would be right, and nothing is fetched."""
+    (no_fetch / "folder.csv").mkdir()
+    code, printed, [line] = invoke(query, "--source", "demo", *(("--out", out) if out else ()))
     assert (code, printed) == (2, "")
-    assert said in line
-    assert [path.name for path in nobody_answers.iterdir()] == ["folder.csv"]
+    assert message in line
+    assert [path.name for path in no_fetch.iterdir()] == ["folder.csv"]
 
 
 def test_bytes_that_are_no_text_are_refused():
-    """An argument in another encoding than UTF-8 is a question that cannot be read."""
+    """An argument in another encoding than UTF-8 cannot be read as a query."""
     code, out, err = run(os.fsdecode(COUNT.encode() + b".named('\xff')"), "--source", "demo")
     assert (code, out) == (2, "")
     assert err.startswith("vapi-frames: cannot read the query from the arguments: ")
 
 
-# --- whom it asks -------------------------------------------------------------------------------------------------
+# --- the source ---------------------------------------------------------------------------------------------------
 
 
-def test_files_are_asked_as_local_does(ask, tmp_path):
-    """Globs, several sources, a clock, and what becomes of bad records and of ids that stand twice."""
+def test_files_are_queried_as_local_does(invoke, tmp_path):
+    """Globs, several sources, a clock, and the options for unreadable records and repeated ids."""
     for at, ids in enumerate(("12", "23")):
         calls = [{"id": one, "createdAt": "2026-10-01T12:00:00Z"} for one in ids]
         (tmp_path / f"{at}.json").write_text(json.dumps(calls), encoding="utf-8")
-    question = 'vq.call().count().last("1d")'
+    query = 'vq.call().count().last("1d")'
     now = ("--now", "2026-10-02T00:00Z")
     for sources in ([tmp_path / "*.json"], [tmp_path / "0.json", tmp_path / "1.json"], [tmp_path]):
-        assert ask(question, "--source", *sources, *now, "--duplicates", "first")[:2] == (0, "countId\n3\n")
+        assert invoke(query, "--source", *sources, *now, "--duplicates", "first")[:2] == (0, "countId\n3\n")
     twice = ("--source", tmp_path / "0.json", "--source", tmp_path / "1.json")
-    code, out, lines = ask(question, *twice, *now)
+    code, out, lines = invoke(query, *twice, *now)
     assert (code, out) == (0, "countId\n4\n")
     assert [line.startswith("vapi-frames: warning: ") for line in lines] == [True]
-    assert ask(question, *twice, *now, "--duplicates", "raise")[:2] == (1, "")
+    assert invoke(query, *twice, *now, "--duplicates", "raise")[:2] == (1, "")
     (tmp_path / "1.json").write_text('[{"id": "4", "createdAt": "yesterday"}]', encoding="utf-8")
-    assert ask(question, *twice, *now)[:2] == (1, "")
-    assert ask(question, *twice, *now, "--on-error", "skip")[:2] == (0, "countId\n2\n")
+    assert invoke(query, *twice, *now)[:2] == (1, "")
+    assert invoke(query, *twice, *now, "--on-error", "skip")[:2] == (0, "countId\n2\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("--source", "no/such/*.parquet"), 1, "no file matches"),
         (("--source", "api", "calls"), 2, "--source takes api, demo, or files of call records, not api and calls together"),
@@ -323,35 +325,35 @@ def test_files_are_asked_as_local_does(ask, tmp_path):
         ((), 1, "there is no key: set VAPI_API_KEY"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_line_and_a_code(ask, arguments, code, said):
-    """1 where whoever was asked failed, 2 where the arguments are wrong."""
-    found, out, [line] = ask(COUNT, *arguments)
+def test_what_is_wrong_is_one_line_and_a_code(invoke, arguments, code, message):
+    """1 where the source failed, 2 where the arguments are wrong."""
+    found, out, [line] = invoke(COUNT, *arguments)
     assert (found, out) == (code, "")
-    assert said in line
+    assert message in line
 
 
-def test_the_api_is_asked_with_the_key_of_the_environment(tmp_path):
+def test_the_api_is_queried_with_the_key_of_the_environment(tmp_path):
     """The body goes to --base-url, with the key of the environment, which is shown nowhere."""
     environment = {**os.environ, "VAPI_API_KEY": KEY}
     with Server(answering()) as server:
         code, out, err = run(COUNT, "--base-url", server.url, "--verbose", env=environment)
-        asked = server.requests[0]
+        request = server.requests[0]
         filtered = 'vq.subscription().avg("concurrency").where(type="webCall")'
         assert run(filtered, "--base-url", server.url, env=environment)[0] == 2
         assert len(server.requests) == 1
     assert (code, out) == (0, "countId\n1\n")
-    assert asked.json() == parse_query(COUNT).body()
-    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert request.json() == parse_query(COUNT).body()
+    assert request.headers["authorization"] == f"Bearer {KEY}"
     assert err.splitlines() == [
         f"vapi-frames: fetching from the API at {server.url}: {COUNT}", "vapi-frames: wrote 1 row to stdout",
     ]  # fmt: skip
     path = tmp_path / "spend.csv"
     path.write_text("before", encoding="utf-8")
-    for status, said in ((401, "the API replied 401"), (400, "the API replied 400")):
+    for status, message in ((401, "the API replied 401"), (400, "the API replied 400")):
         with Server(failing(status, "no\n\x1b[2J no")) as server:
             code, out, err = run(COUNT, "--base-url", server.url, "--out", path, env=environment)
         assert (code, out) == (1, "")
-        assert err.startswith(f"vapi-frames: {said}")
+        assert err.startswith(f"vapi-frames: {message}")
         assert err.count("\n") == 1
         assert err[:-1].isprintable()
         assert KEY not in err
@@ -359,9 +361,9 @@ def test_the_api_is_asked_with_the_key_of_the_environment(tmp_path):
 
 
 @pytest.mark.parametrize("option", [("--token", KEY), (f"--key={KEY}",), ("--api-key", KEY), ("--token",)])
-def test_a_key_among_the_arguments_is_refused_and_not_repeated(ask, option):
+def test_a_key_among_the_arguments_is_refused_and_not_repeated(invoke, option):
     """Arguments show in ps and in the shell's history."""
-    code, out, [line] = ask(COUNT, *option)
+    code, out, [line] = invoke(COUNT, *option)
     assert (code, out) == (2, "")
     assert "set VAPI_API_KEY" in line
     assert KEY not in line
@@ -370,46 +372,46 @@ def test_a_key_among_the_arguments_is_refused_and_not_repeated(ask, option):
 # --- what happens to files ----------------------------------------------------------------------------------------
 
 
-def left_alone(folder, path):
-    """Check that a file still holds what it held, and that nothing else is there."""
+def check_unchanged(folder, path):
+    """Check that a file is unchanged, and the only one in its folder."""
     assert path.read_text(encoding="utf-8") == "before"
     assert list(folder.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
-def test_a_run_that_fails_leaves_the_earlier_file(ask, tmp_path, monkeypatch, suffix):
-    """Whether the question, the records or the disk fails: the file is as it was, and nothing lies beside it."""
+def test_a_run_that_fails_leaves_the_earlier_file(invoke, tmp_path, monkeypatch, suffix):
+    """Whether the query, the records or the disk fails: the file is unchanged, and the only one."""
     path = tmp_path / f"spend.{suffix}"
     path.write_text("before", encoding="utf-8")
-    assert ask("vq.call()", "--source", "demo", "--out", path)[0] == 2
-    left_alone(tmp_path, path)
-    assert ask(COUNT, "--source", "no-such-file.json", "--out", path)[0] == 1
-    left_alone(tmp_path, path)
+    assert invoke("vq.call()", "--source", "demo", "--out", path)[0] == 2
+    check_unchanged(tmp_path, path)
+    assert invoke(COUNT, "--source", "no-such-file.json", "--out", path)[0] == 1
+    check_unchanged(tmp_path, path)
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     monkeypatch.setattr(os, "fsync", full)
-    code, out, [line] = ask(COUNT, "--source", "demo", "--out", path)
+    code, out, [line] = invoke(COUNT, "--source", "demo", "--out", path)
     assert (code, out) == (1, "")
     assert "No space left on device" in line
-    left_alone(tmp_path, path)
+    check_unchanged(tmp_path, path)
 
 
-def test_all_of_several_files_are_replaced_or_none(ask, tmp_path, monkeypatch):
+def test_all_of_several_files_are_replaced_or_none(invoke, tmp_path, monkeypatch):
     """Where the second cannot be written, the first is still that of the run before."""
     path = tmp_path / "one.json"
     path.write_text("before", encoding="utf-8")
     frames = {"one": pd.DataFrame({"n": [1.0]}), "two": pd.DataFrame({"n": [np.inf]})}
     monkeypatch.setattr(Vq, "fetch", lambda *_, **__: frames)
-    code, _, [line] = ask(body("one", "two"), "--source", "demo", "--out", tmp_path / "{name}.json")
+    code, _, [line] = invoke(body("one", "two"), "--source", "demo", "--out", tmp_path / "{name}.json")
     assert code == 1
     assert "infinite" in line
-    left_alone(tmp_path, path)
+    check_unchanged(tmp_path, path)
 
 
-def test_a_file_is_replaced_when_it_is_whole(ask, tmp_path, monkeypatch):
-    """A reader sees the old answer or the new one: the new one takes the place of the old in one step."""
+def test_a_file_is_replaced_when_it_is_whole(invoke, tmp_path, monkeypatch):
+    """A reader sees the old result or the new one: the file is replaced in one step."""
     path = tmp_path / "spend.csv"
     path.write_text("before", encoding="utf-8")
     seen = []
@@ -420,7 +422,7 @@ def test_a_file_is_replaced_when_it_is_whole(ask, tmp_path, monkeypatch):
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", watched)
-    assert ask(COUNT, "--source", "demo", "--out", path) == (0, "", [])
+    assert invoke(COUNT, "--source", "demo", "--out", path) == (0, "", [])
     assert seen == [("before", path.read_text(encoding="utf-8"))]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -438,7 +440,7 @@ LINES = [
 
 @pytest.fixture
 def broken(monkeypatch):
-    """Let only a part of every answer arrive; return it."""
+    """Let only a part of every result arrive; return it."""
     part = add_note(
         next(iter(vf.demo().fetch(parse_query(COUNT).named("two")).values())),
         "did not arrive: a day",
@@ -446,19 +448,19 @@ def broken(monkeypatch):
     )
 
     def fetch(*_, **__):
-        said = "1 of 2 pieces\n arrived"
-        raise PartialResultError(said, frame=part, frames={"two": part}, missing=MISSING, rest=(parse_query(COUNT),))
+        message = "1 of 2 pieces\n arrived"
+        raise PartialResultError(message, frame=part, frames={"two": part}, missing=MISSING, rest=(parse_query(COUNT),))
 
     monkeypatch.setattr(Vq, "fetch", fetch)
     return part
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
-def test_a_part_is_kept_beside_the_file(ask, tmp_path, broken, suffix):
-    """Exit code 3: the part is in the neighbor, the file is as it was, and stderr says what is missing."""
+def test_a_part_is_written_next_to_the_file(invoke, tmp_path, broken, suffix):
+    """Exit code 3: the part has its own file, the earlier file is unchanged, and stderr names what is missing."""
     path = tmp_path / f"spend.{suffix}"
     path.write_text("before", encoding="utf-8")
-    code, out, lines = ask(COUNT, "--source", "demo", "--out", path)
+    code, out, lines = invoke(COUNT, "--source", "demo", "--out", path)
     part = tmp_path / f"spend.partial.{suffix}"
     assert (code, out) == (3, "")
     assert lines == [*LINES, f"vapi-frames: the part that arrived is in {part}"]
@@ -469,45 +471,45 @@ def test_a_part_is_kept_beside_the_file(ask, tmp_path, broken, suffix):
 
 
 @pytest.mark.usefixtures("broken")
-def test_a_part_is_not_printed(ask):
-    """Whoever reads stdout cannot see the exit code in time."""
-    code, out, lines = ask(COUNT, "--source", "demo")
+def test_a_part_is_not_printed(invoke):
+    """A program that reads stdout sees the exit code too late."""
+    code, out, lines = invoke(COUNT, "--source", "demo")
     assert (code, out) == (3, "")
     assert lines == [*LINES, "vapi-frames: the part that arrived is not printed; pass --out to write it to a file"]
 
 
 @pytest.mark.usefixtures("broken")
-def test_a_part_of_several_answers_goes_beside_its_own_file(ask, tmp_path):
-    """The frame knows which question it answers."""
-    assert ask(body("one", "two"), "--source", "demo", "--out", tmp_path / "{name}.csv")[0] == 3
+def test_a_part_of_several_results_goes_next_to_its_own_file(invoke, tmp_path):
+    """The metadata of the frame names its query."""
+    assert invoke(body("one", "two"), "--source", "demo", "--out", tmp_path / "{name}.csv")[0] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["two.partial.csv"]
 
 
 @pytest.mark.usefixtures("broken")
-def test_a_part_that_cannot_be_written_is_still_a_part(ask, tmp_path, monkeypatch):
-    """The exit code stays, and stderr says that the part is lost."""
+def test_a_part_that_cannot_be_written_is_still_a_part(invoke, tmp_path, monkeypatch):
+    """The exit code stays, and stderr says that the part could not be written."""
     monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
-    code, _, lines = ask(COUNT, "--source", "demo", "--out", tmp_path / "spend.csv")
+    code, _, lines = invoke(COUNT, "--source", "demo", "--out", tmp_path / "spend.csv")
     assert code == 3
     assert lines[-1].startswith("vapi-frames: the part that arrived could not be written: ")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_cache_saves_the_second_run_its_request(tmp_path):
-    """``--cache`` keeps what is over; the second run writes the same without asking."""
+    """``--cache`` stores buckets that are over; the second run writes the same without a request."""
     environment = {**os.environ, "VAPI_API_KEY": KEY}
-    question = 'vq.call().count().step("day").between("2025-10-01", "2025-10-08")'
+    query = 'vq.call().count().step("day").between("2025-10-01", "2025-10-08")'
     with Server(counting(Calls(), datetime(2026, 1, 1, tzinfo=UTC))) as server:
-        asked = (question, "--base-url", server.url, "--cache", tmp_path / "cache")
-        first, second = (run(*asked, env=environment) for _ in range(2))
+        arguments = (query, "--base-url", server.url, "--cache", tmp_path / "cache")
+        first, second = (run(*arguments, env=environment) for _ in range(2))
         assert len(server.requests) == 1
     assert first == second
     assert first[0] == 0
     assert len(first[1].splitlines()) == 8
 
 
-def test_a_minute_that_the_server_fails_at_leaves_a_part(tmp_path):
-    """For real: the command ends with 3, names the minute, and the file's neighbor has all others."""
+def test_a_minute_that_the_server_cannot_compute_leaves_a_part(tmp_path):
+    """For real: the command ends with 3, names the minute, and the part has all others."""
 
     def faults(request):
         queries = request.json()["queries"]
@@ -515,11 +517,11 @@ def test_a_minute_that_the_server_fails_at_leaves_a_part(tmp_path):
         bad = any(start <= "2025-10-01T03:07:00Z" < end for start, end in spans)
         return failing(413) if bad or len(queries) > 1 else None
 
-    question = 'vq.call().count().step("minute").between("2025-09-30T12:00", "2025-10-02T12:00")'
+    query = 'vq.call().count().step("minute").between("2025-09-30T12:00", "2025-10-02T12:00")'
     environment = {**os.environ, "VAPI_API_KEY": KEY}
     path = tmp_path / "n.csv"
     with Server(counting(Calls(every=60), datetime(2026, 1, 1, tzinfo=UTC), faults=faults)) as server:
-        code, out, err = run(question, "--base-url", server.url, "--out", path, env=environment)
+        code, out, err = run(query, "--base-url", server.url, "--out", path, env=environment)
     assert (code, out) == (3, "")
     assert "missing: [2025-10-01T03:07:00Z, 2025-10-01T03:08:00Z)" in err
     assert [one.name for one in tmp_path.iterdir()] == ["n.partial.csv"]
@@ -532,15 +534,15 @@ def test_a_minute_that_the_server_fails_at_leaves_a_part(tmp_path):
 
 def test_warnings_are_one_line_each(tmp_path):
     """Each is the message alone, without the line of source that Python shows."""
-    question = 'vq.call().count().step("day").last("36h")'
-    code, out, err = run(question, "--source", "demo", "--out", tmp_path / "n.csv")
+    query = 'vq.call().count().step("day").last("36h")'
+    code, out, err = run(query, "--source", "demo", "--out", tmp_path / "n.csv")
     assert (code, out) == (0, "")
     assert [line[:28] for line in err.splitlines()] == ["vapi-frames: warning: VF205 "]
 
 
 @pytest.mark.filterwarnings("default")
-def test_warnings_of_others_are_one_line_each(ask, monkeypatch):
-    """So are those of the libraries beneath; afterwards, warnings are shown as before."""
+def test_warnings_of_others_are_one_line_each(invoke, monkeypatch):
+    """So are those of other libraries; afterwards, warnings are shown as before."""
     show = warnings.showwarning
 
     def fetch(*_, **__):
@@ -548,11 +550,11 @@ def test_warnings_of_others_are_one_line_each(ask, monkeypatch):
         return {"n": pd.DataFrame({"n": [1]})}
 
     monkeypatch.setattr(Vq, "fetch", fetch)
-    assert ask(COUNT, "--source", "demo") == (0, "n\n1\n", ["vapi-frames: warning: old API"])
+    assert invoke(COUNT, "--source", "demo") == (0, "n\n1\n", ["vapi-frames: warning: old API"])
     assert warnings.showwarning is show
 
 
-def test_a_reader_that_has_enough_ends_it_quietly():
+def test_a_closed_pipe_ends_it_quietly():
     """``vapi-frames query ... | head -1``."""
     process = subprocess.Popen(
         [sys.executable, "-m", "vapi_frames.cli", "query", SPEND, "--source", "demo"],
@@ -566,7 +568,7 @@ def test_a_reader_that_has_enough_ends_it_quietly():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 def test_a_full_disk_behind_stdout_is_a_failure():
-    """What was not written is not the whole answer."""
+    """An incomplete write is not a success."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "vapi_frames.cli", "query", COUNT, "--source", "demo"],
@@ -576,10 +578,10 @@ def test_a_full_disk_behind_stdout_is_a_failure():
     assert done.stderr.decode().splitlines() == ["vapi-frames: [Errno 28] No space left on device"]
 
 
-def test_a_question_is_shown_as_it_can_be_asked_again(ask):
-    """What stderr shows of a question is its code, with every blank of its names."""
+def test_a_query_is_shown_as_code_that_can_be_run_again(invoke):
+    """Stderr shows the query's code, with every blank of its names."""
     query = 'vq.call().count().named("two  blanks\\n")'
-    code, _, lines = ask(query, "--source", "demo", "--verbose")
+    code, _, lines = invoke(query, "--source", "demo", "--verbose")
     assert code == 0
     assert parse_query(lines[0].split(": ", 2)[2]) == parse_query(query)
 
@@ -602,8 +604,8 @@ def test_ctrl_c_ends_with_130(tmp_path):
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_keeps_the_part_and_ends_with_130(ask, tmp_path, monkeypatch, broken):
-    """What had arrived is written as any part, and the exit code says who ended it."""
+def test_ctrl_c_keeps_the_part_and_ends_with_130(invoke, tmp_path, monkeypatch, broken):
+    """What had arrived is written like any part, and the exit code says that Ctrl-C ended it."""
 
     def fetch(*_, **__):
         try:
@@ -613,7 +615,7 @@ def test_ctrl_c_keeps_the_part_and_ends_with_130(ask, tmp_path, monkeypatch, bro
             raise PartialResultError("1 of 2 pieces arrived", **part) from error
 
     monkeypatch.setattr(Vq, "fetch", fetch)
-    code, out, lines = ask(COUNT, "--source", "demo", "--out", tmp_path / "n.csv")
+    code, out, lines = invoke(COUNT, "--source", "demo", "--out", tmp_path / "n.csv")
     assert (code, out) == (130, "")
     assert lines == [*LINES, f"vapi-frames: the part that arrived is in {tmp_path / 'n.partial.csv'}"]
     assert (tmp_path / "n.partial.csv").read_text(encoding="utf-8") == to_csv_text(broken)
@@ -648,8 +650,8 @@ def test_ctrl_c_after_a_reply_ends_with_130(tmp_path):
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_is_none_of_the_engines_errors(ask, monkeypatch):
-    """DuckDB makes a RuntimeError of it, which is 130 all the same; another RuntimeError is what it is."""
+def test_an_engines_own_error_after_ctrl_c_ends_with_130(invoke, monkeypatch):
+    """DuckDB raises a RuntimeError for Ctrl-C, which is 130, too; any other RuntimeError is raised."""
     before = signal.getsignal(signal.SIGINT)
 
     def fetch(*_, is_interrupted=True, **__):
@@ -661,31 +663,31 @@ def test_ctrl_c_is_none_of_the_engines_errors(ask, monkeypatch):
         raise RuntimeError("Query interrupted")
 
     monkeypatch.setattr(Vq, "fetch", fetch)
-    assert ask(COUNT, "--source", "demo") == (130, "", [])
+    assert invoke(COUNT, "--source", "demo") == (130, "", [])
     assert signal.getsignal(signal.SIGINT) is before
     monkeypatch.setattr(Vq, "fetch", lambda *_, **__: fetch(is_interrupted=False))
     with pytest.raises(RuntimeError, match="Query interrupted"):
         main(["query", COUNT, "--source", "demo"])
 
 
-def test_the_help_has_examples_that_are_questions(capsys):
-    """Each example of --help is read by the command's own parser, and its question by ours."""
+def test_the_examples_of_the_help_are_valid(capsys):
+    """The parser of the command accepts each example of --help, and its query can be parsed."""
     with pytest.raises(SystemExit):
         main(["query", "--help"])
-    said = capsys.readouterr().out
-    assert "VAPI_API_KEY" in said
-    assert "--token" not in said
-    lines = re.findall(r"^  vapi-frames (query .+)$", said, re.MULTILINE)
+    text = capsys.readouterr().out
+    assert "VAPI_API_KEY" in text
+    assert "--token" not in text
+    lines = re.findall(r"^  vapi-frames (query .+)$", text, re.MULTILINE)
     assert len(lines) == 4
     parser = argparse.ArgumentParser()
     query_command.add_parser(parser.add_subparsers())
-    asked = [parser.parse_args(shlex.split(line.split(" < ")[0])).query for line in lines]
-    assert [question for question in asked if question[0] not in "@-" and parse_query(question)] == asked[:2]
+    queries = [parser.parse_args(shlex.split(line.split(" < ")[0])).query for line in lines]
+    assert [query for query in queries if query[0] not in "@-" and parse_query(query)] == queries[:2]
 
 
 @pytest.mark.parametrize("page", ["start/howto.md", "guides/shell.md"])
 def test_the_page_shows_what_the_commands_print(page, tmp_path):
-    """Each command on the page, run by a shell in order, prints what stands below it; sums differ in their last digits."""
+    """Each command on the page, run by a shell in order, prints the text below it; sums differ in their last digits."""
     shown_commands = commands((PAGES / page).read_text(encoding="utf-8"))
     assert len(shown_commands) == {"start/howto.md": 4, "guides/shell.md": 6}[page]
     program = tmp_path / "bin" / "vapi-frames"

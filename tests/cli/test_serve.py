@@ -1,4 +1,4 @@
-"""The command ``vapi-frames serve``: how it starts, whose key it takes, and how it ends."""
+"""The command ``vapi-frames serve``: how it starts, its key, and how it ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def whole(calls):
 
 
 def finish(process):
-    """Wait for the end; return exit code, and what was said on stdout since it began to listen."""
+    """Wait for the end; return exit code, and what was printed to stdout after the first line."""
     out, _ = process.communicate(timeout=SAFETY)
     return process.returncode, out
 
@@ -48,8 +48,8 @@ def finish(process):
 def test_it_answers_from_files_until_a_signal_ends_it(calls, paths, number):
     """Files, globs and folders; one line where it listens; a signal ends it with 0, and without a traceback."""
     with command(*(calls / path for path in paths)) as (endpoint, process, log):
-        assert endpoint.ask(whole(calls))[2][0]["result"] == [{"countId": "200"}]
-        assert endpoint.ask(BODY, key="wrong")[0] == 401
+        assert endpoint.send(whole(calls))[2][0]["result"] == [{"countId": "200"}]
+        assert endpoint.send(BODY, key="wrong")[0] == 401
         process.send_signal(number)
         assert finish(process) == (0, "")
         err = log()
@@ -67,18 +67,18 @@ def test_the_demo_is_served_without_a_key(monkeypatch):
     assert frame.equals(vf.demo().call().count().by("type").during("2026-10").fetch())
 
 
-def test_a_key_file_goes_before_the_environment(calls, tmp_path):
-    """The file's key is the one that opens, with or without a line break at its end."""
+def test_a_key_file_takes_precedence_over_the_environment(calls, tmp_path):
+    """Only the key in the file is accepted, with or without a line break at its end."""
     file = tmp_path / "key"
     file.write_text("  the-file's-key\n", encoding="utf-8")
     with command(calls, "--key-file", file) as (endpoint, _, _):
-        assert endpoint.ask(BODY)[0] == 401
-        assert endpoint.ask(BODY, key="the-file's-key")[0] == 201
+        assert endpoint.send(BODY)[0] == 401
+        assert endpoint.send(BODY, key="the-file's-key")[0] == 201
 
 
 @contextlib.contextmanager
 def begun(endpoint, content):
-    """Hold a connection whose request has begun: its head is read, and the server waits for *content*."""
+    """Open a connection whose request has begun: the server has read its head, and waits for *content*."""
     head = f"POST /analytics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     head += f"Content-Length: {len(content)}\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as connection:
@@ -97,7 +97,7 @@ def rest(connection):
 
 
 def test_a_signal_finishes_what_is_in_flight(calls):
-    """After SIGTERM nobody new gets in; a request that had begun is answered, and then the process ends with 0."""
+    """After SIGTERM no new connection is accepted; a request that had begun is answered, and then the process ends with 0."""
     content = json.dumps(whole(calls)).encode()
     with command(calls) as (endpoint, process, _):
         with begun(endpoint, content) as connection:
@@ -151,7 +151,7 @@ def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
 )
 def test_what_cannot_be_served_is_one_line(tmp_path, monkeypatch, capsys, start):
     """A wrong start ends with 1 and a reason, which never repeats a key."""
-    arguments, environment, said = start
+    arguments, environment, message = start
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").write_bytes(b" \n")
     (tmp_path / "binary").write_bytes(b"secret\xff\xfe")
@@ -163,7 +163,7 @@ def test_what_cannot_be_served_is_one_line(tmp_path, monkeypatch, capsys, start)
     assert out == ""
     assert err.startswith("vapi-frames: ")
     assert len(err.splitlines()) == 1
-    assert said in err
+    assert message in err
     assert "secret" not in err
     assert KEY not in err
 
@@ -182,24 +182,24 @@ def test_no_auth_and_a_key_file_exclude_each_other(capsys):
     assert "not allowed with" in capsys.readouterr().err
 
 
-def test_calls_that_cannot_be_read_show_before_anyone_asks(tmp_path, capsys):
+def test_unreadable_calls_are_reported_before_the_first_request(tmp_path, capsys):
     """JSON is converted first: a broken file is one line and 1, not the first client's error."""
     (tmp_path / "calls.json").write_text('[{"id": "1"}]', encoding="utf-8")
     assert main(["serve", str(tmp_path), "--no-auth", "--port", "0"]) == 1
     assert "calls.json', line 1 (call 1): it has no createdAt" in capsys.readouterr().err
 
 
-def test_calls_that_stand_twice_or_cannot_be_read_are_treated_as_asked(tmp_path, capsys):
+def test_repeated_and_unreadable_calls_follow_the_options(tmp_path, capsys):
     """``--duplicates`` and ``--on-error`` mean what they mean for local."""
     good = {"id": "1", "createdAt": "2026-10-01T12:00:00Z"}
     lines = [json.dumps(good), json.dumps({**good, "createdAt": 5}), json.dumps(good)]
     (tmp_path / "calls.jsonl").write_text("\n".join(lines))
     for start in ([], ["--on-error", "skip", "--duplicates", "raise"]):
         assert main(["serve", str(tmp_path / "calls.jsonl"), "--no-auth", "--port", "0", *start]) == 1
-    said = capsys.readouterr().err
-    assert "createdAt" in said
-    assert "duplicates='first'" in said
+    printed = capsys.readouterr().err
+    assert "createdAt" in printed
+    assert "duplicates='first'" in printed
     with command(tmp_path / "calls.jsonl", "--on-error", "skip", "--duplicates", "first") as (endpoint, process, _):
-        assert endpoint.ask(whole(tmp_path))[2][0]["result"] == [{"countId": "1"}]
+        assert endpoint.send(whole(tmp_path))[2][0]["result"] == [{"countId": "1"}]
         process.send_signal(signal.SIGTERM)
         assert finish(process) == (0, "")

@@ -109,14 +109,14 @@ def test_what_the_contract_forbids_is_a_query_error(changes, match):
         parse_request(request(**changes))
 
 
-def test_filters_are_said_not_to_exist():
+def test_filters_are_refused_with_an_explanation():
     """The thing people most try to send gets its own sentence."""
     with pytest.raises(UnknownWordError, match="no filters"):
         parse_request(request(filters=[{"column": "assistantId"}]))
 
 
 def test_replies_are_open_with_one_warning():
-    """A new field passes, and is said once."""
+    """New fields and values are accepted, with one warning."""
     reply = [{"name": "a", "timeRange": {"step": "fortnight", "calendar": "x"}, "result": [], "total": 3}]
     with pytest.warns(ResponseWarning, match="total, timeRange.calendar, step 'fortnight'") as caught:
         [one] = parse_replies(json.dumps(reply))

@@ -1,4 +1,4 @@
-"""The endpoint over real connections: what it says on the wire, whom it refuses, and how it ends what takes too long."""
+"""The endpoint over real connections: its replies, what it refuses, and how it cancels what takes too long."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def one(**parts):
 
 
 def busy(step, start, end, **parts):
-    """Return a body that asks for calls at once."""
+    """Return a body with a query for concurrency."""
     span = {"start": f"{start}T00:00:00Z", "end": f"{end}T00:00:00Z", **({"step": step} if step else {})}
     peak = {"operation": "max", "column": "concurrency"}
     return one(table="subscription", operations=[peak], timeRange=span, **parts)
@@ -78,7 +78,7 @@ def test_a_reply_is_exactly_what_the_service_writes(endpoint):
     day = one(
         groupBy=["type"], operations=[SPEND, COUNT], timeRange={"step": "day", "timezone": "America/New_York"}, name="a"
     )
-    status, headers, reply = endpoint.ask({"queries": [*day["queries"], *one(name="b")["queries"]]})
+    status, headers, reply = endpoint.send({"queries": [*day["queries"], *one(name="b")["queries"]]})
     assert status == 201
     assert headers["Content-Type"] == "application/json"
     echo = {"start": "2026-03-03T12:00:00.000Z", "end": "2026-03-10T12:00:00.000Z"}
@@ -97,9 +97,9 @@ def test_a_reply_is_exactly_what_the_service_writes(endpoint):
     assert [list(row) for row in reply[0]["result"]] == [["date", "type", "sumCost", "countId"]] * 3
 
 
-def test_groups_and_variables_stand_under_their_names_and_missing_is_null(endpoint):
+def test_groups_and_variables_are_under_their_names_and_missing_is_null(endpoint):
     """A group's key is its column, a variable's its own; null and "" are two groups."""
-    _, _, [reply] = endpoint.ask(one(groupBy=["assistantId"], groupByVariableValue=[{"key": "plan"}]))
+    _, _, [reply] = endpoint.send(one(groupBy=["assistantId"], groupByVariableValue=[{"key": "plan"}]))
     assert reply["result"] == [
         {"assistantId": "", "plan": None, "countId": "1"},
         {"assistantId": "a", "plan": "pro", "countId": "1"},
@@ -108,10 +108,10 @@ def test_groups_and_variables_stand_under_their_names_and_missing_is_null(endpoi
     ]
 
 
-def test_a_variable_whose_key_is_taken_stands_under_a_longer_one(endpoint):
+def test_a_variable_whose_key_is_taken_has_a_longer_one(endpoint):
     """``variable.<key>`` where a group or an operation has the key, and the client reads exactly that."""
     body = one(groupBy=["type"], groupByVariableValue=[{"key": "type"}, {"key": "sumCost"}], operations=[SPEND])
-    _, _, [reply] = endpoint.ask(body)
+    _, _, [reply] = endpoint.send(body)
     assert reply["result"][1] == {
         "type": "webCall",
         "variable.type": "x",
@@ -125,12 +125,12 @@ def test_a_variable_whose_key_is_taken_stands_under_a_longer_one(endpoint):
 
 
 def test_a_key_that_only_the_frame_would_change_is_left_alone(endpoint):
-    """A variable called as a column that is not asked for keeps its key."""
-    _, _, [reply] = endpoint.ask(one(groupByVariableValue=[{"key": "type"}]))
+    """A variable with the name of a column that is not in the row has its own key."""
+    _, _, [reply] = endpoint.send(one(groupByVariableValue=[{"key": "type"}]))
     assert reply["result"] == [{"type": "x", "countId": "4"}]
 
 
-def test_an_operation_stands_under_its_alias_or_the_services_own_name(endpoint):
+def test_an_operation_is_under_its_alias_or_the_services_own_name(endpoint):
     """Verbatim, also where the service's own name is longer than an alias may be."""
     summary = "costBreakdown.analysisBreakdown.summary"
     operations = [
@@ -139,7 +139,7 @@ def test_an_operation_stands_under_its_alias_or_the_services_own_name(endpoint):
         {"operation": "avg", "column": "cost"},
     ]
     with running(vf.local([{**call, summary: 1} for call in CALLS], now=NOW).source) as other:
-        _, _, [reply] = other.ask(one(operations=operations))
+        _, _, [reply] = other.send(one(operations=operations))
     assert list(reply["result"][0]) == [
         "countCostBreakdownAnalysisBreakdownSummary", 'a "quoted".name; DROP TABLE calls', "avgCost",
     ]  # fmt: skip
@@ -148,42 +148,42 @@ def test_an_operation_stands_under_its_alias_or_the_services_own_name(endpoint):
 def test_nothing_is_one_row_without_step_and_group_and_none_with(endpoint):
     """A range without calls: counts "0" and the rest null, or no rows at all."""
     span = {"start": "2020-01-01T00:00:00Z", "end": "2020-02-01T00:00:00+02:00"}
-    _, _, [reply] = endpoint.ask(one(operations=[COUNT, SPEND], timeRange=span))
+    _, _, [reply] = endpoint.send(one(operations=[COUNT, SPEND], timeRange=span))
     assert reply["result"] == [{"countId": "0", "sumCost": None}]
     assert reply["timeRange"] == {
         "start": "2020-01-01T00:00:00.000Z", "end": "2020-01-31T22:00:00.000Z", "timezone": "UTC",
     }  # fmt: skip
-    _, _, [reply] = endpoint.ask(one(groupBy=["type"], timeRange=span))
+    _, _, [reply] = endpoint.send(one(groupBy=["type"], timeRange=span))
     assert reply["result"] == []
 
 
 @pytest.mark.parametrize("group", ["type", ["type"]])
-def test_one_group_may_be_given_as_text(endpoint, group):
+def test_one_group_may_be_a_string(endpoint, group):
     """The reference shows a scalar, the vendor's clients send a list."""
-    _, _, [reply] = endpoint.ask(one(groupBy=group))
+    _, _, [reply] = endpoint.send(one(groupBy=group))
     assert [row["countId"] for row in reply["result"]] == ["2", "2"]
 
 
-def test_answers_stand_in_the_order_of_the_queries_whatever_their_names(endpoint):
-    """Names need not differ: an answer is known by its place, too."""
+def test_results_are_in_the_order_of_the_queries_whatever_their_names(endpoint):
+    """Names need not differ: a result belongs to the query at its position."""
     queries = [*one(operations=[SPEND])["queries"], *one()["queries"], *one(name="p")["queries"]]
-    _, _, replies = endpoint.ask({"queries": queries})
+    _, _, replies = endpoint.send({"queries": queries})
     assert [(reply["name"], *reply["result"][0]) for reply in replies] == [
         ("q", "sumCost"), ("q", "countId"), ("p", "countId"),
     ]  # fmt: skip
 
 
-def test_no_queries_are_answered_by_an_empty_list(endpoint):
-    """Nothing asked is nothing wrong."""
-    assert endpoint.ask({"queries": []})[::2] == (201, [])
+def test_a_request_without_queries_gets_an_empty_list(endpoint):
+    """That is not an error."""
+    assert endpoint.send({"queries": []})[::2] == (201, [])
 
 
 def written(table, query=None):
-    """Return what is written for an answer that holds *table*."""
+    """Return the reply for a result with *table*, as values and as text."""
     query = query or Query(table="call").max("cost")
-    asked = parse_request(query.named("q").body()).queries[0]
+    model = parse_request(query.named("q").body()).queries[0]
     text = b"".join(
-        write_reply(Result(table, None, None), asked, query, datetime(2026, 3, 1, 0, 0, 0, 250, tzinfo=UTC))
+        write_reply(Result(table, None, None), model, query, datetime(2026, 3, 1, 0, 0, 0, 250, tzinfo=UTC))
     )
     return json.loads(text), text
 
@@ -210,8 +210,8 @@ def test_what_json_cannot_say_is_never_written():
         written(pa.table({"maxCost": [float("-inf")]}))
 
 
-def test_rows_are_written_in_lots_without_a_seam():
-    """More rows than are written at once are all there, in order."""
+def test_rows_are_written_in_batches():
+    """More rows than one batch has are all there, in order."""
     names = [f"{number:06}" for number in range(25_001)]
     query = Query(table="call").max("cost").by("assistantId")
     reply, _ = written(pa.table({"assistantId": names, "maxCost": np.arange(25_001.0)}), query)
@@ -235,7 +235,7 @@ def refusal(reply, status):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
@@ -282,15 +282,15 @@ def refusal(reply, status):
         (busy(None, "2026-01-01", "2027-01-01", groupBy=["type"]), "cannot split it by type"),
     ],
 )  # fmt: skip
-def test_a_wrong_question_is_a_400_that_says_what_would_be_right(endpoint, body, said):
+def test_a_wrong_query_is_a_400_that_says_what_would_be_right(endpoint, body, message):
     """Not JSON, an unknown word, what the contract forbids, what the source cannot answer."""
-    assert said in refusal(endpoint.ask(body), 400)
+    assert message in refusal(endpoint.send(body), 400)
 
 
 def test_every_wrong_query_of_a_request_is_named(endpoint):
-    """The message is a list, with a sentence for each query that no one could answer."""
+    """The message is a list, with a sentence for each wrong query."""
     wrong = one(timeRange={"timezone": "Nowhere"})["queries"][0]
-    _, _, body = endpoint.ask({"queries": [wrong, *one()["queries"], {**wrong, "operations": [COUNT, COUNT]}]})
+    _, _, body = endpoint.send({"queries": [wrong, *one()["queries"], {**wrong, "operations": [COUNT, COUNT]}]})
     assert [sentence.split(":")[0] for sentence in body["message"]] == ["$.queries[0]", "$.queries[2]"]
 
 
@@ -304,23 +304,23 @@ def test_a_request_is_validated_once(endpoint, monkeypatch):
 
     monkeypatch.setattr(AnalyticsQueryDTO, "model_validate", counted)
     body = {"queries": [*one(name="a")["queries"], *one(name="b")["queries"]]}
-    assert endpoint.ask(body)[0] == 201
+    assert endpoint.send(body)[0] == 201
     assert seen == [body]
 
 
 def test_a_message_repeats_little_of_what_came(endpoint):
     """A long word does not come back whole."""
-    assert len(refusal(endpoint.ask({"k" * 19_000: 1}), 400)) <= 1_000
+    assert len(refusal(endpoint.send({"k" * 19_000: 1}), 400)) <= 1_000
 
 
 def test_two_keys_of_a_row_cannot_be_one(endpoint):
-    """Where a row would lose a value, the question is refused."""
+    """Where a row would lose a value, the query is refused."""
     body = one(operations=[{**COUNT, "alias": "plan"}], groupByVariableValue=[{"key": "plan"}])
-    assert endpoint.ask(body)[2][0]["result"][0] == {"variable.plan": "", "plan": "1"}
+    assert endpoint.send(body)[2][0]["result"][0] == {"variable.plan": "", "plan": "1"}
     body = one(
         operations=[{**COUNT, "alias": "variable.type"}], groupBy=["type"], groupByVariableValue=[{"key": "type"}]
     )
-    assert "'variable.type'" in refusal(endpoint.ask(body), 400)
+    assert "'variable.type'" in refusal(endpoint.send(body), 400)
 
 
 @pytest.mark.parametrize(
@@ -338,18 +338,18 @@ def test_two_keys_of_a_row_cannot_be_one(endpoint):
 )
 def test_other_paths_and_methods_are_refused_before_the_key_is_asked_for(endpoint, method, path, status, allow):
     """404 and 405, which says what is allowed."""
-    reply = endpoint.ask(b"{}", method=method, path=path, key=None)
+    reply = endpoint.send(b"{}", method=method, path=path, key=None)
     refusal(reply, status)
     assert reply[1]["Allow"] == allow or set(reply[1]["Allow"].split(", ")) == set(allow.split(", "))
 
 
 def test_a_path_may_be_percent_encoded_and_have_a_query(endpoint):
     """What the path means counts, not how it is spelled."""
-    assert endpoint.ask(one(), path="/%61nalytics?x=1")[0] == 201
+    assert endpoint.send(one(), path="/%61nalytics?x=1")[0] == 201
 
 
 def test_head_is_answered_without_a_body(endpoint):
-    """HEAD is no way to ask, and the reply to it has only a head."""
+    """HEAD is refused, and its reply has only a head."""
     came = endpoint.raw(b"HEAD /analytics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert came.startswith(b"HTTP/1.1 405 ")
     assert came.endswith(b"\r\n\r\n")
@@ -363,9 +363,9 @@ def test_head_is_answered_without_a_body(endpoint):
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_a_401(endpoint, sent):
-    """Nothing but the key itself opens the door, and the reply does not repeat what was sent."""
+    """Only the key itself is accepted, and the reply does not repeat what was sent."""
     header = sent if sent is None else sent.encode("utf-8")
-    reply = endpoint.ask(one(), headers={"Authorization": header})
+    reply = endpoint.send(one(), headers={"Authorization": header})
     assert KEY not in refusal(reply, 401)
     assert reply[1]["WWW-Authenticate"] == "Bearer"
 
@@ -373,7 +373,7 @@ def test_a_wrong_key_is_a_401(endpoint, sent):
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
 def test_the_scheme_is_read_as_http_says(endpoint, scheme):
     """Its case does not matter, nor do blanks."""
-    assert endpoint.ask(one(), headers={"Authorization": f"{scheme} {KEY}"})[0] == 201
+    assert endpoint.send(one(), headers={"Authorization": f"{scheme} {KEY}"})[0] == 201
 
 
 def test_two_keys_are_none(endpoint):
@@ -386,13 +386,13 @@ def test_two_keys_are_none(endpoint):
 
 
 def test_the_key_is_checked_before_the_body_is_read(endpoint):
-    """Who has no key is refused at once, though the body never comes, and whatever it would be."""
+    """A request without the key is refused without waiting for its body."""
     head = b"POST /analytics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\nContent-Type: text/plain\r\n"
     assert endpoint.raw(head + b"\r\n").startswith(b"HTTP/1.1 401 ")
-    asked = f"Authorization: Bearer {KEY}\r\n\r\n".encode()
-    assert endpoint.raw(head + asked).startswith(b"HTTP/1.1 415 ")
-    asked = asked.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
-    assert endpoint.raw(head.replace(b"text/plain", b"application/json") + asked).startswith(b"HTTP/1.1 413 ")
+    key = f"Authorization: Bearer {KEY}\r\n\r\n".encode()
+    assert endpoint.raw(head + key).startswith(b"HTTP/1.1 415 ")
+    key = key.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    assert endpoint.raw(head.replace(b"text/plain", b"application/json") + key).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_the_key_is_checked_before_the_body_is_read(endpoint):
 )
 def test_only_plain_json_is_read(endpoint, headers, status):
     """Another type, another charset or a compressed body is a 415."""
-    reply = endpoint.ask(one(), headers=headers)
+    reply = endpoint.send(one(), headers=headers)
     assert reply[0] == status
     if status == 415:
         refusal(reply, 415)
@@ -419,13 +419,13 @@ def test_only_plain_json_is_read(endpoint, headers, status):
 
 def test_a_mark_before_the_text_is_no_fault(endpoint):
     """The byte order mark that some editors write is skipped."""
-    assert endpoint.ask(b"\xef\xbb\xbf" + json.dumps(one()).encode())[0] == 201
+    assert endpoint.send(b"\xef\xbb\xbf" + json.dumps(one()).encode())[0] == 201
 
 
 def test_a_large_body_is_a_413(endpoint):
     """By its announced length, and by what comes where none is announced."""
     large = json.dumps(one()).encode() + b" " * 20_000
-    assert "20000 bytes" in refusal(endpoint.ask(large), 413)
+    assert "20000 bytes" in refusal(endpoint.send(large), 413)
     head = f"POST /analytics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     head += "Transfer-Encoding: chunked\r\n\r\n"
     pieces = b"".join(b"3e8\r\n" + large[at : at + 1000].ljust(1000) + b"\r\n" for at in range(0, len(large), 1000))
@@ -451,7 +451,7 @@ def test_what_is_no_request_is_a_400_like_any_other(endpoint, head):
     came = endpoint.raw(head, end=True)
     assert came.startswith(b"HTTP/1.1 400 ")
     assert json.loads(came.partition(b"\r\n\r\n")[2])["statusCode"] == 400
-    assert endpoint.ask(one())[0] == 201
+    assert endpoint.send(one())[0] == 201
 
 
 def test_a_broken_chunk_ends_only_its_own_connection(endpoint):
@@ -465,7 +465,7 @@ def test_a_broken_chunk_ends_only_its_own_connection(endpoint):
         connection.sendall(b"zz\r\n")
         while connection.recv(65_536):
             pass
-    assert endpoint.ask(one())[0] == 201
+    assert endpoint.send(one())[0] == 201
 
 
 def test_one_connection_serves_many_requests(endpoint):
@@ -493,9 +493,9 @@ def test_one_connection_serves_many_requests(endpoint):
     ],
 )  # fmt: skip
 def test_without_a_key_only_this_machines_own_name_is_answered(source, host, status):
-    """A web page whose name was made to point here cannot ask through its visitor's browser."""
+    """A web page whose name resolves to this machine cannot send queries through its visitor's browser."""
     with running(source, key=None) as endpoint:
-        reply = endpoint.ask(one(), headers={"Host": host})
+        reply = endpoint.send(one(), headers={"Host": host})
     assert reply[0] == status
     if status == 401:
         refusal(reply, 401)
@@ -513,7 +513,7 @@ def test_what_no_header_can_carry_is_no_key(source, key):
     "limit", [{"timeout": 0}, {"timeout": float("nan")}, {"workers": 0}, {"query_limit": 0}, {"body_limit": -1}]
 )
 def test_limits_that_make_no_sense_are_refused(source, limit):
-    """An app that could answer nobody is not made."""
+    """An app that could not answer any request is not made."""
     with pytest.raises(QueryError, match=next(iter(limit))):
         create_app(source, key=None, **limit)
 
@@ -542,7 +542,7 @@ def test_the_app_does_not_keep_the_key(source):
 
 
 class Scripted:
-    """A source that does what a test tells it."""
+    """A source whose results a test decides."""
 
     kind = "scripted"
 
@@ -589,21 +589,21 @@ def deep(queries, now):
         Scripted(lambda queries, now: [Result(pa.table({"countId": [float("inf")]}), None, None)]),
     ],
 )
-def test_what_fails_inside_is_a_500_that_tells_nothing(source, caplog):
+def test_what_fails_inside_is_a_500_without_details(source, caplog):
     """Whatever a source raises, the reply is general, the log has the reason, and the next request is answered."""
     with caplog.at_level(logging.ERROR), running(source, workers=1) as endpoint:
         for _ in range(3):
-            said = refusal(endpoint.ask(one(name="my-own-name")), 500)
-            assert "secret" not in said
-            assert "cost" not in said
+            message = refusal(endpoint.send(one(name="my-own-name")), 500)
+            assert "secret" not in message
+            assert "cost" not in message
     assert [record.name for record in caplog.records] == ["vapi_frames.server"] * 3
     assert all(record.exc_info for record in caplog.records)
     assert "my-own-name" not in caplog.text
     assert KEY not in caplog.text
 
 
-def test_an_app_that_was_ended_says_so_like_any_error(source):
-    """Where not even a worker can be had, the reply is a 500 of the usual form."""
+def test_an_app_after_its_shutdown_replies_with_an_error(source):
+    """Where no worker is available, the reply is a 500 of the usual form."""
     app = create_app(source, key=None)
 
     async def ask():
@@ -619,9 +619,9 @@ def test_an_app_that_was_ended_says_so_like_any_error(source):
 
 
 def test_a_warning_of_a_source_goes_to_the_log(endpoint, caplog):
-    """What a caller in Python would be warned of, the operator can read; no warning is raised among threads."""
+    """What warns a caller in Python goes to the server's log; no warning is raised in a thread."""
     with caplog.at_level(logging.INFO, "vapi_frames.server"):
-        endpoint.ask(one(timeRange={"start": "2020-01-01T00:00:00Z", "end": "2020-02-01T00:00:00Z"}))
+        endpoint.send(one(timeRange={"start": "2020-01-01T00:00:00Z", "end": "2020-02-01T00:00:00Z"}))
     assert any("no call was created in" in record.getMessage() for record in caplog.records)
 
 
@@ -629,7 +629,7 @@ def test_a_warning_of_a_source_goes_to_the_log(endpoint, caplog):
 
 
 class Both:
-    """Two sources: questions named ``slow`` are for one of them; remembers how the slow ones ended."""
+    """Two sources: queries named ``slow`` are for one of them; it remembers how they ended."""
 
     kind = "calls"
 
@@ -665,7 +665,7 @@ def minutes_of_work(tmp_path_factory):
 
 @pytest.fixture
 def both(minutes_of_work):
-    """Serve a question that takes minutes beside questions that take no time."""
+    """Serve a query that takes minutes, and queries that take no time."""
     return Both(vf.local(minutes_of_work).source, vf.local(CALLS).source)
 
 
@@ -677,15 +677,15 @@ QUICK = one(name="quick", timeRange=LONG_AGO)
 def test_a_slow_query_is_a_504_and_its_work_ends(both):
     """After the time-out the engine itself is interrupted: the only worker is free again for the next request."""
     with running(both, timeout=2.0, workers=1) as endpoint:
-        assert "more than 2 s" in refusal(endpoint.ask(SLOW), 504)
+        assert "more than 2 s" in refusal(endpoint.send(SLOW), 504)
         assert both.ended.acquire(timeout=SAFETY)
         assert type(both.errors[0].__cause__).__name__ == "InterruptException"
-        assert endpoint.ask(QUICK)[0] == 201
+        assert endpoint.send(QUICK)[0] == 201
 
 
 @contextlib.contextmanager
 def waiting(endpoint, both):
-    """Hold a connection whose request takes minutes, and is being worked on."""
+    """Open a connection whose request takes minutes, and has reached the source."""
     body = json.dumps(SLOW).encode()
     head = f"POST /analytics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as connection:
@@ -694,12 +694,12 @@ def waiting(endpoint, both):
         yield connection
 
 
-def test_a_slow_query_stops_nobody_else_and_ends_when_its_client_leaves(both):
-    """While it runs, others are answered; who hangs up is not waited for: the engine is interrupted at once."""
+def test_a_slow_query_blocks_no_other_and_ends_when_its_client_disconnects(both):
+    """While it runs, others are answered; after a disconnect the engine is interrupted."""
     with running(both, timeout=1_000, workers=2) as endpoint:
         with waiting(endpoint, both):
             for _ in range(20):
-                assert endpoint.ask(QUICK)[2][0]["result"] == [{"countId": "4"}]
+                assert endpoint.send(QUICK)[2][0]["result"] == [{"countId": "4"}]
             assert not both.ended.acquire(blocking=False)
         assert both.ended.acquire(timeout=SAFETY)
     assert len(both.errors) == 1
@@ -712,13 +712,13 @@ def test_one_request_is_cut_off_alone(both):
             with waiting(endpoint, both):
                 pass
             assert both.ended.acquire(timeout=SAFETY)
-            assert endpoint.ask(QUICK)[0] == 201
+            assert endpoint.send(QUICK)[0] == 201
             assert not both.ended.acquire(timeout=0.2)
         assert both.ended.acquire(timeout=SAFETY)
 
 
 def test_a_body_that_does_not_come_is_a_408(source):
-    """Half a body is waited for no longer than a slow answer."""
+    """The time-out also applies to a body that does not arrive."""
     head = f"POST /analytics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     with running(source, timeout=0.3) as endpoint:
         came = endpoint.raw(f'{head}Content-Length: 100\r\n\r\n{{"queries"'.encode())
@@ -729,8 +729,8 @@ def test_a_body_that_does_not_come_is_a_408(source):
 @pytest.mark.parametrize(
     "begun", [b"", b"POST /ana", b"POST /analytics HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"]
 )
-def test_a_request_that_never_becomes_whole_is_hung_up_on(source, monkeypatch, begun):
-    """A connection that says nothing, or half of something, is closed after a while, whatever it was told before."""
+def test_an_incomplete_request_is_closed(source, monkeypatch, begun):
+    """A connection without a whole request is closed after a while, also where it already had a reply."""
     monkeypatch.setattr("vapi_frames.server.listen.TIMEOUT_MARGIN", 0.3)
     with running(source, timeout=2.0) as endpoint:  # in which the answer at the end fits, on a busy machine, too
         with socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as connection:
@@ -739,11 +739,11 @@ def test_a_request_that_never_becomes_whole_is_hung_up_on(source, monkeypatch, b
             while piece := connection.recv(65_536):
                 came += piece
         assert came == b"" or came.startswith(b"HTTP/1.1 401 ")
-        assert endpoint.ask(one())[0] == 201
+        assert endpoint.send(one())[0] == 201
 
 
 def test_a_stop_reaches_only_its_own_work():
-    """Work is stopped once it was told to, not before and not after; other threads and later work go on."""
+    """Only work inside the scope is cancelled, and not before; other threads and later work continue."""
     stop, called = Stop(), []
     with on_cancel(lambda: called.append("nobody's")), stop.scope():
         with on_cancel(lambda: called.append("before")):
@@ -763,7 +763,7 @@ def test_a_stop_reaches_only_its_own_work():
 
 def test_the_document_needs_no_key_and_is_the_published_one_corrected(endpoint):
     """Names, words and required properties are those of the reference and of the models; objects are closed."""
-    status, headers, document = endpoint.ask(None, method="GET", path="/openapi.json", key=None)
+    status, headers, document = endpoint.send(None, method="GET", path="/openapi.json", key=None)
     assert (status, headers["Content-Type"], document["openapi"]) == (200, "application/json", "3.1.0")
     post = document["paths"]["/analytics"]["post"]
     assert post["operationId"] == "get"
@@ -814,7 +814,7 @@ def test_the_document_needs_no_key_and_is_the_published_one_corrected(endpoint):
 )
 def test_the_document_allows_null_where_the_server_does(endpoint, name, path):
     """Each field of a request is null by turns: optional ones are valid in both, required ones in neither."""
-    schemas = endpoint.ask(None, method="GET", path="/openapi.json")[2]["components"]["schemas"]
+    schemas = endpoint.send(None, method="GET", path="/openapi.json")[2]["components"]["schemas"]
     schema = {"$ref": "#/components/schemas/AnalyticsQueryDTO", "components": {"schemas": schemas}}
     validator = jsonschema.Draft202012Validator(schema)
     whole = one(groupBy=["type"], groupByVariableValue=[{"key": "plan"}], timeRange={
@@ -830,7 +830,7 @@ def test_the_document_allows_null_where_the_server_does(endpoint, name, path):
         part[field] = None
         is_optional = field not in schemas[name].get("required", ())
         assert validator.is_valid(body) == is_optional, field
-        assert endpoint.ask(body)[0] == (201 if is_optional else 400), field
+        assert endpoint.send(body)[0] == (201 if is_optional else 400), field
 
 
 @pytest.mark.parametrize(
@@ -843,15 +843,15 @@ def test_the_document_allows_null_where_the_server_does(endpoint, name, path):
 )  # fmt: skip
 def test_the_document_and_the_server_agree_on_other_values(endpoint, change):
     """What one of them refuses the other refuses, too."""
-    schemas = endpoint.ask(None, method="GET", path="/openapi.json")[2]["components"]["schemas"]
+    schemas = endpoint.send(None, method="GET", path="/openapi.json")[2]["components"]["schemas"]
     schema = {"$ref": "#/components/schemas/AnalyticsQueryDTO", "components": {"schemas": schemas}}
     is_valid = jsonschema.Draft202012Validator(schema).is_valid(one(**change))
-    assert endpoint.ask(one(**change))[0] == (201 if is_valid else 400)
+    assert endpoint.send(one(**change))[0] == (201 if is_valid else 400)
     assert is_valid == (change == {"groupBy": "type"})
 
 
-def test_the_document_asks_for_a_key_only_where_one_is_needed(source):
-    """A server without a key says so."""
+def test_the_document_requires_a_key_only_where_the_server_does(source):
+    """The document of a server without a key requires none."""
     with running(source, key=None) as endpoint:
-        _, _, document = endpoint.ask(None, method="GET", path="/openapi.json")
+        _, _, document = endpoint.send(None, method="GET", path="/openapi.json")
     assert "security" not in document["paths"]["/analytics"]["post"]

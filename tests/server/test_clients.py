@@ -50,12 +50,12 @@ def endpoint(local):
 
 @pytest.fixture(scope="module")
 def remote(endpoint):
-    """Ask it."""
+    """Connect to it."""
     return vf.connect(KEY, base_url=endpoint.url)
 
 
-def questions(vq):
-    """Return the questions."""
+def make_queries(vq):
+    """Return the queries."""
     call = vq.call()
     every = call.sum("cost").avg("duration").count().min("cost").max("duration")
     peaks = vq.subscription().max("concurrency").avg("concurrency", alias="mean").min("concurrency")
@@ -89,17 +89,17 @@ def questions(vq):
     "ignore::vapi_frames.errors.RecordsWarning",
     "ignore::vapi_frames.errors.ResponseWarning",
 )
-@pytest.mark.parametrize("place", range(len(questions(vf.vq))))
+@pytest.mark.parametrize("place", range(len(make_queries(vf.vq))))
 def test_our_client_gets_the_very_frame_of_local(local, remote, place):
-    """Index, order, types, missing values and every digit are those of the same question asked without a server."""
-    expected = questions(local)[place].fetch()
-    assert_frame_equal(questions(remote)[place].fetch(), expected, check_exact=True)
+    """Index, order, types, missing values and every digit are those of the same query without a server."""
+    expected = make_queries(local)[place].fetch()
+    assert_frame_equal(make_queries(remote)[place].fetch(), expected, check_exact=True)
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.ResponseWarning")
 def test_our_client_gets_all_of_them_in_one_request(local, remote):
-    """Fifty questions at once come back each under its own name."""
-    named = {f"{at}": query.named(f"{at}") for at, query in enumerate(questions(local)[12:])}
+    """Fifty queries in one request come back each under its own name."""
+    named = {f"{at}": query.named(f"{at}") for at, query in enumerate(make_queries(local)[12:])}
     expected = local.fetch(*named.values())
     found = remote.fetch(*named.values())
     assert list(found) == list(expected)
@@ -115,7 +115,7 @@ def test_our_client_gets_the_same_extension_types(local, remote, backend):
     assert_frame_equal(remote.fetch(query.named("q"), **options)["q"], local.fetch(query.named("q"), **options)["q"])
 
 
-def test_our_client_says_what_the_endpoint_says(remote):
+def test_our_client_raises_the_message_of_the_endpoint(remote):
     """A refusal arrives as an error of ours, with the endpoint's own sentence and status."""
     with pytest.raises(vf.errors.StatusError, match="no variable 'nobody'") as caught:
         remote.call().count().by_variable("nobody").during("2026-10").fetch()
@@ -129,7 +129,7 @@ def test_our_client_with_another_key_is_refused(endpoint):
 
 
 def vendors_query(vq):
-    """Return a question for the vendor's clients: a step over a change of the clock, groups, all kinds of numbers."""
+    """Return a query for the vendor's clients: a step over a change of the clock, groups, all kinds of numbers."""
     query = vq.call().sum("cost").count().avg("duration").by("type", "assistantId").step("day")
     return query.between("2026-10-24", "2026-11-09").tz("Europe/London").named("spend")
 
@@ -201,7 +201,7 @@ def theirs(query):
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.parametrize("shape", VENDORS)
 def test_the_vendors_results_become_the_frame(local, endpoint, shape):
-    """A list of them, or one alone; where the names are the API's own, also without the question."""
+    """A list of them, or one alone; where the names are the API's own, also without the query."""
     from vapi import Vapi
 
     query = VENDORS[shape](local.call().during("2026-10"))
@@ -247,9 +247,9 @@ def node(endpoint, body, token=KEY):
     require(shutil.which("node"), "node is not installed")
     is_there = bool(folder) and Path(folder, "@vapi-ai", "server-sdk").is_dir()
     require(is_there, "VAPI_FRAMES_NODE_MODULES names no node_modules with @vapi-ai/server-sdk")
-    asked = json.dumps({"baseUrl": endpoint.url, "token": token, "body": body})
+    arguments = json.dumps({"baseUrl": endpoint.url, "token": token, "body": body})
     done = subprocess.run(
-        [shutil.which("node"), "-e", SCRIPT], input=asked, capture_output=True, text=True, check=False,
+        [shutil.which("node"), "-e", SCRIPT], input=arguments, capture_output=True, text=True, check=False,
         encoding="utf-8", timeout=SAFETY, env={**os.environ, "NODE_PATH": folder},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

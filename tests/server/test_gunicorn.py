@@ -50,7 +50,7 @@ def test_preloaded_workers_answer_and_end_normally(tmp_path):
             deadline = time.monotonic() + 60
             while True:
                 try:
-                    status, _, _ = endpoint.ask(body)
+                    status, _, _ = endpoint.send(body)
                     break
                 except OSError:
                     assert server.poll() is None, log.read_text()
@@ -58,7 +58,7 @@ def test_preloaded_workers_answer_and_end_normally(tmp_path):
                     time.sleep(0.2)
             assert status == 201
             for _ in range(10):  # of each connection, either worker may answer
-                status, _, reply = endpoint.ask(body)
+                status, _, reply = endpoint.send(body)
                 assert (status, len(reply[0]["result"])) == (201, 3)
             server.send_signal(signal.SIGTERM)
             assert server.wait(30) == 0, log.read_text()

@@ -37,7 +37,7 @@ class Endpoint:
         """Its address, as a base_url."""
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(self, body, *, method="POST", path="/analytics", headers=None, key=...):
+    def send(self, body, *, method="POST", path="/analytics", headers=None, key=...):
         """Send one request; return status, headers and the body, read as JSON."""
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         key = self.key if key is ... else key
@@ -46,8 +46,8 @@ class Endpoint:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=SAFETY)) as connection:
             connection.request(method, path, content, sent)
             reply = connection.getresponse()
-            said = reply.read()
-            return reply.status, reply.headers, json.loads(said) if said else None
+            body = reply.read()
+            return reply.status, reply.headers, json.loads(body) if body else None
 
     def raw(self, content, *, end=False):
         """Send bytes as they are; return all that comes back until the server closes, or a reply is whole."""
@@ -85,21 +85,21 @@ def running(source, *, key=KEY, timeout=SAFETY, around=lambda app: app, **limits
 def command(*arguments, key=KEY):
     """Run ``vapi-frames serve`` with *arguments*; give the endpoint, the process, and a function to read its log."""
     environment = {**os.environ, **({"VAPI_FRAMES_KEY": key} if key else {})}
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:  # a pipe that nobody reads would stop the server
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:  # a full pipe would block the server
         process = subprocess.Popen(
             [sys.executable, "-m", "vapi_frames.cli", "serve", "--port", "0", *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
         )  # fmt: skip
 
-        def said():
+        def read_log():
             log.seek(0)
             return log.read()
 
         try:
             line = process.stdout.readline()
             if not line:
-                raise AssertionError(said())
-            yield Endpoint(int(line.split("/analytics")[0].rsplit(":", 1)[1]), key), process, said
+                raise AssertionError(read_log())
+            yield Endpoint(int(line.split("/analytics")[0].rsplit(":", 1)[1]), key), process, read_log
         finally:
             process.kill()
             process.communicate(timeout=SAFETY)

@@ -20,8 +20,8 @@ from tests.support.endpoint import command
 from vapi_frames.contract.models import parse_request
 from vapi_frames.errors import QueryError
 
-# Not: that all that the document allows is answered, for it may ask for an unknown zone, an empty range, the sum of ids;
-# nor that all else is refused, for the hook mends it.
+# Not checked: that every valid request gets a 201, since it may have an unknown zone, an empty range, the sum of ids;
+# nor that an invalid one is refused, since the hook repairs it.
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance", "unsupported_method", "allow_header_conformance", "ignored_auth",
@@ -35,11 +35,11 @@ ZONES = ("UTC", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "Asia
 def map_body(context, body):
     """Give most bodies that are valid a meaning, since hardly any random one has: known zones, variables, measures."""
     try:
-        asked = parse_request(body)
+        request = parse_request(body)
     except QueryError:
         return body
-    mended = asked.to_body()
-    for query in mended["queries"] if len(repr(body)) % 4 else ():
+    repaired = request.to_body()
+    for query in repaired["queries"] if len(repr(body)) % 4 else ():
         query["table"] = "call"
         query["groupBy"] = list(dict.fromkeys(query.get("groupBy", ())))
         query["groupByVariableValue"] = [{"key": key} for key in ("plan", "campaign")[: len(query["groupBy"])]]
@@ -53,7 +53,7 @@ def map_body(context, body):
             span["timezone"] = ZONES[len(repr(span)) % len(ZONES)]
         if "end" in span and span.get("start", "") >= span["end"]:
             del span["end"]
-    return mended
+    return repaired
 
 
 def fuzz(mode, examples, seed, phases):
@@ -62,7 +62,7 @@ def fuzz(mode, examples, seed, phases):
     Returns:
         Schemathesis' exit code, what it says, and how often the server replied with which status.
     """
-    # It keeps what it finds where it runs, so it runs where nothing is kept.
+    # Schemathesis writes its findings to the working folder, so that is a temporary one.
     with command("--demo") as (endpoint, _, log), tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
@@ -85,8 +85,8 @@ def main():
     options = parser.parse_args()
     failed = 0
     for mode in ("positive", "negative"):
-        status, said, statuses = fuzz(mode, options.examples, options.seed, "coverage,fuzzing")
-        print(said, statuses, sep="\n")  # noqa: T201 - this is a command
+        status, output, statuses = fuzz(mode, options.examples, options.seed, "coverage,fuzzing")
+        print(output, statuses, sep="\n")  # noqa: T201 - this is a command
         failed = failed or status
     return failed
 

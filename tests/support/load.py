@@ -1,7 +1,7 @@
-"""Many clients at once, by ``python -m tests.support.load --clients 32 --seconds 120``: right answers, flat memory, how fast.
+"""Many parallel clients, by ``python -m tests.support.load --clients 32 --seconds 120``: right results, flat memory, latency.
 
-Each client asks its own mix of questions under names of its own, and compares every reply, to the digit, with what the
-same question gives without a server. Some requests are wrong on purpose, and some clients leave before the reply.
+Each client sends its own mix of queries under names of its own, and compares every digit of each reply with the result
+of the same query without a server. Some requests are wrong on purpose, and some clients disconnect before the reply.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ class Load(NamedTuple):
         )
 
 
-def questions():
+def make_queries():
     """Return bodies, and the reply to each as plain Python reads it off the frame of local."""
     call = vf.demo().call()
     every = call.sum("cost").avg("duration").count().max("costBreakdown.llm")
-    asked = [
+    queries = [
         call.count(), every, every.by("type"), every.by("endedReason").by_variable("plan"), every.step("day"),
         every.by("assistantId", "type").step("day").tz("America/New_York"), call.count().step("hour").by("status"),
         call.min("cost").step("week").tz("Asia/Kathmandu").by("analysis.successEvaluation"),
     ]  # fmt: skip
     found = []
-    for query in asked:
+    for query in queries:
         ranged = query.between("2026-10-01T00:00Z", "2026-11-01T00:00Z")
         with warnings.catch_warnings(action="ignore", category=QueryWarning):
             frame = ranged.fetch()
@@ -76,7 +76,7 @@ def _plain(name, value):
 
 def run(clients, seconds):
     """Put the server of the sample under load."""
-    known = questions()
+    known = make_queries()
     with command("--demo") as (endpoint, process, _):
         wrong, times, stop = [], [], threading.Event()
 
@@ -130,7 +130,7 @@ def run(clients, seconds):
 
 
 def resident(pid):
-    """Return the MiB that a process holds in memory; 0 where the system does not say."""
+    """Return the resident memory of a process in MiB; 0 where the system has no /proc."""
     status = Path(f"/proc/{pid}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
