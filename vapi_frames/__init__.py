@@ -1,8 +1,8 @@
-"""Ask Vapi call analytics a question, get a typed pandas DataFrame whose numbers are right.
+"""Query Vapi call analytics, and get a typed pandas DataFrame whose numbers are right.
 
 Examples:
     >>> import vapi_frames as vf
-    >>> vq = vf.demo()  # a sample organization; `from vapi_frames import vq` asks the API
+    >>> vq = vf.demo()  # a sample organization; `from vapi_frames import vq` is the API
     >>> vq.call().sum("cost").count().by("type").during("2026-10").fetch().round(2)
                        sumCost  countId
     type
@@ -80,7 +80,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Everything but the accessor is imported when it is first used: importing the package costs what pandas costs.
+    # Everything but the accessor is imported on first use: importing the package costs what pandas costs.
     if name in _MODULES:
         return importlib.import_module(f"vapi_frames.{_MODULES[name]}")
     if name in _HOMES:
@@ -92,7 +92,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-if "IPython" in sys.modules:  # which then offers columns and groups inside quotes
+if "IPython" in sys.modules:  # completion of columns and groups inside quotes
     from vapi_frames.interface.completion import register as _register
 
     _register()

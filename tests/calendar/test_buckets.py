@@ -1,4 +1,4 @@
-"""The calendar against PostgreSQL's own answers, and its hard days by name."""
+"""The calendar against the results of PostgreSQL, and its difficult days by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.examples import examples
-from vapi_frames.calendar import buckets as timegrid
+from vapi_frames.calendar import buckets
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import UnknownWordError
 
@@ -26,7 +26,7 @@ MADE_WITH = next(line for line in LINES if line.startswith("# zone data")).split
 
 
 def local_zone_data():
-    """Return the version of the zone data that `zoneinfo` reads here, where it says so."""
+    """Return the version of the zone data that `zoneinfo` reads here, if it says so."""
     for folder in TZPATH:
         for name, start in (("tzdata.zi", "# version "), ("+VERSION", "")):
             path = Path(folder, name)
@@ -39,13 +39,13 @@ def local_zone_data():
 
 def at(text, zone="UTC"):
     """Return wall clock text in a zone as seconds since 1970; ``text`` may end in 'second' for the later of two."""
-    moment = datetime.fromisoformat(text.removesuffix(" second"))
-    return timegrid.to_seconds(moment.replace(tzinfo=ZoneInfo(zone), fold=text.endswith("second")).astimezone(UTC))
+    local = datetime.fromisoformat(text.removesuffix(" second"))
+    return buckets.to_seconds(local.replace(tzinfo=ZoneInfo(zone), fold=text.endswith("second")).astimezone(UTC))
 
 
 def wall(instant, zone):
     """Return an instant as the clock in *zone* shows it."""
-    return timegrid.from_seconds(instant).astimezone(ZoneInfo(zone)).isoformat()
+    return buckets.from_seconds(instant).astimezone(ZoneInfo(zone)).isoformat()
 
 
 def test_the_data_are_plenty():
@@ -60,7 +60,7 @@ def test_every_bucket_is_the_one_postgresql_names():
     wrong = []
     for row in ROWS:
         instant = int(row["instant"]) // 1_000_000
-        bucket = timegrid.floor_to_bucket(instant, row["step"], timegrid.find_zone(row["zone"])) * 1_000_000
+        bucket = buckets.floor_to_bucket(instant, row["step"], buckets.find_zone(row["zone"])) * 1_000_000
         if bucket != int(row["bucket"]):
             wrong.append(row)
     # Zone data of another year know other laws; then only a handful may differ, and none before the newest.
@@ -69,12 +69,12 @@ def test_every_bucket_is_the_one_postgresql_names():
 
 
 def test_every_bucket_is_on_the_grid_and_spans_its_instants():
-    """The bucket of an instant is recognized as one, and its span holds the instant."""
+    """The bucket of an instant is recognized as one, and its bounds contain the instant."""
     for row in ROWS[::3]:
-        tz, instant = timegrid.find_zone(row["zone"]), int(row["instant"]) // 1_000_000
-        bucket = timegrid.floor_to_bucket(instant, row["step"], tz)
-        assert timegrid.is_bucket_label(bucket, row["step"], tz), row
-        span = timegrid.find_bounds(bucket, row["step"], tz)
+        tz, instant = buckets.find_zone(row["zone"]), int(row["instant"]) // 1_000_000
+        bucket = buckets.floor_to_bucket(instant, row["step"], tz)
+        assert buckets.is_bucket_label(bucket, row["step"], tz), row
+        span = buckets.find_bounds(bucket, row["step"], tz)
         assert span.start <= instant < span.end, row
 
 
@@ -93,9 +93,9 @@ def test_every_bucket_is_on_the_grid_and_spans_its_instants():
 )
 def test_days_have_the_length_that_the_clock_gives_them(zone, start, end, hours):
     """Days of 23, 25 and 24.5 hours, midnights that are skipped or come twice, and a skipped day."""
-    tz = timegrid.find_zone(zone)
-    days = timegrid.list_buckets(at(start, zone), at(end, zone), "day", tz)
-    spans = [timegrid.find_bounds(day, "day", tz) for day in days]
+    tz = buckets.find_zone(zone)
+    days = buckets.list_buckets(at(start, zone), at(end, zone), "day", tz)
+    spans = [buckets.find_bounds(day, "day", tz) for day in days]
     assert [(span.end - span.start) / 3600 for span in spans] == hours
     assert all(one.end == other.start for one, other in itertools.pairwise(spans))
 
@@ -106,41 +106,39 @@ def test_a_midnight_that_does_not_exist_is_the_first_moment_after():
         ("America/Sao_Paulo", "2018-11-04T12:00", "2018-11-04T01:00:00-02:00"),
         ("Africa/Cairo", "2024-04-26T12:00", "2024-04-26T01:00:00+03:00"),
     ):
-        assert wall(timegrid.floor_to_bucket(at(noon, zone), "day", timegrid.find_zone(zone)), zone) == first
+        assert wall(buckets.floor_to_bucket(at(noon, zone), "day", buckets.find_zone(zone)), zone) == first
 
 
 def test_a_midnight_that_comes_twice_names_by_the_second_and_begins_at_the_first():
-    """In Havana the day of 2023-11-05 is named by its second midnight, as PostgreSQL does, and holds both hours."""
-    tz = timegrid.find_zone("America/Havana")
+    """In Havana the day of 2023-11-05 is labeled by its second midnight, as in PostgreSQL, and contains both hours."""
+    tz = buckets.find_zone("America/Havana")
     first, second = at("2023-11-05", "America/Havana"), at("2023-11-05 second", "America/Havana")
-    assert timegrid.floor_to_bucket(first + 60, "day", tz) == second
-    assert timegrid.find_bounds(second, "day", tz).start == first
+    assert buckets.floor_to_bucket(first + 60, "day", tz) == second
+    assert buckets.find_bounds(second, "day", tz).start == first
 
 
 def test_a_clock_that_runs_back_over_midnight_and_month_keeps_local_days_apart():
     """In St John's on 2009-11-01 00:01 the clock went back to October: 23:30 came twice, both times on the 31st."""
     zone = "America/St_Johns"
-    tz = timegrid.find_zone(zone)
+    tz = buckets.find_zone(zone)
     again = at("2009-10-31T23:30 second", zone)
     assert again > at("2009-11-01T00:00", zone)
-    assert wall(timegrid.floor_to_bucket(again, "month", tz), zone).startswith("2009-10-01")
-    assert wall(timegrid.floor_to_bucket(at("2009-11-01T00:00:30", zone), "month", tz), zone).startswith("2009-11-01")
-    days = timegrid.list_buckets(at("2009-10-31", zone), at("2009-11-02", zone), "day", tz)
+    assert wall(buckets.floor_to_bucket(again, "month", tz), zone).startswith("2009-10-01")
+    assert wall(buckets.floor_to_bucket(at("2009-11-01T00:00:30", zone), "month", tz), zone).startswith("2009-11-01")
+    days = buckets.list_buckets(at("2009-10-31", zone), at("2009-11-02", zone), "day", tz)
     assert [wall(day, zone)[:10] for day in days] == ["2009-10-31", "2009-11-01"]
 
 
 def test_an_hour_is_kept_apart_from_its_twin():
     """When clocks fall back, the two hours of one o'clock are two buckets; a half-hour shift makes a short one."""
-    tz = timegrid.find_zone("America/New_York")
-    hours = timegrid.list_buckets(
-        at("2026-11-01", "America/New_York"), at("2026-11-02", "America/New_York"), "hour", tz
-    )
+    tz = buckets.find_zone("America/New_York")
+    hours = buckets.list_buckets(at("2026-11-01", "America/New_York"), at("2026-11-02", "America/New_York"), "hour", tz)
     assert len(hours) == len(set(hours)) == 25
-    tz = timegrid.find_zone("Australia/Lord_Howe")
-    hours = timegrid.list_buckets(
+    tz = buckets.find_zone("Australia/Lord_Howe")
+    hours = buckets.list_buckets(
         at("2023-04-02", "Australia/Lord_Howe"), at("2023-04-02T05:00", "Australia/Lord_Howe"), "hour", tz
     )
-    lengths = [(span.end - span.start) / 60 for span in (timegrid.find_bounds(hour, "hour", tz) for hour in hours)]
+    lengths = [(span.end - span.start) / 60 for span in (buckets.find_bounds(hour, "hour", tz) for hour in hours)]
     assert lengths == [60, 60, 30, 60, 60, 60]
 
 
@@ -154,17 +152,17 @@ def test_an_hour_is_kept_apart_from_its_twin():
 )
 def test_the_buckets_of_a_range_are_those_of_its_instants(zone, step, start, length):
     """list_buckets lists exactly the buckets that instants of the range fall into."""
-    tz = timegrid.find_zone(zone)
+    tz = buckets.find_zone(zone)
     length = min(length, 3600 * 3) if step == "minute" else length
     every = 60 if step == "minute" else 900
     instants = [*range(start, start + length, every), start + length - 1]
-    changes = [c for c, _ in timegrid.find_offset_changes(start, start + length, tz)]
-    met = {timegrid.floor_to_bucket(i, step, tz) for i in [*instants, *changes, *(c - 1 for c in changes)]}
-    buckets = timegrid.list_buckets(start, start + length, step, tz)
-    assert buckets == sorted(set(buckets))
-    assert met <= set(buckets)
-    for bucket in set(buckets) - met:
-        span = timegrid.find_bounds(bucket, step, tz)  # a sample every quarter of an hour can miss a sliver only
+    changes = [c for c, _ in buckets.find_offset_changes(start, start + length, tz)]
+    met = {buckets.floor_to_bucket(i, step, tz) for i in [*instants, *changes, *(c - 1 for c in changes)]}
+    listed = buckets.list_buckets(start, start + length, step, tz)
+    assert listed == sorted(set(listed))
+    assert met <= set(listed)
+    for bucket in set(listed) - met:
+        span = buckets.find_bounds(bucket, step, tz)  # a sample every quarter of an hour can miss a sliver only
         assert min(span.end, start + length) - max(span.start, start) < every
 
 
@@ -174,7 +172,7 @@ def test_the_buckets_of_a_range_are_those_of_its_instants(zone, step, start, len
 def test_a_zone_that_does_not_exist_names_its_neighbors(name):
     """A wrong zone is refused with the nearest valid name; no zoneinfo exception gets out."""
     with pytest.raises(UnknownWordError) as caught:
-        timegrid.find_zone(name)
+        buckets.find_zone(name)
     assert repr(name) in str(caught.value)
     if name in ("America/NewYork", "america/new_york"):
         assert caught.value.suggestions[0] == "America/New_York"
@@ -182,33 +180,33 @@ def test_a_zone_that_does_not_exist_names_its_neighbors(name):
 
 @pytest.mark.parametrize("name", ["localtime", "LocalTime", "Factory", "posixrules", "posix/UTC"])
 def test_a_file_of_the_zone_data_that_is_no_zone_is_not_suggested(name):
-    """The system's zone data also holds files such as localtime, which are refused and so must not be suggested."""
+    """The system's zone data also has files such as localtime, which are refused and so must not be suggested."""
     with pytest.raises(UnknownWordError) as caught:
-        timegrid.find_zone(name)
+        buckets.find_zone(name)
     assert not {"localtime", "Factory", "posixrules", name} & set(caught.value.suggestions)
 
 
 def test_elapsed_share_is_cut_at_both_ends():
     """Of a bucket, only what lies in the range counts."""
-    tz = timegrid.find_zone("UTC")
+    tz = buckets.find_zone("UTC")
     day = at("2026-10-01")
-    assert timegrid.get_elapsed_share(day, "day", tz, None, None) == 1
-    assert timegrid.get_elapsed_share(day, "day", tz, day + 6 * 3600, None) == 0.75
-    assert timegrid.get_elapsed_share(day, "day", tz, day, day + 6 * 3600) == 0.25
-    assert timegrid.get_elapsed_share(day, "day", tz, day + 86_400, None) == 0
+    assert buckets.get_elapsed_share(day, "day", tz, None, None) == 1
+    assert buckets.get_elapsed_share(day, "day", tz, day + 6 * 3600, None) == 0.75
+    assert buckets.get_elapsed_share(day, "day", tz, day, day + 6 * 3600) == 0.25
+    assert buckets.get_elapsed_share(day, "day", tz, day + 86_400, None) == 0
 
 
 def test_edges_reach_over_the_whole_calendar():
     """Decades, centuries and millennia start where PostgreSQL's do."""
-    tz = timegrid.find_zone("UTC")
+    tz = buckets.find_zone("UTC")
     now = at("2026-10-01")
     starts = {
-        step: timegrid.from_seconds(timegrid.floor_to_bucket(now, step, tz)).year
+        step: buckets.from_seconds(buckets.floor_to_bucket(now, step, tz)).year
         for step in ("decade", "century", "millennium")
     }
     assert starts == {"decade": 2020, "century": 2001, "millennium": 2001}
-    assert timegrid.from_seconds(timegrid.floor_to_bucket(now, "week", tz)) == datetime(2026, 9, 28, tzinfo=UTC)
-    assert timedelta(seconds=timegrid.find_bounds(at("2024-01-01"), "year", tz).end - at("2024-01-01")).days == 366
+    assert buckets.from_seconds(buckets.floor_to_bucket(now, "week", tz)) == datetime(2026, 9, 28, tzinfo=UTC)
+    assert timedelta(seconds=buckets.find_bounds(at("2024-01-01"), "year", tz).end - at("2024-01-01")).days == 366
 
 
 @given(
@@ -222,15 +220,15 @@ def test_edges_reach_over_the_whole_calendar():
 @examples(100)
 def test_edges_cut_no_bucket(name, step, around, off):
     """At an edge the buckets before and after have nothing in common, also where the clock runs back over midnight."""
-    tz = timegrid.find_zone(name)
-    changes = timegrid.find_offset_changes(around - 20_000_000, around + 20_000_000, tz) or [(around, 0)]
+    tz = buckets.find_zone(name)
+    changes = buckets.find_offset_changes(around - 20_000_000, around + 20_000_000, tz) or [(around, 0)]
     at = changes[0][0] + off
-    before, after = timegrid.find_edge_before(at, step, tz), timegrid.find_edge_after(at, step, tz)
+    before, after = buckets.find_edge_before(at, step, tz), buckets.find_edge_after(at, step, tz)
     assert before <= at <= after
-    far = 3 * timegrid.APPROXIMATE_SECONDS[step]
+    far = 3 * buckets.APPROXIMATE_SECONDS[step]
     for edge in (before, after):
-        left = timegrid.list_buckets(edge - far, edge, step, tz)
-        right = timegrid.list_buckets(edge, edge + far, step, tz)
+        left = buckets.list_buckets(edge - far, edge, step, tz)
+        right = buckets.list_buckets(edge, edge + far, step, tz)
         assert max(left) < min(right)
-    inside = timegrid.list_buckets(before, after, step, tz)
+    inside = buckets.list_buckets(before, after, step, tz)
     assert len(inside) <= 2, "an edge is the nearest"

@@ -1,6 +1,6 @@
 """What the reasons mean: every one of the contract's, and new ones.
 
-data/ended_reasons.txt holds the contract's values, and data/outcomes.csv what each means at every level.
+data/ended_reasons.txt has the contract's values, and data/outcomes.csv each of them at every level.
 `python -m tests.contract.test_ended_reasons` writes the latter anew; read what changed before committing it.
 """
 
@@ -86,7 +86,7 @@ def test_a_call_has_a_fault_and_a_component_exactly_where_it_failed():
 
 
 def test_prefixes_keep_their_word():
-    """Who is at fault is what the prefix says; an exception is somebody whose the provider is in any case."""
+    """The prefix decides the fault; the exceptions are providers that are certain in any case."""
     for reason in REASONS:
         one = classify_reason(reason)
         if "error-vapifault-" in reason:
@@ -98,7 +98,7 @@ def test_prefixes_keep_their_word():
 
 
 def test_the_old_and_the_new_form_of_a_reason_agree():
-    """What ``pipeline-error`` and ``vapifault`` say of the same mishap differs in the fault only."""
+    """``pipeline-error`` and ``vapifault`` differ in the fault only, for the same failure."""
     for reason in REASONS:
         rest = reason.removeprefix("pipeline-error-")
         for prefix in ("vapifault", "providerfault"):
@@ -109,7 +109,7 @@ def test_the_old_and_the_new_form_of_a_reason_agree():
 
 
 def test_a_provider_is_a_whole_name():
-    """The name stands in the reason, is never a code or a part, and agrees with the reason's own word for the part."""
+    """The name is in the reason, is never a code or a part, and agrees with the reason's own word for the part."""
     parts = {"-llm-failed": "llm", "-voice-failed": "tts", "-transcriber-failed": "stt", "-video-failed": "video"}
     for reason in REASONS:
         one = classify_reason(reason)
@@ -168,7 +168,7 @@ def test_a_provider_is_a_whole_name():
     ],
 )
 def test_new_reasons_are_read_like_the_old(reason, outcome, fault, component, provider):
-    """A value that the contract does not have yet means what its parts say, and no more."""
+    """A value that the contract does not have yet is classified by its parts, and no further."""
     assert reason not in REASONS
     assert classify_reason(reason) == Classification(outcome, fault, component, provider)
     assert is_known_reason(reason)
@@ -181,19 +181,19 @@ def test_new_reasons_are_read_like_the_old(reason, outcome, fault, component, pr
      "assistant-said-nothing", "Customer-Ended-Call", "customer-ended-call\n", "worker-shutdown-cancelled"],
 )  # fmt: skip
 def test_what_no_rule_explains_is_unknown_at_all_levels(reason):
-    """Names that people guess, and prefixes that do not say enough, are counted as unknown instead of guessed at."""
+    """Names that people guess, and prefixes that are too short, are unknown; nothing is guessed."""
     assert {classify_at_level(reason, level) for level in REASON_LEVELS} == {"unknown"}
     assert not is_known_reason(reason)
 
 
 def test_missing_stays_missing():
-    """A call that still goes on has no reason, which is not an unknown one."""
+    """A call in progress has no reason, which differs from an unknown one."""
     assert [classify_at_level(None, level) for level in REASON_LEVELS] == [None] * 4
 
 
 @pytest.mark.parametrize("reason", [None, "", "voicemail"])
 def test_an_unknown_level_is_refused(reason):
-    """A level is one of four words, whatever the reason, and the message says which."""
+    """A level is one of four words, and the message lists them."""
     with pytest.raises(UnknownWordError, match="unknown level 'providers'; did you mean 'provider'"):
         classify_at_level(reason, "providers")
     with pytest.raises(UnknownWordError, match="Valid: outcome, fault, component, provider"):

@@ -1,4 +1,4 @@
-"""Inside quotes, IPython offers the words of the question; it does not where it does not know."""
+"""IPython completes the words of a query inside quotes, and nothing where the type is unknown."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ NUMBERS = [name for name in CALL_COLUMNS if name != "id"]
 
 @pytest.fixture(scope="module")
 def shell():
-    """Return an IPython in which a question and an answer have names."""
+    """Return an IPython with a query and a result as variables."""
     settings = Config()
     settings.HistoryManager.enabled = False
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(config=settings)
     vq = vf.demo()
-    question = vq.call().sum("cost").by("type")
-    shell.user_ns |= {"vf": vf, "vq": vq, "question": question, "peaks": vq.subscription()}
-    shell.user_ns |= {"df": question.avg("duration").during("2026-10").fetch(), "other": {"sum": 1}}
+    query = vq.call().sum("cost").by("type")
+    shell.user_ns |= {"vf": vf, "vq": vq, "query": query, "peaks": vq.subscription()}
+    shell.user_ns |= {"df": query.avg("duration").during("2026-10").fetch(), "other": {"sum": 1}}
     completion.register()
     completion.register()
     yield shell
@@ -35,7 +35,7 @@ def shell():
 
 
 def offered(shell, code):
-    """Return what is offered at the end of *code*, as a notebook asks for it."""
+    """Return the completions at the end of *code*, as a notebook requests them."""
     with provisionalcompleter():
         return [one.text for one in shell.Completer.completions(code, len(code))]
 
@@ -51,8 +51,8 @@ def offered(shell, code):
         ('vq.call().sum("costBreakdown.t', [name for name in CALL_COLUMNS if name.startswith("costBreakdown.t")]),
         ('(\n    vq.call()\n    .where(endedReason=["a (b)", None])\n    .max("cost")\n    .by("', GROUP_COLUMNS),
         ('x = 1\nvf.vq.subscription().max("', SUBSCRIPTION_COLUMNS),
-        ('question.step("', STEPS),
-        ('question.by("type").count("i', ["id"]),
+        ('query.step("', STEPS),
+        ('query.by("type").count("i', ["id"]),
         ('vq.fetch(peaks.sum("m', ["minutesUsed"]),
         ('df.vapi.rollup("we', ["week"]),
         ('df.vapi.rollup("all", by=[]).vapi.outcome("', REASON_LEVELS),
@@ -75,13 +75,13 @@ MAKERS = [name for name in dir(vf.Query) if not name.startswith("_")]
         ("x = df.vapi.suc", ["success_rate"]),
         ('df.vapi.rollup("week", by=[]).vapi.fill', ["fill_gaps"]),
         ('vq.call().count().during("2026-10").fetch().vapi.', VERBS),
-        ("question.", MAKERS),
+        ("query.", MAKERS),
         ("vq.subscription().", MAKERS),
         ('(\n    vq.call()\n    .by("type")\n    .si', ["since"]),
     ],
 )
 def test_verbs_are_offered_after_a_dot(shell, monkeypatch, code, expected):
-    """At once, and without the reader of sources, which takes seconds for pandas."""
+    """They come without the reader of sources, which takes seconds for pandas."""
     monkeypatch.setattr(shell.Completer, "_jedi_matches", None)
     assert offered(shell, code) == expected
 
@@ -98,12 +98,12 @@ def test_every_verb_that_returns_a_query_is_completed_as_one(shell):
     "code",
     [
         'open("', 'other.sum("', 'df.sum("', 'df.vapi.query.sum("', 'unknown.vapi.plot("', 'vq.call().sum("cost").named("',
-        'vq.call().sum("cost", alias="', 'print("vq.call()")\nopen("', '"', "vq.call().sum(", "vq.", "df.", "other.", "unknown.vapi.", "other.vapi.", "question.fetch().", "question.body().",
+        'vq.call().sum("cost", alias="', 'print("vq.call()")\nopen("', '"', "vq.call().sum(", "vq.", "df.", "other.", "unknown.vapi.", "other.vapi.", "query.fetch().", "query.body().",
         "1.", "a.b.vapi.",
     ],
 )  # fmt: skip
 def test_nothing_is_offered_where_nothing_is_known(shell, code):
-    """Then IPython goes on as it would without the package."""
+    """IPython then behaves as without the package."""
     assert completion.complete(code, shell.user_ns)[0] in ((), [])
 
 

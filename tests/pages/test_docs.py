@@ -15,7 +15,7 @@ from tests.support.make_pages import PAGES, frame_page, measures_page, wire_page
 from vapi_frames import analysis, errors
 from vapi_frames.cli.main import main
 from vapi_frames.query import lint
-from vapi_frames.query.parse import VERBS
+from vapi_frames.query.builder import VERBS
 from vapi_frames.sources.warehouse.dialects import DIALECTS
 
 pytestmark = pytest.mark.extra("test")

@@ -50,7 +50,7 @@ def test_every_finding_has_a_case():
 
 @pytest.mark.parametrize("id_", CASES)
 def test_each_finding_is_found(id_):
-    """The id is stable, the level is an error only where nothing could be asked."""
+    """The id is stable, the level is an error only for a query that cannot be sent."""
     found = {one.id: one for one in CASES[id_]().lint(NOW)}
     assert id_ in found
     assert found[id_].level == ("error" if id_ in ("VF001", "VF002") else "warning")
@@ -70,13 +70,13 @@ def test_each_finding_is_found(id_):
         lambda: vq.call().count().between("2026-10-01T09:00", "2026-11-01").tz("America/New_York"),
     ],
 )
-def test_a_good_question_has_no_findings(query):
+def test_a_good_query_has_no_findings(query):
     """Advice is rare enough to be read."""
     assert ids(query()) == []
 
 
 def test_a_relative_range_without_a_clock_is_not_judged():
-    """Where nothing says what time it is, lint says what it can."""
+    """Without a clock, lint checks what it can."""
     query = vf.Query(table="call").sum("id").step("hour").last("1d")
     assert [one.id for one in query.lint()] == ["VF101"]
     assert [one.id for one in query.lint("2026-11-15T17:30Z")] == ["VF101", "VF205", "VF206"]

@@ -1,4 +1,4 @@
-"""What people get wrong with call analytics: the natural line of code gives the right number, or says which line does."""
+"""What people get wrong with call analytics: the natural line of code gives the right number, or the error has the line that does."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def october():
 
 
 def call():
-    """Start a question about the sample's calls of October."""
+    """Start a query of the sample's calls of October."""
     return vf.demo().call().during("2026-10")
 
 
 def test_1_the_first_row_is_not_the_total(october):
-    """Without a step the answer is one row, the total; with one, rollup makes the total of it."""
+    """Without a step the result is one row, the total; with one, rollup computes the total."""
     spent = sum(one["cost"] for one in october)
     assert np.isclose(call().sum("cost").fetch()["sumCost"].item(), spent)
     daily = call().sum("cost").step("day").fetch()
@@ -41,7 +41,7 @@ def test_1_the_first_row_is_not_the_total(october):
 
 
 def test_2_a_mean_of_daily_means_is_refused(october):
-    """The error names the question; with counts the mean is that of the calls."""
+    """The error has the query to fetch; with counts the mean is that of the calls."""
     minutes = [one["minutes"] for one in october if one["minutes"] == one["minutes"]]
     daily = call().avg("duration").step("day").fetch()
     assert not np.isclose(daily["avgDuration"].mean(), np.mean(minutes), rtol=1e-4)  # what people do
@@ -66,7 +66,7 @@ def test_3_minutes_are_called_minutes(october):
 
 
 def test_4_rows_are_not_calls(october):
-    """A frame has a row per group; its calls are a measure of it, whose sum survives every verb."""
+    """A frame has a row per group; its calls are a measure, and every verb keeps their sum."""
     frame = call().count().by("type", "endedReason").fetch()
     assert len(frame) != frame["countId"].sum() == len(october)
     assert frame.vapi.outcome()["countId"].sum() == len(october)
@@ -136,7 +136,7 @@ def test_8_names_stand_beside_ids():
 
 
 def test_9_gaps_are_filled_by_the_measures_own_rule():
-    """No calls are 0 calls and 0 dollars, but no average, and not 0 at once; a fill by hand is noticed."""
+    """No calls are 0 calls and 0 dollars, but no average, and no concurrency of 0; a fill by hand is noticed."""
     at = datetime(2026, 10, 1, 12, tzinfo=UTC)
     calls = [{"id": str(i), "createdAt": at + timedelta(days=i), "cost": 1.0} for i in (0, 1, 4)]
     query = (
@@ -168,16 +168,16 @@ def test_9_gaps_are_filled_by_the_measures_own_rule():
 
 
 def test_10_a_filter_is_not_sent_but_answered(october):
-    """The API gets no filter, which it would not know; what a filter asks for is what comes."""
-    question = call().count().sum("cost").where(type="webCall", endedReason=["voicemail", "customer-ended-call"])
+    """The API gets no filter, because it has none; the result is that of the filter."""
+    query = call().count().sum("cost").where(type="webCall", endedReason=["voicemail", "customer-ended-call"])
     wanted = [
         one
         for one in october
         if one["type"] == "webCall" and one["endedReason"] in ("voicemail", "customer-ended-call")
     ]
-    assert question.fetch()["countId"].item() == len(wanted)
-    assert np.isclose(question.fetch()["sumCost"].item(), sum(one["cost"] for one in wanted))
-    [body] = question.body()["queries"]
+    assert query.fetch()["countId"].item() == len(wanted)
+    assert np.isclose(query.fetch()["sumCost"].item(), sum(one["cost"] for one in wanted))
+    [body] = query.body()["queries"]
     assert set(body) == {"table", "name", "groupBy", "timeRange", "operations"}
     with pytest.raises(AttributeError, match=r"did you mean \.where\(\)"):
         call().count().filter(type="webCall")

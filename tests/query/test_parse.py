@@ -1,4 +1,4 @@
-"""Questions as text: what a repr prints is read back, and nothing in it is ever evaluated."""
+"""Queries as text: what a repr prints is read back, and nothing in it is ever evaluated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.strategies import NOW, queries
 from vapi_frames import vq
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, UnknownWordError
-from vapi_frames.query.parse import VERBS as SPOKEN
+from vapi_frames.query.builder import VERBS as BUILDER_VERBS
 from vapi_frames.query.parse import parse_queries, parse_query
 from vapi_frames.query.query import Query
 
@@ -38,7 +38,7 @@ def refused(text, kind=QueryError):
 
 @given(queries(), FILTERS)
 def test_a_repr_is_read_as_the_query(query, filters):
-    """parse(repr(q)) == q, for any question, filters and all; and text with its .fetch() is the same question."""
+    """parse_query(repr(q)) == q for any query with filters; and text with .fetch() is the same query."""
     query = query.where(filters)
     assert parse_query(repr(query)) == query
     assert repr(parse_query(repr(query))) == repr(query)
@@ -58,12 +58,12 @@ def test_the_verbs_are_all_that_build_a_query():
         name for name in dir(Query)
         if not name.startswith("_") and getattr(getattr(Query, name), "__annotations__", {}).get("return") == "Self"
     }  # fmt: skip
-    assert built == set(SPOKEN)
+    assert built == set(BUILDER_VERBS)
     assert built == set(VERBS), "tests/query/test_query.py tries each of them"
 
 
-def test_what_is_read_is_bound_to_nobody():
-    """Who is asked is said elsewhere."""
+def test_what_is_read_has_no_source():
+    """The text does not name a source."""
     assert parse_query("vq.call().count()").vq is None
 
 
@@ -136,9 +136,9 @@ ARGUMENTS = st.tuples(
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(SPOKEN), ARGUMENTS), max_size=3))
+@given(st.lists(st.tuples(st.sampled_from(BUILDER_VERBS), ARGUMENTS), max_size=3))
 def test_any_literal_is_read_or_refused(verbs):
-    """Whatever the verbs are given, the text is a question, or a QueryError."""
+    """With any arguments of its verbs the text is a query, or a QueryError."""
     text = "vq.call()"
     for verb, (values, named) in verbs:
         arguments = [*map(repr, values), *(f"{name}={value!r}" for name, value in named.items())]
@@ -173,7 +173,7 @@ def test_long_and_deep_text_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("vq.call().sum(cost)", 'the name cost at column 15; put text in quotes: "cost"'),
         ("vq.call().named(f'n')", "an f-string at column 17"),
@@ -193,13 +193,13 @@ def test_long_and_deep_text_is_refused(name):
         ("", "the query is empty"),
     ],
 )
-def test_a_refusal_says_what_was_found_where_and_what_is_right(text, said):
+def test_a_refusal_says_what_was_found_where_and_what_is_right(text, message):
     """The message has the column, and on several lines the line."""
-    assert said in refused(text)
+    assert message in refused(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "suggestion"),
+    ("text", "message", "suggestion"),
     [
         ("vq.call().groupby('type')", "unknown verb 'groupby' at column 11; did you mean 'by'?", "by"),
         ("vq.call().filter(type='a')", "unknown verb 'filter' at column 11; did you mean 'where'?", "where"),
@@ -209,15 +209,15 @@ def test_a_refusal_says_what_was_found_where_and_what_is_right(text, said):
         ("vq.call().sum('costs')", "unknown column 'costs'; did you mean 'cost'?", "cost"),
     ],
 )
-def test_an_unknown_word_gets_the_nearest_one(text, said, suggestion):
+def test_an_unknown_word_gets_the_nearest_one(text, message, suggestion):
     """Verbs and tables are suggested like the words of verbs."""
-    assert said in refused(text, UnknownWordError)
+    assert message in refused(text, UnknownWordError)
     with pytest.raises(UnknownWordError) as caught:
         parse_query(text)
     assert caught.value.suggestions[0] == suggestion
 
 
-def test_a_question_is_text():
+def test_a_query_is_text():
     """Nothing but text is read."""
     with pytest.raises(QueryError, match="a query must be text, not 5"):
         parse_query(5)
@@ -226,16 +226,16 @@ def test_a_question_is_text():
 
 
 @given(st.lists(queries(absolute=True), min_size=1, max_size=3, unique_by=lambda q: q.body(NOW)["queries"][0]["name"]))
-def test_a_body_gives_one_question_for_each_query(asked):
+def test_each_query_of_a_body_is_read(written):
     """Each element of a body is the query that it was compiled from, in order."""
-    parts = [query.body(NOW)["queries"][0] for query in asked]
-    assert parse_queries(json.dumps({"queries": parts})) == asked
-    assert parse_queries(json.dumps(parts)) == asked
-    assert parse_queries(f" \n{json.dumps(parts[0])}") == asked[:1]
+    parts = [query.body(NOW)["queries"][0] for query in written]
+    assert parse_queries(json.dumps({"queries": parts})) == written
+    assert parse_queries(json.dumps(parts)) == written
+    assert parse_queries(f" \n{json.dumps(parts[0])}") == written[:1]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "the body is not JSON"),
         ("[NaN]", "the body is not JSON"),
@@ -247,8 +247,8 @@ def test_a_body_gives_one_question_for_each_query(asked):
         (json.dumps({**NAMED, "operations": []}), "the query has no measure"),
     ],
 )
-def test_a_body_that_is_wrong_is_refused(text, said):
+def test_a_body_that_is_wrong_is_refused(text, message):
     """The message has the JSON path."""
     with pytest.raises(QueryError) as caught:
         parse_queries(text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

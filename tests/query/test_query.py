@@ -1,4 +1,4 @@
-"""The builder: what a question compiles to, what it refuses, and that it is a value."""
+"""The builder: what a query compiles to, what it refuses, and that it is a value."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NOW = datetime(2026, 11, 15, 17, 30, tzinfo=UTC)
 
 
 def span(query, now=NOW):
-    """Return the timeRange that goes on the wire."""
+    """Return the timeRange that is sent."""
     return query.body(now)["queries"][0].get("timeRange")
 
 
 def test_the_promise():
-    """The question of the README compiles to exactly the published contract."""
+    """The query of the README compiles to exactly the published contract."""
     body = vq.call().sum("cost").by("assistantId").step("day").body()
     name = body["queries"][0]["name"]
     assert body == {
@@ -72,7 +72,7 @@ def test_a_verb_returns_a_new_query_and_leaves_the_old_one(verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_repr_is_code_that_gives_the_query_again(verb):
-    """A repr can be pasted back, and never asks anybody; a pickle is the same value, too."""
+    """A repr can be pasted back, and sends nothing; a pickle is the same value, too."""
     query = VERBS[verb](vq.call().sum("cost"))
     assert eval(repr(query), {"vq": vq}) == query
     assert pickle.loads(pickle.dumps(query)) == query
@@ -92,8 +92,8 @@ class Silent:
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
-def test_a_frame_knows_its_question_whatever_verb_built_it(verb):
-    """df.vapi.query is the question that was asked; of its range, the instants."""
+def test_a_frame_has_its_query_whatever_verb_built_it(verb):
+    """df.vapi.query is the query that was fetched, with the instants of its range."""
     query = VERBS[verb](vq.call().sum("cost"))
     [frame] = vf.Vq(Silent).fetch(query).values()
     known = frame.vapi.query
@@ -266,7 +266,7 @@ class TestTime:
     """Ranges: what is typed, and what it resolves to."""
 
     def test_aware_moments_become_utc_at_once(self):
-        """The same instant, however it is written, gives the same query; no pandas object is kept."""
+        """The same instant, however it is written, gives the same query, without any pandas object."""
         instant = datetime(2026, 10, 1, 4, tzinfo=UTC)
         forms = [
             instant, "2026-10-01T04:00Z", "2026-10-01T00:00:00-04:00", pd.Timestamp("2026-10-01", tz="America/New_York"),
@@ -291,7 +291,7 @@ class TestTime:
             assert span(vq.call().count().since(form).tz("America/New_York"))["start"] == "2026-10-01T13:00:00Z"
 
     def test_since_leaves_the_end_to_the_contract(self):
-        """Only what was asked for is sent."""
+        """The body has only what the query sets."""
         assert span(vq.call().count().since("2026-10-01")) == {"start": "2026-10-01T00:00:00Z"}
 
     @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ class TestTime:
         assert (found["start"], found["end"]) == (start, end)
 
     def test_no_whole_bucket_is_an_error(self):
-        """A span shorter than its step holds no whole bucket, and says so."""
+        """A span shorter than its step contains no whole bucket, and the error says so."""
         with pytest.raises(QueryError, match="no whole month"):
             vq.call().count().step("month").last("30d", complete=True).body(NOW)
 
@@ -366,7 +366,7 @@ def test_a_variable_with_the_name_of_a_column_gets_its_own_level():
 
 
 @pytest.mark.extra("local")
-def test_whom_it_asks_is_no_part_of_the_value():
+def test_its_source_is_no_part_of_the_value():
     """The source is left out of equality, hash, repr and pickle."""
     demo = vf.demo().call().count()
     assert demo == vq.call().count()

@@ -1,4 +1,4 @@
-"""Filters: how they are said, what the API is asked instead, and that every source gives the same answer."""
+"""Filters: how to write them, how they are rewritten for the API, and that every source gives the same result."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ OCTOBER = (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
 
 @pytest.mark.extra("local")
 def test_the_promise():
-    """A question about some calls is one line, and has the numbers of a question about only these calls."""
+    """A query of some calls is one line, and has the numbers of a query of only these calls."""
     calls = vf.sample_calls(2_000)
-    question = calls.vapi.call().sum("cost").avg("duration").count().by("endedReason").during("2026-10")
+    query = calls.vapi.call().sum("cost").avg("duration").count().by("endedReason").during("2026-10")
     chosen = calls[(calls["type"] == "webCall") & calls["variableValues.plan"].isin(["pro", "free"])]
     assert 0 < len(chosen) < len(calls)
-    found = question.where({"variable.plan": ["pro", "free"]}, type="webCall").fetch()
+    found = query.where({"variable.plan": ["pro", "free"]}, type="webCall").fetch()
     wanted = chosen.vapi.call().sum("cost").avg("duration").count().by("endedReason").during("2026-10").fetch()
     pd.testing.assert_frame_equal(found, wanted, rtol=1e-9)
 
@@ -63,7 +63,7 @@ class Kind(StrEnum):
     ],
 )  # fmt: skip
 def test_values_are_the_text_that_groups_have(given_, values):
-    """Text, bools, whole numbers and what is missing are said as the API writes them; several keep their order."""
+    """Text, bools, whole numbers and what is missing are written as the API writes them; several keep their order."""
     query = vq.call().count().where(type=given_)
     assert query.filters == (("type", values),)
     assert all(type(value) in (str, type(None)) for value in query.filters[0][1])
@@ -85,7 +85,7 @@ def test_filters_add_up_and_their_order_does_not_matter():
 
 
 def test_the_repr_is_code_whatever_the_word():
-    """What is no name of Python's stands in a dict; one value is itself, several are a list, missing is None."""
+    """A name that is no Python identifier is in a dict; one value is itself, several are a list, missing is None."""
     query = vq.call().count()
     assert repr(query.where(assistantId="a")) == 'vq.call().count().where(assistantId="a")'
     assert repr(query.where(type=["a", None])) == 'vq.call().count().where(type=["a", None])'
@@ -99,7 +99,7 @@ def test_the_repr_is_code_whatever_the_word():
     min_size=1, max_size=4,
 ))  # fmt: skip
 def test_any_filter_is_a_value(words):
-    """Its repr gives it again, so does its pickle, and what goes on the wire can be read back."""
+    """Its repr and its pickle restore it, and its body can be read back."""
     query = vq.call().avg("cost").by("type").where(words).between(*OCTOBER)
     assert eval(repr(query), {"vq": vq}) == query
     assert pickle.loads(pickle.dumps(query)) == query
@@ -140,24 +140,24 @@ def test_any_filter_is_a_value(words):
     ],
 )  # fmt: skip
 def test_what_cannot_be_filtered_by_gets_the_recipe(build, match):
-    """A wrong word or value says what would be right, before anyone is asked."""
+    """A wrong name or value has an error that says what would be right, before anything is sent."""
     with pytest.raises(QueryError, match=match):
         build(vq.call().count())
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [
         ("assistant_id", "did you mean 'assistantId'"), ("success", "'analysis.successEvaluation'"),
         ("endReason", "'endedReason'"), ("Type", "'type'"), ("variable", "'variable.<key>'"),
         ("phoneNumberId", 'calls[calls["phoneNumberId"]'), (3, "unknown filter 3"),
     ],
 )  # fmt: skip
-def test_a_wrong_word_names_the_nearest_right_one(word, said):
+def test_a_wrong_word_names_the_nearest_right_one(word, message):
     """A typo is told from a field of the records, of which calls are chosen first."""
     with pytest.raises(UnknownWordError) as caught:
         vq.call().where({word: "a"})
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_other_words_for_it_name_the_verb():
@@ -173,7 +173,7 @@ def test_other_words_for_it_name_the_verb():
 
 
 def body(query):
-    """Return what goes on the wire."""
+    """Return what is sent."""
     [one] = query.body(NOW)["queries"]
     return one
 
@@ -191,15 +191,15 @@ def test_the_api_is_asked_by_the_filtered_words():
 
 
 def test_a_count_that_was_not_asked_for_takes_no_name():
-    """What is asked for beside the averages cannot be taken for a measure, a group or a variable of the question."""
+    """The counts that are added cannot be mistaken for a measure, a group or a variable of the query."""
     query = vq.call().avg("cost").sum("cost", alias="countCost").max("cost", alias="count2").where(type="a")
     assert [op["alias"] for op in body(query)["operations"]] == ["avgCost", "countCost", "count2", "count3"]
     query = vq.call().avg("cost").by_variable("countCost").where(type="a")
     assert [op["alias"] for op in body(query)["operations"]] == ["avgCost", "count2"]
 
 
-def test_differently_filtered_questions_have_different_names():
-    """Each of a batch has its answer, also where the API is asked the same; without filters a name is what it was."""
+def test_differently_filtered_queries_have_different_names():
+    """Each of a batch has its result, even if the requests are equal; without filters names do not change."""
     plain = vq.call().count()
     names = {
         body(one)["name"]
@@ -223,7 +223,7 @@ REFUSED = {
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_does_not_add_up_is_refused_before_anything_is_sent(name):
-    """A number that cannot be made of the API's rows is an error, which has the question to ask instead."""
+    """A number that the API's rows cannot give is an error, which has the query to fetch instead."""
     query = REFUSED[name].between(*OCTOBER)
     with Server(reply(201, [])) as server, pytest.raises(NonAdditiveError) as caught:
         vf.connect(KEY, base_url=server.url).fetch(vq.call().count(), query)
@@ -258,12 +258,12 @@ def test_explain_says_what_is_chosen_and_how():
     assert vq.call().count().explain(NOW).filters == ()
 
 
-# --- answers ----------------------------------------------------------------------------------------------------
+# --- results ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def endpoint():
-    """Serve whatever `Switch.inner` is, and return it with a Vq that asks over HTTP."""
+    """Serve whatever `Switch.inner` is, and return it with a Vq over HTTP."""
     with serving(NOW) as served:
         yield served
 
@@ -274,10 +274,10 @@ def endpoint():
 @examples(40)
 @given(st.data())
 def test_the_api_gives_the_answer_of_the_records(endpoint, data):
-    """Asked wider and rolled up, over HTTP, a filtered question has the answer of the SELECT, and of loops over calls."""
+    """Rewritten, sent over HTTP and re-aggregated, a filtered query has the result of the SELECT, and of loops over calls."""
     around, calls = data.draw(call_lists())
     batch = [data.draw(call_queries(around)).where(data.draw(filters())) for _ in range(2)]
-    batch = [absolute(one, NOW).named(f"question {at}") for at, one in enumerate(batch)]
+    batch = [absolute(one, NOW).named(f"query {at}") for at, one in enumerate(batch)]
     switch, over_http = endpoint
     records = vf.local(as_frame(calls), now=NOW)
     switch.inner = records.source
@@ -351,7 +351,7 @@ def test_an_average_comes_back_from_its_counts(sources):
 @pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
 def test_nothing_that_matches_is_the_answer_of_an_empty_source(sources):
-    """One row of nothing without groups, no row with them, in the question's own types."""
+    """Without groups one empty row, with them none, in the query's own types."""
     query = vq.call().count().sum("cost").avg("cost").where(type="never met")
     for source in sources:
         frame = only(source, query)
@@ -372,7 +372,7 @@ def test_records_say_that_the_filters_let_nothing_pass(sources):
 
 
 @pytest.mark.extra("local")
-def test_questions_that_widen_to_the_same_have_their_own_answers(sources):
+def test_queries_with_one_rewrite_have_their_own_results(sources):
     """One request for all of them, each with its rows."""
     both = [vq.call().count().where(type=one).between(*OCTOBER) for one in ("webCall", "inboundPhoneCall")]
     for source in sources:
@@ -382,7 +382,7 @@ def test_questions_that_widen_to_the_same_have_their_own_answers(sources):
 @pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore:VF106")
 def test_a_variable_named_like_a_column_is_filtered_by():
-    """Its level is called otherwise, which is nobody's concern."""
+    """Its level has another name, which does not matter."""
     calls = [
         {"id": "1", "createdAt": "2026-10-01T12:00Z", "cost": 1.0, "artifact": {"variableValues": {"cost": "x", "plan": "y"}}},
         {"id": "2", "createdAt": "2026-10-01T12:00Z", "cost": 2.0, "artifact": {"variableValues": {"cost": "z", "plan": "y"}}},
@@ -426,7 +426,7 @@ def test_records_refuse_filters_of_the_subscription():
 
 @pytest.mark.extra("local")
 def test_a_frame_of_filtered_calls_can_be_asked_again():
-    """The filters travel in the frame's knowledge, beside the question's own body."""
+    """The metadata of the frame has the filters, next to the body of the query."""
     query = vf.demo().call().count().step("day").last("3d", complete=True).where(type="webCall")
     frame = query.fetch()
     assert frame.vapi.query == query

@@ -122,7 +122,7 @@ _RULES: tuple[tuple[str, Outcome, Fault, Component | None], ...] = (
     (r"assistant-said-.*end-call.*", "conversation", "none", "none"),
     (r"vonage-completed|call\.in-progress\.[a-z]+-completed-call", "conversation", "none", "none"),
     (r"assistant-forwarded-call(-.+)?", "transferred", "none", "none"),
-    # A server that returns a number instead of an assistant asks for the call to be forwarded.
+    # A server that returns a number instead of an assistant wants the call forwarded.
     (r"assistant-request-returned-forwarding-phone-number", "transferred", "none", "none"),
     (r"call\.[a-z-]+\.hook-executed-transfer", "transferred", "none", "none"),
     (r"customer-(busy|did-not-answer)(-.+)?|[a-z]+-reported-customer-misdialed", "no_answer", "none", "none"),

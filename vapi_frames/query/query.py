@@ -1,4 +1,4 @@
-"""The query that users hold: the verbs, its other forms, and fetching it."""
+"""The public query: the verbs of `Builder`, its other forms, and fetching it."""
 
 from __future__ import annotations
 
