@@ -34,13 +34,13 @@ def rows(seed, count, folder, rounds, clients=8):
     body = json.dumps(question().body())
     with command(pattern) as (endpoint, _, _):
         there = _Client(endpoint)
-        [answer] = there.send(body)
+        [answer] = there.ask(body)
         hand = connection.sql(sql).fetchall()
         assert len(answer["result"]) == len(hand) >= 900
         ours, theirs = [], []
         for _ in range(20 * rounds):
             began = time.perf_counter()
-            there.send(body)
+            there.ask(body)
             between = time.perf_counter()
             connection.sql(sql).fetchall()
             ours.append(between - began)
@@ -78,7 +78,7 @@ def _busy(endpoint, body, clients, seconds):
     def work():
         client, count = _Client(endpoint), 0
         while not stop.is_set():
-            client.send(body)
+            client.ask(body)
             count += 1
         counts.append(count)
 
