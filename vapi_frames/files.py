@@ -51,7 +51,7 @@ def atomic_write(path: str | PathLike[str], *, mode: int = 0o666) -> Iterator[IO
     part = target.with_name(f".{target.name[:_NAME_CHARS]}.{secrets.token_hex(8)}.part")
     # O_EXCL refuses a name that exists, also a link: nothing that was put there beforehand is written to.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    # Before the permissions are copied, nobody else may open it: the target may be private.
+    # Before the permissions are copied, no other user may open it: the target may be private.
     descriptor = os.open(part, flags, mode if kept is None else 0o600)
     try:
         # By descriptor, not by name: pandas opens the name of a named file a second time.
@@ -81,7 +81,7 @@ def _permissions(target: Path) -> int | None:
 
 
 def is_temporary(name: str, target: re.Pattern[str]) -> bool:
-    """Return whether *name* is that of a temporary of `atomic_write` for a file whose name *target* matches.
+    """Return whether *name* is that of a temporary of `atomic_write` for a file with a name that *target* matches.
 
     One that is left over comes of a process that was killed.
 

@@ -203,7 +203,7 @@ def find_next_local(local: int, step: str) -> int:
 
 
 def label_bucket(local: int, tz: ZoneInfo) -> int:
-    """Return the label of the bucket of a day or longer whose wall-clock start is *local*."""
+    """Return the label of the bucket of a day or longer that starts at *local* on the wall clock."""
     return local - min(find_wall_offsets(local, tz))
 
 

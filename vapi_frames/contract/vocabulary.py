@@ -137,7 +137,7 @@ _TIME_COLUMNS = ("duration", "minutesUsed")
 
 
 def check_units(units: Mapping[str, str] | None) -> dict[str, str]:
-    """Return *units*, column → unit: the units of a source whose times are not in minutes.
+    """Return *units*, column → unit: the units of a source with times that are not in minutes.
 
     Raises:
         UnknownWordError: There is no such column, or no such unit.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_choice"]
 
-_ROUND = ("year", "quarter", "month", "week", "day", "hour", "minute")  # steps whose edges a reader would name
+_ROUND = ("year", "quarter", "month", "week", "day", "hour", "minute")  # steps with edges that a reader would name
 
 
 def describe_choice(meta: Meta, origin: Origin, located: Located) -> Meta:

@@ -157,7 +157,7 @@ def _number_rows(origin: Origin, theirs: Mapping[str, IndexLevel], count: int) -
         if level.uniques.equals(other.uniques):
             their_codes.append(other.codes)
             continue
-        places = np.append(_find_places(level, other), -1)  # the last one is the missing value, whose code is -1
+        places = np.append(_find_places(level, other), -1)  # the last one is the missing value; its code is -1
         their_codes.append(places[other.codes])
         if (places[:-1] < 0).any():
             is_unknown |= (places[other.codes] < 0) & (other.codes >= 0)

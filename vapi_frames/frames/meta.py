@@ -158,7 +158,7 @@ class Meta:
 
     @property
     def query(self) -> Query[Any]:
-        """The query whose result the rows are, ready to be fetched again; a relative range is relative again.
+        """The query with these rows as its result, ready to be fetched again; a relative range is relative again.
 
         Raises:
             ProvenanceError: The rows were chosen such that no query gives them.
@@ -224,7 +224,7 @@ class Meta:
         return replace(self, body={**self.body, "timeRange": span}, start=start, end=end, relative_range=None)
 
     def as_whole(self) -> Meta:
-        """Return it for a frame whose absent rows had no calls; the filters of the rows that are there stay."""
+        """Return it for a frame in which absent rows had no calls; the filters of the rows that are there stay."""
         if self.choice is None:
             return replace(self, is_incomplete=False)
         return replace(

@@ -218,7 +218,7 @@ def _row_hashes(levels: Sequence[IndexLevel], count: int) -> Hashes:
         else:
             values = pd.util.hash_array(np.asarray(uniques, dtype=object), categorize=False)
         table = np.append(values, np.uint64(0)) * _ODD + seed
-        table[-1] = ~seed[0]  # the missing value, whose code is -1
+        table[-1] = ~seed[0]  # the missing value, with code -1
         _mix(table)
         total += table[codes]
     return total

@@ -55,7 +55,7 @@ def units(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def query(frame: pd.DataFrame) -> Query[Any]:
-    """Return the query whose result the frame is, ready to be fetched again.
+    """Return the query that has the frame as its result, ready to be fetched again.
 
     Rows that were chosen are the result of a query with a shorter range or more filters, if one gives exactly them.
 
@@ -87,7 +87,7 @@ def read_choice(frame: pd.DataFrame) -> Meta:
 
 @dataclass(frozen=True, slots=True)
 class CheckedFrame:
-    """A frame whose rows are as fetched.
+    """A frame with its rows as fetched.
 
     Attributes:
         frame: The frame.

@@ -184,7 +184,7 @@ class Builder(QuerySpec[C]):
     def where(
         self, conditions: Mapping[str, filters.FilterValues] | None = None, /, **equals: filters.FilterValues
     ) -> Self:
-        """Keep only the calls whose groups or variables have these values; several filters must all match.
+        """Keep only the calls with these values of groups or variables; several filters must all match.
 
         Call records are filtered inside the SELECT. The API has no filters, so for it the query also groups by what
         they name; the matching rows are then selected and re-aggregated.

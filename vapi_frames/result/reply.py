@@ -1,4 +1,4 @@
-"""What a server replies, as typed columns whose dates are still text.
+"""What a server replies, as typed columns, with dates that are still text.
 
 What the dates mean is decided by all replies to one query together: `vapi_frames.result.merge`.
 """

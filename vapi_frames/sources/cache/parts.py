@@ -223,7 +223,7 @@ def cut(segment: Segment, query: Query[Any], start: int, end: int) -> Segment:
     """Return the part of *segment* from *start* to *end*, both edges between its buckets."""
     if (start, end) == (segment.start, segment.end):
         return segment
-    # By labels, not by instants: a day whose midnight comes twice begins at the first, and is named by the second.
+    # By labels, not by instants: a day on which midnight comes twice begins at the first, and is named by the second.
     low, high = _labels(query, start, end)
     dates = segment.table.column("date").cast(pa.int64())
     from_low = pc.call_function("greater_equal", [dates, pa.scalar(low)])
@@ -233,7 +233,7 @@ def cut(segment: Segment, query: Query[Any], start: int, end: int) -> Segment:
 
 
 def join(before: Segment, after: Segment) -> Segment:
-    """Return two segments that touch, and whose dates agree, as one; it is as old as the older of them."""
+    """Return two segments that touch, and that agree on their dates, as one; it is as old as the older of them."""
     decisive = after if before.convention is None else before
     table = pa.concat_tables([before.table, after.table])
     return replace(decisive, start=before.start, end=after.end, table=table, fetched=min(before.fetched, after.fetched))

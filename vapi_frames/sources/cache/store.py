@@ -136,7 +136,7 @@ class _QueryParts:
 
     Attributes:
         key: Identifies them in the file.
-        stale: Those whose last use, as the file has it, is too long ago.
+        stale: Those with a last use, as the file has it, that is too long ago.
         unusable: Those to delete: altered, or of buckets or dates that are known to be wrong by now.
         altered: How many were altered.
     """
@@ -214,7 +214,7 @@ class _QueryParts:
         return found
 
     def _consistent(self, heads: dict[int, Head]) -> dict[int, Head]:
-        """Return the *heads* whose dates were read by one convention: a server has only one."""
+        """Return the *heads* with dates that were read by one convention: a server has only one."""
         decisive = {head.convention for head in heads.values() if head.convention is not None and not head.is_assumed}
         if len(decisive) > 1:  # the server changed it, and either may be wrong
             wrong = list(heads)
@@ -227,7 +227,7 @@ class _QueryParts:
         """Return *segment* with what is stored right before it, so that a job of every hour leaves few parts.
 
         A neighbor of at most twice the rows joins. So each part that stays has more than twice the rows of the next,
-        which makes their number logarithmic; and a part whose rows are written again grows by half or more, so each
+        which makes their number logarithmic; and a part with rows that are written again grows by half or more, so each
         row is written again a logarithmic number of times. Small neighbors always join: hours without calls have no
         rows.
         """

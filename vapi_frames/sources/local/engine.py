@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["first_line", "open_cursor", "start_database"]
 
 _LOCK = threading.Lock()
-# By process id: after a fork the child must not close the parent's database, whose threads exist only in the parent.
+# By process id: after a fork the child must not close the parent's database: its threads exist only in the parent.
 _DATABASES: dict[int, DuckDBPyConnection] = {}
 
 
@@ -71,7 +71,7 @@ def _find_database() -> DuckDBPyConnection:
 
 @contextmanager
 def open_cursor(names: Sequence[str]) -> Iterator[DuckDBPyConnection]:
-    """Yield a cursor of the database, whose statements end when the query is canceled.
+    """Yield a cursor of the database; its statements end when the query is canceled.
 
     Args:
         names: The names of columns that are registered as ``c0``, ``c1``, ..., for messages; may be filled later.

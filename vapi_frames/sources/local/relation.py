@@ -31,7 +31,7 @@ class RecordsSnapshot:
         skipped: The records that could not be read.
         warns_of_duplicates: Whether duplicates are counted but a warning names them: in JSON, and in several files.
         is_empty: Whether they were JSON, without a single call.
-        owners: Objects whose temporary files are removed with them.
+        owners: Objects that remove their temporary files when they go.
         notes: What a reader of the result should know.
     """
 

@@ -129,4 +129,4 @@ DUCKDB = SqlFunctions(
     element=lambda map_, key: TEMPLATES["element_of"].format(map_, quote_text(key)),
     json=_read_json,
 )
-"""Over tables in memory and Parquet files, in a session whose zone is UTC."""
+"""Over tables in memory and Parquet files, in a session with UTC as its zone."""

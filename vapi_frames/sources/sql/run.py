@@ -92,7 +92,7 @@ def warn_of_no_match(
 
 
 def _note_negative_minutes(counts: Any) -> tuple[str, ...]:
-    """Return a note on calls whose minutes are negative, and warn of them."""
+    """Return a note on calls with negative minutes, and warn of them."""
     count = pc.call_function("sum", [counts]).as_py() or 0
     if not count:
         return ()

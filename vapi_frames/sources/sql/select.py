@@ -193,7 +193,7 @@ def write_wall_clock(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1
 
 
 def write_bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
-    """Return the expression of the bucket of *at*, whose wall clock is ``l``; all in units of 1/*unit* second."""
+    """Return the expression of the bucket of *at*, with its wall clock in ``l``; all in units of 1/*unit* second."""
     if step in buckets.FIXED_STEPS:
         length = buckets.FIXED_STEPS[step] * unit
         return at if length == 1 else f"{at} - l % {length}"

@@ -41,7 +41,7 @@ class Driver(Protocol):
         ...
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
-        """Return name and type of each column of the table whose name has these parts."""
+        """Return name and type of each column of the table with these parts of a name."""
         ...
 
 
@@ -165,7 +165,7 @@ class _ConnectionDriver:
         elif hasattr(connection, "transaction"):  # psycopg: a savepoint, or a transaction where there is none
             with connection.transaction():
                 yield
-        elif _is_idle(connection):  # the driver begins a transaction, whose locks would block ALTER TABLE
+        elif _is_idle(connection):  # the driver begins a transaction, and its locks would block ALTER TABLE
             try:
                 yield
             finally:
