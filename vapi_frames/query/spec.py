@@ -123,7 +123,7 @@ class QuerySpec(Generic[C]):
         clock = self._clock(now)
         if clock is None:
             raise QueryError(
-                "the range is relative, and the query is bound to no vq, which would have a clock: pass now="
+                "the range is relative, and the query has no source that tells the time: pass now="
             )
         return clock
 
