@@ -122,9 +122,7 @@ class QuerySpec(Generic[C]):
     def _now(self, now: datetime | None) -> datetime:
         clock = self._clock(now)
         if clock is None:
-            raise QueryError(
-                "the range is relative, and the query has no source that tells the time: pass now="
-            )
+            raise QueryError("the range is relative, and the query has no source that tells the time: pass now=")
         return clock
 
     def _clock(self, now: datetime | None) -> datetime | None:
