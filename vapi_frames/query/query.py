@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from vapi_frames.errors import QueryError, suggest
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vapi_frames.contract.models import AnalyticsQuery, AnalyticsQueryDTO
-    from vapi_frames.contract.vocabulary import Table
     from vapi_frames.query.comparison import Align, Comparison
     from vapi_frames.query.lint import Finding, Plan
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
@@ -317,7 +316,7 @@ class Query(Builder[C]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Its vq is left out: it may have a connection or a key.
-        return _restore, (self.table, self.aggregations, *self._key()[2:], self.has_counts)
+        return _restore, ({each.name: getattr(self, each.name) for each in fields(self) if each.name != "vq"},)
 
     def __repr__(self) -> str:
         return code.format_code(self)
@@ -332,25 +331,13 @@ def _fetch_comparison(both: Comparison, **options: Any) -> pd.DataFrame:
     return cast("Query[Any]", both.query)._bound().compare(both, **options)  # noqa: SLF001 - a query of this module
 
 
-def _restore(table: Table, aggregations: tuple[aggregation.Aggregation, ...], *rest: Any) -> Query[Any]:
-    names = ("groups", "variables", "time_step", "time_range", "timezone", "title", "filters", "has_counts")
-    return Query(table=table, aggregations=aggregations, **dict(zip(names, rest, strict=True)))
+def _restore(values: dict[str, Any]) -> Query[Any]:
+    return Query(**values)
 
 
 _FRAME_ATTRIBUTES = {
-    "plot",
-    "head",
-    "tail",
-    "loc",
-    "iloc",
-    "index",
-    "columns",
-    "shape",
-    "vapi",
-    "describe",
-    "sort_values",
-    "to_csv",
-}
+    "columns", "describe", "head", "iloc", "index", "loc", "plot", "shape", "sort_values", "tail", "to_csv", "vapi",
+}  # fmt: skip
 VERB_SYNONYMS = {
     "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
     "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
