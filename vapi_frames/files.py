@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from vapi_frames.errors import QueryError, format_value
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
@@ -101,9 +103,17 @@ def expand_path(path: str | PathLike[str]) -> Path:
     A later ``os.chdir`` does not change where it points. Symbolic links stay, so that a link to the newest file is
     followed at each use.
 
+    Raises:
+        QueryError: *path* is not a path, or an empty one.
+
     Examples:
         >>> expand_path("~/calls.json") == Path.home() / "calls.json"
         True
     """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(text, str):
+        raise QueryError(f"expected a path as text or pathlib.Path, not {type(text).__name__}")
+    if not text or "\0" in text:
+        raise QueryError(f"expected a path, not {format_value(text)}")
     # Unlike Path.expanduser, it leaves the ``~`` of an unknown user as it is.
-    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
+    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111

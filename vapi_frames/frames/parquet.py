@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
 from vapi_frames.errors import ProvenanceError, QueryError
-from vapi_frames.files import atomic_write
+from vapi_frames.files import atomic_write, expand_path
 from vapi_frames.frames.columns import find_backend
 from vapi_frames.frames.levels import IndexLevel, build_index, read_levels
 from vapi_frames.frames.meta import read_meta
@@ -45,7 +44,7 @@ def save(frame: pd.DataFrame, path: str | PathLike[str]) -> None:
         ...     vf.load(f"{folder}/spend.parquet").equals(df)
         True
     """
-    target = Path(path)
+    target = expand_path(path)
     if target.suffix.lower() not in _SUFFIXES:
         cures = {".csv": "df.to_csv(path)", ".xlsx": "df.vapi.for_excel().to_excel(path, index=False)"}
         cure = cures.get(target.suffix.lower(), "df.to_csv(path) or df.vapi.for_excel().to_excel(path, index=False)")
@@ -94,7 +93,8 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    with Path(path).open("rb"):
+    path = expand_path(path)
+    with path.open("rb"):
         pass  # an error of the operating system comes from here, unchanged
     try:
         frame = pd.read_parquet(path, engine="pyarrow")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vapi_frames.calendar import ranges
 from vapi_frames.contract.vocabulary import BASE_URL, check_units
 from vapi_frames.errors import QueryError, format_value
+from vapi_frames.files import expand_path
 from vapi_frames.interface.vq import Vq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
     import pyarrow as pa
@@ -88,7 +89,7 @@ def _store(connection: Connection, folder: object, settle: str, limit: int) -> C
         raise QueryError(f"cache must be a folder, not {format_value(folder)}")
     from vapi_frames.sources.cache.store import Store
 
-    place = Path(folder)
+    place = expand_path(folder)
     return lambda: Store(
         place, host=connection.host, secret=connection.derive_secret("cache"), settle=lasting, limit=limit
     )
@@ -240,7 +241,7 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
         kind = type(source).__name__
         raise QueryError(f"record takes whom to ask, e.g. vf.record(folder, vf.connect(...)), not {kind}")
     vq = connect() if source is None else source
-    asked, units = vq.source, vq._units  # noqa: SLF001 - its own kind
+    asked, units = vq.source, vq.units
     clock = vq.now() if now is None else ranges.parse_now(now)
     if place.exists() and not place.is_dir():
         raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
@@ -252,7 +253,7 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
         recorder = RecordingWire(InProcessWire(asked, clock), place, clock, units=units)
         # Who answers in this process has no rate to keep to: a question is one file, however long its range.
         fanout = ApiSource(ApiClient(recorder, kind=asked.kind, now=clock), workers=1, divide=lambda piece: [piece])
-    return Vq(lambda: fanout, units=units)
+    return Vq(lambda: fanout, units=units, on_close=vq.close if source is None else None)
 
 
 def replay(folder: str | PathLike[str]) -> Vq:
@@ -291,4 +292,4 @@ def _folder(folder: object, verb: str) -> Path:
     if not isinstance(path, str) or not path:
         said = "an empty text" if path == "" else type(folder).__name__
         raise QueryError(f'{verb} takes a folder, e.g. vf.{verb}("recordings"), not {said}')
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - it leaves the tilde of an unknown user
+    return expand_path(path)

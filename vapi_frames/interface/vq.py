@@ -1,15 +1,13 @@
-"""`Vq`: starts questions and asks them, of whoever it was made for."""
+"""`Vq`: starts queries and fetches them from its source."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
-from vapi_frames.calendar.ranges import AbsoluteRange
-from vapi_frames.errors import PartialResultError, QueryError
+from vapi_frames.errors import QueryError, SourceError
+from vapi_frames.interface.fetch import fetch_frames, fetch_results, name_queries
 from vapi_frames.query import lint
 from vapi_frames.query.comparison import Comparison
-from vapi_frames.query.compile import compile_query
 from vapi_frames.query.query import Query
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
     from vapi_frames.contract.vocabulary import CallColumn, Step, SubscriptionColumn
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
-    from vapi_frames.result.result import Result
     from vapi_frames.sources import Source
     from vapi_frames.sources.archive.archive import ArchiveSummary
     from vapi_frames.sources.http.connection import Connection
@@ -31,7 +28,7 @@ __all__ = ["Vq"]
 
 
 class Vq:
-    """Starts questions and asks them: of the API, or of whoever it was made for.
+    """Starts queries and fetches them: from the API, call records, a warehouse or a recording.
 
     Examples:
         >>> import vapi_frames as vf
@@ -40,22 +37,66 @@ class Vq:
         0  2142.22    13495
     """
 
-    def __init__(self, make_source: Callable[[], Source], *, units: Mapping[str, str] | None = None) -> None:
-        # Made when first asked: the sources import what `import vapi_frames` must not.
-        self._make_source = make_source
+    def __init__(
+        self,
+        make_source: Callable[[], Source],
+        *,
+        units: Mapping[str, str] | None = None,
+        on_close: Callable[[], object] | None = None,
+    ) -> None:
+        # Made when it is first used: the sources import packages that `import vapi_frames` must not.
+        self._make_source: Callable[[], Source] | None = make_source
         self._source: Source | None = None
-        self._units = dict(units or {})
+        self._on_close = on_close
+        self.units = dict(units or {})
         self._assistants: dict[str, str] | None = None
 
     @property
     def source(self) -> Source:
-        """Whom it asks."""
+        """The source of its results.
+
+        Raises:
+            SourceError: The vq is closed.
+        """
         if self._source is None:
+            if self._make_source is None:
+                raise SourceError("this vq is closed: make another one, e.g. with vf.connect()")
             self._source = self._make_source()
         return self._source
 
+    def close(self) -> None:
+        """Close the connections to the API, and release call records; a later fetch raises `SourceError`.
+
+        A ``with`` statement does the same. A connection that you passed to `vapi_frames.warehouse` stays open. To
+        close a vq twice does nothing.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> with vf.demo() as vq:
+            ...     int(vq.call().count().during("2026-10").fetch()["countId"].item())
+            13495
+            >>> vq.call().count().fetch()
+            Traceback (most recent call last):
+            ...
+            vapi_frames.errors.SourceError: this vq is closed: make another one, e.g. with vf.connect()
+        """
+        source, self._source, self._make_source = self._source, None, None
+        on_close, self._on_close = self._on_close, None
+        if source is not None:
+            source.close()
+        if on_close is not None:
+            on_close()
+
+    def __enter__(self) -> Self:
+        if self._make_source is None:
+            raise SourceError("this vq is closed: make another one, e.g. with vf.connect()")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def call(self) -> Query[CallColumn]:
-        """Start a question about calls.
+        """Start a query about calls.
 
         Examples:
             >>> import vapi_frames as vf
@@ -65,7 +106,7 @@ class Vq:
         return Query(table="call", vq=self)
 
     def subscription(self) -> Query[SubscriptionColumn]:
-        """Start a question about the subscription: concurrency and minutes used.
+        """Start a query about the subscription: concurrency and minutes used.
 
         Examples:
             >>> import vapi_frames as vf
@@ -79,7 +120,7 @@ class Vq:
 
         Examples:
             >>> import vapi_frames as vf
-            >>> vf.demo().now().isoformat()  # that of the sample stands still
+            >>> vf.demo().now().isoformat()  # the clock of the sample is fixed
             '2026-11-16T00:00:00+00:00'
         """
         return self.source.now()
@@ -91,22 +132,22 @@ class Vq:
         categorical: bool = False,
         progress: ProgressOption = None,
     ) -> dict[str, pd.DataFrame]:
-        """Ask several questions at once, as of one moment; of the API, by as few requests as are right.
+        """Fetch several queries, relative to one instant; from the API, by as few requests as possible.
 
         Args:
-            queries: The questions; whomever they were started from, this one is asked.
+            queries: The queries; they are fetched from this source, also if another vq started them.
             dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
             categorical: Group levels as categories of the values seen.
             progress: As in `Query.fetch`.
 
         Returns:
-            Name → frame, in the order asked; equal questions without a name go out once.
+            Name → frame, in the order of the queries; equal queries without a name are fetched once.
 
         Raises:
-            QueryError: A question is wrong, or two have one name.
-            SourceError: Nobody answered.
-            ResponseError: An answer breaks the contract.
-            PartialResultError: Some of the answers did not arrive, or not whole.
+            QueryError: A query is wrong, or two have one name.
+            SourceError: There was no reply, or the vq is closed.
+            ResponseError: A reply breaks the contract.
+            PartialResultError: Some of the results did not arrive, or not completely.
 
         Examples:
             >>> import vapi_frames as vf
@@ -123,65 +164,12 @@ class Vq:
         self,
         queries: Sequence[Query[Any]],
         now: datetime,
-        advised: Sequence[Query[Any]],
+        linted: Sequence[Query[Any]],
         *,
         progress: ProgressOption = None,
         **options: Any,
     ) -> dict[str, pd.DataFrame]:
-        from vapi_frames.frames.build import check_options
-
-        check_options(**options)
-        named = self._prepare(queries, now, advised)
-        answers = self._answers(named, now, progress=progress, **options)
-        frames = self._frames(named, answers, now, **options)
-        asked = {(one.operation, one.column) for query in named.values() for one in query.measures}
-        if asked >= {("sum", "duration"), ("sum", "minutesUsed")}:
-            from vapi_frames.frames.unit_check import check_minutes
-
-            check_minutes(frames.values())
-        return frames
-
-    def _answers(
-        self, named: Mapping[str, Query[Any]], now: datetime, *, progress: ProgressOption = None, **options: Any
-    ) -> list[Result]:
-        """Return an answer to each question, or raise what did arrive."""
-        from vapi_frames.frames.origin import add_note
-        from vapi_frames.sources import IncompleteError, format_ranges
-        from vapi_frames.sources.progress import showing
-
-        try:
-            with showing(progress):
-                return self.source.answer(list(named.values()), now)
-        except IncompleteError as error:
-            incomplete, cause = error, error.__cause__
-        some = {}
-        for (name, query), answer, ranges in zip(named.items(), incomplete.results, incomplete.missing, strict=True):
-            if answer is not None:
-                note = f"did not arrive: {format_ranges(ranges)}" if ranges else ""
-                frame = self._frames({name: query}, [answer], now, **options)[name]
-                some[name] = add_note(frame, note, is_incomplete=True) if note else frame
-        missing = [
-            (name, query, span)
-            for (name, query), spans in zip(named.items(), incomplete.missing, strict=True)
-            for span in spans
-        ]
-        raise PartialResultError(
-            str(incomplete),
-            frames=some,
-            frame=some.get(missing[0][0]),
-            missing=[span for _, _, span in missing],
-            rest=[replace(query, time_range=AbsoluteRange(*span), title=None, vq=self) for _, query, span in missing],
-        ) from cause
-
-    def _frames(
-        self, named: Mapping[str, Query[Any]], answers: Sequence[Result], now: datetime, **options: Any
-    ) -> dict[str, pd.DataFrame]:
-        from vapi_frames.frames.build import build
-
-        return {
-            name: build(answer, query, source=self.source.kind, now=now, units=self._units, **options)
-            for (name, query), answer in zip(named.items(), answers, strict=True)
-        }
+        return fetch_frames(self, name_queries(queries, now, linted), now, progress=progress, **options)
 
     def dashboard(
         self,
@@ -192,7 +180,7 @@ class Vq:
         complete: bool = False,
         progress: ProgressOption = None,
     ) -> dict[str, pd.DataFrame]:
-        """Ask the eleven questions of the vendor's own dashboard in one request.
+        """Fetch the eleven queries of the vendor's own dashboard in one request.
 
         Args:
             last: How much before now, as in `Query.last`.
@@ -217,12 +205,12 @@ class Vq:
         from vapi_frames.interface.dashboard import build_kpis, build_queries
 
         now = self.now()
-        ranged = self.call() if tz is None else self.call().tz(tz)
-        ranged = ranged.last(last, complete=complete)
+        query = self.call() if tz is None else self.call().tz(tz)
+        query = query.last(last, complete=complete)
         if complete:  # whole buckets of the step are the range of those without one, too
-            ranged = ranged.between(*ranged.step(step).instants(now))
-        asked = list(build_queries(ranged, step).values())
-        frames = self._fetch(asked, now, asked, progress=progress)
+            query = query.between(*query.step(step).instants(now))
+        queries = list(build_queries(query, step).values())
+        frames = self._fetch(queries, now, queries, progress=progress)
         return {"kpis": build_kpis(frames), **frames}
 
     def compare(
@@ -233,14 +221,14 @@ class Vq:
         categorical: bool = False,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
-        """Ask for both periods of *comparison* in one request; see `Comparison.fetch`.
+        """Fetch both periods of *comparison* in one request; see `Comparison.fetch`.
 
         Returns:
             The frame of `Comparison.fetch`.
 
         Raises:
-            QueryError: It is no comparison, or the question is wrong.
-            SourceError: Nobody answered.
+            QueryError: It is not a comparison, or the query is wrong.
+            SourceError: There was no reply, or the vq is closed.
 
         Examples:
             >>> import vapi_frames as vf
@@ -256,29 +244,29 @@ class Vq:
             raise QueryError(f"compare takes a comparison, vq.call()....compare(...), not {type(comparison).__name__}")
         now = self.now()
         both = cast("tuple[Query[Any], Query[Any]]", comparison.queries(now))
-        # What is said of the question need not be said of its other period.
+        # One warning for both periods.
         lint.warn_once(both[0], now)
         frames = self._fetch(both, now, (), dtype_backend=dtype_backend, categorical=categorical, progress=progress)
         present, before = frames.values()
         return compare_frames(present, before, comparison, comparison.periods(now))
 
     def assistants(self) -> pd.Series[str]:
-        """Return the names of the organization's assistants by id, for ``df.vapi.label``; the API is asked once.
+        """Return the names of the organization's assistants by id, for ``df.vapi.label``; they are fetched once.
 
-        Of a key that may not list them there are none, with a `ResponseWarning`. An assistant without a name, or one
-        that was deleted, is not among them.
+        The series is empty for a key that may not list them, with a `ResponseWarning`. It lacks assistants without a
+        name, and those that were deleted.
 
         Raises:
-            QueryError: It is not the API that is asked.
-            SourceError: Nobody answered.
-            ResponseError: The reply is no list of assistants.
+            QueryError: This vq does not fetch from the API.
+            SourceError: There was no reply, or the vq is closed.
+            ResponseError: The reply is not a list of assistants.
 
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().assistants()
             Traceback (most recent call last):
             ...
-            vapi_frames.errors.QueryError: only the API has names of assistants, and this vq asks ...
+            vapi_frames.errors.QueryError: only the API has names of assistants, and this vq fetches from ...
         """
         import pandas as pd
 
@@ -302,7 +290,7 @@ class Vq:
         recordings: bool = False,
         progress: ProgressOption = None,
     ) -> ArchiveSummary:
-        """Keep call records of the API in *folder*, a Parquet file for each UTC day, for `vapi_frames.local`.
+        """Store call records of the API in *folder*, a Parquet file for each UTC day, for `vapi_frames.local`.
 
         Asked again, it asks only for the days that were not over, and adds what is new. What is kept are the columns
         that questions use: no transcript, no message, no number of a phone, unless a variable of yours holds one.
@@ -317,8 +305,8 @@ class Vq:
             progress: As in `Query.fetch`; the pieces are days.
 
         Raises:
-            QueryError: It is not the API that is asked, or an argument cannot be it.
-            SourceError: Nobody answered; the days before are kept.
+            QueryError: This vq does not fetch from the API, or an argument is wrong.
+            SourceError: There was no reply; the days before are stored.
             ResponseError: A reply is no list of calls; or a call could not be read, after all others were kept.
             RecordsError: Another run is at it, or a file with the name of a day is not of an archive.
             OSError: It cannot be written.
@@ -328,7 +316,7 @@ class Vq:
             >>> vf.demo().archive("calls")
             Traceback (most recent call last):
             ...
-            vapi_frames.errors.QueryError: only the API has calls to archive, and this vq asks ...
+            vapi_frames.errors.QueryError: only the API has calls to archive, and this vq fetches from ...
         """
         from vapi_frames.sources.archive.archive import archive
         from vapi_frames.sources.progress import showing
@@ -346,11 +334,11 @@ class Vq:
 
         found = self.source.client.connection if isinstance(self.source, ApiSource) else None
         if found is None:
-            raise QueryError(f"only the API has {what}, and this vq asks {self.source!r}: {hint}")
+            raise QueryError(f"only the API has {what}, and this vq fetches from {self.source!r}: {hint}")
         return found
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
-        """Ask one question, and return the answer as an Arrow table, sorted.
+        """Fetch one query as a sorted Arrow table.
 
         Returns:
             The columns of `Query.to_arrow`; it raises what `fetch` does.
@@ -364,27 +352,8 @@ class Vq:
         from vapi_frames.result.ordering import sort_table
 
         now = self.now()
-        named = self._prepare([query], now, [query])
-        [answer] = self._answers(named, now)
-        return sort_table(answer, query)
-
-    def _prepare(
-        self, queries: Sequence[Query[Any]], now: datetime, advised: Sequence[Query[Any]]
-    ) -> dict[str, Query[Any]]:
-        if not queries:
-            raise QueryError("nothing to fetch: pass at least one query, e.g. vq.call().count()")
-        for query in queries:
-            if not isinstance(query, Query):
-                raise QueryError(f"fetch takes queries, not {type(query).__name__}; start one with vq.call()")
-        named: dict[str, Query[Any]] = {}
-        for query in queries:
-            if query in advised:
-                lint.warn_once(query, now)
-            name: str = compile_query(query, now)["name"]
-            if name in named and query.title is not None:
-                raise QueryError(f"two queries are named {name!r}; an answer is known by its name")
-            named[name] = query
-        return named
+        [result] = fetch_results(self, name_queries([query], now, [query]), now)
+        return sort_table(result, query)
 
     if not TYPE_CHECKING:
 
@@ -394,7 +363,10 @@ class Vq:
             raise AttributeError(f"a Vq has no {name!r}{hint}", name=name, obj=self)
 
     def __repr__(self) -> str:
-        return f"<vq asking {self.source!r}>"
+        is_closed = self._make_source is None
+        return "<vq, closed>" if is_closed else f"<vq of {self.source!r}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a vq is not pickled, for it may hold a key or a connection; make another where it is needed")
+        raise TypeError(
+            "a Vq cannot be pickled, since it may hold a key or a connection: make another one in the other process"
+        )

@@ -58,6 +58,10 @@ class Source(Protocol):
         """Return the clock by which relative ranges resolve, in UTC."""
         ...
 
+    def close(self) -> None:
+        """Release what the source has opened itself; a connection of the user's stays open."""
+        ...
+
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Answer *queries*, in order, as of *now*; work that takes long runs inside `on_cancel`."""
         ...

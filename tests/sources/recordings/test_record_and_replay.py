@@ -671,9 +671,9 @@ def test_a_frame_of_a_recording_is_refreshed_by_whom_it_is_told(taped):
 @pytest.mark.extra("local")
 def test_both_say_who_they_are(tmp_path, taped):
     """The repr names the wire and the folder; the scope distinguishes folders."""
-    assert repr(vf.replay(taped)) == f"<vq asking the recordings in {taped}>"
+    assert repr(vf.replay(taped)) == f"<vq of the recordings in {taped}>"
     assert repr(vf.record(tmp_path, vf.connect("sk-test-0001"))) == (
-        f"<vq asking the API at https://api.vapi.ai, recorded in {tmp_path}>"
+        f"<vq of the API at https://api.vapi.ai, recorded in {tmp_path}>"
     )
     assert ReplayWire(taped).scope() == f"replay {taped.resolve()}"
     wire = Wire(Calls())

@@ -374,7 +374,7 @@ def test_a_canceled_query_ends(connection):
 def test_a_warehouse_is_shown_but_not_pickled(connection):
     """A connection cannot be copied to another process."""
     vq = vf.warehouse(connection, "sales.calls", dialect="duckdb")
-    assert repr(vq) == "<vq asking the table sales.calls in duckdb>"
+    assert repr(vq) == "<vq of the table sales.calls in duckdb>"
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(vq.source)
 

@@ -116,6 +116,11 @@ class ApiSource:
         """Return the clock of the client."""
         return self.client.now()
 
+    def close(self) -> None:
+        """Close the client's connection, if it has one."""
+        if self.client.connection is not None:
+            self.client.connection.close()
+
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Return the result of each query; one with filters is rewritten without, and its rows are filtered.
 

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
-from vapi_frames.files import atomic_write, is_temporary
+from vapi_frames.files import atomic_write, expand_path, is_temporary
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -80,7 +80,7 @@ class DayFiles:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(os.path.expanduser(folder))  # noqa: PTH111 - it leaves the tilde of an unknown user
+        self.folder = expand_path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise QueryError(f"{str(folder)!r} is a file; an archive is a folder")
         self.folder.mkdir(parents=True, exist_ok=True)

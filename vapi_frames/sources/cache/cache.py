@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from vapi_frames.calendar.buckets import from_seconds
+from vapi_frames.files import expand_path
 from vapi_frames.sources.cache import parts
-from vapi_frames.sources.cache.database import Database, expand_folder, shrink
+from vapi_frames.sources.cache.database import Database, shrink
 from vapi_frames.sources.cache.store import USED_FOLDERS
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def clear(folder: str | PathLike[str] | None = None) -> int:
 
 
 def _folders(folder: str | PathLike[str] | None) -> list[Path]:
-    return list(USED_FOLDERS) if folder is None else [expand_folder(folder)]
+    return list(USED_FOLDERS) if folder is None else [expand_path(folder)]
 
 
 def _heads_by_query(connection: sqlite3.Connection) -> list[list[tuple[bytes, int]]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
 
-__all__ = ["FILE_NAME", "Database", "expand_folder", "shrink"]
+__all__ = ["FILE_NAME", "Database", "shrink"]
 
 T = TypeVar("T")
 
@@ -138,11 +138,6 @@ class Database:
             "held is fetched again",
             ResponseWarning,
         )
-
-
-def expand_folder(folder: str | os.PathLike[str]) -> Path:
-    """Return *folder* with the tilde expanded, absolute."""
-    return Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111 - it leaves the tilde of an unknown user
 
 
 def shrink(connection: sqlite3.Connection, limit: int) -> None:

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import ResponseWarning, warn
+from vapi_frames.files import expand_path
 from vapi_frames.sources.cache import parts
-from vapi_frames.sources.cache.database import Database, expand_folder, shrink
+from vapi_frames.sources.cache.database import Database, shrink
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,7 +59,7 @@ class Store:
         settle: timedelta = timedelta(hours=1),
         limit: int = 2**30,
     ) -> None:
-        self.folder = expand_folder(folder)
+        self.folder = expand_path(folder)
         self.host = host
         self.settle = settle
         self.limit = limit

@@ -29,6 +29,7 @@ from vapi_frames.errors import (
     QueryError,
     RateLimitError,
     ResponseError,
+    SourceError,
     StatusError,
     VapiFramesError,
 )
@@ -120,6 +121,16 @@ class Connection:
         self._largest = largest
         self._idle: list[tuple[int, requests.Session]] = []
         self._lock = threading.Lock()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Close the sockets that are open for later requests; further requests raise `SourceError`."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for process, session in idle:
+            if process == os.getpid():
+                session.close()
 
     @property
     def host(self) -> str:
@@ -193,7 +204,7 @@ class Connection:
         self, url: str, body: bytes | None, parameters: Mapping[str, str], key: Key, attempt: int
     ) -> tuple[bytes | VapiFramesError, float | None]:
         """Return the reply, or the error and how long to wait before the next attempt, ``None`` if none would help."""
-        session = self._borrowed()
+        session = self._borrow()
         progress.requested()
         try:
             with session.request(
@@ -213,8 +224,7 @@ class Connection:
             failed.__cause__ = error
             is_transient = isinstance(error, TRANSIENT_ERRORS) and not isinstance(reason, ssl.SSLCertVerificationError)
             return failed, backoff(attempt) if is_transient else None
-        with self._lock:
-            self._idle.append((os.getpid(), session))
+        self._give_back(session)
         if 200 <= reply.status_code < 300:  # noqa: PLR2004
             return _checked(reply, content, url, key), None
         status = reply.status_code
@@ -223,15 +233,26 @@ class Connection:
         refused = _status_error(reply, content, key, asked, attempt)
         return refused, (asked or backoff(attempt)) if is_transient else None
 
-    def _borrowed(self) -> requests.Session:
-        """Return a session that nobody else uses meanwhile; who has read its reply to the end gives it back."""
+    def _give_back(self, session: requests.Session) -> None:
+        """Keep *session*, whose last reply was read to its end, for the next request."""
         with self._lock:
+            if not self._is_closed:
+                self._idle.append((os.getpid(), session))
+                return
+        session.close()
+
+    def _borrow(self) -> requests.Session:
+        """Return a session that no other thread uses."""
+        with self._lock:
+            if self._is_closed:
+                raise SourceError(f"the connection to {self._url} is closed: make another with vf.connect(...)")
             # A forked process must not share its parent's connection: each could read the other's reply.
             self._idle = [one for one in self._idle if one[0] == os.getpid()]
             if self._idle:
                 return self._idle.pop()[1]
         session = _Session()
-        # One pooled connection a session; retries are ours, because urllib3 leaves a POST alone.
+        # One pooled connection for each session. Retries are not left to urllib3: they wait together with other
+        # threads, show as progress, end when the query is cancelled, and halve what is too large.
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -260,7 +281,7 @@ class Connection:
         return f"the API at {self._url}"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a connection holds a key and is not pickled; connect again where it is needed")
+        raise TypeError("a connection holds a key and cannot be pickled: connect again in the other process")
 
 
 _JSON = {"Content-Type": "application/json"}

@@ -55,7 +55,7 @@ class Key(AuthBase):
         return "<key>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a key is not pickled; connect again where it is needed")
+        raise TypeError("a key cannot be pickled: connect again in the other process")
 
 
 @lru_cache(maxsize=16)

@@ -71,7 +71,7 @@ class FileRecords:
     """Call records in files, which are found anew at each query.
 
     Args:
-        patterns: Paths, folders and globs. A folder means the Parquet and JSON files in it.
+        patterns: Absolute paths, folders and globs. A folder means the Parquet and JSON files in it.
         skips: Whether records of JSON that cannot be read are skipped.
 
     Raises:
@@ -80,8 +80,6 @@ class FileRecords:
 
     def __init__(self, patterns: Sequence[str], *, skips: bool) -> None:
         self._patterns = tuple(patterns)
-        # Relative paths stay relative to the folder in which the source was made.
-        self._base = None if all(Path(pattern).is_absolute() for pattern in patterns) else Path.cwd()
         self._skips = skips
         self._lock = threading.Lock()
         self._chunks: list[ConvertedFiles] = []
@@ -91,10 +89,9 @@ class FileRecords:
 
     def _find(self) -> list[str]:
         """Return the paths of the files, in the order in which their calls count; each file once."""
-        base = None if self._base is None or self._base == Path.cwd() else self._base
         found: dict[str, str] = {}
         for pattern in self._patterns:
-            for path in _expand(pattern if base is None else str(base / pattern)):
+            for path in _expand(pattern):
                 found.setdefault(os.path.realpath(path), path)
         for path in found.values():
             if path.lower().endswith(_OTHER_ENDINGS):
@@ -167,6 +164,11 @@ class FileRecords:
             for key in snapshot.variables:
                 columns[f"{VARIABLES_MAP}.{key}"] = ColumnExpr(DUCKDB.element(quote_name(VARIABLES_MAP), key), type_)
         return Relation(relation, columns, ROW_IN_FILES, [])
+
+    def delete_converted(self) -> None:
+        """Delete the converted files, except those that a query still reads."""
+        with self._lock:
+            self._chunks = []
 
     def _new_path(self) -> str:
         if not self._folder or not Path(self._folder).is_dir():

@@ -16,6 +16,7 @@ import pyarrow as pa
 from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import RecordsError, RecordsWarning, require, warn
+from vapi_frames.files import expand_path
 from vapi_frames.query.query import Query
 from vapi_frames.result.result import Result, empty_result
 from vapi_frames.sources.local.duplicates import check_row_location, exclude_duplicates, find_duplicates
@@ -104,6 +105,11 @@ class LocalSource:
         if self._duplicates != "keep" and not snapshot.is_empty:
             with self._open(Query(table="call").count(), snapshot):
                 pass  # opening finds what is wrong with the records
+
+    def close(self) -> None:
+        """Delete the temporary files of converted JSON; DuckDB is shared by the sources of a process."""
+        if isinstance(self._records, FileRecords):
+            self._records.delete_converted()
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Answer *queries*, in order, as of *now*."""
@@ -262,7 +268,7 @@ def _check_path(path: str | os.PathLike[str]) -> str:
             "cannot read call records from text that is no path; pass JSON text as objects: "
             "vf.local([json.loads(text) for text in texts])"
         )
-    return text
+    return str(expand_path(text)) if text.strip("\0") else text
 
 
 def _write_is_dated(columns: QueryColumns) -> str:

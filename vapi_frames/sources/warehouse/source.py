@@ -89,6 +89,9 @@ class WarehouseSource:
         """Return its clock."""
         return self._now or datetime.now(UTC)
 
+    def close(self) -> None:
+        """Do nothing: the connection is the user's."""
+
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Answer *queries*, in order, as of *now*."""
         for query in queries:

@@ -1,0 +1,114 @@
+"""Queries to frames: names them, fetches their results from a source, and returns what arrived if some did not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames.calendar.ranges import AbsoluteRange
+from vapi_frames.errors import PartialResultError, QueryError
+from vapi_frames.query import lint
+from vapi_frames.query.compile import compile_query
+from vapi_frames.query.query import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    import pandas as pd
+
+    from vapi_frames.query.spec import ProgressOption
+    from vapi_frames.result.result import Result
+    from vapi_frames.sources import Source
+
+__all__ = ["fetch_frames", "fetch_results", "name_queries"]
+
+
+def name_queries(queries: Sequence[Query[Any]], now: datetime, linted: Sequence[Query[Any]]) -> dict[str, Query[Any]]:
+    """Return name → query; equal queries without a name are one. Those that are *linted* warn of their findings.
+
+    Raises:
+        QueryError: There is no query, one is not a query, or two have one name.
+    """
+    if not queries:
+        raise QueryError("nothing to fetch: pass at least one query, e.g. vq.call().count()")
+    for query in queries:
+        if not isinstance(query, Query):
+            raise QueryError(f"fetch takes queries, not {type(query).__name__}; start one with vq.call()")
+    named: dict[str, Query[Any]] = {}
+    for query in queries:
+        if query in linted:
+            lint.warn_once(query, now)
+        name: str = compile_query(query, now)["name"]
+        if name in named and query.title is not None:
+            raise QueryError(f"two queries are named {name!r}: give each a name of its own with .named(...)")
+        named[name] = query
+    return named
+
+
+def fetch_frames(
+    vq: Any, named: Mapping[str, Query[Any]], now: datetime, *, progress: ProgressOption = None, **options: Any
+) -> dict[str, pd.DataFrame]:
+    """Return name → frame for *named* queries, fetched by *vq*; *options* are those of `build`."""
+    from vapi_frames.frames.build import check_options
+
+    check_options(**options)
+    source = vq.source  # the vq may be closed before the result arrives
+    results = fetch_results(vq, named, now, progress=progress, **options)
+    frames = _build_frames(source, named, results, now, units=vq.units, **options)
+    measured = {(one.operation, one.column) for query in named.values() for one in query.measures}
+    if measured >= {("sum", "duration"), ("sum", "minutesUsed")}:
+        from vapi_frames.frames.unit_check import check_minutes
+
+        check_minutes(frames.values())
+    return frames
+
+
+def fetch_results(
+    vq: Any, named: Mapping[str, Query[Any]], now: datetime, *, progress: ProgressOption = None, **options: Any
+) -> list[Result]:
+    """Return the result of each query.
+
+    Raises:
+        PartialResultError: Some did not arrive; it has the frames of those that did.
+    """
+    from vapi_frames.frames.origin import add_note
+    from vapi_frames.sources import IncompleteError, format_ranges
+    from vapi_frames.sources.progress import showing
+
+    source = vq.source
+    try:
+        with showing(progress):
+            results: list[Result] = source.answer(list(named.values()), now)
+            return results
+    except IncompleteError as error:
+        incomplete, cause = error, error.__cause__
+    frames = {}
+    for (name, query), result, ranges in zip(named.items(), incomplete.results, incomplete.missing, strict=True):
+        if result is not None:
+            frame = _build_frames(source, {name: query}, [result], now, units=vq.units, **options)[name]
+            note = f"did not arrive: {format_ranges(ranges)}"
+            frames[name] = add_note(frame, note, is_incomplete=True) if ranges else frame
+    missing = [
+        (name, query, span)
+        for (name, query), spans in zip(named.items(), incomplete.missing, strict=True)
+        for span in spans
+    ]
+    raise PartialResultError(
+        str(incomplete),
+        frames=frames,
+        frame=frames.get(missing[0][0]),
+        missing=[span for _, _, span in missing],
+        rest=[replace(query, time_range=AbsoluteRange(*span), title=None, vq=vq) for _, query, span in missing],
+    ) from cause
+
+
+def _build_frames(
+    source: Source, named: Mapping[str, Query[Any]], results: Sequence[Result], now: datetime, **options: Any
+) -> dict[str, pd.DataFrame]:
+    from vapi_frames.frames.build import build
+
+    return {
+        name: build(result, query, source=source.kind, now=now, **options)
+        for (name, query), result in zip(named.items(), results, strict=True)
+    }
