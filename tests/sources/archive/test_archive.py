@@ -208,7 +208,8 @@ def test_a_folder_in_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert store(Calls(), "~/calls", since="2026-10-14").folder == tmp_path / "calls"
     monkeypatch.chdir(tmp_path)
-    assert store(Calls(), "~nobody-of-that-name/calls", since="2026-10-14").folder.parts[0] == "~nobody-of-that-name"
+    unknown = store(Calls(), "~nobody-of-that-name/calls", since="2026-10-14")
+    assert unknown.folder == tmp_path / "~nobody-of-that-name" / "calls"
 
 
 # --- again -----------------------------------------------------------------------------------------------------------

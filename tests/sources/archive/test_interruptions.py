@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import signal
@@ -24,7 +25,6 @@ from vapi_frames.errors import (
     ResponseError,
     StatusError,
 )
-from vapi_frames.sources.archive import day_files as dayfiles
 from vapi_frames.sources.archive.archive import archive
 from vapi_frames.sources.archive.day_files import DayFiles
 
@@ -155,7 +155,6 @@ import os, signal, sys
 from datetime import datetime
 import pyarrow.parquet
 from pathlib import Path
-from vapi_frames.sources.archive import day_files as dayfiles
 from vapi_frames.sources.archive.archive import archive
 from vapi_frames.sources.http.connection import Connection
 url, folder, moment = sys.argv[1:]
@@ -224,7 +223,7 @@ def test_a_disk_that_is_full_leaves_what_was_there(tmp_path, monkeypatch):
     def full(number):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dayfiles.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         store(calls, tmp_path)
     assert (tmp_path / "2026-10-15.parquet").read_bytes() == before
