@@ -103,7 +103,7 @@ class UnknownWordError(QueryError):
         self.kind = kind
         self.suggestions = suggest(word, words, synonyms=synonyms)
         place = f" at {where}" if where else ""
-        message = f"unknown {kind} {word!r}{place}"
+        message = f"unknown {kind} {format_value(word)}{place}"
         if self.suggestions:
             message += f"; did you mean {' or '.join(repr(s) for s in self.suggestions)}?"
         elif hint or len(words) <= _LIST_LIMIT:
@@ -338,6 +338,8 @@ def format_value(value: object) -> str:
         text = repr(value if not isinstance(value, str | bytes) else value[:_VALUE_LIMIT])
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
+    except Exception:  # noqa: BLE001 - the repr of an object of the user's may raise anything
+        return f"an object of {type(value).__name__}"
     return text if len(text) <= _VALUE_LIMIT else f"{text[: _VALUE_LIMIT - 3]}..."
 
 

@@ -71,6 +71,14 @@ def atomic_write(path: str | PathLike[str], *, mode: int = 0o666) -> Iterator[IO
             part.unlink()
 
 
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
 def _permissions(target: Path) -> int | None:
     """Return the permissions of the file *target*, ``None`` if there is no such file."""
     try:
@@ -113,7 +121,7 @@ def expand_path(path: str | PathLike[str]) -> Path:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(text, str):
         raise QueryError(f"expected a path as text or pathlib.Path, not {type(text).__name__}")
-    if not text or "\0" in text:
+    if not text or "\0" in text or not _is_encodable(text):
         raise QueryError(f"expected a path, not {format_value(text)}")
     # Unlike Path.expanduser, it leaves the ``~`` of an unknown user as it is.
     return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111

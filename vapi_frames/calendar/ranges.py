@@ -189,6 +189,8 @@ def parse_time_point(value: object, what: str) -> TimePoint:
         is_missing = value is None or bool(value != value)  # noqa: PLR0124 - NaT is not equal to itself
     except TypeError:  # the truth of pandas.NA is undefined
         is_missing = True
+    except ValueError:  # that of a DataFrame or an array is ambiguous
+        is_missing = False
     if is_missing:
         raise QueryError(f"{what} is {format_value(written)}; pass a date such as '2026-10-01'")
     if getattr(value, "nanosecond", 0):
@@ -219,7 +221,7 @@ def parse_now(now: object) -> datetime:
     """Read *now*: a datetime or text with a zone."""
     found = parse_time_point(now, "now")
     if isinstance(found, str):
-        raise QueryError(f"now={now!r} has no zone; pass an aware datetime, or text with an offset")
+        raise QueryError(f"now={format_value(now)} has no zone; pass an aware datetime, or text with an offset")
     return found
 
 
@@ -264,7 +266,7 @@ def parse_range(start: object, end: object) -> AbsoluteRange:
 def parse_last(text: object, complete: object) -> RelativeRange:
     """Read a range before now, such as the last ``"30d"``."""
     if not isinstance(complete, bool):
-        raise QueryError(f"complete must be True or False, not {complete!r}")
+        raise QueryError(f"complete must be True or False, not {format_value(complete)}")
     return RelativeRange(parse_span(text), complete)
 
 
@@ -281,8 +283,13 @@ def parse_span(text: object) -> Span:
     units = "90s 15min 12h 30d 4w 3mo 1y"
     if isinstance(text, str) and (minutes := re.fullmatch(r"(\d+)\s*[mM]", text.strip())):
         count = minutes[1]
-        raise QueryError(f"{text!r} could mean minutes or months: write '{count}min' or '{count}mo'; units are {units}")
-    raise QueryError(f"cannot read the span {text!r}; write a positive number and a unit, as in {units}")
+        raise QueryError(
+            f"{format_value(text)} could mean minutes or months: write '{count}min' or '{count}mo'; units are {units}"
+        )
+    raise QueryError(f"cannot read the span {format_value(text)}; write a positive number and a unit, as in {units}")
+
+
+_LONGEST = timedelta(days=36_525)  # that leaves room for a subtraction from now
 
 
 def parse_duration(text: object, what: str) -> timedelta:
@@ -302,6 +309,8 @@ def parse_duration(text: object, what: str) -> timedelta:
         span = None
     if span is None or span.unit not in _TIMES:
         raise QueryError(f"{what} must be a span such as '1h', '90min' or '3d', not {format_value(text)}")
+    if span.count > _LONGEST / _TIMES[span.unit]:
+        raise QueryError(f"{what} must be at most {_LONGEST.days:,} days, not {format_value(text)}")
     return span.count * _TIMES[span.unit]
 
 

@@ -6,14 +6,15 @@ that knows the unit of a measure, its name, its table, what an absent row means,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from vapi_frames.errors import require
+from vapi_frames.errors import QueryError, format_value, require
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container
 
 Table: TypeAlias = Literal["call", "subscription"]
 GroupColumn: TypeAlias = Literal["type", "assistantId", "endedReason", "analysis.successEvaluation", "status"]
@@ -140,8 +141,11 @@ def check_units(units: Mapping[str, str] | None) -> dict[str, str]:
     """Return *units*, column → unit: the units of a source with times that are not in minutes.
 
     Raises:
+        QueryError: *units* is not a mapping.
         UnknownWordError: There is no such column, or no such unit.
     """
+    if units is not None and not isinstance(units, Mapping):
+        raise QueryError(f"units must be a mapping such as {{'duration': 's'}}, not {format_value(units)}")
     for column, unit in (units or {}).items():
         require(column, _TIME_COLUMNS, "column with a unit of time", synonyms=COLUMN_SYNONYMS)
         require(unit, TIME_UNITS, "unit", synonyms={"seconds": "s", "sec": "s", "minutes": "min", "hours": "h"})

@@ -82,7 +82,7 @@ def _store(connection: Connection, folder: object, settle: str, limit: int) -> C
     """Return a function that opens the cache under the key as it is then; it may change between two fetches."""
     lasting = ranges.parse_duration(settle, "settle")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
-        raise QueryError(f"cache_limit must be a whole number of bytes, not {limit!r}")
+        raise QueryError(f"cache_limit must be a whole number of bytes, such as 2**30, not {format_value(limit)}")
     if folder is None:
         return None
     if not isinstance(folder, str | PathLike) or not str(folder):

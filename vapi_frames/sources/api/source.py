@@ -21,6 +21,7 @@ from vapi_frames.errors import (
     ReplayMissError,
     ResponseWarning,
     VapiFramesError,
+    format_value,
     redirect_warnings,
     warn,
 )
@@ -97,7 +98,7 @@ class ApiSource:
         divide: Callable[[Piece], Iterable[Piece]] | None = None,
     ) -> None:
         if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MAX_WORKERS:
-            raise QueryError(f"workers must be a whole number from 1 to {_MAX_WORKERS}, not {workers!r}")
+            raise QueryError(f"workers must be a whole number from 1 to {_MAX_WORKERS}, not {format_value(workers)}")
         self.client = client
         self.kind = client.kind
         self._workers = workers

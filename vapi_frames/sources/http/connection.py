@@ -32,6 +32,7 @@ from vapi_frames.errors import (
     SourceError,
     StatusError,
     VapiFramesError,
+    format_value,
 )
 from vapi_frames.redact import Redactor, Secret, environment_keys
 from vapi_frames.sources import progress
@@ -115,7 +116,7 @@ class Connection:
         self._url = _check_url(base_url)
         self._timeout = _check_timeout(timeout)
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-            raise QueryError(f"attempts must be a whole number of at least 1, not {attempts!r}")
+            raise QueryError(f"attempts must be a whole number of at least 1, not {format_value(attempts)}")
         self._attempts = attempts
         self._sleep = sleep
         self._largest = largest
@@ -348,7 +349,7 @@ def _check_timeout(timeout: object) -> tuple[float, float]:
         return float(numbers[0]), float(numbers[1])
     raise QueryError(
         "timeout must be seconds, or (seconds to connect, seconds to read), more than 0 and at most a day, "
-        f"not {timeout!r}"
+        f"not {format_value(timeout)}"
     )
 
 

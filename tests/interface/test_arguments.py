@@ -1,0 +1,88 @@
+"""Whatever an argument of a public function is: no exception of another library leaves it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import vapi_frames as vf
+from vapi_frames.errors import QueryError, VapiFramesError
+
+pytestmark = pytest.mark.extra("local")
+
+CALLS = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z"}]
+
+
+class Odd:
+    """An object whose repr fails."""
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+VALUES = [
+    None, True, 0, -1, 7, 10**400, 1.5, float("nan"), float("inf"), -1e308, "", " ", "x" * 100_000, "999999999w",
+    "999999w", "9" * 5000 + "d", "\0", "\ud800", b"x", [], [1], (), (1,), (1, 2, 3), {}, {"a": 1}, {1: 2},
+    {"duration": "parsec"}, {"cost": []}, object(), Odd(), pd.DataFrame(), dt.datetime(1, 1, 1), dt.datetime.max,
+    dt.date(2026, 1, 1), "0001-01-01", "9999-12-31T23:59:59Z", set(), range(3), lambda: 1, Path("\0"), Path("a"),
+]  # fmt: skip
+CONNECT = ("token", "base_url", "timeout", "cache", "settle", "cache_limit", "workers", "units")
+
+
+def options(name, value, **others):
+    """Return the arguments of a call with *value* for one of them."""
+    return {**others, name: value}
+
+
+def call_all(value):
+    """Yield what calls each public function with *value* for one argument, and its name."""
+    for name in CONNECT:
+        yield f"connect({name}=)", lambda name=name: vf.connect(**options(name, value, token="argument-key-1"))
+    for name in ("duplicates", "on_error", "now"):
+        yield f"local({name}=)", lambda name=name: vf.local(CALLS, **{name: value})
+    yield "local", lambda: vf.local(value)
+    for name in ("folder", "source", "now"):
+        yield (
+            f"record({name}=)",
+            lambda name=name: vf.record(**options(name, value, folder="r", source=vf.local(CALLS))),
+        )
+    for function in (vf.replay, vf.load, vf.cache.info, vf.cache.clear):
+        yield function.__name__, lambda function=function: function(value)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_an_argument_of_any_kind_is_taken_or_refused(value, tmp_path, monkeypatch):
+    """With an error of the package, or one of the operating system where that refuses a file."""
+    monkeypatch.chdir(tmp_path)
+    for name, use in call_all(value):
+        try:
+            use()
+        except (VapiFramesError, OSError):
+            continue
+        except Exception as error:  # noqa: BLE001
+            pytest.fail(f"{name} raises {error!r}")
+
+
+@pytest.mark.extra("warehouse")
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_an_argument_of_warehouse_of_any_kind_is_taken_or_refused(value):
+    """The same for a warehouse, whose connection may be anything."""
+    duckdb = pytest.importorskip("duckdb")
+    connection = duckdb.connect()
+    for name in ("connection", "table", "dialect", "columns", "now"):
+        try:
+            vf.warehouse(**options(name, value, connection=connection, table="calls", dialect="duckdb"))
+        except VapiFramesError:
+            continue
+        except Exception as error:  # noqa: BLE001
+            pytest.fail(f"warehouse({name}=) raises {error!r}")
+
+
+@pytest.mark.parametrize("settle", ["999999999w", "36526d", "999999w"])
+def test_a_settle_of_centuries_is_refused(settle):
+    """It names the argument, the value and the limit."""
+    with pytest.raises(QueryError, match=rf"settle must be at most 36,525 days, not '{settle}'"):
+        vf.connect(settle=settle)
