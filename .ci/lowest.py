@@ -21,7 +21,7 @@ def lowest(wanted: list[str]) -> Iterator[str]:
             for extra in own[1].split(","):
                 yield from lowest(PROJECT["optional-dependencies"][extra])
         else:
-            yield re.fullmatch(r"([\w.-]+(?:\[\w+\])?)>=([\d.]+)(?:,<[\d.]+)?", one).expand(r"\1==\2")
+            yield re.fullmatch(r"([\w.-]+(?:\[\w+\])?)>=([\d.]+)(?:,<[\d.]+)?(?:; .+)?", one).expand(r"\1==\2")
 
 
 print("\n".join(lowest([*PROJECT["dependencies"], *(f"vapi-frames[{extra}]" for extra in sys.argv[1:])])))

@@ -1,4 +1,4 @@
-"""Query Vapi call analytics, and get a typed pandas DataFrame whose numbers are right.
+"""Query Vapi call analytics, and get a typed pandas DataFrame with the right numbers.
 
 Examples:
     >>> import vapi_frames as vf

@@ -22,7 +22,7 @@ _TOKENS = re.compile(
 
 
 class Secret(str):
-    """Text whose repr is ``'***'``, so that a traceback with local variables does not show it.
+    """Text with the repr ``'***'``, so that a traceback with local variables does not show it.
 
     Examples:
         >>> Secret("b0c1-key")

@@ -47,7 +47,7 @@ def _describe(frame: pd.DataFrame, meta: Meta, *, is_fetched: bool = True) -> st
         start, end = meta.before
         parts.append(f"Compared with {_format_time(start, meta)} until {_format_time(end, meta, is_end=True)}.")
     filters = merge_filters(meta.filters, meta.choice.filters if meta.choice else ())
-    parts += [f"Only calls whose {name} is {_describe_values(values)}." for name, values in filters]
+    parts += [f"Only calls with {name} {_describe_values(values)}." for name, values in filters]
     parts.append(_describe_rows(frame, meta) if is_fetched else f"{_count_rows(meta.rows)}.")
     parts.append(f"Source: {_SOURCES.get(meta.source, 'a reply')}.")
     return " ".join([*parts, *(f"Note: {note}." for note in meta.notes)])

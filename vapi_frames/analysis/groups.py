@@ -81,7 +81,7 @@ def top(
     ranked = _rank(checked, level, find_column(frame, by))
     if len(ranked) <= n:
         return attach_meta(frame.copy(), checked.meta, checked.rows)
-    is_top = np.zeros(len(level.uniques) + 1, bool)  # the last one is the missing value, whose code is -1
+    is_top = np.zeros(len(level.uniques) + 1, bool)  # the last one is the missing value, with the code -1
     is_top[ranked[:n]] = True
     is_top_row = is_top[level.codes]
     if not other:

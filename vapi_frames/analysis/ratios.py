@@ -76,7 +76,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
         name: The new column, ``<num>Per<Den>`` by default.
 
     Returns:
-        The frame with one more float column, whose unit is e.g. ``USD/min``; missing where the denominator is 0.
+        The frame with one more float column, with a unit such as ``USD/min``; missing where the denominator is 0.
 
     Raises:
         NonAdditiveError: One of them is an average, a minimum or a maximum.
@@ -186,7 +186,7 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
     Args:
         frame: A result frame.
         column: A sum or count, by its own name or the API's column; needed where there are several measures.
-        within: The levels whose slices each add up to 1, e.g. ``"date"``; the whole frame by default.
+        within: The levels; each slice of them adds up to 1, e.g. ``"date"``; the whole frame by default.
 
     Returns:
         The frame with one more float column, from 0 to 1; missing where the total is 0.

@@ -27,7 +27,7 @@ __all__ = ["find_query", "plan_reaggregation", "regroup"]
 
 
 def find_query(checked: CheckedFrame, levels: Iterable[IndexLevel], step: str | None) -> Query[Any]:
-    """Return the query whose result is the frame by *levels* and *step*."""
+    """Return the query that has as its result the frame by *levels* and *step*."""
     names = [*(["date"] if step else []), *(level.name for level in levels if level.name != "date")]
     meta = checked.meta.select(checked.measures, names).with_step(step)
     try:

@@ -31,7 +31,7 @@ __all__ = ["rollup"]
 ALL = "all"
 _SYNONYMS = STEP_SYNONYMS | dict.fromkeys(("total", "range", "none", "whole", "everything"), ALL)
 
-# Step → the coarser ones whose buckets consist of whole buckets of it.
+# Step → the coarser ones with buckets that consist of whole buckets of it.
 _CLOCK = ("second", "minute", "hour", "day")
 _CALENDAR = ("week", "month", "quarter", "year", "decade", "century", "millennium")
 NESTS: dict[str, tuple[str, ...]] = {

@@ -94,7 +94,7 @@ def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
 
 
 def _find_partial_dates(frame: pd.DataFrame, meta: Meta) -> frozenset[Any]:
-    """Return the dates whose bucket is partial."""
+    """Return the dates of partial buckets."""
     if "date" not in frame.index.names or meta.step is None:
         return frozenset()
     try:

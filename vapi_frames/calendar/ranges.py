@@ -231,7 +231,8 @@ def _from_text(text: str, what: str) -> date:
         raise QueryError(f"{what} {format_value(text)} is finer than a microsecond")
     trimmed = _MORE_THAN_MICROSECONDS.sub(r"\1", text.strip())
     if trimmed.endswith(_FOLD) and "T" in trimmed:
-        return _from_text(trimmed.removesuffix(_FOLD), what).replace(fold=1)  # type: ignore[call-arg]
+        read = _from_text(trimmed.removesuffix(_FOLD), what)
+        return read.replace(fold=1) if isinstance(read, datetime) else read
     try:
         if len(trimmed) <= len("2026-10-01"):
             return date.fromisoformat(trimmed)
@@ -256,7 +257,7 @@ def parse_range(start: object, end: object) -> AbsoluteRange:
     high = None if end is None else parse_time_point(end, "end")
     if low is None and high is None:
         raise QueryError("between(None, None) sets no range; for the last seven days leave it out")
-    if low is not None and type(low) is type(high):
+    if low is not None and high is not None and type(low) is type(high):
         first, last = (_read_local(side) if isinstance(side, str) else side for side in (low, high))
         if first >= last and not last.fold:  # the second of two equal times may be an hour after the first
             raise QueryError(f"the range is empty: start {start!r} is not before end {end!r}; a range is half-open")

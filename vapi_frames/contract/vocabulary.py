@@ -169,7 +169,7 @@ def select_cost_parts(available: Container[str]) -> tuple[CallColumn, ...]:
         >>> select_cost_parts({"costBreakdown.transcriber"})[:2]
         ('costBreakdown.llm', 'costBreakdown.transcriber')
     """
-    aliases = {
+    aliases: dict[CallColumn, CallColumn] = {
         part: alias for part, alias in _COST_PART_ALIASES.items() if part not in available and alias in available
     }
     return tuple(aliases.get(part, part) for part in COST_PARTS)

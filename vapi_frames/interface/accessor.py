@@ -215,7 +215,7 @@ class VapiAccessor(Verbs):
         """Return how many times the durations of the frame are those of call records; far from 1, warn.
 
         Args:
-            calls: The call records of the range, as a frame, or whom to ask for them, e.g. ``vf.local("calls/")``.
+            calls: The call records of the range, as a frame, or a ``vq`` that has them, e.g. ``vf.local("calls/")``.
 
         Returns:
             About 1 where both are minutes, about 60 where the frame has seconds; NaN where there is nothing to compare.

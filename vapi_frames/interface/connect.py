@@ -1,4 +1,4 @@
-"""Where a question starts: `vq` and the ways to say whom it asks."""
+"""Where a query starts: `vq`, and the functions that return one for other sources."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def warehouse(
         connection: A Spark session, or any connection of Python's database API (PEP 249).
         table: The table's name, with dots between its parts (``"sales.calls"``), or the parts as a tuple where they
             hold dots themselves. It is always quoted: write it as the engine stores it.
-        dialect: Whose SQL it is: ``"spark"``, ``"databricks"``, ``"postgres"``, ``"clickhouse"``, ``"duckdb"``,
+        dialect: The dialect of SQL: ``"spark"``, ``"databricks"``, ``"postgres"``, ``"clickhouse"``, ``"duckdb"``,
             ``"bigquery"``, ``"snowflake"`` or ``"trino"``. A Spark session needs none.
         columns: Column of the API → column of the table, where the table calls it otherwise; or a tuple of the
             table's column and the way into what is nested there. ``"variableValues.<key>"`` names a variable.
@@ -239,7 +239,7 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
     place = _folder(folder, "record")
     if not isinstance(source, Vq | None):  # not repeated: it may be the key
         kind = type(source).__name__
-        raise QueryError(f"record takes whom to ask, e.g. vf.record(folder, vf.connect(...)), not {kind}")
+        raise QueryError(f"record() takes a vq, e.g. vf.record(folder, vf.connect(...)), not {kind}")
     vq = connect() if source is None else source
     asked, units = vq.source, vq.units
     clock = vq.now() if now is None else ranges.parse_now(now)

@@ -123,7 +123,7 @@ class Verbs:
 
         Args:
             column: A sum or count; needed where there are several measures.
-            within: The levels whose slices each add up to 1, e.g. ``"date"``; the whole frame by default.
+            within: The levels; each slice of them adds up to 1, e.g. ``"date"``; the whole frame by default.
 
         Raises:
             NonAdditiveError: It is an average, a minimum or a maximum.

@@ -107,7 +107,9 @@ class ReplyCollector:
         Raises:
             BucketAlignmentError: Two replies decide differently.
         """
-        decided = self._decided | ({known} if known else set())
+        decided = self._decided.copy()
+        if known:
+            decided.add(known)
         if len(decided) > 1:
             raise BucketAlignmentError("the dates of some replies are instants, those of others the wall clock")
         return next(iter(decided), None)

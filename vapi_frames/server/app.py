@@ -60,7 +60,7 @@ def create_app(
     Args:
         source: The ``source`` of a `Vq`, or any other object with the methods of the ``Source`` protocol.
         key: The key that clients send as bearer. With ``None`` no key is needed, and the app answers only requests
-            whose ``Host`` is this machine, so that a web page cannot send queries through its visitor's browser.
+            with a ``Host`` that is this machine, so that a web page cannot send queries through its visitor's browser.
         timeout: Seconds that a request may take; after them its queries are cancelled.
         body_limit: The maximum size of a request's body, in bytes.
         query_limit: The maximum number of queries in a request.

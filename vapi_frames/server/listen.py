@@ -84,7 +84,7 @@ def serve(source: Source, *, host: str, port: int, key: str | None, timeout: flo
 
 
 def make_server(app: Starlette, timeout: float) -> uvicorn.Server:
-    """Return a server for *app*, whose requests take at most *timeout* seconds.
+    """Return a server for *app*; its requests take at most *timeout* seconds.
 
     Raises:
         MissingExtraError: uvicorn is not installed.
@@ -108,7 +108,7 @@ def _make_protocol(read_timeout: float) -> type[H11Protocol]:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class _ReadTimeoutProtocol(H11Protocol):
-        """Closes a connection whose request does not arrive within *read_timeout* seconds."""
+        """Closes a connection if its request does not arrive within *read_timeout* seconds."""
 
         read_timer: asyncio.TimerHandle | None = None
 

@@ -104,7 +104,7 @@ class Listing:
         """Return all there is: by one request where that is less than a page.
 
         Raises:
-            SourceError: Nobody answered.
+            SourceError: The API did not answer.
             ResponseError: A reply is no list of records.
         """
         found = self._page({})
@@ -126,7 +126,7 @@ class Listing:
             end: The same.
 
         Raises:
-            SourceError: Nobody answered.
+            SourceError: The API did not answer.
             ResponseError: A reply is no list of records, or has some that were created at another time.
         """
         at, last = (start - EPOCH) // _MS, (end - EPOCH) // _MS

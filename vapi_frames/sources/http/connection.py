@@ -139,7 +139,7 @@ class Connection:
         return self._url
 
     def scope(self) -> str:
-        """Return what tells apart whom is asked on whose behalf: the address, and a keyed hash instead of the key.
+        """Return what identifies the server and the account: the address, and a keyed hash instead of the key.
 
         Raises:
             AuthenticationError: There is no key.
@@ -235,7 +235,7 @@ class Connection:
         return refused, (asked or backoff(attempt)) if is_transient else None
 
     def _give_back(self, session: requests.Session) -> None:
-        """Keep *session*, whose last reply was read to its end, for the next request."""
+        """Keep *session* for the next request; its last reply was read to the end."""
         with self._lock:
             if not self._is_closed:
                 self._idle.append((os.getpid(), session))

@@ -86,7 +86,7 @@ class Limiter:
         self._lock = threading.Lock()
 
     def hold(self, seconds: float) -> float:
-        """Let nobody ask for so long; return until when, by `time.monotonic`."""
+        """Let no request start for so long; return until when, by `time.monotonic`."""
         with self._lock:
             self._until = max(self._until, time.monotonic() + seconds)
             return self._until

@@ -83,7 +83,7 @@ class RecordingWire:
             warn(f"{target.name} has *** in place of {redacted}: the replayed result differs in that", ResponseWarning)
 
     def scope(self) -> str:
-        """Return whom the wire asks on whose behalf."""
+        """Return what identifies the server and the account."""
         return self.wire.scope()
 
     def redactor(self) -> Redactor:
