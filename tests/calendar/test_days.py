@@ -135,6 +135,7 @@ def test_the_earlier_period_is_as_many_dates(case):
     )  # fmt: skip
 
 
+@pytest.mark.extra("local")
 @pytest.mark.parametrize("align", ["ordinal", "weekday", "calendar"])
 @pytest.mark.parametrize("zone", [zone for zone in SAMPLE if zone != "America/Goose_Bay"])
 def test_each_day_is_compared_with_that_of_the_week_before(zone, align):

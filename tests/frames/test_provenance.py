@@ -22,7 +22,11 @@ from tests.support.shapes import QUIET, asked, fetch, same
 from vapi_frames import analysis
 from vapi_frames.errors import ProvenanceError, QueryError
 
-pytestmark = [*QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
+pytestmark = [
+    pytest.mark.extra("local"),
+    *QUIET,
+    pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning"),
+]
 NAMES = {"pd": pd, "np": np, "copy": copy, "pickle": pickle}
 
 
