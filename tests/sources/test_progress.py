@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextvars
+import fcntl
 import io
 import os
 import re
+import struct
+import termios
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +24,14 @@ from vapi_frames.sources.progress import Progress, arrived, expect, requested, s
 ROOT = Path(__file__).parents[2]
 
 
+BAR = re.compile(r"(?<=vapi-frames: )[\u2588-\u258f ]*")
+"""What tqdm draws before the words, which are the subject here."""
+
+
 class Stream:
     """A stream that is a terminal or a pipe."""
+
+    encoding = "utf-8"
 
     def __init__(self, *, is_terminal=True):
         self.is_terminal = is_terminal
@@ -38,11 +47,11 @@ class Stream:
         pass
 
     def states(self):
-        """Return each state of the line that was rewritten, without the blanks after it."""
-        return [state.rstrip(" ") for state in self.text.split("\r")[1:]]
+        """Return each state of the line that was rewritten, without the bar and the blanks after it."""
+        return [BAR.sub("", state.rstrip(" ")) for state in self.text.split("\r")[1:]]
 
     def screen(self):
-        """Return what a terminal shows, and the column of its cursor."""
+        """Return what a terminal shows, without the bar, and the column of its cursor."""
         lines, column = [""], 0
         for letter in self.text:
             if letter == "\n":
@@ -52,7 +61,7 @@ class Stream:
             else:
                 lines[-1] = lines[-1][:column] + letter + lines[-1][column + 1 :]
                 column += 1
-        return [line.rstrip() for line in lines], column
+        return [BAR.sub("", line.rstrip()) for line in lines], column
 
 
 class Clock:
@@ -208,41 +217,31 @@ def test_a_line_is_drawn_at_most_ten_times_a_second(clock, terminal):
     assert terminal.screen()[0][0] == "vapi-frames: 10,000 of 10,000 pieces, 0 requests, 3.0 s"
 
 
-@pytest.mark.parametrize("columns", [1, 3, 20, 40, 80, 200])
-def test_a_line_is_no_wider_than_the_terminal(clock, terminal, columns, monkeypatch):
-    """A long line is cut, and leaves the last column free, from which terminals begin another line."""
-    monkeypatch.setenv("COLUMNS", str(columns))
-    with showing(True):
-        expect(1)
-        wait(clock, 1)
-        say("waiting 12 s, rate limit " * 5)
-        wait(clock, 1)
-        arrived()
-    states = terminal.text.replace("\n", "").split("\r")
-    assert max(map(len, states)) < columns
-    assert any(state.endswith("...") for state in states) == (3 < columns < 200)
-
-
-def test_the_width_is_that_of_the_stream(clock, put, monkeypatch):
-    """What stderr says of its width goes before what the environment and stdout say."""
+@pytest.mark.parametrize("columns", [10, 20, 40, 80, 200])
+def test_a_line_is_no_wider_than_the_terminal(clock, put, columns):
+    """A long line is cut at the width that the terminal itself reports."""
     leader, follower = os.openpty()
-    sizes = {follower: os.terminal_size((31, 9))}
-    monkeypatch.setattr(os, "get_terminal_size", sizes.__getitem__)
-    with os.fdopen(follower, "w") as stream, os.fdopen(leader, "rb", buffering=0) as reader:
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 9, columns, 0, 0))
+    with os.fdopen(follower, "w", encoding="utf-8") as stream, os.fdopen(leader, "rb", buffering=0) as reader:
         put(stream)
         with showing(True):
-            expect(1_000_000)
-        assert reader.read(200).decode().split("\r")[1] == "vapi-frames: 0 of 1,000,000..."
+            expect(1)
+            say("waiting 12 s, rate limit " * 5)
+            wait(clock, 0.2)
+            shown = reader.read(10_000).decode()
+    states = shown.split("\r")
+    assert len(states) > 1
+    assert max(map(len, states)) <= columns
+    assert ("waiting 12 s" in shown) == (columns >= 80)
 
 
 def test_shorter_goes_over_longer(clock, terminal):
-    """Nothing of a longer line, nor a terminal's ^C, stays beside a shorter one."""
+    """Nothing of a longer line stays beside a shorter one."""
 
     def work():
         expect(2)
         say("waiting 12 s, rate limit")
         wait(clock, 1)
-        terminal.write("^C")
 
     breaks(KeyboardInterrupt, True, work)
     assert terminal.screen() == (["vapi-frames: 0 of 2 pieces, 0 requests, 1.0 s", ""], 0)
@@ -289,6 +288,29 @@ def test_no_stream_is_no_error(clock, wanted, put):
         put(stream)
         with showing(wanted):
             fetch(clock)
+
+
+def test_without_tqdm_a_terminal_has_lines(clock, terminal, monkeypatch):
+    """One after two seconds, then one each ten seconds; the last is left where it was requested."""
+    monkeypatch.setattr(progress, "_find_tqdm", lambda: None)
+    with showing(None):
+        fetch(clock, pieces=2, seconds=12)
+    assert terminal.text.splitlines() == [
+        "vapi-frames: 1 of 2 pieces, 2 requests, 12 s",
+        "vapi-frames: 1 of 2 pieces, 2 requests, 22 s",
+    ]
+    terminal.text = ""
+    with showing(True):
+        fetch(clock, pieces=1)
+    assert terminal.text == "vapi-frames: 1 of 1 piece, 1 request, 1.0 s\n"
+
+
+def test_tqdm_starts_no_thread(clock, terminal):
+    """Only the thread of the block draws."""
+    before = threading.enumerate()
+    with showing(True):
+        fetch(clock)
+        assert threading.enumerate() == before
 
 
 def test_ipython_in_a_terminal_has_the_line(clock, put):
@@ -575,25 +597,26 @@ def bar_of(output, widgets):
 def text_of(outputs):
     """Return what a cell wrote on stderr, and nothing else."""
     assert {output.get("name") for output in outputs} == {"stderr"}
-    return "".join(output.text for output in outputs)
+    return BAR.sub("", "".join(output.text for output in outputs))
 
 
 @pytest.mark.extra("test")
 def test_a_notebook_has_a_bar():
-    """In a notebook it is tqdm's bar, which stays where it was asked for or broke off; without tqdm it is a line."""
+    """In a notebook it is tqdm's bar, which stays where it was requested or broke off; without tqdm there are lines."""
     (_, wanted, quiet, broken, without), widgets = run_notebook(
         FETCH,
         "fetch(True)",
         "fetch(None)",
         "fetch(None, last=1)",
-        "import sys; sys.modules['tqdm'] = sys.modules['tqdm.notebook'] = None\nfetch(True)",
+        "import sys; sys.modules['tqdm.auto'] = None\nfetch(True)",
     )
     assert bar_of(wanted[0], widgets) == (f"vapi-frames: {LAST}", 4.0, 4.0, "success")
     assert len(wanted) == 1
     assert is_hidden(quiet[0], widgets)
     assert not is_hidden(wanted[0], widgets)
     assert bar_of(broken[0], widgets)[1:] == (3.0, 4.0, "danger")
-    assert text_of(without).endswith(f"\rvapi-frames: {LAST}\n")
+    assert text_of(without).endswith(f"\nvapi-frames: {LAST}\n")
+    assert "\r" not in text_of(without)
 
 
 @pytest.mark.extra("test")
