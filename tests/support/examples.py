@@ -7,7 +7,7 @@ from hypothesis import settings
 
 def is_long():
     """Return whether this run is the long form, `pytest --long`."""
-    return settings.get_current_profile_name() == "long"
+    return not settings().derandomize
 
 
 def examples(number):

@@ -38,7 +38,7 @@ def connect(
     workers: int = 4,
     units: Mapping[str, str] | None = None,
 ) -> Vq:
-    """Return a `Vq` that asks the Vapi API.
+    """Return a `Vq` of the Vapi API.
 
     Args:
         token: The organization's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
@@ -47,13 +47,13 @@ def connect(
             as a whole may take ten times as long.
         cache: A folder for the results of buckets that are over, so that they are fetched once; see
             `vapi_frames.cache`. By default nothing is stored.
-        settle: How long after its end a bucket may still change, and is asked for again: ``"1h"``, ``"3d"``.
+        settle: How long after its end a bucket may still change, and is fetched again: ``"1h"``, ``"3d"``.
         cache_limit: How many bytes the cache may have; what was not used for longest is deleted first.
-        workers: How many requests are under way at once, where a question takes several.
+        workers: How many requests run concurrently, if a query needs several.
         units: In which unit a column comes, where it is not the documented one: ``{"duration": "s"}``.
 
     Raises:
-        QueryError: An argument cannot be it, or *base_url* would send the key in the clear.
+        QueryError: An argument is wrong, or *base_url* would send the key in the clear.
 
     Examples:
         >>> import vapi_frames as vf
@@ -102,7 +102,7 @@ def _api() -> Source:
 
 
 vq = Vq(_api)
-"""Asks the API, with the key of ``VAPI_API_KEY`` (or ``VAPI_TOKEN``), read when it fetches."""
+"""A `Vq` of the API, with the key of ``VAPI_API_KEY`` (or ``VAPI_TOKEN``), read when it fetches."""
 
 
 def local(
@@ -112,13 +112,13 @@ def local(
     on_error: Literal["raise", "skip"] = "raise",
     now: datetime | str | None = None,
 ) -> Vq:
-    """Return a `Vq` that answers from call records on this machine, with an embedded DuckDB.
+    """Return a `Vq` of call records on this machine, queried with an embedded DuckDB.
 
     Args:
         calls: A DataFrame or Arrow table of call records, a list of call JSON, or files of Parquet or JSON: a path, a
             folder, a glob, or several. Call JSON is what ``GET /call`` returns, pages of it, or the reports that are
             sent when a call is over. Columns are the API's, nested, or flat with dots or underscores
-            (``costBreakdown.llm``, ``costBreakdown_llm``); a column that a question does not use may be missing.
+            (``costBreakdown.llm``, ``costBreakdown_llm``); a column that a query does not use may be missing.
         duplicates: What becomes of a record with the id of an earlier one: it is counted, too (``"keep"``), left out
             (``"first"``), or an error (``"raise"``).
         on_error: What becomes of call JSON that cannot be read: an error (``"raise"``), or left out and counted in
@@ -151,7 +151,7 @@ def warehouse(
     columns: Mapping[str, str | Sequence[str]] | None = None,
     now: datetime | str | None = None,
 ) -> Vq:
-    """Return a `Vq` that answers from a table of call records in a warehouse; only aggregated rows travel.
+    """Return a `Vq` of a table of call records in a warehouse; only aggregated rows are transferred.
 
     Args:
         connection: A Spark session, or any connection of Python's database API (PEP 249).
@@ -164,7 +164,7 @@ def warehouse(
         now: Its clock, for relative ranges; the wall clock by default.
 
     Raises:
-        QueryError: An argument cannot be it.
+        QueryError: An argument is wrong.
         UnknownWordError: There is no such dialect, or the API has no such column.
         MissingExtraError: sqlglot is not installed.
 
@@ -187,7 +187,7 @@ def warehouse(
 
 
 def demo() -> Vq:
-    """Return a `Vq` over a realistic sample organization; no key, no network. Its clock stands at the end of its data.
+    """Return a `Vq` of a realistic sample organization, without key or network. Its clock is the end of its data.
 
     The records are those of `vapi_frames.sample_calls`: the same on every machine.
 
@@ -208,20 +208,20 @@ def demo() -> Vq:
 
 
 def record(folder: str | PathLike[str], source: Vq | None = None, *, now: datetime | str | None = None) -> Vq:
-    """Return a `Vq` that asks *source*, and keeps each question with its reply as a JSON file, for `replay`.
+    """Return a `Vq` that fetches from *source*, and writes each query with its reply to a JSON file, for `replay`.
 
-    A file holds what was asked and what came: ids of assistants and values of variables, too. Nothing of headers is
-    kept; the key, bearer tokens and JSON Web Tokens are replaced by ``***``. Look before you share it.
+    A file contains ids of assistants and values of variables, too. Headers are not recorded; the key, bearer tokens and
+    JSON Web Tokens are replaced by ``***``. Read a file before you share it.
 
     Args:
-        folder: Where the files go, one for each question; a question that is asked again replaces its own.
-        source: Who answers: the API by default. What it holds in a cache is asked anew. One that is not the API is
-            asked as the API is: without filters, by the filtered words as well.
-        now: Its clock, which stands still, so that all relative ranges are of one moment; by default that of *source*
-            as it is now. With the same moment, the same questions replace the same files.
+        folder: The folder of the files, one for each query; a query that is fetched again replaces its file.
+        source: The vq to record; the API by default. Its cache is not used. A source other than the API gets queries
+            as the API does: without filters, grouped by the filtered words as well.
+        now: Its clock, which is fixed, so that all relative ranges end at one instant; by default the present clock of
+            *source*. With the same clock, the same queries replace the same files.
 
     Raises:
-        QueryError: An argument cannot be it.
+        QueryError: An argument is wrong.
         OSError: There can be no such folder.
 
     Examples:
@@ -241,29 +241,31 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
         kind = type(source).__name__
         raise QueryError(f"record() takes a vq, e.g. vf.record(folder, vf.connect(...)), not {kind}")
     vq = connect() if source is None else source
-    asked, units = vq.source, vq.units
+    recorded, units = vq.source, vq.units
     clock = vq.now() if now is None else ranges.parse_now(now)
     if place.exists() and not place.is_dir():
         raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
     place.mkdir(parents=True, exist_ok=True)
-    if isinstance(asked, ApiSource):
-        recorder = RecordingWire(asked.client.wire, place, clock, units=units)
-        fanout = asked.with_client(ApiClient(recorder, kind=asked.kind, now=clock))
+    if isinstance(recorded, ApiSource):
+        recorder = RecordingWire(recorded.client.wire, place, clock, units=units)
+        api_source = recorded.with_client(ApiClient(recorder, kind=recorded.kind, now=clock))
     else:
-        recorder = RecordingWire(InProcessWire(asked, clock), place, clock, units=units)
-        # Who answers in this process has no rate to keep to: a question is one file, however long its range.
-        fanout = ApiSource(ApiClient(recorder, kind=asked.kind, now=clock), workers=1, divide=lambda piece: [piece])
-    return Vq(lambda: fanout, units=units, on_close=vq.close if source is None else None)
+        recorder = RecordingWire(InProcessWire(recorded, clock), place, clock, units=units)
+        # A source in this process has no rate limit: a query is one file, however long its range.
+        api_source = ApiSource(
+            ApiClient(recorder, kind=recorded.kind, now=clock), workers=1, divide=lambda piece: [piece]
+        )
+    return Vq(lambda: api_source, units=units, on_close=vq.close if source is None else None)
 
 
 def replay(folder: str | PathLike[str]) -> Vq:
-    """Return a `Vq` that answers from what `record` kept in *folder*, without a network.
+    """Return a `Vq` of what `record` wrote to *folder*, without a network.
 
     Its clock is that of the newest recording, so that a relative range is the range that was recorded. The name of a
-    question does not matter, nor into how many requests a long range was divided. The folder is read once.
+    query does not matter, nor into how many requests a long range was divided. The folder is read once.
 
     Raises:
-        ReplayMissError: There is no recording, or a file that is none. When asked: a question was not recorded; the
+        ReplayMissError: There is no recording, or a file that is none. At a fetch: a query was not recorded; the
             error names the nearest recording, and what differs.
 
     Examples:
@@ -290,6 +292,6 @@ timeRange.end: requested '2026-10-01T00:00:00Z', recorded '2026-11-01T00:00:00Z'
 def _folder(folder: object, verb: str) -> Path:
     path = os.fspath(folder) if isinstance(folder, str | PathLike) else None
     if not isinstance(path, str) or not path:
-        said = "an empty text" if path == "" else type(folder).__name__
-        raise QueryError(f'{verb} takes a folder, e.g. vf.{verb}("recordings"), not {said}')
+        found = "an empty text" if path == "" else type(folder).__name__
+        raise QueryError(f'{verb} takes a folder, e.g. vf.{verb}("recordings"), not {found}')
     return expand_path(path)

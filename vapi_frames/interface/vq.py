@@ -49,7 +49,7 @@ class Vq:
         self._source: Source | None = None
         self._on_close = on_close
         self.units = dict(units or {})
-        self._assistants: dict[str, str] | None = None
+        self._assistants: tuple[str, dict[str, str]] | None = None
 
     @property
     def source(self) -> Source:
@@ -274,9 +274,13 @@ class Vq:
 
         hint = "give .label(...) names of your own, {id: name}, or those of vf.connect().assistants()"
         connection = self._connection("names of assistants", hint)
-        if self._assistants is None:
-            self._assistants = assistants(connection, now=self.now())
-        names = self._assistants or {}
+        scope = connection.scope()
+        known = self._assistants
+        if known is None or known[0] != scope:  # the key in the environment may have changed
+            found = assistants(connection, now=self.now())
+            known = scope, found or {}
+            self._assistants = None if found is None else known  # a refusal is tried again
+        names = known[1]
         index = pd.Index(list(names), dtype="str", name="assistantId")
         return pd.Series(list(names.values()), index=index, dtype="str", name="assistantName")
 
@@ -292,14 +296,14 @@ class Vq:
     ) -> ArchiveSummary:
         """Store call records of the API in *folder*, a Parquet file for each UTC day, for `vapi_frames.local`.
 
-        Asked again, it asks only for the days that were not over, and adds what is new. What is kept are the columns
-        that questions use: no transcript, no message, no number of a phone, unless a variable of yours holds one.
+        A later run fetches only the days that were not complete, and adds what is new. It stores the columns that
+        queries use: no transcript, no message, no phone number, unless a variable of yours holds one.
 
         Args:
             folder: Where the files are; it is made where there is none.
-            since: A moment of the first day, as in `Query.since`, in UTC; by default the first day that is not done; in
-                a new archive the day 14 days ago.
-            until: The moment before which the last day begins; by default now.
+            since: An instant of the first day, as in `Query.since`, in UTC; by default the first day that is not
+                complete; in a new archive the day 14 days ago.
+            until: An instant after the start of the last day; by default now.
             transcripts: Keep transcripts and summaries, too.
             recordings: Keep the addresses of recordings, too.
             progress: As in `Query.fetch`; the pieces are days.
@@ -307,7 +311,7 @@ class Vq:
         Raises:
             QueryError: This vq does not fetch from the API, or an argument is wrong.
             SourceError: There was no reply; the days before are stored.
-            ResponseError: A reply is no list of calls; or a call could not be read, after all others were kept.
+            ResponseError: A reply is not a list of calls; or a call could not be read, after all others were stored.
             RecordsError: Another run is at it, or a file with the name of a day is not of an archive.
             OSError: It cannot be written.
 
@@ -321,7 +325,7 @@ class Vq:
         from vapi_frames.sources.archive.archive import archive
         from vapi_frames.sources.progress import showing
 
-        connection = self._connection("calls to archive", "call records can be asked where they are")
+        connection = self._connection("calls to archive", "query its call records directly")
         with showing(progress):
             return archive(
                 connection, folder, since=since, until=until, now=self.now(), transcripts=transcripts,

@@ -63,7 +63,7 @@ class Source(Protocol):
         ...
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
-        """Answer *queries*, in order, as of *now*; work that takes long runs inside `on_cancel`."""
+        """Return the result of each query, as of *now*; long work runs inside `on_cancel`."""
         ...
 
 

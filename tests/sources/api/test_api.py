@@ -565,7 +565,7 @@ def test_a_wait_beyond_the_cap_is_an_error_at_once():
         error = fail(server, RateLimitError, sleep=waits)
         assert (len(server.requests), waits) == (1, [])
     assert error.retry_after == 3600
-    assert "asked to wait 3600 s" in str(error)
+    assert "requests a wait of 3600 s" in str(error)
 
 
 def test_a_limit_that_lasts_carries_the_wait():

@@ -178,7 +178,8 @@ def test_what_a_progress_raises_ends_the_run(tmp_path):
 def test_only_the_api_has_calls_and_names(make, tmp_path):
     """Other sources, and recordings, say what to use instead."""
     with pytest.raises(
-        QueryError, match=r"only the API has calls to archive, and this vq fetches from .* can be asked where"
+        QueryError,
+        match=r"only the API has calls to archive, and this vq fetches from .* query its call records directly",
     ):
         make(tmp_path).archive(tmp_path)
     with pytest.raises(QueryError, match=r"only the API has names of assistants.*\.label\(\.\.\.\) names of your own"):

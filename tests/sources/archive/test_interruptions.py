@@ -55,7 +55,11 @@ def test_a_run_that_fails_keeps_the_days_it_finished(tmp_path):
         ("[{]", r"\$", "no array of records"),
         (b"[" * 100_000, r"\$", "RecursionError"),
         (b'["\xff"]', r"\$", "UnicodeDecodeError"),
-        ([{**call("a", at(14))[0], "createdAt": "2026-09-30T00:00:00Z"}], r"\$\[0\].createdAt", "who does not choose"),
+        (
+            [{**call("a", at(14))[0], "createdAt": "2026-09-30T00:00:00Z"}],
+            r"\$\[0\].createdAt",
+            "a server that ignores createdAtGe",
+        ),
     ],
 )
 def test_a_reply_that_is_no_list_of_calls_is_an_error(body, path, message, tmp_path):

@@ -2,8 +2,8 @@
 
 A list has no next page: there is a limit, and there are bounds on ``createdAt``. The order is not documented, many
 records may share an instant, and an instant may be finer than the JSON shows. So nothing is concluded from a full page
-but that there may be more. A window of time is done when less than a full page came of it; until then it is asked in
-narrower windows.
+but that there may be more. A window of time with less than a full page is complete; of another, narrower windows are
+requested.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["LIMIT", "Listing", "Window"]
 
 LIMIT = 1_000  # records of a page; the API gives no more
-_DEFAULT_LIMIT = 100  # records of a page of an API that ignores the limit
+DEFAULT_PAGE_SIZE = 100  # records of a page of an API that ignores the limit
 # A page of so many records may be cut off by a limit of the API's own.
-_USUAL_LIMITS = frozenset({10, 20, 25, 50, _DEFAULT_LIMIT, 200, 250, 500})
+_USUAL_LIMITS = frozenset({10, 20, 25, 50, DEFAULT_PAGE_SIZE, 200, 250, 500})
 _MS = timedelta(milliseconds=1)
 _GROWTH = 4  # times the width of the window before
 _HALVINGS = 5  # times that a page is made smaller until the reply is not too large, or too slow
@@ -43,19 +43,19 @@ class Window(NamedTuple):
         start: Where the window begins.
         end: Where it ends, exclusive.
         records: What the API listed, in its order.
-        asked: The request in words.
+        request: The request, for messages.
         is_whole: Whether that is all; not where more than a page was created within a millisecond.
     """
 
     start: datetime
     end: datetime
     records: list[Any]
-    asked: str
+    request: str
     is_whole: bool = True
 
 
 class _PageSize:
-    """How many records a request asks for: fewer after replies that are too large or too slow, later more again."""
+    """How many records a page has: fewer after replies that are too large or too slow, later more again."""
 
     def __init__(self, limit: int) -> None:
         self.limit = self._full = limit
@@ -85,12 +85,12 @@ class Listing:
     """A list of the API's.
 
     Args:
-        connection: Who is asked.
+        connection: The API.
         path: Where the list is.
         limit: How many records a page has at most.
 
     Attributes:
-        requests: How many pages were asked for.
+        requests: How many pages were requested.
     """
 
     def __init__(self, connection: Connection, path: str, *, limit: int = LIMIT) -> None:
@@ -104,7 +104,7 @@ class Listing:
         """Return all there is: by one request where that is less than a page.
 
         Raises:
-            SourceError: The API did not answer.
+            SourceError: There was no reply.
             ResponseError: A reply is no list of records.
         """
         found = self._page({})
@@ -114,7 +114,7 @@ class Listing:
         found = []
         for window in self.between(first, now + timedelta(days=1)):
             if not window.is_whole:
-                raise ResponseError(f"{window.asked} brought as many records as a page has, and there may be more")
+                raise ResponseError(f"{window.request} brought as many records as a page has, and there may be more")
             found += window.records
         return found
 
@@ -126,7 +126,7 @@ class Listing:
             end: The same.
 
         Raises:
-            SourceError: The API did not answer.
+            SourceError: There was no reply.
             ResponseError: A reply is no list of records, or has some that were created at another time.
         """
         at, last = (start - EPOCH) // _MS, (end - EPOCH) // _MS
@@ -148,7 +148,7 @@ class Listing:
             instants = self._instants(page, bounds, at, until)
             is_full = self._may_be_more(page)
             # More than a page of one millisecond cannot be listed; a hundred may be a page, unless larger ones came.
-            is_whole = len(page) < limit and (len(page) != _DEFAULT_LIMIT or self._largest_page > _DEFAULT_LIMIT)
+            is_whole = len(page) < limit and (len(page) != DEFAULT_PAGE_SIZE or self._largest_page > DEFAULT_PAGE_SIZE)
             self._size.note_success()
             if is_full and width > 1:
                 # In an order of time the page lies in a part of the window, and tells how dense the records are there.
@@ -156,7 +156,7 @@ class Listing:
                 spread = (max(instants) - min(instants)) * aim // limit if instants else 0
                 width = max(1, min(max(spread, width // 8), width // 2))
                 continue
-            yield Window(_instant(at), _instant(until), page, self._said(bounds), is_whole)
+            yield Window(_instant(at), _instant(until), page, self._describe(bounds), is_whole)
             at = until
             width = width * _GROWTH if len(page) * _GROWTH <= aim else max(1, width * aim // len(page))
 
@@ -170,20 +170,20 @@ class Listing:
             # Not pydantic's parser: it refuses the whole page for half a character in one transcript.
             found = json.loads(content)
         except (ValueError, RecursionError) as error:
-            said = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+            problem = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
         else:
             if isinstance(found, list):
                 return found
-            said = f"it is {type(found).__name__}"
+            problem = f"it is {type(found).__name__}"
             if isinstance(found, dict):
                 message = found.get("message", found.get("error"))
-                said = f"it is an object with {', '.join(map(format_value, list(found)[:8])) or 'nothing'}"
-                said = f"it is an error: {format_value(message)}" if message is not None else said
-        # Out of the block, or the error would keep the whole reply.
-        raise ResponseError(f"the reply to {self._said(bounds)} is no array of records: {said}")
+                problem = f"it is an object with {', '.join(map(format_value, list(found)[:8])) or 'nothing'}"
+                problem = f"it is an error: {format_value(message)}" if message is not None else problem
+        # Raised outside of the block, since the error would otherwise refer to the whole reply.
+        raise ResponseError(f"the reply to {self._describe(bounds)} is no array of records: {problem}")
 
     def _instants(self, page: list[Any], bounds: dict[str, str], at: int, until: int) -> list[int]:
-        """Return when the records were created, in milliseconds, as far as they say so.
+        """Return when the records were created, in milliseconds, as far as they have a time.
 
         Raises:
             ResponseError: One was created at another time; a millisecond may be due to how the API rounds.
@@ -196,14 +196,14 @@ class Listing:
             millis = (created - EPOCH) // _MS
             if not at - 1 <= millis <= until + 1:
                 raise ResponseError(
-                    f"it is {created.isoformat()}, which is not what {self._said(bounds)} asked for; who does not "
-                    "choose by createdAt cannot be asked for all records",
+                    f"it is {created.isoformat()}, outside of {self._describe(bounds)}: a server "
+                    "that ignores createdAtGe and createdAtLt cannot list all records",
                     path=f"$[{place}].createdAt",
                 )
             found.append(millis)
         return found
 
-    def _said(self, bounds: dict[str, str]) -> str:
+    def _describe(self, bounds: dict[str, str]) -> str:
         within = f" from {bounds['createdAtGe']} until {bounds['createdAtLt']}" if bounds else ""
         return f"GET {self._path}{within}"
 

@@ -179,14 +179,14 @@ class _Run:
             self._add_failure(
                 "$",
                 f"{len(window.records):,} or more calls were created in one millisecond, and a page has no more; "
-                f"{window.asked}",
+                f"{window.request}",
             )
         for place, record in enumerate(window.records):
             try:
                 yield self._row(record)
             except RecordsError as error:
                 column = f".{error.column}" if error.column else ""
-                self._add_failure(f"$[{place}]{column}", f"{error}; {window.asked}")
+                self._add_failure(f"$[{place}]{column}", f"{error}; {window.request}")
 
     def _add_failure(self, path: str, message: str) -> None:
         self.failure = self.failure or (path, message)

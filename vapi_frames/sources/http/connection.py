@@ -1,4 +1,4 @@
-"""The one way out of the house: HTTPS requests with a key, bounded retries, errors that say what to do."""
+"""HTTPS requests with a key: bounded retries, and errors with advice. All requests to the API are sent here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import (  # what requests itself is built on, and lets through here and there
+from urllib3.exceptions import (  # requests does not wrap all of them
     DecodeError,
     HTTPError,
     ProtocolError,
@@ -54,13 +54,13 @@ TRANSIENT_ERRORS = (  # that a retry may cure: no connection, no reply in time, 
     ProtocolError,
     ReadTimeoutError,
 )
-_LONGEST_WAIT = 60.0  # seconds; a server that asks for more gets an error with what it asked
-_LONGEST_TIMEOUT = 86_400.0  # seconds; sockets refuse very large numbers
-_WHOLE = 10  # times the seconds between two pieces of a reply, within which all of it must have come
-_AT_ONCE = 65_536  # bytes of a reply that are read at once
-LARGEST = 2**28  # bytes of a reply, decompressed
-_SHOWN = 2_000  # characters of an error's body that are kept
-_SAID = 500  # characters of an error's body that a message repeats
+_MAX_WAIT = 60.0  # seconds; if the server requests more, the error reports it
+_MAX_TIMEOUT = 86_400.0  # seconds; sockets refuse very large numbers
+_TIMEOUTS_PER_REPLY = 10  # read time-outs within which the complete reply must arrive
+_BLOCK = 65_536  # bytes of one read
+MAX_BYTES = 2**28  # bytes of a reply, decompressed
+_BODY_CHARS = 2_000  # of a reply's body in the attribute of an error
+_MESSAGE_CHARS = 500  # of a reply's body in the message of an error
 
 
 class _Session(requests.Session):
@@ -71,7 +71,7 @@ class _Session(requests.Session):
 
 
 class _TooLargeError(ResponseError):
-    """A reply is larger than may be."""
+    """A reply is larger than the limit."""
 
 
 def is_oversized(error: BaseException) -> bool:
@@ -82,22 +82,22 @@ def is_oversized(error: BaseException) -> bool:
 
 
 class Connection:
-    """A server that is asked with a key.
+    """The connections to one server, with one key.
 
     Args:
         token: The organization's private key; by default ``VAPI_API_KEY``, else ``VAPI_TOKEN``, read at each request.
         base_url: Where the API is served: https://, or http:// on this machine, which no proxy sees.
         timeout: Seconds to wait for a connection, and between two pieces of the reply; or one number for both. As a
             whole, a reply may take ten times as long.
-        attempts: How often one request is tried at most.
-        sleep: How waiting is done; for tests.
-        largest: How many bytes a reply may have, decompressed.
+        attempts: How often one request is sent at most.
+        sleep: The function that waits; for tests.
+        largest: The bytes that a reply may have, decompressed.
 
     Raises:
-        QueryError: An argument cannot be it, or *base_url* would send the key in the clear.
+        QueryError: An argument is wrong, or *base_url* would send the key in the clear.
     """
 
-    _url = ""  # a traceback with locals may ask for the repr of one that is still being made
+    _url = ""  # for the repr in a traceback, if __init__ fails
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Connection:
         timeout: float | tuple[float, float] = (5.0, 60.0),
         attempts: int = 4,
         sleep: Callable[[float], None] = pause,
-        largest: int = LARGEST,
+        largest: int = MAX_BYTES,
     ) -> None:
         token = Secret(token.strip()) if isinstance(token, str) else token
         if token is not None and not can_be_key(token):
@@ -135,7 +135,7 @@ class Connection:
 
     @property
     def host(self) -> str:
-        """Its address, as far as it says who is asked."""
+        """The address of the server."""
         return self._url
 
     def scope(self) -> str:
@@ -162,33 +162,33 @@ class Connection:
         """Post JSON, and return the reply's.
 
         Args:
-            path: Where, below the address.
-            body: What.
-            attempts: How often it is tried, if not as often as may be.
-            divisible: Whether less can be asked for: what `is_oversized` is then not tried again.
+            path: The path below the address.
+            body: The JSON.
+            attempts: How often it is sent at most; by default the connection's attempts.
+            divisible: Whether the caller can send less: an `is_oversized` request is then not retried.
 
         Raises:
-            SourceError: There was no reply, or it refuses.
-            ResponseError: The reply is no JSON.
+            SourceError: There was no reply, or one with an error's status.
+            ResponseError: The reply is not JSON.
         """
-        return self._ask(f"{self._url}{path}", body, {}, attempts or self._attempts, divisible=divisible)
+        return self._send(f"{self._url}{path}", body, {}, attempts or self._attempts, divisible=divisible)
 
     def get(self, path: str, parameters: Mapping[str, str], *, divisible: bool = False) -> bytes:
-        """Get JSON; what may be said of the reply, and the errors, are those of `post`."""
-        return self._ask(f"{self._url}{path}", None, parameters, self._attempts, divisible=divisible)
+        """Get JSON; the arguments and errors are those of `post`."""
+        return self._send(f"{self._url}{path}", None, parameters, self._attempts, divisible=divisible)
 
-    def _ask(
+    def _send(
         self, url: str, body: bytes | None, parameters: Mapping[str, str], attempts: int, *, divisible: bool
     ) -> bytes:
         key = self._key or key_from_environment()
-        together = limiter(f"{self._url} {key.organization()}")
+        shared = limiter(f"{self._url} {key.organization()}")
         waited = 0.0
         for attempt in range(1, attempts + 1):
             raise_if_cancelled()
-            if left := together.left(waited):  # the server limited another request
+            if left := shared.remaining(waited):  # the server limited another request
                 progress.say(f"waiting {left:.0f} s, rate limit")
                 self._sleep(left)
-            # Errors are returned up to here: no frame of their traceback holds a reply, which may repeat the key.
+            # Errors are returned, and raised here: no frame of their traceback holds a reply, which may repeat the key.
             outcome, wait = self._try(url, body, parameters, key, attempt)
             if isinstance(outcome, bytes):
                 return outcome
@@ -196,7 +196,7 @@ class Connection:
                 raise outcome
             limited = isinstance(outcome, RateLimitError)
             if limited:
-                waited = together.hold(wait)
+                waited = shared.hold(wait)
             progress.say(f"waiting {wait:.0f} s, {'rate limit' if limited else _short(outcome)}")
             self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")
@@ -217,10 +217,10 @@ class Connection:
             return error.with_traceback(None), None
         except (HTTPError, OSError, ValueError) as error:  # requests' own are among them
             reason = _innermost(_without_frames(error))
-            words = re.sub(r"^.*?(object at 0x\w+>|port=\d+\)):\s*", "", str(reason)) or type(reason).__name__
-            said = f"no reply from {url} in {_times(attempt)}: {words}"
+            detail = re.sub(r"^.*?(object at 0x\w+>|port=\d+\)):\s*", "", str(reason)) or type(reason).__name__
+            message = f"no reply from {url} in {_times(attempt)}: {detail}"
             failed = ConnectionFailedError(
-                said, attempts=attempt, timed_out=isinstance(reason, ReadTimeoutError | requests.ReadTimeout)
+                message, attempts=attempt, timed_out=isinstance(reason, ReadTimeoutError | requests.ReadTimeout)
             )
             failed.__cause__ = error
             is_transient = isinstance(error, TRANSIENT_ERRORS) and not isinstance(reason, ssl.SSLCertVerificationError)
@@ -229,10 +229,10 @@ class Connection:
         if 200 <= reply.status_code < 300:  # noqa: PLR2004
             return _checked(reply, content, url, key), None
         status = reply.status_code
-        asked = retry_after(reply.headers, datetime.now(UTC), limited=status == 429)  # noqa: PLR2004
-        is_transient = (status in _RETRIED or status >= 500) and (asked or 0) <= _LONGEST_WAIT  # noqa: PLR2004
-        refused = _status_error(reply, content, key, asked, attempt)
-        return refused, (asked or backoff(attempt)) if is_transient else None
+        requested = retry_after(reply.headers, datetime.now(UTC), limited=status == 429)  # noqa: PLR2004
+        is_transient = (status in _RETRIED or status >= 500) and (requested or 0) <= _MAX_WAIT  # noqa: PLR2004
+        refused = _status_error(reply, content, key, requested, attempt)
+        return refused, (requested or backoff(attempt)) if is_transient else None
 
     def _give_back(self, session: requests.Session) -> None:
         """Keep *session* for the next request; its last reply was read to the end."""
@@ -266,16 +266,20 @@ class Connection:
 
     def _content(self, reply: requests.Response) -> bytes:
         """Return the whole body; one that trickles in or has no end is an error."""
-        until = time.monotonic() + _WHOLE * self._timeout[1]
-        # What has come is handed over at once, where the HTTP library can: a full block may take for ever.
+        until = time.monotonic() + _TIMEOUTS_PER_REPLY * self._timeout[1]
+        # read1 returns what has arrived; read would wait for a full block, which may never come.
         read = getattr(reply.raw, "read1", reply.raw.read)
         content = bytearray()
-        while piece := read(_AT_ONCE, decode_content=True):
+        while piece := read(_BLOCK, decode_content=True):
             content += piece
             if len(content) > self._largest:
-                raise _TooLargeError(f"the reply has more than {self._largest:,} bytes: ask for less at once")
+                raise _TooLargeError(
+                    f"the reply has more than {self._largest:,} bytes: fetch fewer buckets or groups at a time"
+                )
             if time.monotonic() > until:
-                raise requests.ReadTimeout(f"Read timed out: the reply has not ended after {_WHOLE} timeouts")
+                raise requests.ReadTimeout(
+                    f"Read timed out: the reply is incomplete after {_TIMEOUTS_PER_REPLY} time-outs"
+                )
         return bytes(content)
 
     def __repr__(self) -> str:
@@ -289,11 +293,11 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def _checked(reply: requests.Response, content: bytes, url: str, key: Key) -> bytes | ResponseError:
-    """Return the body of a success, or what makes it none."""
+    """Return the body of a reply with status 2xx, or the error that it is."""
     came = f"{url} replied {reply.status_code} with"
     content = content.removeprefix(b"\xef\xbb\xbf").strip()
-    if key.is_in(content):  # no answer is; neither a frame nor an error shall show it
-        return ResponseError(f"{came} the key itself: base_url echoes requests instead of answering them")
+    if key.is_in(content):  # no frame and no error may show it
+        return ResponseError(f"{came} the key itself: base_url echoes requests, and is not the API")
     if not content:
         return ResponseError(f"{came} an empty body")
     if content.startswith(b"<"):
@@ -306,7 +310,7 @@ def _status_error(reply: requests.Response, content: bytes, key: Key, wait: floa
     status = reply.status_code
     redact = key.redactor()
     body = redact(content.decode("utf-8", "replace"))  # before it is cut, or half of the key could be left
-    message = f"the API replied {status}: {_said(body)}"
+    message = f"the API replied {status}: {_error_text(body)}"
     found = next((reply.headers[name] for name in ("x-request-id", "cf-ray") if name in reply.headers), None)
     request_id = found and redact(found)
     if request_id:
@@ -314,10 +318,10 @@ def _status_error(reply: requests.Response, content: bytes, key: Key, wait: floa
     if attempt > 1:
         message += f", in the last of {_times(attempt)}"
     if wait:
-        message += f". It asked to wait {wait:g} s"
+        message += f". The server requests a wait of {wait:g} s"
     advice = _advice(status, redact(reply.headers.get("location", "")))
     message += f". {advice}" if advice else ""
-    body = body[:_SHOWN]
+    body = body[:_BODY_CHARS]
     if status in (401, 403):
         return AuthenticationError(message, status=status, request_id=request_id, body=body)
     if status == 429:  # noqa: PLR2004
@@ -345,7 +349,7 @@ def _check_url(base_url: object) -> str:
 def _check_timeout(timeout: object) -> tuple[float, float]:
     pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     numbers = [t for t in pair if isinstance(t, int | float) and not isinstance(t, bool)]
-    if len(pair) == len(numbers) == 2 and all(0 < t <= _LONGEST_TIMEOUT for t in numbers):  # noqa: PLR2004
+    if len(pair) == len(numbers) == 2 and all(0 < t <= _MAX_TIMEOUT for t in numbers):  # noqa: PLR2004
         return float(numbers[0]), float(numbers[1])
     raise QueryError(
         "timeout must be seconds, or (seconds to connect, seconds to read), more than 0 and at most a day, "
@@ -354,12 +358,12 @@ def _check_timeout(timeout: object) -> tuple[float, float]:
 
 
 def _short(error: VapiFramesError) -> str:
-    """Return in two words what went wrong."""
+    """Return the reason for a retry, for the progress."""
     return f"status {error.status}" if isinstance(error, StatusError) else "no reply"
 
 
-def _said(body: str) -> str:
-    """Return what an error body says: the server's own message, or that it is HTML."""
+def _error_text(body: str) -> str:
+    """Return the message of an error's body, shortened."""
     text = body.strip()
     if text.startswith("<"):
         return f"an HTML page ({_title(text)})"
@@ -368,8 +372,8 @@ def _said(body: str) -> str:
     except (ValueError, RecursionError):
         parts = None
     message = (parts.get("message") or parts.get("error") or text) if isinstance(parts, dict) else text
-    said = "; ".join(map(str, message)) if isinstance(message, list) else str(message)
-    return said if len(said) <= _SAID else said[: _SAID - 3] + "..."
+    shown = "; ".join(map(str, message)) if isinstance(message, list) else str(message)
+    return shown if len(shown) <= _MESSAGE_CHARS else shown[: _MESSAGE_CHARS - 3] + "..."
 
 
 def _title(page: str) -> str:
@@ -392,7 +396,7 @@ def _times(attempt: int) -> str:
 
 
 def _inner(failure: BaseException) -> list[BaseException]:
-    """Return what *failure* was made of: requests wraps urllib3's exceptions, which wrap the socket's."""
+    """Return the exceptions that *failure* wraps: requests wraps those of urllib3, which wrap those of sockets."""
     return [part for part in (*failure.args, getattr(failure, "reason", None)) if isinstance(part, BaseException)]
 
 
@@ -403,7 +407,7 @@ def _innermost(failure: BaseException) -> BaseException:
 
 
 def _without_frames(failure: BaseException) -> BaseException:
-    """Return *failure* without what may hold the key: the request, and the frames of the HTTP libraries."""
+    """Remove what may contain the key from *failure*: the request, and the frames of the HTTP libraries."""
     found: list[BaseException] = [failure]
     for one in found:
         one.__traceback__ = None

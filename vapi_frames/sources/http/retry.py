@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt: what a server asks for, else longer each time; and who waits together."""
+"""How long to wait before a retry: as long as the server requests, else longer each time."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Limiter", "backoff", "limiter", "pause", "retry_after"]
 
-_TICK = 0.1  # seconds between two looks at what progress shows
-_SPREAD = 0.5  # seconds within which those who waited together begin again
+_TICK = 0.1  # seconds between two updates of the progress
+_SPREAD = 0.5  # seconds over which requests that waited for the same limit resume
 
 
 def backoff(attempt: int) -> float:
@@ -43,9 +43,9 @@ def pause(seconds: float) -> None:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime, *, limited: bool = True) -> float | None:
-    """Return the seconds that a reply asks to wait, by the first of three headers that says so.
+    """Return the seconds that a reply requests to wait, from the first of three headers that has them.
 
-    ``x-ratelimit-reset`` may stand on any reply, and asks for nothing unless the rate is what was *limited*.
+    ``x-ratelimit-reset`` may be in any reply; it counts only if the reply was *limited* by the rate.
 
     Examples:
         >>> from datetime import datetime
@@ -79,7 +79,7 @@ def _until(date: str, now: datetime) -> float:
 
 
 class Limiter:
-    """Holds back everyone who asks one server with one key, once it has asked any of them to wait."""
+    """Delays all requests to one server with one key after the server has limited one of them."""
 
     def __init__(self) -> None:
         self._until = 0.0
@@ -91,8 +91,8 @@ class Limiter:
             self._until = max(self._until, time.monotonic() + seconds)
             return self._until
 
-    def left(self, waited: float) -> float:
-        """Return how long to wait yet, for one who has waited until *waited*: not all begin again at once."""
+    def remaining(self, waited: float) -> float:
+        """Return the remaining wait of a request that has waited until *waited*, with jitter."""
         left = self._until - time.monotonic()
         if self._until <= waited or left <= 0:
             return 0.0
@@ -104,6 +104,6 @@ _LOCK = threading.Lock()
 
 
 def limiter(scope: str) -> Limiter:
-    """Return the limiter of *scope*, a server and a key: the same one as long as anyone holds on to it."""
+    """Return the limiter of *scope*, a server and a key: the same one as long as it is in use."""
     with _LOCK:
         return _LIMITERS.setdefault(scope, Limiter())

@@ -1,6 +1,6 @@
-"""The key, which is read late, goes into one header of one request, and cannot be shown.
+"""The API key: read when a request is sent, and written to one header.
 
-It is kept out of everything that can be printed: reprs, messages, tracebacks with locals, pickles.
+Reprs, messages, tracebacks with local variables and pickles do not contain it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["Key", "can_be_key", "key_from_environment"]
 
 
 class Key(AuthBase):
-    """The key as something that can be passed around and printed without being shown."""
+    """The key, which no repr shows."""
 
     def __init__(self, key: str) -> None:
-        # A closure, because a debugger or a traceback with locals prints the attributes of what it meets.
+        # A closure: a debugger or a traceback with local variables prints the attributes of objects.
         self._read: Callable[[], str] = lambda: key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:  # noqa: D102
@@ -40,7 +40,7 @@ class Key(AuthBase):
         return len(self._read()) >= SHORTEST_KEY and self._read().encode() in content
 
     def organization(self) -> str:
-        """Return what tells organizations apart, and says nothing of the key."""
+        """Return an id of the organization, from which the key cannot be computed."""
         return hmac.digest(self._read().encode(), b"vapi-frames: organization", "sha256").hex()[:16]
 
     def redactor(self) -> Redactor:
@@ -66,8 +66,8 @@ def _derive(key: Secret, purpose: str) -> Secret:
 
 
 def can_be_key(text: object) -> bool:
-    """Say whether *text* can be a key."""
-    # What a header cannot carry is found here: http.client would say so with the key in its error.
+    """Return whether *text* can be a key."""
+    # http.client would raise an error with the key in it for text that a header cannot contain.
     return isinstance(text, str) and bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
@@ -82,8 +82,8 @@ def key_from_environment() -> Key:
         if can_be_key(text):
             return Key(text)
         if text:
-            said = f"{name} is no key: a key is ASCII text without spaces and line breaks; copy it again"
-            raise AuthenticationError(said, status=401)
+            message = f"{name} is not a key: a key is ASCII text without spaces and line breaks; copy it again"
+            raise AuthenticationError(message, status=401)
     raise AuthenticationError(
         f"there is no key: set {KEY_VARIABLES[0]} to the organization's private key, or pass vf.connect(token); "
         "vf.demo() needs none",

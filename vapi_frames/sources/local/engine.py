@@ -51,6 +51,8 @@ def _find_database() -> DuckDBPyConnection:
 
     It holds no data: what a query reads is registered with the cursor of that query only.
     """
+    import concurrent.futures.thread  # noqa: F401 - which cannot be imported any more once Python shuts down
+
     try:
         import duckdb
     except ImportError:
