@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vapi_frames import analysis, errors
     from vapi_frames.analysis import load
     from vapi_frames.errors import VapiFramesError
-    from vapi_frames.frames.build import to_frame
+    from vapi_frames.frames.from_reply import to_frame
     from vapi_frames.interface.accessor import VapiAccessor, frame
     from vapi_frames.interface.connect import connect, demo, local, record, replay, vq, warehouse
     from vapi_frames.interface.vq import Vq
@@ -73,7 +73,7 @@ _HOMES = {
     "record": "interface.connect",
     "replay": "interface.connect",
     "sample_calls": "sources.local.sample",
-    "to_frame": "frames.build",
+    "to_frame": "frames.from_reply",
     "vq": "interface.connect",
     "warehouse": "interface.connect",
 }

@@ -132,11 +132,11 @@ def test_replies_are_open_with_one_warning():
         ('[{"name": "a", "timeRange": {}, "result": [{"x": NaN}]}]', "$", "not JSON"),
         ("{}", "$", "list"),
         ('{"message": "Unauthorized", "statusCode": 401}', "$", "Unauthorized"),
-        ("[3]", "$[0]", "got 3"),
+        ("[3]", "$[0]", "must be an object, not 3"),
         ('[{"timeRange": {}, "result": []}]', "$[0].name", "is missing"),
         ('[{"name": "a", "result": []}]', "$[0].timeRange", "is missing"),
         ('[{"name": "a", "timeRange": {}}]', "$[0].result", "is missing"),
-        ('[{"name": 3, "timeRange": {}, "result": []}]', "$[0].name", "got 3"),
+        ('[{"name": 3, "timeRange": {}, "result": []}]', "$[0].name", "must be text, not 3"),
         ('[{"name": "a", "timeRange": {}, "result": {}}]', "$[0].result", "list"),
     ],
 )

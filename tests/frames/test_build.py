@@ -99,7 +99,7 @@ def test_without_a_query_the_apis_own_words_are_recognized():
         vf.to_frame(reply([{"spend": 1}]))
     with pytest.raises(ResponseError, match="query="):
         vf.to_frame(reply([]))
-    with pytest.raises(ResponseError, match="2 answers .*'n', 'n'"):
+    with pytest.raises(ResponseError, match="2 results .*'n', 'n'"):
         vf.to_frame(reply(ROWS) + reply(ROWS))
 
 

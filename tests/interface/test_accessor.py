@@ -10,7 +10,7 @@ import pytest
 
 import vapi_frames as vf
 from vapi_frames import analysis
-from vapi_frames.errors import ProvenanceError, QueryError, UnknownWordError
+from vapi_frames.errors import ProvenanceError, QueryError, ResponseWarning, UnknownWordError
 
 pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
 
@@ -96,12 +96,13 @@ class TestPartial:
         assert frame.vapi.elapsed.isna().all()
 
     def test_the_echoed_range_counts_before_the_asked_one(self):
-        """What the server says it answered is what was answered."""
+        """The echoed range is what the rows are about; a warning says that it is not the query's."""
         reply = (
             '[{"name":"n","timeRange":{"step":"day","start":"2026-10-01T12:00:00Z","end":"2026-10-02T00:00:00Z"},'
             '"result":[{"date":"2026-10-01T00:00:00.000Z","countId":1}]}]'
         )
-        frame = vf.to_frame(reply, vf.vq.call().count().step("day").during("2026-10"))
+        with pytest.warns(ResponseWarning, match="range of the reply is not the query's: start 2026-10-01T12:00:00Z"):
+            frame = vf.to_frame(reply, vf.vq.call().count().step("day").during("2026-10"))
         assert frame.vapi.elapsed.tolist() == [0.5]
 
     def test_an_empty_frame_has_no_flags(self):

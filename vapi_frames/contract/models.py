@@ -22,6 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
+from vapi_frames.contract.unique_keys import check_unique_keys
 from vapi_frames.contract.vocabulary import (
     COLUMN_SYNONYMS,
     COLUMNS,
@@ -263,12 +264,21 @@ def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
         payload = [payload]
     if isinstance(payload, Mapping) and "message" in payload:
         raise ResponseError(f"the reply is an error, not a result: {format_value(payload['message'])}")
+    found = payload[0] if isinstance(payload, list) and payload else payload
+    if isinstance(found, Mapping) and not {"result", "timeRange"} & set(found):
+        path = "$" if found is payload else "$[0]"
+        raise ResponseError(f"{_describe_other(found)}; expected is {_EXPECTED}", path=path)
     try:
         replies = _REPLIES.validate_python(payload)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        is_missing = first["type"] == "missing"
-        message = "is missing" if is_missing else f"{first['msg']}; got {format_value(first['input'])}"
+        kinds = {"list_type": "a list", "model_type": "an object", "string_type": "text"}
+        if first["type"] == "missing":
+            message = "is missing"
+        elif first["type"] in kinds:
+            message = f"must be {kinds[first['type']]}, not {format_value(first['input'])}"
+        else:
+            message = f"{first['msg']}; got {format_value(first['input'])}"
         raise ResponseError(message, path=json_path(first["loc"])) from None
     extra = sorted({name for reply in replies for name in (reply.model_extra or {})})
     extra += sorted({f"timeRange.{name}" for reply in replies for name in (reply.time_range.model_extra or {})})
@@ -280,10 +290,33 @@ def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
     return replies
 
 
+_EXPECTED = 'a list of results as POST /analytics returns it, [{"name": ..., "timeRange": ..., "result": [...]}]'
+
+
+def _describe_other(found: Mapping[Any, Any]) -> str:
+    """Return what an object that is no result looks like."""
+    keys = {key for key in found if isinstance(key, str)}
+    listed = ", ".join(map(str, found)) or "no key"
+    wrapped = next((key for key in found if isinstance(found[key], list) and key in ("data", "results")), None)
+    if wrapped is not None:
+        return f"this is an object around a list: pass what is under {wrapped!r}"
+    if "queries" in keys and "type" not in keys:
+        return "this looks like the body of a request, which has 'queries', not like a reply"
+    if keys & {"insightId", "formulas", "queries"} or (
+        "type" in keys and found["type"] in ("bar", "line", "pie", "text")
+    ):
+        return f"this looks like a reply of /reporting/insight (it has {listed}), which has another form"
+    if keys & {"createdAt", "startedAt", "endedReason"}:
+        return f"this looks like a call record (it has {listed}): query call records with vf.local(calls)"
+    return f"this is no result: it has {listed}, and no 'result'"
+
+
 def _from_json(payload: str | bytes | bytearray | memoryview) -> Any:
     text = bytes(payload) if isinstance(payload, memoryview) else payload
     try:
-        return pydantic_core.from_json(text, allow_inf_nan=False, cache_strings="all")
+        parsed = pydantic_core.from_json(text, allow_inf_nan=False, cache_strings="all")
     except ValueError as error:
         start = text[:60] if isinstance(text, str) else bytes(text[:60]).decode("utf-8", "replace")
         raise ResponseError(f"the reply is not JSON ({error}); it begins {start!r}") from None
+    check_unique_keys(text, parsed)
+    return parsed

@@ -38,6 +38,7 @@ def read_reply(
     *,
     place: int = 0,
     dated: bool | None = None,
+    check_range: bool = True,
 ) -> Result:
     """Return the result in one element of a reply; the arguments are those of `vapi_frames.result.reply.read_rows`.
 
@@ -46,7 +47,7 @@ def read_reply(
         BucketAlignmentError: No convention fits the dates.
     """
     collector = ReplyCollector(query)
-    collector.add(read_rows(reply, query, now, place=place, dated=dated))
+    collector.add(read_rows(reply, query, now, place=place, dated=dated, check_range=check_range))
     return collector.result()
 
 

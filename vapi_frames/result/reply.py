@@ -87,6 +87,7 @@ def read_rows(
     *,
     place: int = 0,
     dated: bool | None = None,
+    check_range: bool = True,
 ) -> Rows:
     """Read one element of a reply, except for the meaning of its dates.
 
@@ -96,13 +97,15 @@ def read_rows(
         now: When it was sent; resolves what neither the echo nor the query says about the range.
         place: The place of the element in the reply, for errors.
         dated: Whether rows have a ``date``; by default, the query decides it.
+        check_range: Whether to warn where the echoed range is not the query's.
 
     Raises:
-        ResponseError: A row lacks a key, or holds a value that its type refuses.
+        ResponseError: A row lacks a key, or holds a value that its type refuses; or the rows have dates, and the query
+            has no step.
     """
     root = f"$[{place}].result"
     dated = query.is_dated if dated is None else dated
-    start, end, is_same_range = _read_range(reply.time_range, query, now, f"$[{place}].timeRange")
+    start, end, is_same_range = _read_range(reply.time_range, query, now, f"$[{place}].timeRange", check_range)
     rows = reply.result
     names = build_schema(query, dated=dated)
     if dated:
@@ -137,20 +140,16 @@ def _is_every_bucket(rows: int, query: Query[Any], start: datetime | None, end: 
 
 
 def _read_range(
-    echo: ReplyTimeRange, query: Query[Any], now: datetime | None, path: str
+    echo: ReplyTimeRange, query: Query[Any], now: datetime | None, path: str, check_range: bool
 ) -> tuple[datetime | None, datetime | None, bool]:
     """Return the range of the reply, the echoed one or else the query's; and whether the two are the same."""
-    start: datetime | None = None
-    end: datetime | None = None
-    if now is not None:
-        start, end = fill_defaults(query.instants(now), now)
-    elif query.time_range is not None:
-        start, end = query.instants(None)
+    wanted = query.instants(now)
+    start, end = wanted if now is None else fill_defaults(wanted, now)
     echoed = (
         _read_side(echo.start, query, f"{path}.start"),
         _read_side(echo.end, query, f"{path}.end"),
     )
-    is_same = _check_echo(echo, query, now, echoed, path)
+    is_same = _check_echo(echo, query, wanted if check_range else (None, None), echoed, path)
     return echoed[0] or start, echoed[1] or end, is_same
 
 
@@ -166,8 +165,8 @@ def _read_side(text: str | None, query: Query[Any], path: str) -> datetime | Non
     return at if at is None or at.tzinfo else buckets.resolve_wall(at, query.zone)
 
 
-def _check_echo(echo: ReplyTimeRange, query: Query[Any], now: datetime | None, echoed: Instants, path: str) -> bool:
-    """Warn where the echoed range is not the query's; return whether it is.
+def _check_echo(echo: ReplyTimeRange, query: Query[Any], wanted: Instants, echoed: Instants, path: str) -> bool:
+    """Warn where the echoed range is not *wanted*, the query's; return whether it is.
 
     Raises:
         ResponseError: The echoed step is another: the rows are other buckets than the query's.
@@ -182,7 +181,6 @@ def _check_echo(echo: ReplyTimeRange, query: Query[Any], now: datetime | None, e
             f"the time zone of the reply is {format_value(echo.timezone)}, that of the query is {query.timezone!r}",
             ResponseWarning,
         )
-    wanted = (None, None) if query.time_range is None or now is None else query.instants(now)
     other = [
         f"{name} {format_iso(at)} instead of {format_iso(instant)}"
         for name, at, instant in zip(("start", "end"), echoed, wanted, strict=True)
@@ -200,16 +198,27 @@ def _match_keys(present: set[Any], query: Query[Any], dated: bool, root: str) ->
     something else has that; else the one key that nothing else explains is taken for it.
 
     Raises:
-        ResponseError: A key is no text, or none can be a variable's.
+        ResponseError: A key is no text, no row has a group, no key can be a variable's, or the rows have dates, and the
+            query has no step.
     """
+    if odd := [key for key in present if not isinstance(key, str)]:
+        raise ResponseError(f"a row has the key {format_value(odd[0])}, which is no text", path=root)
+    if "date" in present and not dated and "date" not in query.variables:
+        raise ResponseError(
+            "the rows have dates, and the query has no step, so one row would pass for the total: add the step of the "
+            'rows to the query, e.g. .step("day"), and roll up the frame, .vapi.rollup("all")',
+            path=f"{root}[0].date",
+        )
+    for group in query.groups:
+        if group not in present:
+            has = ", ".join(sorted(present)) or "no key"
+            raise ResponseError(f"no row has the group {group!r} of the query; the rows have {has}", path=f"{root}[0]")
     fixed = {"date"} if dated else set()
     fixed |= {*query.groups, *(one.wire_name for one in query.measures)}
     levels = query.levels[len(query.levels) - len(query.variables) :]
     variables = dict(zip(levels, query.variables, strict=True))
     keys = {name: name for name in (*fixed, *query.groups)}
     own = {level: f"variable.{key}" if key in fixed else key for level, key in variables.items()}
-    if odd := [key for key in present if not isinstance(key, str)]:
-        raise ResponseError(f"a row has the key {format_value(odd[0])}, which is no text", path=root)
     unknown = present - fixed - set(own.values())
     for level, key in own.items():
         if key in present:
@@ -233,7 +242,9 @@ def unwrap_sdk_objects(reply: Any) -> Any:
     """
     if isinstance(reply, str | bytes | bytearray | memoryview):
         return reply
-    return [_unwrap_result(one) for one in (reply if isinstance(reply, list | tuple) else [reply])]
+    if isinstance(reply, list | tuple):
+        return [_unwrap_result(one) for one in reply]
+    return _unwrap_result(reply)
 
 
 def _unwrap_result(one: Any) -> Any:

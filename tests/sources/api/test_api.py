@@ -616,7 +616,7 @@ def test_no_header_can_break_the_wait(value):
         ({"message": "Unauthorized", "statusCode": 401}, "an error, not a result: 'Unauthorized'"),
         ({"rows": []}, "list"),
         ("null", "list"),
-        ([1], "got 1"),
+        ([1], "must be an object, not 1"),
         ([{"name": "q", "result": []}], r"timeRange.*missing"),
         ([{"name": "q", "timeRange": {}, "result": [3]}], r"result\[0\]"),
         ([{"name": "q", "timeRange": {}, "result": [{}]}], "no 'countId'"),
