@@ -15,7 +15,11 @@ from tests.support.requirements import require
 from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, SourceError
 
-pytestmark = [pytest.mark.extra("warehouse"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
+pytestmark = [
+    pytest.mark.extra("warehouse"),
+    pytest.mark.engine("postgres"),
+    pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning"),
+]
 COUNT = CALL.count().between(*ALL)
 
 
