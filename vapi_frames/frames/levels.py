@@ -67,8 +67,8 @@ def _sorted(name: str, values: pd.Index, codes: AnyCodes) -> IndexLevel:
     is_missing = np.asarray(values.isna())
     if values.is_monotonic_increasing and not is_missing.any():
         return IndexLevel(name, values, codes)
-    order = np.asarray(values.argsort())
-    order = order[~is_missing[order]]
+    present = np.flatnonzero(~is_missing)  # with pandas 2, a missing value among texts is a float, which has no order
+    order = present[np.asarray(values.take(present).argsort())]
     position = np.full(len(values) + 1, -1, np.int64)
     position[order] = np.arange(len(order))
     return IndexLevel(name, values.take(order), position[codes])
