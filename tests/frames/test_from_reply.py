@@ -45,6 +45,7 @@ class TestWhenItWasReceived:
         frame = vf.to_frame(reply(rows), query, now=datetime(2026, 10, 3, 12, tzinfo=UTC))
         assert frame.vapi.fill_gaps()["countId"].tolist() == [0, 1, 0]
 
+    @pytest.mark.extra("local")
     def test_by_default_it_is_the_clock_and_a_note_says_so(self):
         """That of the source where the query has one, else that of this machine."""
         bound = vf.demo().call().sum("cost").step("month").between("2026-11-01", "2027-01-01")

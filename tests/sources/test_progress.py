@@ -148,6 +148,7 @@ def test_one_request_shows_nothing(clock, terminal):
     assert terminal.text == ""
 
 
+@pytest.mark.extra("progress")
 def test_what_takes_longer_has_a_line_that_goes_away(clock, terminal):
     """After two seconds one line is rewritten, and nothing of it is left at the end."""
     with showing(None):
@@ -157,6 +158,7 @@ def test_what_takes_longer_has_a_line_that_goes_away(clock, terminal):
     assert terminal.screen() == ([""], 0)
 
 
+@pytest.mark.extra("progress")
 def test_true_shows_from_the_beginning_and_leaves_the_last(clock, terminal):
     """Who asks for it sees one short request, too."""
     with showing(True):
@@ -179,6 +181,7 @@ def test_nothing_done_shows_nothing(clock, terminal):
     assert terminal.text == ""
 
 
+@pytest.mark.extra("progress")
 @pytest.mark.parametrize("wanted", [None, True])
 def test_a_wait_is_seen_while_it_lasts(clock, terminal, wanted):
     """A wait that began in the first two seconds of one request is shown by the ticks, until something happens."""
@@ -206,6 +209,7 @@ def test_a_message_goes_away(clock):
     assert seen[1::2] == ["", "", "", "waiting [31m 1 s"]
 
 
+@pytest.mark.extra("progress")
 def test_a_line_is_drawn_at_most_ten_times_a_second(clock, terminal):
     """However fast pieces arrive, the terminal gets ten lines a second."""
     with showing(True):
@@ -217,6 +221,7 @@ def test_a_line_is_drawn_at_most_ten_times_a_second(clock, terminal):
     assert terminal.screen()[0][0] == "vapi-frames: 10,000 of 10,000 pieces, 0 requests, 3.0 s"
 
 
+@pytest.mark.extra("progress")
 @pytest.mark.parametrize("columns", [10, 20, 40, 80, 200])
 def test_a_line_is_no_wider_than_the_terminal(clock, put, columns):
     """A long line is cut at the width that the terminal itself reports."""
@@ -235,6 +240,7 @@ def test_a_line_is_no_wider_than_the_terminal(clock, put, columns):
     assert ("waiting 12 s" in shown) == (columns >= 80)
 
 
+@pytest.mark.extra("progress")
 def test_shorter_goes_over_longer(clock, terminal):
     """Nothing of a longer line stays beside a shorter one."""
 
@@ -247,6 +253,7 @@ def test_shorter_goes_over_longer(clock, terminal):
     assert terminal.screen() == (["vapi-frames: 0 of 2 pieces, 0 requests, 1.0 s", ""], 0)
 
 
+@pytest.mark.extra("progress")
 @pytest.mark.parametrize("wanted", [None, True])
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_a_broken_fetch_leaves_a_finished_line(clock, terminal, wanted, failure):
@@ -396,6 +403,7 @@ def test_threads_tell_one_after_the_other():
     assert {thread for done, thread in seen if done} - {threading.get_ident()}
 
 
+@pytest.mark.extra("progress")
 def test_only_the_thread_of_the_block_draws(clock, terminal):
     """What other threads say is drawn at the next tick, and a tick of theirs does nothing."""
 
