@@ -110,7 +110,7 @@ def measure(latency=0.1, days=730, assistants=40):
             return frame
 
         def ask(days, now, cache=None):
-            vq = connected(url, now=now, timeout=60.0, **({"store": cache} if cache else {}))
+            vq = connected(url, now=now, timeout=60.0, **({"open_store": cache} if cache else {}))
             query = vq.call().sum("cost").count().by("assistantId").step("hour")
             return query.between(BEGIN, BEGIN + timedelta(days=days)).fetch()
 
