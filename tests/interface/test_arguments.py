@@ -62,7 +62,7 @@ def test_an_argument_of_any_kind_is_taken_or_refused(value, tmp_path, monkeypatc
             use()
         except (VapiFramesError, OSError):
             continue
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the test looks at any exception
             pytest.fail(f"{name} raises {error!r}")
 
 
@@ -77,7 +77,7 @@ def test_an_argument_of_warehouse_of_any_kind_is_taken_or_refused(value):
             vf.warehouse(**options(name, value, connection=connection, table="calls", dialect="duckdb"))
         except VapiFramesError:
             continue
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the test looks at any exception
             pytest.fail(f"warehouse({name}=) raises {error!r}")
 
 
