@@ -15,7 +15,7 @@ from tests.support.examples import examples
 from tests.support.shapes import COARSER, QUIET, asked, fetch, same
 from vapi_frames.analysis.success import SUCCESS
 from vapi_frames.contract.vocabulary import STEPS
-from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
+from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
 pytestmark = [pytest.mark.extra("local"), *QUIET]
 PARTS = tuple(
@@ -186,6 +186,36 @@ class TestSuccess:
         assert frame.vapi.success_rate(success=["9", "Pass"])["successPerEvaluated"].tolist() == [2 / 3]
         assert frame.vapi.success_rate(success="9")["successPerEvaluated"].tolist() == [1 / 3]
 
+    def test_values_are_read_as_where_reads_them(self):
+        """True is "true", and 7 is "7"; what does not occur as written may differ in case and spaces."""
+        frame = vf.demo().call().count().by(SUCCESS).during("2026-10").fetch()
+        for success in ([True], ["True"], "true", {"true"}, pd.Series(["TRUE "]), (one for one in ["true"])):
+            assert frame.vapi.success_rate(success=success)["successPerEvaluated"].round(3).tolist() == [0.574]
+        assert frame.vapi.success_rate(success=False)["countIdSuccess"].tolist() == [11823 - 6782]
+        rubric = self.frame(["7", "9", "a", "A"])
+        for success, count in ([7], 1), (np.int64(9), 1), ("a", 1), ([" A"], 2), ([7, "9", "A"], 3):
+            assert rubric.vapi.success_rate(success=success)["countIdSuccess"].tolist() == [count]
+
+    def test_a_value_that_no_call_has_is_said(self):
+        """With the nearest one that occurs, or all of them."""
+        frame = self.frame(["true", "false", None])
+        for success, match in ("ture", "'ture'.*did you mean 'true'"), (["true", 7], "'7'.*are 'false', 'true'"):
+            with pytest.warns(FrameWarning, match=match):
+                rate = frame.vapi.success_rate(success=success)
+            assert rate["countIdSuccess"].tolist() == [int(success != "ture")]
+
+    @pytest.mark.parametrize(
+        "success", [[None], [""], ["true", "  "], [], [0.5], [float("nan")], object(), {"true": 1}]
+    )
+    def test_what_is_no_evaluation_is_no_success(self, success):
+        """The rate would have more above the line than below it."""
+        frame = self.frame(["true", "", None])
+        if isinstance(success, dict):  # its keys are the values
+            assert frame.vapi.success_rate(success=success)["successPerEvaluated"].tolist() == [1.0]
+            return
+        with pytest.raises(QueryError):
+            frame.vapi.success_rate(success=success)
+
     def test_no_evaluation_is_no_rate(self):
         """A denominator of 0 is missing, not 0 and not infinite."""
         assert self.frame([None, ""]).vapi.success_rate()["successPerEvaluated"].isna().all()
@@ -230,3 +260,48 @@ def test_the_residual_has_the_type_of_the_cost(backend, kind):
     assert str(found.dtype) == kind
     expected = query.fetch().vapi.reconcile()["sumCostResidual"]
     assert found.astype(float).tolist() == expected.tolist()
+
+
+MADE = {
+    "ratio": lambda f, name: f.vapi.ratio("sumCost", "countId", name=name),
+    "per_call": lambda f, _: f.vapi.per_call(),
+    "per_minute": lambda f, _: f.vapi.per_minute(),
+    "share": lambda f, _: f.vapi.share("countId"),
+    "share within": lambda f, _: f.vapi.share("countId", within="date"),
+    "change": lambda f, _: f.vapi.change(columns="countId"),
+    "reconcile": lambda f, _: f.vapi.reconcile(),
+}
+
+
+@pytest.mark.parametrize("verb", MADE)
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")
+def test_no_verb_replaces_a_column(verb):
+    """A column that another verb, the query or the user made: refused by name, and kept; dropped first, it may be made."""
+    query = vf.demo().call().sum("cost", "duration", *PARTS).count().by("type").step("week").during("2026-10")
+    frame = query.fetch()
+    made = MADE[verb](frame, "mine")
+    new = [name for name in made.columns if name not in frame.columns]
+    before = made.copy(deep=True)
+    for name in new:
+        for again in (MADE[verb], MADE["ratio"]):
+            with pytest.raises(QueryError, match="already has a column"):
+                again(made, name)
+        own = frame.assign(**{name: 1.0})
+        with pytest.raises(QueryError, match=f"already has a column '{name}'"):
+            MADE[verb](own, name)
+    pd.testing.assert_frame_equal(made, before)
+    same(MADE[verb](made.drop(columns=new), "mine"), made)
+
+
+@pytest.mark.parametrize("name", ["sumCost", "countId", "type", "date", "sumCostPerCall"])
+def test_the_name_of_a_ratio_is_free(name):
+    """Neither that of a measure, of a level, of a column that was left out, nor of what a verb made."""
+    query = vf.demo().call().sum("cost", "duration").count().by("type").step("week").during("2026-10")
+    frame = query.fetch().vapi.per_call()
+    for one in (frame, frame.drop(columns="sumCost")):
+        with pytest.raises(QueryError, match="already|a part of the ratio"):
+            one.vapi.ratio("sumDuration", "countId", name=name)
+    # What a ratio is made of keeps its meaning.
+    rate = frame.vapi.ratio("sumCost", "countId", name="rate").drop(columns="sumCost")
+    with pytest.raises(QueryError, match="of a measure or level"):
+        rate.vapi.ratio("sumDuration", "countId", name="sumCost")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import sys
 from datetime import datetime, timedelta
+from decimal import Decimal
 from html.parser import HTMLParser
 
 import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vapi_frames as vf
+from tests.support.examples import examples
 from vapi_frames.errors import MissingExtraError, ProvenanceError, QueryError
 
 pytestmark = [
@@ -236,6 +240,44 @@ class TestExcel:
         assert [row[0] for row in rows] == [escaped[word] for word in sorted(words)]
         assert len({row[0] for row in rows}) == len(words)
         assert "'=cmd|' /C calc'!A0" in {row[0] for row in rows}
+
+    @examples(200)
+    @given(st.lists(st.sampled_from(["_", "x", "_x", "0041_", "x005F_", "_x00e9_", "_x000D_", "A", "g"]), max_size=8))
+    def test_no_text_is_the_code_of_a_character(self, parts):
+        """What Excel decodes of a cell is the text, and a text without a code stays as it is."""
+        text = "t" + "".join(parts)
+        frame = vf.demo().call().count().during("2026-10").fetch().assign(own=text)
+        [cell] = frame.vapi.for_excel()["own"]
+        assert re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), cell) == text
+        assert ("_x005F_" in cell) == bool(re.search("_x[0-9A-Fa-f]{4}_", text))
+
+    def test_a_text_that_looks_like_a_code(self, tmp_path):
+        """It is escaped in the file, for groups and headers, too."""
+        vq = calls(assistantId=["a_x0041_b", "_x0041_x0042_"])
+        df = vq.call().count(alias="_x0041_").by("assistantId").during("2026-10").fetch()
+        header, *rows = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").iter_rows(values_only=True)
+        assert header == ("assistantId", "_x005F_x0041_ (calls)")
+        assert [row[0] for row in rows] == ["_x005F_x0041_x005F_x0042_", "a_x005F_x0041_b"]
+
+    @pytest.mark.parametrize("number", [10**15 + 1, 1e16, -1e16, 2.0**60, Decimal(10**17)])
+    @pytest.mark.parametrize("dtype", ["float64", "Float64", "double[pyarrow]", "Int64", object])
+    def test_a_number_of_more_than_fifteen_digits_is_refused(self, number, dtype):
+        """Excel would keep fifteen of them, whatever the type of the number is; others are kept."""
+        frame = vf.demo().call().count().by("type").during("2026-10").fetch()
+        column = pd.Series([number, None, 1], index=frame.index, dtype=object)
+        if dtype is not object:
+            column = column.map(lambda one: one if one is None else float(one)).astype("Float64").astype(dtype)
+        with pytest.raises(QueryError, match=r"'own' has a number of more than fifteen digits, -?1\d*,"):
+            frame.assign(own=column).vapi.for_excel()
+
+    def test_other_numbers_are_kept(self):
+        """Fractions, infinity and what has fifteen digits."""
+        frame = vf.demo().call().count().by("type").during("2026-10").fetch()
+        for values in ([1e15, float("inf"), 0.1 + 0.2], [float("nan")] * 3, [10**15, Decimal("Infinity"), Decimal(2)]):
+            found = frame.assign(own=values).vapi.for_excel()["own"]
+            assert [one for one in found if not pd.isna(one)] == [one for one in values if one == one]
+        empty = frame.assign(own=pd.array([None] * 3, dtype="Int64")).vapi.for_excel()
+        assert empty["own"].isna().all()
 
     def test_a_formula_would_be_written_without_it(self, tmp_path):
         """The danger is there: pandas writes a text that begins with = as a formula."""

@@ -29,19 +29,31 @@ _SINGULAR = {"calls": "call", "tokens": "token", "characters": "character"}
 
 
 def add_columns(checked: CheckedFrame, columns: Mapping[str, tuple[npt.NDArray[Any], DerivedColumn]]) -> pd.DataFrame:
-    """Return a copy of the frame with new last *columns*: name → values and what is known of them."""
+    """Return a copy of the frame with new last *columns*: name → values and what is known of them.
+
+    Raises:
+        QueryError: A name is taken: a verb never replaces a column that it did not make in this call.
+    """
     frame = checked.frame
-    taken = {*checked.meta.units, *checked.own_columns, *checked.flag_columns, *frame.index.names}
+    parts = {
+        part for name in checked.measures if name in checked.meta.derived for part in checked.meta.derived[name].parts
+    }
     for name in columns:
-        if name in taken:
-            raise QueryError(f"the frame already has a column or level {name!r}: give the new column another name")
-    old = [name for name in columns if name in frame.columns]
+        if name in frame.columns:
+            raise QueryError(
+                f"the frame already has a column {name!r}, and no verb replaces a column: give one of the two another "
+                f"name, or drop the old one, df.drop(columns={name!r})"
+            )
+        if name in {*checked.meta.units, *parts, *checked.meta.levels, *frame.index.names}:
+            raise QueryError(
+                f"{name!r} is already the name of a measure or level of the query: give the new column another name"
+            )
     # As Series, which pandas need not copy.
     series = {
         name: pd.Series(to_backend(values, checked.backend), index=frame.index, copy=False)
         for name, (values, _) in columns.items()
     }
-    result = (frame.drop(columns=old) if old else frame).assign(**series)
+    result = frame.assign(**series)
     result.attrs = dict(frame.attrs)
     derived = checked.meta.derived | {name: column for name, (_, column) in columns.items()}
     return attach_meta(result, replace(checked.meta, derived=derived), checked.rows, changed=columns)
@@ -80,7 +92,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
 
     Raises:
         NonAdditiveError: One of them is an average, a minimum or a maximum.
-        QueryError: *name* is one of the two.
+        QueryError: *name* is that of another column or level.
 
     Examples:
         >>> import vapi_frames as vf
@@ -229,6 +241,9 @@ def _slices(checked: CheckedFrame, within: str | Sequence[str] | None) -> tuple[
 
 def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     """Return *frame* with the cost that its parts do not explain as a new last column ``sumCostResidual``, in USD.
+
+    Of real calls 14 to 30 % of the cost stay open: structured outputs, the evaluation of success and the detection of
+    voicemail cost, too, and no column of the API has them. The calls of `demo` have no such parts.
 
     Args:
         frame: A result frame with the sums of ``cost`` and of all its parts: ``costBreakdown.llm``, ``.tts``,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from vapi_frames.analysis.ratios import add_columns, add_ratio
 from vapi_frames.analysis.regroup import find_query, regroup
-from vapi_frames.errors import QueryError, UnknownWordError, require
+from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, suggest, warn
 from vapi_frames.frames.columns import to_numpy
 from vapi_frames.frames.meta import DerivedColumn
 from vapi_frames.frames.provenance import check_frame, find_column
+from vapi_frames.query.filters import with_filters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pandas as pd
+
+    from vapi_frames.query.filters import FilterValues
 
 __all__ = ["SUCCESS", "success_rate"]
 
@@ -27,14 +30,18 @@ _LISTED = 8  # unknown values that a message lists
 
 
 def success_rate(
-    frame: pd.DataFrame, *, of: Literal["evaluated", "calls"] = "evaluated", success: Iterable[str] | None = None
+    frame: pd.DataFrame,
+    *,
+    of: Literal["evaluated", "calls"] = "evaluated",
+    success: FilterValues | Iterable[str] = None,
 ) -> pd.DataFrame:
     """Return how many calls were evaluated as a success, and their rate, per remaining group and bucket.
 
     Args:
         frame: A result frame by ``analysis.successEvaluation`` with a count of calls.
         of: The denominator: ``"evaluated"`` calls, or all ``"calls"``.
-        success: The values that count as a success, for a rubric other than true and false, or pass and fail.
+        success: The values that count as a success, for a rubric other than true and false, or pass and fail; read as
+            `Query.where` reads them, so ``True`` is ``"true"``.
 
     Returns:
         ``countId``, ``countIdSuccess``, ``countIdEvaluated`` (calls), and ``successPerEvaluated`` or
@@ -42,7 +49,11 @@ def success_rate(
 
     Raises:
         UnknownWordError: The group or the count is missing; the error says what to add to the query.
-        QueryError: A value is of another rubric, and *success* does not say what it means.
+        QueryError: A value is of another rubric, and *success* does not say what it means; or *success* has a value
+            that no evaluation can be.
+
+    Warns:
+        FrameWarning: No call has a value of *success*.
 
     Examples:
         >>> import vapi_frames as vf
@@ -75,12 +86,12 @@ def success_rate(
     return add_ratio(coarser, f"{count}Success", below, name, unit="")
 
 
-def _find_successes(texts: list[str], success: Iterable[str] | None) -> list[bool]:
+def _find_successes(texts: list[str], success: object) -> list[bool]:
     """Return for each value whether it is a success."""
+    folded = [_fold(text) for text in texts]
     if success is not None:
-        chosen = {success} if isinstance(success, str) else set(success)
+        chosen = _read_chosen(success, texts)
         return [text in chosen for text in texts]
-    folded = [text.strip().casefold() for text in texts]
     other = [text for text, plain in zip(texts, folded, strict=True) if plain not in (*_TRUE, *_FALSE, "")]
     if other:
         raise QueryError(
@@ -88,3 +99,35 @@ def _find_successes(texts: list[str], success: Iterable[str] | None) -> list[boo
             f"pass those that are a success, e.g. success=[{other[0]!r}]"
         )
     return [plain in _TRUE for plain in folded]
+
+
+def _read_chosen(success: object, texts: list[str]) -> set[str]:
+    """Return those of *texts* that *success* names: as written, or else but for case and spaces around them."""
+    values: object = success
+    if isinstance(success, Iterable) and not isinstance(success, str | AbstractSet):
+        values = list(success)
+    [(_, wanted)] = with_filters((), {SUCCESS: values}, {})
+    evaluated = [text for text in texts if _fold(text)]
+    chosen: set[str] = set()
+    absent = []
+    for value in wanted:
+        if value is None or not _fold(value):
+            raise QueryError(f"a call without an evaluation is no success: leave {format_value(value)} out of success=")
+        found = {value} & set(evaluated) or {text for text in evaluated if _fold(text) == _fold(value)}
+        chosen |= found
+        if not found:
+            absent.append(value)
+    if absent and evaluated:
+        listed = ", ".join(map(format_value, absent[:_LISTED]))
+        there = ", ".join(map(format_value, evaluated[:_LISTED]))
+        near = suggest(absent[0], evaluated)
+        warn(
+            f"no call has the evaluation {listed}, so it counts no success; "
+            + (f"did you mean {format_value(near[0])}?" if near else f"the evaluations are {there}"),
+            FrameWarning,
+        )
+    return chosen
+
+
+def _fold(text: str) -> str:
+    return text.strip().casefold()

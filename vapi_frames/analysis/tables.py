@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.describe import describe
 from vapi_frames.errors import MissingExtraError, ProvenanceError, QueryError, format_value
+from vapi_frames.frames.columns import to_numpy
 from vapi_frames.frames.meta import Meta, read_meta
 from vapi_frames.frames.partial import partial
 from vapi_frames.frames.provenance import units
@@ -38,6 +42,7 @@ _MAX_CHARS = 32_767
 _MAX_WHOLE = 10**15  # Excel keeps fifteen digits
 _FIRST_DATE = date(1900, 3, 1)  # before, Excel counts a 29 February 1900, which did not exist
 _FORMULA = re.compile("'*{?=")  # with a brace, a formula of many cells, which one of pandas' two writers runs, too
+_ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")  # what Excel reads as the code of a character
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -150,6 +155,8 @@ def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
     Excel has no time zones: dates become the wall clock of theirs, which the header names. Where an hour can come
     twice, a column after them has the offset, ``-04:00``, which tells the two apart. Excel runs a text that begins with
     ``=`` as a formula, so an apostrophe comes before it. An empty cell is a missing value, so an empty text is ``""``.
+    Excel reads ``_x0041_`` as the letter A, so it becomes ``_x005F_x0041_``, which Excel shows as it was; openpyxl
+    writes it so (XlsxWriter would escape it again: pass ``engine="openpyxl"``).
 
     Args:
         frame: A result frame.
@@ -161,7 +168,7 @@ def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         QueryError: A sheet cannot hold it: more than 1,048,575 rows, 16,384 columns, 32,767 characters in a text, or
-            fifteen digits; or a date is before March 1900.
+            fifteen digits of a whole number; or a date is before March 1900.
         ProvenanceError: The values of a measure were changed, so its unit is uncertain.
 
     Examples:
@@ -218,12 +225,27 @@ def _sheet_columns(header: str, name: str, values: pd.Series, meta: Meta) -> lis
         offsets = [None if pd.isna(at) else _format_offset(at) for at in values]
         return [(header, wall), (f"{name} (UTC offset)", pd.Series(offsets, dtype=object))]
     if pd.api.types.is_integer_dtype(dtype):
-        if len(values) and (int(values.max()) > _MAX_WHOLE or int(values.min()) < -_MAX_WHOLE):
-            raise QueryError(f"{name!r} has a number of more than fifteen digits, and Excel keeps no more")
+        if len(values) and not values.isna().all():
+            _check_digits(name, int(values.max()), int(values.min()))
+    elif pd.api.types.is_float_dtype(dtype):
+        plain = to_numpy(values).astype(np.float64)
+        whole = plain[np.isfinite(plain) & (np.floor(plain) == plain)]
+        if len(whole):
+            _check_digits(name, int(whole.max()), int(whole.min()))
     elif not pd.api.types.is_numeric_dtype(dtype):
         cells = [None if pd.isna(value) else _to_cell(value, name) for value in values]
         return [(header, pd.Series(cells, dtype=object))]
     return [(header, values.reset_index(drop=True))]
+
+
+def _check_digits(name: str, *numbers: int) -> None:
+    """Raise `QueryError` where one of *numbers* is larger than Excel keeps."""
+    for number in numbers:
+        if abs(number) > _MAX_WHOLE:
+            raise QueryError(
+                f"{name!r} has a number of more than fifteen digits, {number:,}, and Excel keeps no more: make it "
+                f"text, df[{name!r}].map(str)"
+            )
 
 
 def _format_offset(at: pd.Timestamp) -> str:
@@ -234,10 +256,14 @@ def _format_offset(at: pd.Timestamp) -> str:
 def _to_cell(value: Any, name: str) -> Any:
     """Return *value* so that a cell shows it as it is: not run as a formula, nothing lost in the file."""
     if not isinstance(value, str):
+        is_number = isinstance(value, int | float | np.number | Decimal)
+        if is_number and (isinstance(value, int) or math.isfinite(value)) and value == value // 1:
+            _check_digits(name, int(value))
         return value
     if value == "":
         return '""'
-    text = _UNWRITABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+    text = _ESCAPE.sub("_x005F_", value)
+    text = _UNWRITABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     text = f"'{text}" if _FORMULA.match(text) else text
     if len(text) > _MAX_CHARS // 2 and (size := len(text.encode("utf-16-le")) // 2) > _MAX_CHARS:  # as Excel counts
         raise QueryError(
