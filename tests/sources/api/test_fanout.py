@@ -352,6 +352,42 @@ def test_a_refused_key_ends_the_retries_of_other_requests():
         assert len(server.requests) == 4
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_refused_key_does_not_wait_for_other_replies(late):
+    """What was sent already is left alone: neither its silence delays the error, nor its reply adds to the part."""
+    number, lock, refused = itertools.count(), threading.Lock(), threading.Event()
+
+    def faults(request):
+        with lock:
+            place = next(number)
+        if place == 0:
+            return None
+        if place == 1:
+            return refuse
+        return slow if late else servers.silent
+
+    def refuse(request, connection):
+        time.sleep(0.2)  # until the others were sent
+        failing(401)(request, connection)
+        refused.set()
+
+    def slow(request, connection):
+        assert refused.wait(servers.SAFETY)
+        time.sleep(0.3)
+        return counting(Calls(), NOW)(request, connection)
+
+    with Server(counting(Calls(), NOW, faults=faults)) as server:
+        began = time.monotonic()
+        with pytest.raises(PartialResultError) as caught:
+            question(connected(server, buckets=24, max_queries=1, workers=4, timeout=30), 30).fetch()
+        assert time.monotonic() - began < 5
+        assert isinstance(caught.value.__cause__, AuthenticationError)
+        rows = len(caught.value.frame)
+        time.sleep(0.6 if late else 0)
+        assert len(caught.value.frame) == rows
+        assert len(caught.value.frame.index.get_level_values("date").normalize().unique()) == 1
+
+
 def test_a_server_that_is_down_is_left_alone():
     """Three failures in a row end it: ten thousand pieces are not ten thousand failures."""
     wire = Wire(Calls(), fails=lambda _: status(503))

@@ -75,6 +75,8 @@ class RequestPool:
             thread.start()
         for thread in threads:
             while thread.is_alive():
+                if self._stop.is_set:
+                    return  # the replies to what was sent already would change nothing
                 thread.join(_TICK)
                 progress.tick()
                 raise_if_cancelled()

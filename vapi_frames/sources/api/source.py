@@ -163,8 +163,16 @@ class ApiSource:
         """Fetch what is not stored; return the state of each query, and the errors."""
         fetches = [self._plan(make_piece(place, query, now), now, store) for place, query in enumerate(queries)]
 
+        lock = threading.Lock()
+        is_over = False
+
         def send(batch: list[Piece], attempts: int | None, divisible: bool) -> None:
             replies = self.client.fetch_rows([one.query for one in batch], now, attempts=attempts, divisible=divisible)
+            with lock:
+                if not is_over:  # else it comes too late: what is missing was counted without it
+                    add(batch, replies)
+
+        def add(batch: list[Piece], replies: Sequence[Rows]) -> None:
             for piece, rows in zip(batch, replies, strict=True):
                 fetch = fetches[piece.query_index]
                 fetch.add(piece, rows)
@@ -178,6 +186,8 @@ class ApiSource:
         pool = RequestPool(send, self._workers)
         progress.expect(sum(len(one.pieces) for one in fetches))
         pool.run(batch_pieces((piece for one in fetches for piece in one.pieces), self._max_queries))
+        with lock:
+            is_over = True
         if store is not None:
             for fetch in fetches:
                 for piece, rows in fetch.undecided:
