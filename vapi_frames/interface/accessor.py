@@ -31,7 +31,7 @@ class VapiAccessor(Verbs):
     `fill_gaps`, `drop_partial`, `top`, `share`, `ratio`, `per_minute`, `per_call`, `success_rate`, `change`, `outcome`,
     `label`, `reconcile` and `wide` return a new frame; each is also a function of `vapi_frames.analysis`, for
     ``df.pipe``. `with_units`, `style` and `for_excel` make tables to be read. `plot`, `save` and `refresh` do as they
-    say. On a frame of call records, `call` and `subscription` start a question that is answered from that very frame.
+    say. On a frame of call records, `call` and `subscription` start a query of that very frame.
 
     Examples:
         >>> import vapi_frames as vf
@@ -90,7 +90,7 @@ class VapiAccessor(Verbs):
 
     @property
     def query(self) -> Query[Any]:
-        """The question that the frame answers, ready to be asked again.
+        """The query that has the frame as its result, ready to be fetched again.
 
         Raises:
             ProvenanceError: It knows nothing of itself.
@@ -261,10 +261,10 @@ class VapiAccessor(Verbs):
     # --- a frame of call records --------------------------------------------------------------------------------
 
     def call(self) -> Query[CallColumn]:
-        """Start a question about calls, answered from this frame of call records.
+        """Start a query of calls, of this frame of call records.
 
         Raises:
-            ProvenanceError: The frame is an answer, and no call records.
+            ProvenanceError: The frame is a result, and no call records.
             MissingExtraError: DuckDB is not installed.
 
         Examples:
@@ -275,30 +275,30 @@ class VapiAccessor(Verbs):
         return self._local().call()
 
     def subscription(self) -> Query[SubscriptionColumn]:
-        """Start a question about the subscription, answered from this frame of call records.
+        """Start a query of the subscription, of this frame of call records.
 
         Raises:
-            ProvenanceError: The frame is an answer, and no call records.
+            ProvenanceError: The frame is a result, and no call records.
             MissingExtraError: DuckDB is not installed.
 
         Examples:
             >>> import vapi_frames as vf
-            >>> question = vf.sample_calls(2_000).vapi.subscription().max("concurrency")
-            >>> question.during("2026-10").fetch()["maxConcurrency"].tolist()
+            >>> query = vf.sample_calls(2_000).vapi.subscription().max("concurrency")
+            >>> query.during("2026-10").fetch()["maxConcurrency"].tolist()
             [3.0]
         """
         return self._local().subscription()
 
     def _local(self) -> Vq:
         if "createdAt" not in self._frame.columns:
-            raise ProvenanceError("this frame is an answer, not call records (no column 'createdAt'); use .query")
+            raise ProvenanceError("this frame is a result, not call records (no column 'createdAt'); use .query")
         from vapi_frames.interface.connect import local
 
         return local(self._frame)
 
     def __repr__(self) -> str:
         if _ATTRIBUTE not in self._frame.attrs:
-            return f"{len(self._frame):,} call records; .call() starts a question about them"
+            return f"{len(self._frame):,} call records; .call() starts a query of them"
         from vapi_frames.frames.provenance import read_choice
 
         meta, problem = self.meta, ""
@@ -356,7 +356,7 @@ def frame(df: pd.DataFrame) -> VapiAccessor:
 
     Raises:
         QueryError: It is no DataFrame.
-        ProvenanceError: The frame is neither an answer nor call records.
+        ProvenanceError: The frame is neither a result nor call records.
 
     Examples:
         >>> import vapi_frames as vf
