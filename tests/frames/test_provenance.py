@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,9 @@ def test_what_pandas_may_do_between(frame, verdict, step):
                 _ = one.vapi.query
         return
     again = fetch(vf.demo(), found.vapi.query)
-    assert (found.vapi.query == frame.vapi.query) == (verdict == "all rows")
+    assert set(again.columns) == {"sumCost", "countId"} & set(found.columns)
+    with_all = replace(found.vapi.query, aggregations=frame.vapi.query.aggregations)
+    assert (with_all == frame.vapi.query) == (verdict == "all rows")
     assert sorted(again["countId"]) == sorted(found["countId"])
     assert shared.vapi.query.time_range == found.vapi.query.time_range
 
@@ -115,6 +118,15 @@ class TestCases:
         assert web.vapi.refresh(vf.demo())["sumCost"].sum() == pytest.approx(413.3844)
         assert len(frame.xs("webCall", level="type").vapi.fill_gaps()) == 31
 
+    def test_measures_that_were_left_out_stay_out(self, frame):
+        """The query of some columns asks for these; what a verb made needs what it was made of."""
+        assert frame[["countId"]].vapi.query.measures == frame.vapi.query.measures[1:]
+        assert list(frame[["countId"]].vapi.refresh(vf.demo())) == ["countId"]
+        assert frame.vapi.wide("sumCost").vapi.query.measures == frame.vapi.query.measures[:1]
+        rate = frame.vapi.per_call()
+        assert rate[["sumCostPerCall"]].vapi.query == frame.vapi.query
+        assert frame.assign(mine=1)[["mine"]].vapi.query == frame.vapi.query
+
     def test_one_row_names_itself(self):
         """The greatest of all days is the row of one of them, and says of which."""
         daily = vf.demo().call().count().step("day").during("2026-10").fetch()
@@ -126,7 +138,7 @@ class TestCases:
 @examples(30)
 @given(asked(steps=("hour", "day", "week"), groups=2), st.data())
 def test_the_query_of_a_choice_gives_the_choice(drawn, data):
-    """A run of buckets and values of groups, fetched again; any other choice has no query."""
+    """A run of buckets, values of groups and some of the measures, fetched again; any other choice has no query."""
     vq, query = drawn
     whole = fetch(vq, query)
     if not len(whole):
@@ -142,6 +154,8 @@ def test_the_query_of_a_choice_gives_the_choice(drawn, data):
             wanted = data.draw(st.sets(st.sampled_from([None if pd.isna(one) else one for one in values]), min_size=1))
             found = [None if pd.isna(one) else one for one in chosen.index.get_level_values(name)]
             chosen = chosen[[one in wanted for one in found]]
+    columns = data.draw(st.sets(st.sampled_from(list(whole.columns)), min_size=1))
+    chosen = chosen[[name for name in whole.columns if name in columns]]
     if len(chosen):
         try:
             own = chosen.vapi.query

@@ -38,7 +38,7 @@ STEPS = {
     "lost": ["df.rolling(3).mean()", "df.expanding().sum()", "pd.DataFrame(df.to_dict())"],
 }  # fmt: skip
 MEANINGS = {
-    "all rows": "verbs work; `query` is the query that was fetched",
+    "all rows": "verbs work; `query` is the query that was fetched, for the measures that are left",
     "a range or groups": "verbs work; `query`, `refresh`, `partial` and `describe` are of that range and these groups",
     "other rows": "verbs work; no query gives the rows, so `query` and `refresh` refuse",
     "changed": "every verb and `units` refuse, and name the column, a value before and after, and the likely step",

@@ -6,7 +6,7 @@ equal as a number. Order, types that keep the values, columns left out and colum
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +57,8 @@ def units(frame: pd.DataFrame) -> dict[str, str]:
 def query(frame: pd.DataFrame) -> Query[Any]:
     """Return the query that has the frame as its result, ready to be fetched again.
 
-    Rows that were chosen are the result of a query with a shorter range or more filters, if one gives exactly them.
+    Rows that were chosen are the result of a query with a shorter range or more filters, if one gives exactly them. It
+    has the measures that are left.
 
     Raises:
         ProvenanceError: The rows are not as fetched, or no query gives them.
@@ -74,15 +75,19 @@ def query(frame: pd.DataFrame) -> Query[Any]:
 
 
 def read_choice(frame: pd.DataFrame) -> Meta:
-    """Return what *frame* knows of itself, for the rows that it holds now.
+    """Return what *frame* knows of itself, for the rows and the measures that it holds now.
 
     Raises:
         ProvenanceError: The rows are not as fetched.
     """
     rows = _verify(frame)
-    if rows.origin is None or rows.located is None:
-        return rows.meta
-    return describe_choice(rows.meta, rows.origin, rows.located)
+    meta = rows.meta
+    if rows.origin is not None and rows.located is not None:
+        meta = describe_choice(meta, rows.origin, rows.located)
+    is_made = any(name in meta.derived and meta.derived[name].rule != "flag" for name in rows.names)
+    if not rows.names or is_made or meta.units.keys() <= set(rows.names):
+        return meta  # a column that a verb made needs the measures that it was made of
+    return replace(meta.select(rows.names, meta.levels), title=None)
 
 
 @dataclass(frozen=True, slots=True)
