@@ -136,13 +136,33 @@ def test_a_reply_that_is_too_large_is_requested_in_smaller_pages(tmp_path):
         archive(connect(server, largest=10), tmp_path / "other", since="2026-10-02", until="2026-10-03", now=NOW)
 
 
-@pytest.mark.parametrize("cap", [20, 50, 100, 250])
+@pytest.mark.parametrize("cap", [20, 37, 50, 100, 233, 250])
 @pytest.mark.parametrize("order", ["newest", "oldest", 3])
 def test_an_api_with_a_limit_of_its_own_loses_no_call(cap, order, tmp_path):
     """Fewer calls than were requested do not look like all of them."""
     records = [call(f"{n}", at(2, 0) + timedelta(minutes=n)) for n in range(700)]
     done = store(Calls(*records, most=cap, order=order), tmp_path, since="2026-10-02", until="2026-10-03")
     assert done.calls == 700
+
+
+@examples(30)
+@given(
+    cap=st.integers(10, 120),
+    count=st.integers(0, 300),
+    order=st.sampled_from(["newest", "oldest", 3]),
+    data=st.data(),
+)
+def test_no_limit_of_an_api_looks_like_the_end(tmp_path_factory, cap, count, order, data):
+    """Whatever the limit is, and however the calls lie in time, no call is lost, and few requests are sent."""
+    room = st.integers(0, 86_399_999)
+    instants = data.draw(st.lists(room, min_size=count, max_size=count, unique=True))
+    if data.draw(st.booleans()):  # all in a few minutes
+        instants = sorted({40_000_000 + at // 300 for at in instants})
+    records = [call(f"{n}", at(2, 0) + timedelta(milliseconds=ms)) for n, ms in enumerate(instants)]
+    folder = tmp_path_factory.mktemp("capped")
+    done = store(Calls(*records, most=cap, order=order), folder, since="2026-10-02", until="2026-10-03")
+    assert done.calls == len(records)
+    assert done.requests <= 25 + 8 * len(records) / cap
 
 
 @pytest.mark.parametrize("size", [100, 10_000])

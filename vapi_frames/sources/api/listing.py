@@ -2,8 +2,8 @@
 
 A list has no next page: there is a limit, and there are bounds on ``createdAt``. The order is not documented, many
 records may share an instant, and an instant may be finer than the JSON shows. So nothing is concluded from a full page
-but that there may be more. A window of time with less than a full page is complete; of another, narrower windows are
-requested.
+but that there may be more. A server may also have a lower limit of its own, which is at least the largest page so far.
+A window of time with fewer records than that page is complete; of another, narrower windows are requested.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ __all__ = ["LIMIT", "Listing", "Window"]
 
 LIMIT = 1_000  # records of a page; the API gives no more
 DEFAULT_PAGE_SIZE = 100  # records of a page of an API that ignores the limit
-# A page of so many records may be cut off by a limit of the API's own.
-_USUAL_LIMITS = frozenset({10, 20, 25, 50, DEFAULT_PAGE_SIZE, 200, 250, 500})
+_LEAST_LIMIT = 10  # records of a page that a server may have as its own limit; none has a lower one
 _MS = timedelta(milliseconds=1)
 _GROWTH = 4  # times the width of the window before
 _HALVINGS = 5  # times that a page is made smaller until the reply is not too large, or too slow
@@ -143,10 +142,10 @@ class Listing:
                     raise
                 continue
             limit = self._size.limit
-            aim = max(limit * 2 // 3, 1)
-            self._largest_page = max(self._largest_page, len(page))
             instants = self._instants(page, bounds, at, until)
             is_full = self._may_be_more(page)
+            self._largest_page = max(self._largest_page, len(page))
+            aim = max(min(limit, max(self._largest_page, _LEAST_LIMIT)) * 2 // 3, 1)
             # More than a page of one millisecond cannot be listed; a hundred may be a page, unless larger ones came.
             is_whole = len(page) < limit and (len(page) != DEFAULT_PAGE_SIZE or self._largest_page > DEFAULT_PAGE_SIZE)
             self._size.note_success()
@@ -154,14 +153,18 @@ class Listing:
                 # In an order of time the page lies in a part of the window, and tells how dense the records are there.
                 # Many of one instant tell nothing of the others.
                 spread = (max(instants) - min(instants)) * aim // limit if instants else 0
-                width = max(1, min(max(spread, width // 8), width // 2))
+                if len(page) < limit:  # perhaps all there is: then each half has less
+                    middle = sorted(instants)[len(instants) // 2] - at if instants else 0
+                    width = max(1, min(middle, width // 2))
+                else:
+                    width = max(1, min(max(spread, width // 8), width // 2))
                 continue
             yield Window(_instant(at), _instant(until), page, self._describe(bounds), is_whole)
             at = until
             width = width * _GROWTH if len(page) * _GROWTH <= aim else max(1, width * aim // len(page))
 
     def _may_be_more(self, page: list[Any]) -> bool:
-        return len(page) >= self._size.limit or len(page) in _USUAL_LIMITS
+        return len(page) >= self._size.limit or len(page) >= max(self._largest_page, _LEAST_LIMIT)
 
     def _page(self, bounds: dict[str, str]) -> list[Any]:
         self.requests += 1
