@@ -409,6 +409,32 @@ def test_a_folder_named_like_parquet_is_a_table(tmp_path):
     assert total(tmp_path / "10.parquet") == (2, 0.5)
 
 
+def test_a_partitioned_table_is_read_whole(tmp_path):
+    """Spark writes a folder for each value of a column; their files count, also below two of them."""
+    for day, number in (("2026-10-01", "1"), ("2026-10-02", "2")):
+        folder = tmp_path / "calls" / f"day={day}" / "region=eu"
+        folder.mkdir(parents=True)
+        pd.DataFrame([call(number)]).to_parquet(folder / "part-0.parquet")
+    write(tmp_path / "calls" / "a.jsonl", call("3"))
+    (tmp_path / "calls" / "notes").mkdir()
+    write(tmp_path / "calls" / "notes" / "b.jsonl", call("4"))
+    assert total(tmp_path / "calls") == (3, 0.75)
+    assert total(str(tmp_path / "calls" / "day=*")) == (2, 0.5)
+    (tmp_path / "calls").rename(tmp_path / "10.parquet")
+    assert total(tmp_path) == (3, 0.75)
+
+
+def test_a_table_that_is_partitioned_by_a_column_of_the_records_is_refused(tmp_path):
+    """The calls would have no type, and a query by type would count them as missing."""
+    (tmp_path / "type=webCall").mkdir()
+    path = tmp_path / "type=webCall" / "part-0.parquet"
+    pd.DataFrame([call("1")]).drop(columns="type", errors="ignore").to_parquet(path)
+    with pytest.raises(RecordsError, match="partitioned by 'type'"):
+        vf.local(tmp_path)
+    pd.DataFrame([{**call("1"), "type": "webCall"}]).to_parquet(path)
+    assert total(tmp_path) == (1, 0.25)
+
+
 def test_a_link_to_nothing_is_an_error(tmp_path):
     """In a folder and where a glob matches it: its calls would be missing from every result."""
     write(tmp_path / "a.jsonl", call("1"))

@@ -18,7 +18,13 @@ from vapi_frames.sources.local.duplicates import ROW_IN_FILES
 from vapi_frames.sources.local.json_reader import is_json
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, describe_columns
 from vapi_frames.sources.local.spool import ParquetSpool
-from vapi_frames.sources.records.columns import VARIABLES_MAP, ColumnExpr
+from vapi_frames.sources.records.columns import (
+    NUMBER_COLUMNS,
+    OPTIONAL_COLUMNS,
+    TIME_COLUMNS,
+    VARIABLES_MAP,
+    ColumnExpr,
+)
 from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls
 from vapi_frames.sources.sql.select import quote_name, quote_text
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["FileRecords"]
 
 CALLS_PER_CHUNK = 50_000  # a chunk of JSON files is full with this many calls; a changed file converts its chunk anew
+_COLUMNS = {"id", *TIME_COLUMNS, *NUMBER_COLUMNS, *OPTIONAL_COLUMNS}
 _OTHER_ENDINGS = (".csv", ".csv.gz", ".tsv", ".xls", ".xlsx")
 
 FileState = tuple[str, int, int]
@@ -191,7 +198,8 @@ def _begins_like_json(path: str) -> bool:
 def _expand(pattern: str) -> list[str]:
     """Return the files that a path, a folder or a glob means, sorted.
 
-    A folder in another one, or one that a glob matches, is a table in Parquet if its name ends so: Spark writes these.
+    A folder in another one, or one that a glob matches, is read if Spark writes such: a table, ``10.parquet``, or a
+    partition, ``day=2026-10-01``.
 
     Raises:
         RecordsError: There are none, or one is a link to nothing.
@@ -210,17 +218,49 @@ def _expand(pattern: str) -> list[str]:
 
 def _data_files(folder: Path) -> list[str]:
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    named = [path for path in paths if _is_parquet(path) or is_json(path.name)]
+    named = [path for path in paths if _is_parquet(path) or is_json(path.name) or _is_partition(path)]
     return [file for path in named for file in _files_at(path)]
 
 
 def _files_at(path: Path) -> list[str]:
-    """Return the path of a file, or the paths of the files of a folder that is a table in Parquet."""
+    """Return the path of a file, or the paths of the files of a folder that is a table in Parquet or a part of one."""
     if path.is_dir():
+        if _is_partition(path):
+            return _partition_files(path)
         return _data_files(path) if _is_parquet(path) else []
     if path.is_symlink() and not path.exists():
         raise RecordsError(f"{str(path)!r} is a link to nothing: remove it, or restore the file", file=str(path))
     return [str(path)] if path.is_file() else []
+
+
+def _partition_files(folder: Path) -> list[str]:
+    """Return the files of a partition, in which no column of the records stands in the name of the folder alone.
+
+    Raises:
+        RecordsError: One does.
+    """
+    import pyarrow.parquet as pq
+
+    files = _data_files(folder)
+    key = folder.name.partition("=")[0]
+    if key not in _COLUMNS:
+        return files
+    for path in files:
+        try:
+            has_column = not is_json(path) and key in pq.read_schema(path).names
+        except (OSError, ValueError) as error:
+            raise RecordsError(f"{path!r} cannot be read: {error}", file=path) from error
+        if not has_column:
+            raise RecordsError(
+                f"the table is partitioned by {key!r}, so its values are in names of folders, such as "
+                f"{folder.name!r}, and not in {path!r}: partition it by a column of your own",
+                file=path,
+            )
+    return files
+
+
+def _is_partition(path: Path) -> bool:
+    return "=" in path.name and path.is_dir()
 
 
 def _is_parquet(path: Path) -> bool:
