@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import pickle
 import subprocess
@@ -275,3 +276,93 @@ def test_refresh_refuses_what_a_query_does_not_give(frame):
     ):  # fmt: skip
         with pytest.raises(QueryError, match="refresh fetches"):
             made.vapi.refresh(vf.demo())
+
+
+VERBS = {
+    "units": lambda f: f.vapi.units,
+    "query": lambda f: repr(f.vapi.query),
+    "partial": lambda f: f.vapi.partial.tolist(),
+    "rollup": lambda f: f.vapi.rollup("month", by=[]).to_csv(),
+    "per_call": lambda f: f.vapi.per_call().to_csv(),
+    "share": lambda f: f.vapi.share("countId").to_csv(),
+    "fill_gaps": lambda f: f.vapi.fill_gaps().to_csv(),
+    "with_units": lambda f: list(f.vapi.with_units()),
+}
+
+
+@examples(150)
+@given(st.data())
+def test_what_the_frame_knows_is_read_as_it_was_written_or_refused(frame, data):
+    """A text in df.attrs that was cut, changed or is of another frame gives no number; nor do values of other types."""
+    text = str(frame.attrs["vapi"])
+    parts = json.loads(text)
+    kind = data.draw(st.sampled_from(["cut", "character", "value", "foreign", "other"]))
+    if kind == "cut":
+        found = text[: data.draw(st.integers(0, len(text) - 1))]
+    elif kind == "character":
+        at = data.draw(st.integers(0, len(text) - 1))
+        found = text[:at] + data.draw(st.characters(min_codepoint=32, max_codepoint=126)) + text[at + 1 :]
+    elif kind == "value":
+        name = data.draw(st.sampled_from(sorted(parts)))
+        value = data.draw(
+            st.sampled_from([None, 0, 2**70, "", "x", [], {}, [None], {"sumCost": "EUR"}, {"a": []}, True])
+        )
+        found = json.dumps({**parts, name: value}, separators=(",", ":"))
+    elif kind == "foreign":
+        found = data.draw(
+            st.sampled_from([None, 0, 1.5, b"", parts, [text], {"vapi": text}, object(), pd.NA, frame.shape])
+        )
+    else:
+        query = vf.demo().call().sum("cost").count().by("type").step("day")
+        others = (
+            query.during("2026-11"),
+            query.during("2026-10").where(type="webCall"),
+            query.step("week").during("2026-10"),
+        )
+        found = str(data.draw(st.sampled_from([one.fetch().attrs["vapi"] for one in others])))
+    is_same = isinstance(found, str) and found == text
+    damaged = frame.copy()
+    damaged.attrs["vapi"] = found
+    before = damaged.copy()
+    for name, verb in VERBS.items():
+        try:
+            result = verb(damaged)
+        except ProvenanceError:
+            assert not is_same
+        else:
+            assert result == verb(frame), (name, found)
+            assert is_same
+    if kind == "other":
+        assert "These are not rows as fetched" in damaged.vapi.describe()
+        repr(damaged.vapi)
+    pd.testing.assert_frame_equal(damaged, before)
+
+
+@pytest.mark.parametrize("first", [2**53, 2**62, 2**63 - 2])
+def test_large_integers_are_told_apart(first):
+    """Counts that are equal as floats are not equal, and neither is a key beyond 2**62 another one."""
+    calls = [
+        {"id": str(n), "createdAt": f"2026-10-0{n + 1}T12:00Z", "variableValues.account": str(first + n), "cost": n / 4}
+        for n in range(2)
+    ]
+    whole = (
+        vf.local(calls, now="2026-11-01T00:00Z")
+        .call()
+        .count()
+        .sum("cost")
+        .by_variable("account")
+        .during("2026-10")
+        .fetch()
+    )
+    assert list(whole.index) == [str(first), str(first + 1)]
+    numbers = whole.set_axis(pd.Index([first, first + 1], name="account"))
+    swapped = whole.set_axis(whole.index[::-1])
+    for other in (numbers, swapped):
+        for verb in ("share", "per_call"):
+            with pytest.raises(ProvenanceError):
+                getattr(other.vapi, verb)("cost")
+    changed = whole.assign(countId=whole["countId"] + first)
+    nearly = changed.assign(countId=changed["countId"] + 1)
+    for other in (changed, nearly):
+        with pytest.raises(ProvenanceError):
+            _ = other.vapi.units

@@ -6,6 +6,8 @@ copies attrs at every step. It never holds a key or a raw reply.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,6 +30,7 @@ __all__ = ["ATTRIBUTE", "Choice", "DerivedColumn", "Meta", "merge_filters", "rea
 
 ATTRIBUTE = "vapi"
 _VERSION = 3
+_SUM, _END = ',"sum":"', '"}'  # around the checksum, with which the text ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +286,22 @@ class Meta:
             "notes": self.notes,
         }
         known = {name: value for name, value in parts.items() if value not in (None, (), [], {}, [None, None])}
-        return json.dumps(known, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(known, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
+        return f"{text}{_SUM}{_checksum(text)}{_END}"
 
     @classmethod
     def from_json(cls, text: str) -> Meta:
-        """Read it back."""
+        """Read it back.
+
+        Raises:
+            ValueError: The text is not as it was written.
+        """
+        content, _, tail = text.rpartition(_SUM)
+        if tail != f"{_checksum(content)}{_END}":
+            raise ValueError("it is not as it was written")
         parts = json.loads(text)
+        if parts["v"] != _VERSION:
+            raise ValueError(f"it is of version {parts['v']}, and not {_VERSION}")
         start, end = map(_instant, parts.get("range", (None, None)))
         units = parts.get("units", {})
         derived = {
@@ -324,6 +337,11 @@ class Meta:
             relative_range=tuple(parts["last"]) if "last" in parts else None,
             notes=tuple(parts.get("notes", ())),
         )
+
+
+def _checksum(text: str) -> str:
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).digest()
+    return base64.urlsafe_b64encode(digest).decode()
 
 
 def _instant(text: str | None) -> datetime | None:
