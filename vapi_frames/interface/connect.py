@@ -110,19 +110,24 @@ def local(
     *,
     duplicates: Literal["keep", "first", "raise"] = "keep",
     on_error: Literal["raise", "skip"] = "raise",
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     now: datetime | str | None = None,
 ) -> Vq:
     """Return a `Vq` of call records on this machine, queried with an embedded DuckDB.
 
     Args:
-        calls: A DataFrame or Arrow table of call records, a list of call JSON, or files of Parquet or JSON: a path, a
-            folder, a glob, or several. Call JSON is what ``GET /call`` returns, pages of it, or the reports that are
-            sent when a call is over. Columns are the API's, nested, or flat with dots or underscores
-            (``costBreakdown.llm``, ``costBreakdown_llm``); a column that a query does not use may be missing.
+        calls: A DataFrame of pandas or polars, an Arrow table, a list of call JSON or of JSON texts, or files of
+            Parquet, JSON, CSV or TSV: a path, a folder, a glob, or several. Call JSON is what ``GET /call`` returns,
+            pages of it, or the reports that are sent when a call is over, also among other messages. Columns are the
+            API's in camelCase or snake_case, nested, or flat with dots or underscores (``costBreakdown.llm``,
+            ``cost_breakdown_llm``); a column that a query does not use may be missing.
         duplicates: What becomes of a record with the id of an earlier one: it is counted, too (``"keep"``), left out
             (``"first"``), or an error (``"raise"``).
         on_error: What becomes of call JSON that cannot be read: an error (``"raise"``), or left out and counted in
             ``df.vapi.meta.notes`` (``"skip"``).
+        columns: Column of the API → column of the records, where they call it otherwise:
+            ``{"createdAt": "when"}``; or a tuple of their column and the way into what is nested there.
+            ``"variableValues.<key>"`` names a variable.
         now: Its clock, for relative ranges; the wall clock by default.
 
     Raises:
@@ -139,7 +144,7 @@ def local(
     from vapi_frames.sources.local.source import LocalSource
 
     clock = None if now is None else ranges.parse_now(now)
-    source = LocalSource(calls, duplicates=duplicates, on_error=on_error, now=clock)
+    source = LocalSource(calls, duplicates=duplicates, on_error=on_error, columns=columns, now=clock)
     return Vq(lambda: source)
 
 

@@ -297,7 +297,9 @@ def _check_buckets(queries: list[Query[Any]], now: datetime) -> None:
 def _is_about_query(error: RecordsError, queries: list[Query[Any]]) -> bool:
     """Return whether the records lack a column of a query: the client can change that, and may read the message."""
     used = {name for query in queries for name in (*record_columns(query)[1:], *query.variables)}
-    return error.column in used and error.file is None and error.line is None
+    # An error of a value comes from the engine; its message has the value.
+    is_of_value = error.file is not None or error.line is not None or error.__cause__ is not None
+    return error.column in used and not is_of_value
 
 
 def _check_content_type(request: Request) -> None:

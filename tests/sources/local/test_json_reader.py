@@ -222,7 +222,7 @@ def test_a_folder_holds_parquet_and_json(tmp_path):
 def test_nothing_to_read_is_an_error(tmp_path):
     """A folder without calls, a pattern without a match, a file that was deleted."""
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(RecordsError, match="no Parquet or JSON file is in the folder"):
+    with pytest.raises(RecordsError, match="no Parquet, JSON, CSV or TSV file is in the folder"):
         vf.local(tmp_path)
     with pytest.raises(RecordsError, match="no file matches"):
         vf.local(str(tmp_path / "*.json"))
@@ -259,8 +259,7 @@ def test_a_column_may_come_late(tmp_path, monkeypatch):
     assert frame["sumCostBreakdownLlm"].sum() == 1.0
     with pytest.warns(RecordsWarning, match="own 'duration' is not used"):
         october(path).sum("duration").fetch()
-    with pytest.raises(RecordsError, match="no column 'costBreakdown.tts'"):
-        october(path).sum("costBreakdown.tts").fetch()
+    assert october(path).sum("costBreakdown.tts").fetch().isna().iloc[0, 0]
 
 
 def converted(monkeypatch):
@@ -380,7 +379,7 @@ def test_a_full_disk_is_a_records_error(tmp_path, monkeypatch):
 def test_paths_that_are_no_file_are_errors(tmp_path):
     """A folder with the name of a file, and a link to itself."""
     (tmp_path / "a.json").mkdir()
-    with pytest.raises(RecordsError, match="no Parquet or JSON file is in the folder"):
+    with pytest.raises(RecordsError, match="no Parquet, JSON, CSV or TSV file is in the folder"):
         vf.local(tmp_path / "a.json")
     (tmp_path / "b.json").symlink_to(tmp_path / "b.json")
     with pytest.raises(RecordsError, match="no file matches|link to nothing|cannot be read"):

@@ -104,15 +104,12 @@ def test_a_report_is_completed_by_its_call():
 @pytest.mark.parametrize(
     ("body", "match"),
     [
-        (
-            {"message": {"type": "status-update", "call": call()}},
-            "a message of type 'status-update', not an end-of-call",
-        ),
+        ({"message": {"type": 7, "call": call()}}, "a message of type 7, not an end-of-call"),
         ({"message": {"type": "end-of-call-report"}}, "a report without its call"),
         (report(createdAt=None), "call 2: it has no createdAt"),
         ({"name": "an assistant"}, "call 2: it has no createdAt; it has name"),
         ([7], "call 2: it is int, not an object"),
-        (call(createdAt=1790856092000), "createdAt is 1790856092000, not an ISO 8601 date-time"),
+        (call(createdAt=17908560), "createdAt is 17908560, not an ISO 8601 date-time"),
         (call(createdAt="1790856092000"), "createdAt is '1790856092000', not an ISO"),
         (call(createdAt="1969-12-31T00:00Z"), "created before 1970-01-02"),
         (call(endedAt="20261001T120000Z"), "endedAt is '20261001T120000Z', not an ISO"),
@@ -331,8 +328,9 @@ def test_variables_of_files_keep_their_exact_names(tmp_path):
     assert found == [("pro", "other", None, '["a"]'), (None, None, "y", None)]
     with pytest.raises(RecordsError, match=r"no variable 'plam', .*did you mean 'plan'.*variableValues\.plan, "):
         vq.call().count().during("2026-10").by_variable("plam").fetch()
-    with pytest.raises(RecordsError, match="no column 'costBreakdown.tts'"):
-        vq.call().sum("costBreakdown.tts").during("2026-10").fetch()
+    assert vq.call().count("id").sum("costBreakdown.tts").during("2026-10").fetch().isna().iloc[0].tolist() == [
+        False, True,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("holder", ["list", "frame", "lines"])
@@ -367,8 +365,7 @@ def test_an_invalid_time_in_a_frame_is_named():
     with pytest.raises(RecordsError, match="call 2: createdAt is 'soon'"):
         october(frame).count().fetch()
     frame = pd.DataFrame({"id": ["1", "2"], "createdAt": [datetime(2026, 10, 1), date(2026, 10, 1)]}, dtype=object)
-    with pytest.raises(RecordsError):
-        october(frame).count().fetch()
+    assert october(frame).count().step("hour").fetch()["countId"].tolist() == [2]
 
 
 NAN = float("nan")

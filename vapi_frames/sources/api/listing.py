@@ -16,7 +16,7 @@ from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.errors import RecordsError, ResponseError, VapiFramesError, format_value
 from vapi_frames.sources import progress
 from vapi_frames.sources.http.connection import is_oversized
-from vapi_frames.sources.records.flatten import read_times
+from vapi_frames.sources.records.values import read_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,9 @@ from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, Respons
 from vapi_frames.sources import progress
 from vapi_frames.sources.api.listing import LIMIT, Listing
 from vapi_frames.sources.archive.day_files import DayFiles, Row, State
-from vapi_frames.sources.records.columns import ENDED_STATUSES, VARIABLE_ROOTS
+from vapi_frames.sources.records.columns import ENDED_STATUSES
 from vapi_frames.sources.records.flatten import flatten_call
+from vapi_frames.sources.records.paths import VARIABLE_ROOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

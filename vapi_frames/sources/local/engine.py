@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vapi_frames.cancellation import on_cancel
 from vapi_frames.errors import MissingExtraError, RecordsError
+from vapi_frames.sources.records.duckdb import read_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,6 +97,8 @@ def open_cursor(names: Sequence[str]) -> Iterator[DuckDBPyConnection]:
         message = re.sub(r"\bcolumn c(\d+)\b", lambda at: f"column {names[int(at[1])]!r}", first_line(error))
         raise RecordsError(f"a value of the call records cannot be read: {message}") from error
     except duckdb.Error as error:
+        if found := read_error(str(error)):
+            raise found from error
         raise RecordsError(f"the call records cannot be read: {first_line(error)}") from error
     finally:
         connection.close()

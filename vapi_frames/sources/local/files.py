@@ -15,32 +15,28 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
-from vapi_frames.sources.local.json_reader import is_json
+from vapi_frames.sources.local.engine import first_line
+from vapi_frames.sources.local.groups import open_parquet
+from vapi_frames.sources.local.json_reader import begins_like_json, is_json
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, describe_columns
 from vapi_frames.sources.local.spool import ParquetSpool
-from vapi_frames.sources.records.columns import (
-    NUMBER_COLUMNS,
-    OPTIONAL_COLUMNS,
-    TIME_COLUMNS,
-    VARIABLES_MAP,
-    ColumnExpr,
-)
-from vapi_frames.sources.records.duckdb import DUCKDB
-from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls
-from vapi_frames.sources.sql.select import quote_name, quote_text
+from vapi_frames.sources.local.tables import convert_table, is_table
+from vapi_frames.sources.records.flatten import FLAT_COLUMNS, SkippedRecords, flatten_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.query.query import Query
+    from vapi_frames.sources.records.flatten import Places
+    from vapi_frames.sources.records.places import NamePath
 
 __all__ = ["FileRecords"]
 
 CALLS_PER_CHUNK = 50_000  # a chunk of JSON files is full with this many calls; a changed file converts its chunk anew
-_COLUMNS = {"id", *TIME_COLUMNS, *NUMBER_COLUMNS, *OPTIONAL_COLUMNS}
-_OTHER_ENDINGS = (".csv", ".csv.gz", ".tsv", ".xls", ".xlsx")
+_COLUMNS = frozenset(FLAT_COLUMNS)
+_SPREADSHEETS = (".xls", ".xlsx", ".ods")
 
 FileState = tuple[str, int, int]
 
@@ -49,10 +45,16 @@ class ConvertedFiles:
     """A chunk of JSON files, converted; its Parquet files are removed with the object."""
 
     def __init__(
-        self, states: Sequence[FileState], starts: Container[FileState], new_path: Callable[[], str], *, skips: bool
+        self,
+        states: Sequence[FileState],
+        starts: Container[FileState],
+        new_path: Callable[[], str],
+        *,
+        skips: bool,
+        places: Places,
     ) -> None:
         self.skipped = SkippedRecords(skips)
-        self.spool = ParquetSpool(new_path)
+        self.spool = ParquetSpool(new_path, places)
         weakref.finalize(self, _remove_files, os.getpid(), self.spool.paths)
         count = 0
         while not count or not self._is_end(states, count, starts):
@@ -74,19 +76,38 @@ class ConvertedFiles:
         return all(Path(path).exists() for path in self.spool.paths)
 
 
+class ConvertedTable:
+    """A CSV or TSV file, converted; its Parquet file is removed with the object."""
+
+    def __init__(self, state: FileState, new_path: Callable[[], str]) -> None:
+        self.states = (state,)
+        self.path = new_path()
+        weakref.finalize(self, _remove_files, os.getpid(), [self.path])
+        scratch = new_path()
+        try:
+            convert_table(state[0], self.path, scratch)
+        finally:
+            _remove_files(os.getpid(), [scratch])
+
+
 class FileRecords:
     """Call records in files, which are found anew at each query.
 
     Args:
-        patterns: Absolute paths, folders and globs. A folder means the Parquet and JSON files in it.
+        patterns: Absolute paths, folders and globs. A folder means the files of Parquet, JSON, CSV and TSV in it.
         skips: Whether records of JSON that cannot be read are skipped.
+        places: Column of the API → where the caller says it is.
 
     Raises:
-        RecordsError: No file matches, or a file is neither Parquet nor JSON.
+        RecordsError: No file matches, or a file is none that can be read.
     """
 
-    def __init__(self, patterns: Sequence[str], *, skips: bool) -> None:
+    def __init__(self, patterns: Sequence[str], *, skips: bool, places: Mapping[str, NamePath] | None = None) -> None:
         self._patterns = tuple(patterns)
+        self._places = places or {}
+        self._tables: dict[FileState, ConvertedTable] = {}
+        self._kinds: dict[FileState, str] = {}
+        self._schemas: tuple[object, dict[str, dict[str, str]]] | None = None
         self._skips = skips
         self._lock = threading.Lock()
         self._chunks: list[ConvertedFiles] = []
@@ -101,11 +122,9 @@ class FileRecords:
             for path in _expand(pattern):
                 found.setdefault(os.path.realpath(path), path)
         for path in found.values():
-            if path.lower().endswith(_OTHER_ENDINGS):
-                raise RecordsError(f"{path!r} is neither Parquet nor JSON; pass a DataFrame of it", file=path)
-            if not is_json(path) and _begins_like_json(path):
+            if path.lower().endswith(_SPREADSHEETS):
                 raise RecordsError(
-                    f"{path!r} holds JSON; a file of JSON is read if its name ends in .json or .jsonl: rename it",
+                    f"{path!r} is a spreadsheet: save it as CSV, or pass the DataFrame pandas.read_excel({path!r})",
                     file=path,
                 )
         return list(found.values())
@@ -121,61 +140,74 @@ class FileRecords:
 
     def _read(self) -> RecordsSnapshot:
         states = [_read_state(path) for path in self._find()]
+        self._kinds = {state: self._kinds.get(state) or _find_kind(state[0]) for state in states}
         known = {chunk.states[0]: chunk for chunk in self._chunks}
         paths: list[str] = []
         chunks: list[ConvertedFiles] = []
+        tables: dict[FileState, ConvertedTable] = {}
         at = 0
         while at < len(states):
-            if not is_json(states[at][0]):
-                paths.append(states[at][0])
+            state = states[at]
+            if self._kinds[state] != "json":
+                if self._kinds[state] == "table":
+                    table = self._tables.get(state)
+                    if table is None or not Path(table.path).exists():
+                        table = ConvertedTable(state, self._new_path)
+                    tables[state] = table
+                paths.append(tables[state].path if state in tables else state[0])
                 at += 1
                 continue
-            run = list(itertools.takewhile(lambda state: is_json(state[0]), states[at:]))
+            run = list(itertools.takewhile(lambda state: self._kinds[state] == "json", states[at:]))
             chunk = known.get(run[0])
             if chunk is None or not chunk.matches(run, known) or not chunk.exists():
-                chunk = ConvertedFiles(run, known, self._new_path, skips=self._skips)
+                places = tuple(self._places.items())
+                chunk = ConvertedFiles(run, known, self._new_path, skips=self._skips, places=places)
                 self._chunks.append(chunk)  # where a later chunk fails or is canceled, this one is there already
             chunks.append(chunk)
             paths += chunk.spool.paths
             at += len(chunk.states)
-        self._chunks = chunks
+        self._chunks, self._tables = chunks, tables
         skipped = [chunk.skipped for chunk in chunks]
-        first = next((one.first for one in skipped if one.first), "")
         return RecordsSnapshot(
             tuple(states),
             paths=paths,
             variables=list(dict.fromkeys(key for chunk in chunks for key in chunk.spool.variables)),
-            skipped=SkippedRecords(self._skips, sum(one.count for one in skipped), first),
+            skipped=SkippedRecords(
+                self._skips,
+                sum(one.count for one in skipped),
+                next((one.first for one in skipped if one.first), ""),
+                sum(one.messages for one in skipped),
+                sum(one.epochs for one in skipped),
+            ),
             warns_of_duplicates=bool(chunks) or len(states) > 1,
             is_empty=not paths,
-            owners=tuple(chunks),
+            is_nested=bool(chunks),
+            cells=frozenset(table.path for table in tables.values()),
+            converted=frozenset(path for chunk in chunks for path in chunk.spool.paths),
+            owners=(*chunks, *tables.values()),
         )
 
     def register(
         self, connection: DuckDBPyConnection, query: Query[Any], snapshot: RecordsSnapshot, *, with_rows: bool
     ) -> Relation:
-        """Return the files as a relation, and how it names their columns; DuckDB reads only those that it needs."""
-        del query, with_rows
+        """Return the files as a relation, and how it names their columns."""
+        del with_rows
         if snapshot.is_empty:
             connection.register("calls", flatten_calls([], SkippedRecords()))
             return Relation("calls", describe_columns(connection.table("calls")), ROW_IN_FILES, [])
-        # DuckDB expands patterns in paths, and these are the paths that patterns were expanded to.
-        paths = ", ".join(quote_text(glob.escape(path)) for path in snapshot.paths)
-        relation = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
-        columns = describe_columns(connection.sql(f"SELECT * FROM {relation} LIMIT 0"))
-        variables = columns.pop(VARIABLES_MAP, None)
-        if (
-            variables is not None and variables.type is not None
-        ):  # a column for each key, because any key at all could be in a map
-            type_ = variables.type.children[1][1]
-            for key in snapshot.variables:
-                columns[f"{VARIABLES_MAP}.{key}"] = ColumnExpr(DUCKDB.element(quote_name(VARIABLES_MAP), key), type_)
-        return Relation(relation, columns, ROW_IN_FILES, [])
+        return open_parquet(connection, query, snapshot, self._read_schemas(snapshot), self._places)
+
+    def _read_schemas(self, snapshot: RecordsSnapshot) -> dict[str, dict[str, str]]:
+        """Return path → name and type of each column of the Parquet files, read only after a change."""
+        state = snapshot.state, tuple(snapshot.paths)
+        if self._schemas is None or self._schemas[0] != state:
+            self._schemas = state, {path: _read_schema(path) for path in snapshot.paths}
+        return self._schemas[1]
 
     def delete_converted(self) -> None:
         """Delete the converted files, except those that a query still reads."""
         with self._lock:
-            self._chunks = []
+            self._chunks, self._tables, self._schemas = [], {}, None
 
     def _new_path(self) -> str:
         if not self._folder or not Path(self._folder).is_dir():
@@ -187,12 +219,25 @@ class FileRecords:
         return f"calls in {', '.join(self._patterns)}"
 
 
-def _begins_like_json(path: str) -> bool:
+def _find_kind(path: str) -> str:
+    """Return ``json``, ``table`` or ``parquet``: what the name of a file says, else its first bytes."""
+    if is_json(path):
+        return "json"
+    if is_table(path):
+        return "table"
+    return "json" if not _is_parquet(Path(path)) and begins_like_json(path) else "parquet"
+
+
+def _read_schema(path: str) -> dict[str, str]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
     try:
-        with Path(path).open("rb") as file:
-            return file.read(64).lstrip()[:1] in (b"{", b"[")
-    except OSError:
-        return False
+        return {field.name: str(field.type) for field in read_schema(path)}
+    except (OSError, ArrowException) as error:
+        raise RecordsError(
+            f"{path!r} cannot be read: {first_line(error)}; files of Parquet, JSON, CSV and TSV can", file=path
+        ) from error
 
 
 def _expand(pattern: str) -> list[str]:
@@ -207,7 +252,7 @@ def _expand(pattern: str) -> list[str]:
     if Path(pattern).is_dir():
         inside = _data_files(Path(pattern))
         if not inside:
-            raise RecordsError(f"no Parquet or JSON file is in the folder {pattern!r}", file=pattern)
+            raise RecordsError(f"no Parquet, JSON, CSV or TSV file is in the folder {pattern!r}", file=pattern)
         return inside
     matched = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
     files = [file for path in matched for file in _files_at(Path(path))]
@@ -218,7 +263,7 @@ def _expand(pattern: str) -> list[str]:
 
 def _data_files(folder: Path) -> list[str]:
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    named = [path for path in paths if _is_parquet(path) or is_json(path.name) or _is_partition(path)]
+    named = [path for path in paths if _is_named(path) or _is_partition(path)]
     return [file for path in named for file in _files_at(path)]
 
 
@@ -261,6 +306,11 @@ def _partition_files(folder: Path) -> list[str]:
 
 def _is_partition(path: Path) -> bool:
     return "=" in path.name and path.is_dir()
+
+
+def _is_named(path: Path) -> bool:
+    """Return whether *path* has the name of a file, or of a table in Parquet, that is read."""
+    return _is_parquet(path) or is_json(path.name) or is_table(path.name)
 
 
 def _is_parquet(path: Path) -> bool:

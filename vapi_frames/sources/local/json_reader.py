@@ -9,15 +9,18 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from vapi_frames.errors import RecordsError, format_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["JsonDecoder", "check_value", "is_json", "read_values"]
+    from vapi_frames.sources.records.flatten import SkippedRecords
+
+__all__ = ["JsonDecoder", "begins_like_json", "check_value", "decode_texts", "is_json", "read_values"]
 
 _LINES = (".jsonl", ".ndjson")
 _CHUNK = 1 << 20  # characters that are read together
@@ -32,6 +35,15 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 def is_json(path: str, endings: tuple[str, ...] = (".json", *_LINES)) -> bool:
     """Return whether *path* has the name of a JSON file; it may be compressed by gzip."""
     return path.lower().removesuffix(".gz").endswith(endings)
+
+
+def begins_like_json(path: str) -> bool:
+    """Return whether the first character of a file, in the encoding that its first bytes show, begins JSON."""
+    try:
+        with _open(path) as file:
+            return file.read(64).lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
+    except (OSError, EOFError, UnicodeError, zlib.error):
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +171,21 @@ def _decode_line(text: str, decoder: JsonDecoder) -> Iterator[Any]:
             return
         yield value
         at = _skip_blank(text, at)
+
+
+def decode_texts(texts: Iterable[Any], skipped: SkippedRecords) -> Iterator[Any]:
+    """Yield the values of JSON *texts*; what is no text is a value already.
+
+    Raises:
+        RecordsError: A text is not JSON, and is not skipped.
+    """
+    decoder = JsonDecoder()
+    for position, text in enumerate(texts, 1):
+        for value in _decode_line(text, decoder) if isinstance(text, str) else [text]:
+            try:
+                yield check_value(value, decoder)
+            except RecordsError as error:
+                skipped.add(error, f"text {position}", line=position)
 
 
 def _skip_blank(text: str, at: int) -> int:

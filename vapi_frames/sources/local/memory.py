@@ -1,4 +1,4 @@
-"""Call records in memory: a DataFrame, an Arrow table, or a list of call JSON."""
+"""Call records in memory: a DataFrame, an Arrow table, or a list of call JSON or of its texts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import pyarrow as pa
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.duplicates import RowLocation, add_row_numbers
 from vapi_frames.sources.local.engine import first_line
-from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, describe_columns
-from vapi_frames.sources.records.columns import TIME_COLUMNS, ColumnExpr, columns_used, missing_column
-from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls, read_times
+from vapi_frames.sources.local.json_reader import decode_texts
+from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, add_places, describe_columns
+from vapi_frames.sources.records.columns import ColumnExpr, columns_used, missing_column
+from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls
+from vapi_frames.sources.records.paths import CONTAINERS, TIME_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.query.query import Query
+    from vapi_frames.sources.records.places import NamePath
 
 __all__ = ["JsonRecords", "TableRecords"]
 
@@ -28,10 +31,12 @@ class TableRecords:
 
     Args:
         data: The table. A DataFrame is read at each query, so that a change shows in the next result.
+        places: Column of the API → where the caller says it is.
     """
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, places: Mapping[str, NamePath] | None = None) -> None:
         self._data = data
+        self._places = places or {}
 
     def read(self) -> RecordsSnapshot:
         """Return the records as they are now."""
@@ -42,57 +47,89 @@ class TableRecords:
         self, connection: DuckDBPyConnection, query: Query[Any], snapshot: RecordsSnapshot, *, with_rows: bool
     ) -> Relation:
         """Register the columns that *query* may use, by number: DuckDB cannot tell names apart by case."""
-        del snapshot
-        data = self._data
+        data, places = self._data, self._places
         all_names = data.column_names if isinstance(data, pa.Table) else data.columns
         names = [name for name in all_names if isinstance(name, str)]
         if len(set(names)) < len(names):
             duplicate = next(name for name in names if names.count(name) > 1)
             raise RecordsError(f"the records have two columns named {duplicate!r}", column=duplicate)
-        used = columns_used(query, names, also=["id"] if with_rows else [])
-        if "createdAt" not in used:
+        used = columns_used(query, names, also=["id"] if with_rows else [], places=places)
+        if not used:
             raise missing_column("createdAt", names)
-        table = data.select(used) if isinstance(data, pa.Table) else _read_frame(data, used)
+        is_nested = snapshot.is_nested or _is_nested(data, names)
+        if isinstance(data, pa.Table):
+            table = data.select(used)
+        elif (found := _read_frame(data, used)) is not None:
+            table = found
+        else:  # cells are Python objects, so that they are read as call JSON is
+            table = _decode_frame(data, used, places)
+            used, places = table.column_names, {}
         table = pa.table({name: _prepare(name, table.column(name)) for name in used})
         if with_rows:
             table = add_row_numbers(table)
         connection.register("calls", table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
         registered = describe_columns(connection.table("calls")).values()
         columns = dict.fromkeys(names, ColumnExpr("", None)) | dict(zip(used, registered, strict=False))
-        return Relation("calls", columns, RowLocation("0", f"c{table.num_columns - 1}"), table.column_names)
+        columns, overrides = add_places(columns, places)
+        location = RowLocation("0", f"c{table.num_columns - 1}")
+        return Relation("calls", columns, location, table.column_names, overrides, is_nested)
 
     def __repr__(self) -> str:
         return f"{len(self._data):,} calls in memory"
 
 
 class JsonRecords(TableRecords):
-    """A list of call JSON, which is read once.
+    """A list of call JSON, or of its texts, which is read once.
 
     Raises:
         RecordsError: A call cannot be read, and is not skipped.
     """
 
-    def __init__(self, calls: Sequence[Any], *, skips: bool) -> None:
+    def __init__(self, calls: Sequence[Any], *, skips: bool, places: Mapping[str, NamePath] | None = None) -> None:
         self._skipped = SkippedRecords(skips)
-        super().__init__(flatten_calls(calls, self._skipped))
+        calls = list(decode_texts(calls, self._skipped)) if any(isinstance(one, str) for one in calls) else calls
+        super().__init__(flatten_calls(calls, self._skipped, tuple((places or {}).items())))
 
     def read(self) -> RecordsSnapshot:
         """Return the records, which do not change."""
         rows = len(self._data)
-        return RecordsSnapshot(rows, skipped=self._skipped, warns_of_duplicates=True, is_empty=not rows)
+        return RecordsSnapshot(rows, skipped=self._skipped, warns_of_duplicates=True, is_empty=not rows, is_nested=True)
 
 
-def _read_frame(frame: Any, used: list[str]) -> pa.Table:
-    """Return columns of a DataFrame as an Arrow table."""
+def _is_nested(data: Any, names: Sequence[str]) -> bool:
+    """Return whether a column that is an object in the API's records is one here."""
+    for name in CONTAINERS.intersection(names):
+        if isinstance(data, pa.Table):
+            type_ = data.schema.field(name).type
+        else:
+            column = data[name]
+            if column.dtype == object:
+                first = column.first_valid_index()
+                if first is not None and isinstance(column.loc[[first]].iloc[0], dict):
+                    return True
+            type_ = getattr(column.dtype, "pyarrow_dtype", None)
+        if type_ is not None and (pa.types.is_struct(type_) or pa.types.is_map(type_)):
+            return True
+    return False
+
+
+def _read_frame(frame: Any, used: list[str]) -> pa.Table | None:
+    """Return columns of a DataFrame as an Arrow table; ``None`` where their cells are of several or of odd kinds."""
+    from pandas.api.types import infer_dtype
+
+    for name in used:
+        if frame[name].dtype == object and infer_dtype(frame[name], skipna=True) not in ("string", "empty"):
+            return None
     try:
         return _convert(frame[used])
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        mixed = [name for name in TIME_COLUMNS if name in used and frame[name].dtype == object]
-        if not mixed:
-            raise RecordsError(f"a column of the frame cannot be read: {first_line(error)}") from error
-    times = {name: pa.array(read_times(name, frame[name]), pa.timestamp("us", "UTC")) for name in mixed}
-    rest = _read_frame(frame, [name for name in used if name not in mixed])
-    return pa.table({**dict(zip(rest.column_names, rest.columns, strict=True)), **times})
+        raise RecordsError(f"a column of the frame cannot be read: {first_line(error)}") from error
+
+
+def _decode_frame(frame: Any, used: list[str], places: Mapping[str, NamePath]) -> pa.Table:
+    columns = [frame[name].tolist() for name in used]
+    rows = [dict(zip(used, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    return flatten_calls(rows, SkippedRecords(), tuple(places.items()), is_nested=False)
 
 
 def _convert(frame: Any) -> pa.Table:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vapi_frames.sources.records.columns import ColumnExpr
+from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.flatten import SkippedRecords
+from vapi_frames.sources.records.places import find_places, split_places
 from vapi_frames.sources.sql.select import quote_name
 
 if TYPE_CHECKING:
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
     from vapi_frames.sources.local.duplicates import RowLocation
+    from vapi_frames.sources.records.places import NamePath
 
-__all__ = ["Records", "RecordsSnapshot", "Relation", "describe_columns"]
+__all__ = ["ColumnKind", "Records", "RecordsSnapshot", "Relation", "add_places", "describe_columns"]
 
 
 @dataclass
@@ -31,6 +34,9 @@ class RecordsSnapshot:
         skipped: The records that could not be read.
         warns_of_duplicates: Whether duplicates are counted but a warning names them: in JSON, and in several files.
         is_empty: Whether they were JSON, without a single call.
+        is_nested: Whether any of them were JSON, whose records lack what does not apply.
+        cells: Those of the Parquet files that have cells of CSV.
+        converted: Those that were JSON.
         owners: Objects that remove their temporary files when they go.
         notes: What a reader of the result should know.
     """
@@ -41,6 +47,9 @@ class RecordsSnapshot:
     skipped: SkippedRecords = field(default_factory=SkippedRecords)
     warns_of_duplicates: bool = False
     is_empty: bool = False
+    is_nested: bool = False
+    cells: frozenset[str] = frozenset()
+    converted: frozenset[str] = frozenset()
     owners: tuple[object, ...] = ()
     notes: list[str] = field(default_factory=list)
 
@@ -53,12 +62,29 @@ class Relation(NamedTuple):
         columns: Its columns → expression and type.
         location: Where each of its rows is.
         names: The names of columns that are registered as ``c0``, ``c1``, ...
+        overrides: Column of the API → the only place that has it, as the caller says.
+        is_nested: Whether a column that the records lack is missing in each; else it is an error.
     """
 
     sql: str
     columns: Mapping[str, ColumnExpr]
     location: RowLocation
     names: list[str]
+    overrides: Mapping[str, ColumnExpr] = {}
+    is_nested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnKind:
+    """A type of a column that no engine describes: ``cell``, text of CSV; or ``json``.
+
+    Attributes:
+        id: Its kind.
+        children: Nothing.
+    """
+
+    id: str
+    children: list[tuple[str, Any]] = field(default_factory=list)
 
 
 class Records(Protocol):
@@ -75,7 +101,15 @@ class Records(Protocol):
         ...
 
 
-def describe_columns(relation: Any) -> dict[str, ColumnExpr]:
-    """Return the columns of DuckDB's *relation*, by name."""
+def describe_columns(relation: Any, *, as_cells: bool = False) -> dict[str, ColumnExpr]:
+    """Return the columns of DuckDB's *relation*, by name; *as_cells* where they are text of CSV."""
     found = zip(relation.columns, relation.types, strict=True)
-    return {name: ColumnExpr(quote_name(name), type_) for name, type_ in found}
+    return {name: ColumnExpr(quote_name(name), ColumnKind("cell") if as_cells else type_) for name, type_ in found}
+
+
+def add_places(
+    columns: Mapping[str, ColumnExpr], places: Mapping[str, NamePath]
+) -> tuple[dict[str, ColumnExpr], dict[str, ColumnExpr]]:
+    """Return *columns* with those objects, and the columns, that the caller says are at *places*."""
+    objects, overrides = split_places(find_places(places, columns, DUCKDB, ColumnKind))
+    return {**columns, **objects}, overrides

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import pyarrow as pa
 
 from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import RecordsError, RecordsWarning, require, warn
-from vapi_frames.files import expand_path
 from vapi_frames.query.query import Query
 from vapi_frames.result.result import Result, empty_result
 from vapi_frames.sources.local.duplicates import check_row_location, exclude_duplicates, find_duplicates
 from vapi_frames.sources.local.engine import open_cursor, start_database
 from vapi_frames.sources.local.files import FileRecords
-from vapi_frames.sources.local.memory import JsonRecords, TableRecords
+from vapi_frames.sources.local.open import open_records
 from vapi_frames.sources.records.columns import DURATION_WARNING, check_case, columns_used, find_columns, find_id
-from vapi_frames.sources.records.duckdb import DUCKDB
+from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES
+from vapi_frames.sources.records.paths import TIME_COLUMNS
+from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.sources.local.duplicates import DuplicateIds
-    from vapi_frames.sources.local.relation import Records, RecordsSnapshot, Relation
+    from vapi_frames.sources.local.relation import RecordsSnapshot, Relation
+    from vapi_frames.sources.records.columns import ColumnExpr
     from vapi_frames.sources.sql.select import QueryColumns
 
 __all__ = ["LocalSource"]
 
-_LONGEST_NAME = 255  # characters of a file's name
-_JSON_TEXT = re.compile(r'\s*\[?\s*\{\s*["}]')
+_EPOCH_NOTE = "it counts seconds or milliseconds since 1970, as its size says"
 _YEAR = timedelta(days=366)
 _EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
 _LATEST = 221_845_392_000_000_000  # the year 9000
@@ -71,6 +67,7 @@ class LocalSource:
             next result; JSON is converted once, and again where a file changed.
         duplicates: What to do with records with the id of an earlier one: ``keep``, ``first`` or ``raise``.
         on_error: What to do with call JSON that cannot be read: ``raise`` or ``skip``.
+        columns: Column of the API → the column, or a tuple of it and the keys into it, that the records have instead.
         now: Its clock; the wall clock by default.
 
     Raises:
@@ -82,14 +79,20 @@ class LocalSource:
     kind = "calls"
 
     def __init__(
-        self, calls: Any, *, duplicates: str = "keep", on_error: str = "raise", now: datetime | None = None
+        self,
+        calls: Any,
+        *,
+        duplicates: str = "keep",
+        on_error: str = "raise",
+        columns: Mapping[str, str | Sequence[str]] | None = None,
+        now: datetime | None = None,
     ) -> None:
         require(duplicates, ("keep", "first", "raise"), "duplicates")
         require(on_error, ("raise", "skip"), "on_error")
         start_database()  # raises here, and not at the first query, where DuckDB is missing
         self._now = now
         self._skips = on_error == "skip"
-        self._records = _open_records(calls, skips=self._skips)
+        self._records = open_records(calls, skips=self._skips, places=check_columns(columns))
         self._duplicates = duplicates
         self._found_duplicates: tuple[object, DuplicateIds] | None = None
         self._overview: tuple[object, _Overview] | None = None
@@ -124,7 +127,9 @@ class LocalSource:
             warn_of_no_match(query, (start, end), None)
             return replace(empty_result(query, start, end), notes=tuple(snapshot.notes))
         with self._open(query, snapshot) as (connection, relation):
-            columns = find_columns(query, relation.columns, DUCKDB)
+            columns = find_columns(query, relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
+            if any(_is_number(relation.columns.get(name)) for name in TIME_COLUMNS):
+                snapshot.notes.append(f"times of the calls are numbers; {_EPOCH_NOTE}")
             if "duration" in relation.columns and "duration" in columns.values:
                 self._warn(DURATION_WARNING)
             overview = self._look(connection, relation.sql, columns, snapshot)
@@ -160,6 +165,10 @@ class LocalSource:
         if skipped := snapshot.skipped.count:
             note = f"records that could not be read and were left out: {skipped:,}"
             self._note(snapshot, note, snapshot.skipped.first)
+        if messages := snapshot.skipped.messages:
+            snapshot.notes.append(f"messages that are no end-of-call reports, and so no calls: {messages:,}")
+        if epochs := snapshot.skipped.epochs:
+            snapshot.notes.append(f"calls whose createdAt is a number: {epochs:,}; {_EPOCH_NOTE}")
         return snapshot
 
     @contextmanager
@@ -177,7 +186,7 @@ class LocalSource:
     def _without_duplicates(self, connection: DuckDBPyConnection, relation: Relation, snapshot: RecordsSnapshot) -> str:
         """Return the relation's SQL without the duplicates that do not count; finds them only after a change."""
         try:
-            id_ = find_id(relation.columns, DUCKDB)
+            id_ = find_id(relation.columns, DUCKDB, relation.overrides)
             location = check_row_location(relation.location, relation.columns)
         except RecordsError as error:
             if self._duplicates == "keep":
@@ -186,9 +195,9 @@ class LocalSource:
             raise RecordsError(message, column=error.column) from None
         found = self._found_duplicates
         if found is None or snapshot.state is None or found[0] != snapshot.state:
-            dated = (
-                _write_is_dated(find_columns(Query(table="call"), relation.columns, DUCKDB)) if self._skips else "true"
-            )
+            dated = "true"
+            if self._skips:
+                dated = _write_is_dated(find_columns(Query(table="call"), relation.columns, DUCKDB, relation.overrides))
             found = snapshot.state, find_duplicates(connection, relation.sql, id_, location, dated)
             self._found_duplicates = found
         duplicates = found[1]
@@ -235,40 +244,8 @@ class LocalSource:
         raise TypeError("a source of call records holds a connection and cannot be pickled; pickle the records")
 
 
-def _open_records(calls: Any, *, skips: bool) -> Records:
-    if isinstance(calls, pa.Table) or _is_frame(calls):
-        return TableRecords(calls)
-    if isinstance(calls, str | os.PathLike):
-        return FileRecords([_check_path(calls)], skips=skips)
-    if isinstance(calls, Sequence) and calls and all(isinstance(one, str | os.PathLike) for one in calls):
-        return FileRecords([_check_path(one) for one in calls], skips=skips)
-    if isinstance(calls, Sequence) and not isinstance(calls, bytes):
-        return JsonRecords(calls, skips=skips)
-    raise RecordsError(
-        f"cannot read call records from {type(calls).__name__}; pass a DataFrame, an Arrow table, a list of call JSON, "
-        "or the path of Parquet or JSON files"
-    )
-
-
-def _is_frame(calls: Any) -> bool:
-    try:
-        return hasattr(calls, "to_parquet") and hasattr(calls, "columns")
-    except Exception:  # noqa: BLE001 - reading an attribute of any object may raise anything
-        return False
-
-
-def _check_path(path: str | os.PathLike[str]) -> str:
-    """Return *path* as text; JSON text in its place is an error without the text, which may be personal."""
-    text = os.fspath(path)
-    if not isinstance(text, str):
-        raise RecordsError(f"cannot read call records from a path of {type(text).__name__}; pass a path of text")
-    is_too_long = any(len(part) > _LONGEST_NAME for part in Path(text).parts)
-    if _JSON_TEXT.match(text) or is_too_long:
-        raise RecordsError(
-            "cannot read call records from text that is no path; pass JSON text as objects: "
-            "vf.local([json.loads(text) for text in texts])"
-        )
-    return str(expand_path(text)) if text.strip("\0") else text
+def _is_number(column: ColumnExpr | None) -> bool:
+    return column is not None and column.type is not None and column.type.id in NUMBER_TYPES
 
 
 def _write_is_dated(columns: QueryColumns) -> str:

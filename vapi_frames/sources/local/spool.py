@@ -5,15 +5,16 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.json_reader import JsonDecoder, check_value, read_values
-from vapi_frames.sources.records.columns import OPTIONAL_COLUMNS, VARIABLES_MAP
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type, flatten_call, iter_calls
+from vapi_frames.sources.records.paths import TIME_COLUMNS, VARIABLES_MAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vapi_frames.sources.records.flatten import SkippedRecords
+    from vapi_frames.sources.records.flatten import Places, SkippedRecords
 
 __all__ = ["ParquetSpool"]
 
@@ -31,12 +32,13 @@ class ParquetSpool:
         variables: The keys of the variables, in order.
     """
 
-    def __init__(self, new_path: Callable[[], str]) -> None:
+    def __init__(self, new_path: Callable[[], str], places: Places = ()) -> None:
         self._new_path = new_path
+        self._places = (places,) if places else ()
         self._rows: list[tuple[dict[str, Any], dict[str, str | None]]] = []
         self._writer: Any = None
         self._written_columns: list[str] = []
-        self._seen_columns: set[str] = {"createdAt", *OPTIONAL_COLUMNS}
+        self._seen_columns: set[str] = {*TIME_COLUMNS, *GROUP_COLUMNS}
         self.paths: list[str] = []
         self.calls = 0
         self.variables: dict[str, None] = {}
@@ -54,11 +56,11 @@ class ParquetSpool:
                 for call in iter_calls(value):
                     number += 1
                     try:
-                        self._rows.append(flatten_call(check_value(call, decoder)))
+                        self._rows.append(flatten_call(check_value(call, decoder), *self._places))
+                        skipped.epochs += isinstance(call, dict) and type(call.get("createdAt")) in (int, float)
                         self.calls += 1
                     except RecordsError as error:
-                        message = f"{path!r}, line {line} (call {number}): {error}"
-                        skipped.add(RecordsError(message, file=path, line=line, column=error.column))
+                        skipped.add(error, f"{path!r}, line {line} (call {number})", file=path, line=line)
                 if len(self._rows) >= _BATCH_CALLS:
                     self._write()
         except UnicodeDecodeError as error:

@@ -1,66 +1,54 @@
-"""Which columns of call records hold what a query uses.
-
-The facts about a record are those of the API's ``GET /call``: it has no ``duration`` (minutes are ``endedAt`` minus
-``startedAt``), it calls ``costBreakdown.transcriber`` also ``stt``, and ``costBreakdown.analysisBreakdown`` also
-``analysisCostBreakdown``, and it has variables in ``artifact.variableValues``, else in ``assistantOverrides``. What is
-nested may also be flat, with dots or underscores (``costBreakdown.llm``, ``costBreakdown_llm``), or JSON text.
-"""
+"""The SQL of what a query uses of call records, whose columns may be at any of the `paths` of a record."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError, suggest
 from vapi_frames.query.filters import split_filters
+from vapi_frames.sources.records.paths import (
+    CONTAINERS,
+    DURATION_UNITS,
+    NUMBER_COLUMNS,
+    TIME_COLUMNS,
+    VARIABLE_ROOTS,
+    VARIABLES_MAP,
+    alternate_paths,
+    column_paths,
+    find_headers,
+    variable_paths,
+    variable_roots,
+)
 from vapi_frames.sources.sql.select import MINUTE_COLUMNS, CallInterval, QueryColumns, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from vapi_frames.query.query import Query
+    from vapi_frames.sources.records.paths import CandidatePath
 
 __all__ = [
     "DURATION_WARNING",
     "ENDED_STATUSES",
-    "NUMBER_COLUMNS",
-    "OPTIONAL_COLUMNS",
-    "TIME_COLUMNS",
-    "VARIABLES_MAP",
-    "VARIABLE_ROOTS",
     "ColumnExpr",
     "SqlFunctions",
     "SqlType",
-    "alternate_paths",
-    "candidate_paths",
     "check_case",
     "columns_used",
     "find_columns",
     "find_id",
+    "has_objects",
     "missing_column",
     "record_columns",
+    "write_columns",
 ]
 
-VARIABLE_ROOTS = ("variableValues", "artifact.variableValues", "assistantOverrides.variableValues")
-VARIABLES_MAP = "variableValues, converted"
-"""The column in which JSON converted to Parquet has a map of the variables; a comma is in no name of an export."""
-TIME_COLUMNS = ("createdAt", "startedAt", "endedAt")
-NUMBER_COLUMNS = tuple(column for column in CALL_COLUMNS if column not in ("id", "duration"))
-OPTIONAL_COLUMNS = (*GROUP_COLUMNS, "startedAt", "endedAt")
-"""The API leaves these out of a record where they do not apply; a column that no record has is then missing in all."""
 ENDED_STATUSES = ("ended", "not-found", "deletion-failed")
 """The statuses of a call that is no longer in progress."""
 DURATION_WARNING = "the records' own 'duration' is not used: minutes are endedAt - startedAt"
-ALTERNATE_PATHS = {
-    "costBreakdown.transcriber": ("costBreakdown.transcriber", "costBreakdown.stt"),
-    "costBreakdown.analysisBreakdown.summary": (
-        "costBreakdown.analysisBreakdown.summary",
-        "costBreakdown.analysisCostBreakdown.summary",
-    ),
-}
 _MEASURED_FROM = {
-    **dict.fromkeys(MINUTE_COLUMNS, ("startedAt", "endedAt")),
+    **dict.fromkeys(MINUTE_COLUMNS, ("startedAt", "endedAt", *DURATION_UNITS)),
     "concurrency": ("startedAt", "endedAt", "status", "endedReason"),
 }
 
@@ -91,10 +79,6 @@ class ColumnExpr(NamedTuple):
     type: SqlType | None
 
 
-CandidatePath: TypeAlias = tuple[str, tuple[str, ...]]
-"""The name of a column that a record may have, and the keys from there into what is nested in it."""
-
-
 class SqlFunctions(NamedTuple):
     """SQL that differs between engines; each function takes and returns SQL expressions.
 
@@ -102,55 +86,24 @@ class SqlFunctions(NamedTuple):
         time: Takes (column, expression, kind of type) and returns an instant; raises for any other kind.
         number: Takes the same and returns a double, missing for NaN.
         text: Takes the same and returns text.
+        variable: Takes the same and returns text; an object is compact JSON where the engine can write it.
         micros: Takes an instant and returns its whole microseconds since 1970.
         seconds: Takes an instant and returns its whole seconds since 1970.
         field: Takes (struct, name) and returns the field.
         element: Takes (map, key) and returns the value, missing where the map has no such key.
-        json: Takes (JSON or JSON text, kind of type, keys) and returns the value at the keys, missing where there is
-            none; its kind is ``json``.
+        json: Takes (column, JSON or JSON text, kind of type, keys) and returns the value at the keys, missing where
+            there is none; its kind is ``json``.
     """
 
     time: Callable[[str, str, str], str]
     number: Callable[[str, str, str], str]
     text: Callable[[str, str, str], str]
+    variable: Callable[[str, str, str], str]
     micros: Callable[[str], str]
     seconds: Callable[[str], str]
     field: Callable[[str, str], str]
     element: Callable[[str, str], str]
-    json: Callable[[str, str, Sequence[str]], str]
-
-
-def alternate_paths(column: str) -> tuple[str, ...]:
-    """Return the dotted paths at which a record may have what the contract calls *column*, the preferred one first."""
-    return ALTERNATE_PATHS.get(column, (column,))
-
-
-@lru_cache(4096)
-def candidate_paths(path: str, key: str | None = None) -> tuple[CandidatePath, ...]:
-    """Return where a record may have *path*, or the variable *key* below it: dotted or nested, else with underscores.
-
-    Examples:
-        >>> candidate_paths("costBreakdown.llm")
-        (('costBreakdown.llm', ()), ('costBreakdown', ('llm',)), ('costBreakdown_llm', ()))
-        >>> candidate_paths("variableValues", "my_key")
-        (('variableValues.my_key', ()), ('variableValues', ('my_key',)), ('variableValues_my_key', ()))
-    """
-    parts = (path if key is None else f"{path}.{key}").split(".")
-    dotted = [(".".join(parts[:cut]), tuple(parts[cut:])) for cut in range(len(parts), 0, -1)]
-    parts = path.split(".")
-    underscored = [("_".join(parts[:cut]), tuple(parts[cut:])) for cut in range(len(parts), 1, -1)]
-    if key is not None:  # dots of a key may be nesting, but underscores are always part of it
-        inside = [(name, (*rest, *key.split("."))) for name, rest in underscored]
-        underscored = [("_".join((*parts, key)), ()), *inside]
-    return (*dotted, *underscored)
-
-
-def _column_paths(column: str) -> list[CandidatePath]:
-    return [found for path in alternate_paths(column) for found in candidate_paths(path)]
-
-
-def _variable_paths(key: str) -> list[CandidatePath]:
-    return [found for root in (*VARIABLE_ROOTS, VARIABLES_MAP) for found in candidate_paths(root, key)]
+    json: Callable[[str, str, str, Sequence[str]], str]
 
 
 def record_columns(query: Query[Any]) -> list[str]:
@@ -166,12 +119,30 @@ def _variable_keys(query: Query[Any]) -> Iterable[str]:
     return dict.fromkeys((*query.variables, *split_filters(query.filters)[1]))
 
 
-def columns_used(query: Query[Any], names: Iterable[str], *, also: Sequence[str] = ()) -> list[str]:
+def columns_used(
+    query: Query[Any],
+    names: Iterable[str],
+    *,
+    also: Sequence[str] = (),
+    places: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
     """Return the columns, of those called *names*, that may hold what *query* uses, or a column of *also*."""
-    paths = [path for column in (*record_columns(query), *also) for path in _column_paths(column)]
-    paths += [path for key in _variable_keys(query) for path in _variable_paths(key)]
-    used = {name for name, _ in paths}
+    names = list(names)
+    places, headers = places or {}, find_headers(names)
+    wanted = [*record_columns(query), *also]
+    used = {name for column in wanted if column not in places for name, _ in column_paths(column)}
+    used |= {headers[column] for column in wanted if column in headers}
+    used |= {name for key in _variable_keys(query) for name, _ in variable_paths(key)}
+    used |= {place[0] for place in places.values()}
+    if any(column in MINUTE_COLUMNS for column in (one.column for one in query.measures)):
+        used.add("duration")
     return [name for name in names if name in used]
+
+
+def has_objects(columns: Mapping[str, ColumnExpr]) -> bool:
+    """Return whether records with *columns* are nested, so that they lack what none of them has."""
+    types = (columns[name].type for name in CONTAINERS if name in columns)
+    return any(type_ is not None and type_.id in ("struct", "map", "json") for type_ in types)
 
 
 def find_columns(
@@ -179,6 +150,8 @@ def find_columns(
     columns: Mapping[str, ColumnExpr],
     functions: SqlFunctions,
     overrides: Mapping[str, ColumnExpr] | None = None,
+    *,
+    is_nested: bool = False,
 ) -> QueryColumns:
     """Return the expressions for what *query* uses, over records that have *columns*.
 
@@ -187,11 +160,12 @@ def find_columns(
         columns: Column of the records → its expression.
         functions: The SQL of the engine.
         overrides: Column of the API → the only place that has it, as the caller says.
+        is_nested: Whether a column that the records lack is missing in each; else it is an error.
 
     Raises:
         RecordsError: A column that the query uses is missing or of a type that cannot be it.
     """
-    records = _Records(columns, functions, overrides or {})
+    records = _Records(columns, functions, overrides or {}, is_nested or has_objects(columns), find_headers(columns))
     created = records.time("createdAt")
     values: dict[str, str] = {}
     interval = None
@@ -212,9 +186,35 @@ def find_columns(
     )
 
 
-def find_id(columns: Mapping[str, ColumnExpr], functions: SqlFunctions) -> str:
+def find_id(
+    columns: Mapping[str, ColumnExpr], functions: SqlFunctions, overrides: Mapping[str, ColumnExpr] | None = None
+) -> str:
     """Return the expression of the id of records that have *columns*."""
-    return _Records(columns, functions, {}).text("id")
+    return _Records(columns, functions, overrides or {}, False, find_headers(columns)).text("id")
+
+
+def write_columns(
+    query: Query[Any],
+    columns: Mapping[str, ColumnExpr],
+    functions: SqlFunctions,
+    overrides: Mapping[str, ColumnExpr] | None = None,
+) -> dict[str, str]:
+    """Return the expressions of the id and of what *query* uses, by name, as far as records with *columns* have it.
+
+    Raises:
+        RecordsError: A column is of a type that cannot be it.
+    """
+    records = _Records(columns, functions, overrides or {}, False, find_headers(columns))
+    found = {}
+    for name in dict.fromkeys((*record_columns(query), "id")):
+        if records.places(name):
+            is_time, is_number = name in TIME_COLUMNS, name in NUMBER_COLUMNS
+            read = records.time if is_time else records.number if is_number else records.text
+            found[name] = read(name)
+    for key in _variable_keys(query):
+        if records.places(key, is_variable=True):
+            found[f"{VARIABLE_ROOTS[0]}.{key}"] = records.variable(key)
+    return found
 
 
 class _Records(NamedTuple):
@@ -223,6 +223,8 @@ class _Records(NamedTuple):
     columns: Mapping[str, ColumnExpr]
     functions: SqlFunctions
     overrides: Mapping[str, ColumnExpr]
+    is_nested: bool
+    headers: Mapping[str, str]
 
     def time(self, column: str) -> str:
         return self._find(column, self.functions.time)
@@ -234,51 +236,47 @@ class _Records(NamedTuple):
         return self._find(column, self.functions.text)
 
     def variable(self, key: str) -> str:
-        return self._find(key, self.functions.text, is_variable=True)
+        return self._find(key, self.functions.variable, is_variable=True)
 
     def _find(self, name: str, convert: Callable[[str, str, str], str], *, is_variable: bool = False) -> str:
         """Return the expression of *name*: of the places where a record may have it, the first that has a value."""
-        key = name if is_variable else None
-        roots = VARIABLE_ROOTS if is_variable else alternate_paths(name)
-        found = self._override(roots, key)
+        found = self.places(name, is_variable=is_variable)
         if not found:
-            candidates = _variable_paths(name) if is_variable else _column_paths(name)
-            found = [*self._in_columns(candidates), *self._in_json(roots, key)]
-        if not found:
+            if self.is_nested and not is_variable and name != "createdAt":
+                return convert(name, "NULL", "null")
             raise missing_column(name, list(self.columns), kind="variable" if is_variable else "column")
         expressions = [convert(name, expression, kind) for expression, kind in found]
         return expressions[0] if len(expressions) == 1 else f"coalesce({', '.join(expressions)})"
 
-    def _override(self, roots: Sequence[str], key: str | None) -> list[tuple[str, str]]:
-        """Return the expression, and the kind of its type, of the place that the caller says, if there is one."""
-        for path in roots:
+    def places(self, name: str, *, is_variable: bool = False) -> list[tuple[str, str]]:
+        """Return the expression, and the kind of its type, of each place that may have *name*."""
+        key = name if is_variable else None
+        for path in variable_roots() if is_variable else alternate_paths(name):
             override = self.overrides.get(path if key is None else f"{path}.{key}")
             if override is not None and override.type is not None:
                 return [(override.sql, override.type.id)]
-        return []
+        candidates: tuple[CandidatePath, ...] = variable_paths(name) if is_variable else column_paths(name)
+        if not is_variable and name in self.headers:
+            candidates = (*candidates, (self.headers[name], ()))
+        return list(self._in_columns(name, candidates))
 
-    def _in_columns(self, candidates: Iterable[CandidatePath]) -> Iterator[tuple[str, str]]:
-        """Yield the same for what is a column, or nested in one."""
+    def _in_columns(self, wanted: str, candidates: Iterable[CandidatePath]) -> Iterator[tuple[str, str]]:
         for name, keys in candidates:
             column = self.columns.get(name)
-            if column is not None and (found := self._inside(column, keys)):
+            if column is None or column.type is None:
+                continue
+            if wanted == "cost" and not keys and column.type.id == "struct":  # an object, which has the total
+                keys = ("total",)  # noqa: PLW2901
+            if found := self._inside(name, column, keys):
                 yield found
 
-    def _in_json(self, roots: Sequence[str], key: str | None) -> Iterator[tuple[str, str]]:
-        """Yield the same for what is in a column of JSON, or of JSON text."""
-        for path in roots:
-            parts = (*path.split("."), *(() if key is None else (key,)))
-            for cut in range(len(parts) - 1, 0, -1):
-                for name in dict.fromkeys((".".join(parts[:cut]), "_".join(parts[:cut]))):
-                    expression, type_ = self.columns.get(name, ("", None))
-                    if type_ is not None and type_.id in ("varchar", "json"):
-                        yield self.functions.json(expression, type_.id, parts[cut:]), "json"
-
-    def _inside(self, column: ColumnExpr, keys: Sequence[str]) -> tuple[str, str] | None:
-        """Return the expression of what is at *keys* of a struct or map, and the kind of its type."""
+    def _inside(self, path: str, column: ColumnExpr, keys: Sequence[str]) -> tuple[str, str] | None:
+        """Return the expression of what is at *keys* of a struct, map or JSON, and the kind of its type."""
         expression, type_ = column
         if type_ is None or not keys:
             return None if type_ is None else (expression, type_.id)
+        if type_.id in ("varchar", "json", "cell"):
+            return self.functions.json(path, expression, type_.id, keys), "json"
         if type_.id == "map":
             return self.functions.element(expression, ".".join(keys)), type_.children[1][1].id
         fields = dict(type_.children) if type_.id == "struct" else {}
@@ -286,23 +284,34 @@ class _Records(NamedTuple):
             name = ".".join(keys[:cut])
             check_case(name, fields)
             if name in fields:
-                field, rest = self.functions.field(expression, name), keys[cut:]
-                if fields[name].id == "json" and rest:
-                    return self.functions.json(field, "json", [".".join(rest)]), "json"
-                return self._inside(ColumnExpr(field, fields[name]), rest)
+                field = ColumnExpr(self.functions.field(expression, name), fields[name])
+                return self._inside(f"{path}.{name}", field, keys[cut:])
         return None
 
     def minutes(self) -> str:
+        """Return a call's minutes: between its two ends, else of a duration whose name says the unit."""
+        found = []
+        if self.places("startedAt") and self.places("endedAt"):
+            found.append(self._between_ends())
+        for column, per_minute in DURATION_UNITS.items():
+            if self.places(column):
+                found.append(f"{self.number(column)} / {per_minute!r}::DOUBLE")
+        if found:
+            return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
         try:
-            started, ended = self.time("startedAt"), self.time("endedAt")
+            return self._between_ends()
         except RecordsError as error:
             if "duration" not in self.columns:
                 raise
             raise RecordsError(
-                f"{error}. Their own 'duration' is not used: nothing says its unit; minutes are endedAt - startedAt",
+                f"{error}. Their own 'duration' is not used: nothing says its unit; minutes are endedAt - startedAt. "
+                "If it counts seconds: columns={'durationSeconds': 'duration'}",
                 column=error.column,
             ) from None
-        return f"({self.functions.micros(ended)} - {self.functions.micros(started)}) / 60000000.0::DOUBLE"
+
+    def _between_ends(self) -> str:
+        started, ended = (self.functions.micros(self.time(column)) for column in ("startedAt", "endedAt"))
+        return f"({ended} - {started}) / 60000000.0::DOUBLE"
 
     def interval(self) -> CallInterval:
         """Return a call's start and end in microseconds, and whether its status or reason says that it is over."""
@@ -324,6 +333,10 @@ def missing_column(name: str, names: Sequence[str], *, kind: str = "column") -> 
     """Return the error for the column or variable *name*, which a query uses and records with columns *names* lack."""
     root = VARIABLE_ROOTS[0]
     names = list(dict.fromkeys(one.replace(f"{VARIABLES_MAP}.", f"{root}.") for one in names))
+    if kind == "variable" and name in names:
+        line = f"columns={{'{root}.{name}': '{name}'}}"
+        cure = f'group by it with by("{name}")' if name in GROUP_COLUMNS else f"to use it as a variable: {line}"
+        return RecordsError(f"{name!r} is a column of the call records and no variable; {cure}", column=name)
     near = suggest(name, [one.removeprefix(f"{root}.") for one in names])
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004

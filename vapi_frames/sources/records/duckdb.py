@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.records.columns import SqlFunctions
+from vapi_frames.sources.records.values import (
+    EPOCH_MILLISECONDS,
+    EPOCH_SECONDS,
+    TIME_GROUPS,
+    TIME_PATTERN,
+    WANTED,
+    describe_repr,
+    describe_wrong,
+)
 from vapi_frames.sources.sql.select import quote_text
 
 if TYPE_CHECKING:
@@ -17,10 +27,16 @@ __all__ = [
     "IS_NUMBER",
     "NANOSECOND_TYPES",
     "NULL_TYPES",
+    "NUMBER_TYPES",
     "TEMPLATES",
     "TEXT_TYPES",
     "json_pointer",
+    "read_error",
 ]
+
+_MARK = "\u241f"
+_IS_ERROR = re.compile(f"{_MARK}(.*?){_MARK}(.*?){_MARK}(.*){_MARK}", re.DOTALL).search
+_USUAL_TIME = r"\d\d\d\d-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?"
 
 TEMPLATES = {
     "micros_of": "epoch_us({0})",
@@ -44,6 +60,7 @@ that there is none.
 INTEGER_TYPES = frozenset(
     {"tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"}
 )
+NUMBER_TYPES = INTEGER_TYPES | {"double", "float", "decimal"}
 NANOSECOND_TYPES = frozenset({"timestamp_ns", "timestamptz_ns"})
 NULL_TYPES = frozenset({"null", "sqlnull", '"null"'})
 """The type of a column without a single value; its name changed between DuckDB's major versions."""
@@ -59,11 +76,34 @@ def _wrong_type(column: str, type_: str, wanted: str) -> RecordsError:
     return RecordsError(f"column {column!r} of the call records is {type_}, not {wanted}", column=column)
 
 
+def _write_error(column: str, expression: str, problem: str) -> str:
+    """Return the expression that fails, with a message that `read_error` reads."""
+    head, value = quote_text(f"{_MARK}{column}{_MARK}{problem}{_MARK}"), f"CAST({expression} AS VARCHAR)"
+    return f"error({head} || coalesce({value}, '') || {quote_text(_MARK)})"
+
+
+def read_error(text: str) -> RecordsError | None:
+    """Return the error that DuckDB's message *text* holds, if it is of a value that a record cannot have."""
+    found = _IS_ERROR(text)
+    if found is None:
+        return None
+    column, problem, value = found.groups()
+    if problem == "json":
+        message = f"{column} is no number but the JSON {value}"
+    else:
+        message = describe_repr(column, value) if problem == "repr" else describe_wrong(column, value, WANTED[problem])
+    return RecordsError(f"a value of the call records cannot be read: {message} (column {column!r})", column=column)
+
+
 def _micros(instant: str) -> str:
     return TEMPLATES["micros_of"].format(instant)
 
 
-def _read_time(column: str, expression: str, type_: str) -> str:
+def _from_micros(micros: str) -> str:
+    return f"make_timestamptz(CAST({micros} AS BIGINT))"
+
+
+def _read_time(column: str, expression: str, type_: str) -> str:  # noqa: PLR0911 - one for each kind
     """Return a timestamp with time zone; one without is UTC, because the session's zone is UTC."""
     if type_ == "timestamp with time zone":
         return expression
@@ -71,9 +111,58 @@ def _read_time(column: str, expression: str, type_: str) -> str:
         return f"CAST(make_timestamp({TEMPLATES['micros_of_nanos'].format(expression)}) AS TIMESTAMPTZ)"
     if type_ in NULL_TYPES:
         return "CAST(NULL AS TIMESTAMPTZ)"
-    if type_.startswith("timestamp") or type_ == "varchar":
+    if type_.startswith("timestamp") or type_ == "date":
         return f"CAST({expression} AS TIMESTAMPTZ)"
+    if type_ == "varchar":
+        return _read_time_text(column, expression)
+    if type_ == "cell":
+        number = f"TRY_CAST({expression} AS DOUBLE)"
+        text = _read_time_text(column, expression)
+        return f"CASE WHEN {number} IS NULL THEN {text} ELSE {_read_epoch(column, number)} END"
+    if type_ == "json":
+        text = _read_time_text(column, f"json_extract_string({expression}, '$')")
+        kind = f"json_type({expression})"
+        number = _read_epoch(column, f"CAST({expression} AS DOUBLE)")
+        return (
+            f"CASE WHEN {kind} = 'NULL' THEN NULL WHEN {kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE') THEN {number} "
+            f"ELSE {text} END"
+        )
+    if type_ in NUMBER_TYPES:
+        return _read_epoch(column, f"CAST({expression} AS DOUBLE)")
     raise _wrong_type(column, type_, "a timestamp or ISO 8601 text")
+
+
+def _read_time_text(column: str, text: str) -> str:
+    """Return the instant of *text*: the usual form by a cast, any other by the groups of its syntax."""
+    names = ", ".join(map(quote_text, TIME_GROUPS))
+    parts = f"regexp_extract({text}, {quote_text(f'^{TIME_PATTERN}$')}, [{names}])"
+
+    def part(*groups: str) -> str:
+        values = ", ".join(f"nullif(struct_extract({parts}, {quote_text(group)}), '')" for group in groups)
+        return f"CAST(coalesce({values}, '0') AS BIGINT)"
+
+    day = f"nullif(struct_extract({parts}, 'day'), '')"
+    week = f"TRY_CAST(try_strptime(rpad({day}, 10, '-1'), '%G-W%V-%u') AS TIMESTAMP)"
+    start = f"epoch_us(CASE WHEN {day}[6] = 'W' THEN {week} ELSE TRY_CAST({day} AS TIMESTAMP) END)"
+    seconds = f"({part('midnight', 'hour')} * 3600 + {part('minute')} * 60 + {part('second')}) * 1000000"
+    fraction = f"CAST(rpad(struct_extract({parts}, 'fraction'), 6, '0') AS BIGINT)"
+    east = f"({part('long_hours', 'hours')} * 60 + {part('long_minutes', 'minutes')}) * 60000000"
+    sign = f"CASE WHEN struct_extract({parts}, 'sign') = '-' THEN -1 ELSE 1 END"
+    odd = _from_micros(f"{start} + {seconds} + {fraction} - {east} * {sign}")
+    wrong = _write_error(column, text, "time")
+    return (
+        f"CASE WHEN {text} IS NULL THEN NULL WHEN regexp_full_match({text}, {quote_text(_USUAL_TIME)}) "
+        f"THEN coalesce(TRY_CAST({text} AS TIMESTAMPTZ), {wrong}) ELSE coalesce({odd}, {wrong}) END"
+    )
+
+
+def _read_epoch(column: str, number: str) -> str:
+    """Return the instant of a double that counts seconds or milliseconds."""
+    arms = " ".join(
+        f"WHEN {number} >= {low} AND {number} < {high} THEN {_from_micros(f'floor({number} * {scale})')}"
+        for (low, high), scale in ((EPOCH_SECONDS, 1_000_000), (EPOCH_MILLISECONDS, 1_000))
+    )
+    return f"CASE {arms} WHEN {_is_number(number)} THEN {_write_error(column, number, 'time')} END"
 
 
 def _is_number(expression: str) -> str:
@@ -83,46 +172,98 @@ def _is_number(expression: str) -> str:
 def _read_number(column: str, expression: str, type_: str) -> str:
     if type_ in ("double", "float"):
         double = expression if type_ == "double" else f"CAST({expression} AS DOUBLE)"
-        return f"CASE WHEN {_is_number(expression)} THEN {double} END"
+        return _check_finite(column, double, "number")
     if type_ in NULL_TYPES:  # DuckDB cannot even read such a field of a struct
         return "CAST(NULL AS DOUBLE)"
     if type_ in INTEGER_TYPES or type_ == "decimal":
         return f"CAST({expression} AS DOUBLE)"
+    if type_ == "cell":
+        double = f"TRY_CAST({expression} AS DOUBLE)"
+        wrong = _write_error(column, expression, "number")
+        return (
+            f"CASE WHEN {expression} IS NULL THEN NULL WHEN {double} IS NULL THEN {wrong} "
+            f"ELSE {_check_finite(column, double, 'number')} END"
+        )
     if type_ == "json":
-        error = f"error({quote_text(f'{column} is no number but the JSON ')} || CAST({expression} AS VARCHAR))"
         kind = f"json_type({expression})"
-        is_wrong = f"{kind} IN ('VARCHAR', 'BOOLEAN', 'OBJECT', 'ARRAY')"
-        return f"CASE WHEN {is_wrong} THEN {error} WHEN {kind} <> 'NULL' THEN CAST({expression} AS DOUBLE) END"
+        double = _check_finite(column, f"CAST({expression} AS DOUBLE)", "number")
+        total = ""
+        if column == "cost":
+            inside = _read_number("cost.total", f"json_extract({expression}, '/total')", "json")
+            total = f"WHEN {kind} = 'OBJECT' THEN {inside} "
+        return (
+            f"CASE WHEN {kind} = 'NULL' THEN NULL WHEN {kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE') THEN {double} {total}"
+            f"WHEN {kind} IS NOT NULL THEN {_write_error(column, expression, 'json')} END"
+        )
     raise _wrong_type(column, type_, "a number")
 
 
+def _check_finite(column: str, double: str, wanted: str, then: str = "") -> str:
+    """Return *then*, by default the *double* itself; NaN is missing, and an infinite one is an error."""
+    wrong = _write_error(column, double, wanted)
+    return f"CASE WHEN isfinite({double}) THEN {then or double} WHEN isinf({double}) THEN {wrong} END"
+
+
 def _read_text(column: str, expression: str, type_: str) -> str:
-    """Return text as it is, and a number as JSON writes it: pandas makes 7 a float where its neighbor is missing."""
-    if type_ == "varchar":
+    """Return text as it is, and a number as digits: pandas makes 7 a float where its neighbor is missing."""
+    if type_ in ("varchar", "cell"):
         return expression
     if type_ == "json":
-        return TEMPLATES["json_of"].format(expression, "'$'")
-    if type_ in ("double", "float"):
-        is_whole = f"{expression} = trunc({expression}) AND abs({expression}) < 1e15"
-        whole = f"WHEN {is_whole} THEN CAST(TRY_CAST({expression} AS BIGINT) AS VARCHAR)"
-        missing = f"WHEN NOT {_is_number(expression)} THEN NULL"
-        return f"CASE {missing} {whole} ELSE CAST({expression} AS VARCHAR) END"
+        return _read_json_text(column, expression, _write_error(column, expression, "text"))
+    if type_ in ("double", "float", "decimal"):
+        double = expression if type_ == "double" else f"CAST({expression} AS DOUBLE)"
+        return _write_number(column, double)
     if type_ in NULL_TYPES:
         return "CAST(NULL AS VARCHAR)"
-    if type_ in TEXT_TYPES or type_ in INTEGER_TYPES or type_ in ("decimal", "boolean"):
+    if type_ in TEXT_TYPES or type_ in INTEGER_TYPES or type_ == "boolean":
         return f"CAST({expression} AS VARCHAR)"
     raise _wrong_type(column, type_, "text")
 
 
-def _read_json(expression: str, kind: str, keys: Sequence[str]) -> str:
-    del kind  # DuckDB reads JSON and JSON text alike
-    return TEMPLATES["key_of"].format(TEMPLATES["parsed_of"].format(expression), quote_text(json_pointer(*keys)))
+def _read_variable(key: str, expression: str, type_: str) -> str:
+    """Return the text of a variable, which is compact JSON for objects and arrays."""
+    if type_ == "json":
+        return _read_json_text(key, expression, f"CAST({expression} AS VARCHAR)")
+    if type_ in ("struct", "map", "list", "array"):
+        return f"CAST(to_json({expression}) AS VARCHAR)"
+    return _read_text(key, expression, type_)
+
+
+def _read_json_text(column: str, expression: str, nested: str) -> str:
+    number = _write_number(column, f"CAST({expression} AS DOUBLE)")
+    return (
+        f"CASE json_type({expression}) WHEN 'NULL' THEN NULL WHEN 'DOUBLE' THEN {number} "
+        f"WHEN 'OBJECT' THEN {nested} WHEN 'ARRAY' THEN {nested} ELSE json_extract_string({expression}, '$') END"
+    )
+
+
+def _write_number(column: str, double: str) -> str:
+    whole = f"CAST(TRY_CAST({double} AS BIGINT) AS VARCHAR)"
+    is_whole = f"{double} = trunc({double}) AND abs({double}) < 9007199254740992"
+    text = f"CASE WHEN {is_whole} THEN {whole} ELSE CAST({double} AS VARCHAR) END"
+    return _check_finite(column, double, "text", text)
+
+
+def _read_json(column: str, expression: str, kind: str, keys: Sequence[str]) -> str:
+    """Return what is at *keys* of an object; text may be JSON, whose absence is empty or null."""
+    is_object = f"json_type({expression}) = 'OBJECT'"
+    wrong = f"CASE WHEN json_type({expression}) <> 'NULL' THEN {_write_error(column, expression, 'object')} END"
+    checked = f"CASE WHEN {is_object} THEN {expression} ELSE {wrong} END"
+    if kind != "json":
+        is_repr = f"starts_with(ltrim({expression}), {quote_text(chr(123) + chr(39))})"
+        invalid = (
+            f"CASE WHEN {is_repr} THEN {_write_error(column, expression, 'repr')} "
+            f"WHEN trim({expression}) <> '' THEN {_write_error(column, expression, 'object')} END"
+        )
+        checked = f"CASE WHEN json_valid({expression}) THEN {checked} ELSE {invalid} END"
+    return f"json_extract({checked}, {quote_text(json_pointer(*keys))})"
 
 
 DUCKDB = SqlFunctions(
     time=_read_time,
     number=_read_number,
     text=_read_text,
+    variable=_read_variable,
     micros=_micros,
     seconds=lambda instant: TEMPLATES["seconds_of"].format(_micros(instant)),
     field=lambda struct, name: TEMPLATES["field_of"].format(struct, quote_text(name)),

@@ -2,60 +2,70 @@
 
 A report is the body that the API posts when a call is over. Its ``call`` is the call when the event was created, often
 still ``ringing`` and without cost; the other fields of the message are what the call became, so these take precedence.
+A log of such bodies has messages of other types, too, which are no calls.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
-from numbers import Real
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError, format_value
-from vapi_frames.sources.records.columns import (
+from vapi_frames.sources.records.paths import (
+    FLAT_COLUMNS,
     NUMBER_COLUMNS,
-    OPTIONAL_COLUMNS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
-    alternate_paths,
-    candidate_paths,
+    column_paths,
+    find_headers,
+    variable_roots,
+)
+from vapi_frames.sources.records.values import (
+    WANTED,
+    check_text,
+    describe_repr,
+    describe_wrong,
+    is_missing,
+    read_text,
+    read_value,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
+    from vapi_frames.sources.records.paths import CandidatePath
+
 __all__ = [
     "FLAT_COLUMNS",
+    "OtherMessageError",
     "SkippedRecords",
     "flat_type",
     "flatten_call",
     "flatten_calls",
     "iter_calls",
-    "read_times",
 ]
 
-FLAT_COLUMNS = ("id", *GROUP_COLUMNS, *TIME_COLUMNS, *NUMBER_COLUMNS, "duration")
-"""The columns of a flat record. The values of ``duration`` are not used, only whether records have it."""
-
-_COLUMN_PATHS = tuple(
-    (column, tuple(found for path in alternate_paths(column) for found in candidate_paths(path)))
-    for column in FLAT_COLUMNS
-    if column != "duration"
-)
-_ROOT_PATHS = tuple((root, candidate_paths(root)) for root in VARIABLE_ROOTS)
-_FLAT_VARIABLE = re.compile(
-    r"(variableValues)[._](.+)|(artifact|assistantOverrides)([._])variableValues\4(.+)", re.DOTALL
-)
 _REPORT = "end-of-call-report"
-_TIMES, _NUMBERS = frozenset(TIME_COLUMNS), frozenset(NUMBER_COLUMNS)
-_EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+_MESSAGE_TYPES = frozenset(
+    {
+        "assistant-request", "assistant.started", "call.endpointing.request", "conversation-update", "function-call",
+        "handoff-destination-request", "hang", "knowledge-base-request", "language-change-detected", "model-output",
+        "phone-call-control", "speech-update", "status-update", "tool-calls", "tool-calls-result", "transcript",
+        "transfer-destination-request", "transfer-update", "user-interrupted", "voice-input", "voice-request",
+    }
+)  # fmt: skip
+"""The types of the API's messages that are no reports."""
+_WRAPPERS = ("results", "calls", "data", "list")
+"""The keys under which APIs, exports and scripts put a list of calls."""
+_DEPTH = 4  # of wrappers in each other
+
+
+class OtherMessageError(RecordsError):
+    """A message of the API that is no report, so that it is no call."""
 
 
 @dataclass
@@ -66,22 +76,38 @@ class SkippedRecords:
         is_allowed: Whether they are skipped; otherwise the first one is an error.
         count: How many were skipped.
         first: What was wrong with the first of them.
+        messages: How many messages of other types were left out; these are always.
+        epochs: How many calls have numbers as times, which count seconds or milliseconds.
     """
 
     is_allowed: bool = False
     count: int = 0
     first: str = ""
+    messages: int = 0
+    epochs: int = 0
 
-    def add(self, error: RecordsError) -> None:
-        """Skip the record that *error* is about, or raise the error."""
+    def add(self, error: RecordsError, where: str = "", **place: Any) -> None:
+        """Skip the record that *error* is about, or raise the error with *where* the record is."""
+        if isinstance(error, OtherMessageError):
+            self.messages += 1
+            return
+        error = RecordsError(f"{where}: {error}", column=error.column, **place)
         if not self.is_allowed:
             raise error
         self.first = self.first or str(error)
         self.count += 1
 
 
-def flatten_calls(calls: Sequence[Any], skipped: SkippedRecords) -> pa.Table:
+def flatten_calls(
+    calls: Sequence[Any], skipped: SkippedRecords, places: Places = (), *, is_nested: bool = True
+) -> pa.Table:
     """Return nested call JSON as a table of flat columns, with a column for each variable.
+
+    Args:
+        calls: The calls, or what `iter_calls` finds calls in.
+        skipped: What becomes of records that cannot be read.
+        places: Column of the API and the way to it, where the caller says it is elsewhere.
+        is_nested: Whether a column that no call has is missing in all of them; else the table lacks it.
 
     Raises:
         RecordsError: A record is no object, or has a value of the wrong kind; the message has its position.
@@ -92,17 +118,20 @@ def flatten_calls(calls: Sequence[Any], skipped: SkippedRecords) -> pa.Table:
     rows = 0
     for position, call in enumerate((call for one in calls for call in iter_calls(one)), 1):
         try:
-            values, variables = flatten_call(call)
+            values, variables = flatten_call(call, places, needs_creation=is_nested)
         except RecordsError as error:
-            skipped.add(RecordsError(f"call {position}: {error}", line=position, column=error.column))
+            skipped.add(error, f"call {position}", line=position)
             continue
+        skipped.epochs += isinstance(call, dict) and type(call.get("createdAt")) in (int, float)
         for name, value in (*values.items(), *((f"{VARIABLE_ROOTS[0]}.{key}", v) for key, v in variables.items())):
             column = columns.setdefault(name, [])
             column.extend([None] * (rows - len(column)))
             column.append(value)
         rows += 1
-    for name in OPTIONAL_COLUMNS if rows else (*OPTIONAL_COLUMNS, *TIME_COLUMNS, *NUMBER_COLUMNS, "id"):
-        columns.setdefault(name, [])
+    if is_nested or not rows:
+        for name in FLAT_COLUMNS:
+            if name != "duration":
+                columns.setdefault(name, [])
     return pa.table(
         {name: pa.array(found + [None] * (rows - len(found)), flat_type(name)) for name, found in columns.items()}
     )
@@ -117,54 +146,128 @@ def flat_type(column: str) -> pa.DataType:
     return pa.float64() if column in NUMBER_COLUMNS else pa.string()
 
 
-def iter_calls(value: Any, depth: int = 2) -> Iterator[Any]:
-    """Yield the calls in a JSON value: the value itself, or the elements of an array or of a page of results."""
-    if isinstance(value, dict) and isinstance(value.get("results"), list) and "createdAt" not in value:
-        value = value["results"]
-    if depth and isinstance(value, list | tuple):
-        for one in value:
-            yield from iter_calls(one, depth - 1)
-    else:
+def iter_calls(value: Any, depth: int = _DEPTH) -> Iterator[Any]:
+    """Yield the calls in a JSON value: the value itself, or what is in an array, a page of calls or a workflow's data.
+
+    Examples:
+        >>> list(iter_calls({"data": [{"output": {"id": "a"}}, {"id": "b"}]}))
+        [{'id': 'a'}, {'id': 'b'}]
+    """
+    inside = _unwrap(value) if depth else None
+    if inside is None:
         yield value
+    else:
+        for one in inside:
+            yield from iter_calls(one, depth - 1)
 
 
-def flatten_call(call: Any) -> tuple[dict[str, Any], dict[str, str | None]]:
+def _unwrap(value: Any) -> Sequence[Any] | None:
+    """Return what is in *value* if it is a list, or an object that wraps calls."""
+    if isinstance(value, list | tuple):
+        return value
+    if not isinstance(value, dict) or "createdAt" in value or "created_at" in value:
+        return None
+    for key in _WRAPPERS:
+        if isinstance(value.get(key), list):
+            found: list[Any] = value[key]
+            return found
+    if isinstance(value.get("pinData"), dict):  # of a workflow: its nodes, each with items
+        return [item for items in value["pinData"].values() if isinstance(items, list) for item in items]
+    for key in ("output", "json", "body"):
+        if isinstance(value.get(key), dict):
+            return [value[key]]
+    return None
+
+
+Places = tuple[tuple[str, tuple[str, ...]], ...]
+"""Column of the API and the keys to where the caller says it is, which is then its only place."""
+
+
+def flatten_call(
+    call: Any, places: Places = (), *, needs_creation: bool = True
+) -> tuple[dict[str, Any], dict[str, str | None]]:
     """Return a call's values by flat column, for the columns that it has, and its variables.
 
     Raises:
+        OtherMessageError: It is a message of the API that is no report.
         RecordsError: It is no call, or has a value of the wrong kind. The message does not say which call it is.
     """
     try:
-        return _flatten(unwrap_report(call))
+        whole = record = unwrap_report(call, places)
+        for column, path in places:
+            is_there, value = get_nested(whole, path, column)
+            record = {**record, column: value if is_there else None}
+        return _flatten(record, places, needs_creation=needs_creation)
     except RecursionError:
         raise RecordsError("it is nested too deeply") from None
 
 
-def _flatten(call: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str | None]]:
+@lru_cache(1024)
+def _find_places(names: tuple[str, ...], places: Places) -> tuple[tuple[str, tuple[CandidatePath, ...]], ...]:
+    """Return, for each flat column that a record with keys called *names* may have, where."""
+    headers = find_headers(names)
+    said = dict(places)
+    found = []
+    for column in FLAT_COLUMNS:
+        paths = column_paths(column)
+        if column in said:
+            paths = ((column, ()),)
+        elif column in headers:
+            paths = (*paths, (headers[column], ()))
+        if paths := tuple(path for path in paths if path[0] in names):
+            found.append((column, paths))
+    return tuple(found)
+
+
+@lru_cache(1024)
+def _find_variables(names: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...], str | None], ...]:
+    """Return where a record with keys called *names* may have variables: a name, the keys, and the variable's key."""
+    found: list[tuple[str, tuple[str, ...], str | None]] = []
+    for root in variable_roots():
+        parts = root.split(".")
+        for joint in dict.fromkeys((".", "_")):
+            prefix = joint.join(parts) + joint
+            found += [(name, (), name[len(prefix) :]) for name in names if name.startswith(prefix) and name != prefix]
+            for cut in range(len(parts), 0, -1):
+                name = joint.join(parts[:cut])
+                if name in names:
+                    found.append((name, tuple(parts[cut:]), None))
+    return tuple(dict.fromkeys(found))
+
+
+def _flatten(
+    call: dict[str, Any], places: Places, *, needs_creation: bool
+) -> tuple[dict[str, Any], dict[str, str | None]]:
     values: dict[str, Any] = {}
-    for column, paths in _COLUMN_PATHS:
+    names = tuple(name for name in call if isinstance(name, str))
+    for column, paths in _find_places(names, places):
+        if column == "duration":
+            values[column] = None
+            continue
         for name, keys in paths:
-            if name in call:
-                is_there, value = get_nested(call[name], keys, name) if keys else (True, call[name])
-                if is_there and values.get(column) is None:
-                    values[column] = None if value is None else _read_value(column, value)
-    if "duration" in call:
-        values["duration"] = None
-    if values.get("createdAt") is None:
+            is_there, value = get_nested(call[name], keys, name) if keys else (True, call[name])
+            if is_there and values.get(column) is None:
+                values[column] = None if value is None else read_value(column, value)
+    if needs_creation and values.get("createdAt") is None:
         has = "" if "createdAt" in call else f"; it has {', '.join(map(str, list(call)[:8])) or 'nothing'}"
         raise RecordsError(f"it has no createdAt{has}", column="createdAt")
-    return values, _read_variables(call)
+    return values, _read_variables(call, names)
 
 
-def unwrap_report(call: Any) -> dict[str, Any]:
+def unwrap_report(call: Any, places: Places = ()) -> dict[str, Any]:
     """Return the record of a call, which may be in an end-of-call report."""
     if not isinstance(call, dict):
         raise RecordsError(f"it is {type(call).__name__}, not an object")
-    message = call if call.get("type") == _REPORT else call.get("message")
-    if not isinstance(message, dict) or "createdAt" in call:
+    if "createdAt" in call or any(column == "createdAt" for column, _ in places):
+        return call
+    is_bare = call.get("type") == _REPORT or (call.get("type") in _MESSAGE_TYPES and "created_at" not in call)
+    message = call if is_bare else call.get("message")
+    if not isinstance(message, dict):
         return call
     if message.get("type") != _REPORT:
-        raise RecordsError(f"it is a message of type {format_value(message.get('type'))}, not an end-of-call report")
+        if isinstance(message.get("type"), str):
+            raise OtherMessageError(f"it is a message of type {format_value(message.get('type'))}, not an {_REPORT}")
+        raise RecordsError(f"it is a message of type {format_value(message.get('type'))}, not an {_REPORT}")
     inner = message.get("call")
     if not isinstance(inner, dict):
         raise RecordsError("it is a report without its call, so that nothing says when the call was created")
@@ -200,128 +303,36 @@ def _read_object(value: Any, name: str) -> dict[str, Any] | None:
     """Return *value* as an object; it may be JSON text, which is how warehouses export what is nested."""
     if isinstance(value, dict):
         return value
-    if value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value):
-        return None  # pandas writes a missing value as NaN, and exports write it as ""
-    try:
-        found = json.loads(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise RecordsError(f"{name} is {format_value(value)}, not an object", column=name)
-    return found
+    if isinstance(value, str):
+        if value.strip() in ("", "null"):
+            return None
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            return found
+        if value.lstrip().startswith("{'"):
+            raise RecordsError(describe_repr(name, value), column=name)
+    elif is_missing(value):
+        return None
+    elif isinstance(value, list) and value and all(isinstance(one, tuple) for one in value):
+        return dict(value)  # a map of Arrow
+    raise RecordsError(describe_wrong(name, value, WANTED["object"]), column=name)
 
 
-def _read_variables(call: dict[str, Any]) -> dict[str, str | None]:
+def _read_variables(call: dict[str, Any], names: tuple[str, ...]) -> dict[str, str | None]:
     """Return the variables of a call; of the places that have one, the first with a value counts."""
-    flat: dict[str, dict[str, Any]] = {root: {} for root in VARIABLE_ROOTS}
-    for name, value in call.items():
-        if isinstance(name, str) and name[:1] in "va" and (match := _FLAT_VARIABLE.fullmatch(name)):
-            root = match[1] or f"{match[3]}.{VARIABLE_ROOTS[0]}"
-            flat[root][match[2] or match[5]] = value
-    found: list[dict[str, Any]] = []
-    for root, paths in _ROOT_PATHS:
-        found.append(flat[root])
-        for name, keys in paths:
-            if name in call:
-                is_there, value = get_nested(call[name], keys, name)
-                inside = _read_object(value, root) if is_there else None
-                if inside:
-                    found.append(inside)
     variables: dict[str, str | None] = {}
-    for values in found:
-        for key, value in values.items():
-            if variables.get(key) is None:
-                variables[_read_text(key, key)] = _read_variable(key, value)
+    for name, keys, key in _find_variables(names):
+        if key is not None:
+            inside: dict[str, Any] | None = {key: call[name]}
+        else:
+            is_there, value = get_nested(call[name], keys, name)
+            inside = _read_object(value, name) if is_there else None
+        for one, value in (inside or {}).items():
+            if not isinstance(one, str):
+                raise RecordsError(f"the variable's name {format_value(one)} is no text")
+            if variables.get(one) is None:
+                variables[check_text(one, one)] = read_text(one, value, allows_objects=True)
     return variables
-
-
-def _read_variable(key: object, value: Any) -> str | None:
-    if isinstance(value, str):
-        return _read_text(value, key)
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    try:
-        return json.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        raise RecordsError(f"variable {key!r} is no JSON value", column=str(key)) from None
-
-
-def _read_text(value: Any, name: object) -> str:
-    """Return text that every engine can hold: half of a surrogate pair is no character."""
-    if not isinstance(value, str):
-        raise RecordsError(f"the variable's name {format_value(value)} is no text")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise RecordsError(f"{ascii(name)[:80]} holds no Unicode text: {ascii(value)[:80]}") from None
-    return value
-
-
-def _read_time(value: Any) -> datetime | None:
-    """Return the instant that a record's value means, in UTC; ``None`` for what is no ISO 8601 date-time.
-
-    Without a zone it is UTC. A bare number, also as text, is no date-time: nothing says whether it counts seconds or
-    milliseconds.
-    """
-    if isinstance(value, str):
-        if value[4:5] != "-":
-            return None
-        try:
-            value = datetime.fromisoformat(value.removesuffix(" UTC"))
-        except ValueError:
-            return None
-    if not isinstance(value, datetime):
-        return None
-    try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        return None
-
-
-def read_times(column: str, values: Iterable[Any]) -> list[datetime | None]:
-    """Return the instants of a *column* of Python objects.
-
-    Raises:
-        RecordsError: One is no date-time; the message has its position.
-    """
-    found = []
-    for position, value in enumerate(values, 1):
-        try:
-            found.append(None if value is None else _read_value(column, value))
-        except RecordsError as error:
-            raise RecordsError(f"call {position}: {error}", line=position, column=column) from None
-    return found
-
-
-def _read_value(column: str, value: Any) -> Any:
-    """Return a record's *value* in the type of the flat *column*."""
-    kind = type(value)
-    if column in _NUMBERS:
-        if kind is float or (isinstance(value, Real | Decimal) and kind is not bool):
-            try:
-                number = float(value)
-            except (OverflowError, ValueError):
-                number = math.inf
-            if not math.isinf(number):
-                return None if math.isnan(number) else number
-        wanted = "a number"
-    elif column in _TIMES:
-        if kind is not str and isinstance(value, datetime | float) and value != value:  # noqa: PLR0124 - NaT, NaN
-            return None
-        instant = _read_time(value)
-        if instant is not None:
-            if column == "createdAt" and not _EARLIEST <= instant < _LATEST:
-                when = "before 1970-01-02" if instant < _EARLIEST else "after the year 9000"
-                raise RecordsError(f"it was created {when}, at {instant.isoformat()}", column=column)
-            return instant
-        wanted = "an ISO 8601 date-time"
-    else:
-        if kind is str or isinstance(value, str):
-            return _read_text(value, column)
-        if isinstance(value, float) and math.isnan(value):
-            return None
-        if isinstance(value, bool | int | float):
-            return json.dumps(value)
-        wanted = "text"
-    raise RecordsError(f"{column} is {format_value(value)}, not {wanted}", column=column)

@@ -241,7 +241,8 @@ def _wrong_type(column: str, type_: str, wanted: str) -> RecordsError:
     return RecordsError(f"column {column!r} of the table is {type_}, not {wanted}", column=column)
 
 
-def _read_json(expression: str, kind: str, keys: Sequence[str]) -> str:
+def _read_json(column: str, expression: str, kind: str, keys: Sequence[str]) -> str:
+    del column
     expression = expression if kind == "json" else f"parsed_of({expression})"
     for key in keys[:-1]:
         expression = f"key_of({expression}, {quote_text(key)})"
@@ -252,6 +253,7 @@ COMMON = SqlFunctions(
     time=_read_time,
     number=_read_number,
     text=_read_text,
+    variable=_read_text,
     micros=str,
     seconds="seconds_of({})".format,
     field=lambda expression, name: f"field_of({expression}, {quote_text(name)})",

@@ -19,12 +19,13 @@ from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
 from vapi_frames.sources.records.columns import DURATION_WARNING, check_case, columns_used, find_columns
+from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
 from vapi_frames.sources.warehouse.dialects import COMMON, find_dialect, to_micros
 from vapi_frames.sources.warehouse.drivers import is_spark, make_driver
 from vapi_frames.sources.warehouse.render import render
-from vapi_frames.sources.warehouse.table import check_columns, check_table, read_table
+from vapi_frames.sources.warehouse.table import check_table, read_table
 from vapi_frames.sources.warehouse.types import AWARE, NAIVE
 
 if TYPE_CHECKING:

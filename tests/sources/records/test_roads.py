@@ -1,0 +1,169 @@
+"""One reader: a call says the same by every road, or is the same kind of error."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import vapi_frames as vf
+from tests.support.examples import examples
+from vapi_frames.errors import RecordsError
+
+pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
+
+NOON = "2026-07-01 12"
+ERROR = "error"
+TIMES = {
+    "2026-07-01T12:00:00.000Z": NOON, "2026-07-01 12:00:00": NOON, "2026-07-01T12:00": NOON, "2026-07-01T12": NOON,
+    "2026-07-01 12:00:00 UTC": NOON, "2026-07-01 12:00:00 GMT": NOON, "2026-07-01 14:00:00 GMT+2": NOON,
+    "2026-07-01 17:30:00 GMT+5:30": NOON, "2026-07-01 12:00:00 GMT+0": NOON, "2026-07-01T12:00:00 +0000": NOON,
+    "2026-07-01T07:00:00-05:00": NOON, "2026-07-01T07:00:00-0500": NOON, "2026-07-01T12:00:00,5Z": NOON,
+    " 2026-07-01T12:00:00Z ": NOON, "2026-W27-3T12:00:00Z": NOON, "2026-07-01T12:00:00.123456789Z": NOON,
+    "2026-06-30T24:00:00Z": "2026-07-01 00", "2026-07-01": "2026-07-01 00", "2026-W27-3": "2026-07-01 00",
+    "2026-07-01t12:00:00z": NOON, "2026-07-01 12:00:00 UTC+1": "2026-07-01 11", 1782907200: NOON,
+    1782907200000: NOON, 1782907200.5: NOON,
+    "2026-07-01 12:00:00 BST": ERROR, "2026-07-01 12:00:00 PST": ERROR, "2026-07-01 12:00:00 CET": ERROR,
+    "2026-07-01 12:00:00 IST": ERROR, "2026-07-01 12:00:00 AST": ERROR, "2026-02-30T12:00:00Z": ERROR,
+    "2026-07-01T25:00:00Z": ERROR, "2026-07-01T12:60:00Z": ERROR, "2026-07-01T12:00:60Z": ERROR, "July 1": ERROR,
+    "": ERROR, "2026-06-30T24:30:00Z": ERROR, "1782907200": ERROR, 1782: ERROR, 1e300: ERROR, True: ERROR,
+    "2026-07-01T12:00:00Z extra": ERROR, "2026-07-01T12:00:00+99:00": ERROR, "12:00": ERROR, "infinity": ERROR,
+    "2026-07-01 12:00:00 America/New_York": ERROR, "now": ERROR, "2026-07-01T12:00:00+5:3": ERROR,
+}  # fmt: skip
+COSTS = [
+    (0.25, 0.25), (2, 2.0), (None, None), (math.nan, None), (math.inf, ERROR), (-math.inf, ERROR), (True, ERROR),
+    (False, ERROR), ("0.25", ERROR), ("", ERROR), ("free", ERROR), (0, 0.0), (-1.5, -1.5), (1e20, 1e20), ([1], ERROR),
+]  # fmt: skip
+VARIABLES = [
+    ("pro", "pro"), ("", ""), (7, "7"), (7.0, "7"), (7.5, "7.5"), (1e20, "1e+20"), (1e15, "1000000000000000"),
+    (True, "true"), (False, "false"), (None, None), (math.nan, None), ({"a": 1}, '{"a":1}'), ([1, 2], "[1,2]"),
+    ({"a": {"b": "ü /"}}, '{"a":{"b":"ü /"}}'), (123456789012345678, "123456789012345678"), (-0.0, "0"),
+    (0.0001, "0.0001"), (1e-7, "1e-07"), ("7.0", "7.0"), (" x ", " x "), (["a"], '["a"]'), (1 << 53, str(1 << 53)),
+]  # fmt: skip
+
+
+def expect(time, cost, llm, variable):
+    """Return what two calls with these values say: plain Python, which knows the table above and nothing else."""
+    when, cost, llm, variable = TIMES[time], cost[1], llm[1], variable[1]
+    if ERROR in (when, cost, llm):
+        return ERROR
+    return [(when, variable, 2, None if cost is None else 2 * cost, None if llm is None else 2 * llm)]
+
+
+def ask(source):
+    """Return what a query of *source* gives: rows of hour, variable, count and two sums; or that it is an error."""
+    try:
+        frame = (
+            vf.local(source).call().count().sum("cost", "costBreakdown.llm").by_variable("v").step("hour")
+            .between("2026-06-30", "2026-07-03").fetch().reset_index()
+        )  # fmt: skip
+    except RecordsError:
+        return ERROR
+    frame = frame[frame["countId"] > 0]
+    rows = [
+        (at.strftime("%Y-%m-%d %H"), *(None if pd.isna(value) else value for value in row))
+        for at, *row in frame[["date", "v", "countId", "sumCost", "sumCostBreakdownLlm"]].itertuples(index=False)
+    ]
+    return [row for row in rows if row[2] > 0]
+
+
+def make_calls(time, cost, llm, variable):
+    """Return two calls that have the values."""
+    return [
+        {"id": id_, "createdAt": time, "cost": cost[0], "costBreakdown": {"llm": llm[0]},
+         "assistantOverrides": {"variableValues": {"v": variable[0]}}}
+        for id_ in "ab"
+    ]  # fmt: skip
+
+
+def flatten(calls, joint):
+    return [
+        {"id": one["id"], "createdAt": one["createdAt"], "cost": one["cost"],
+         f"costBreakdown{joint}llm": one["costBreakdown"]["llm"],
+         f"assistantOverrides{joint}variableValues{joint}v": one["assistantOverrides"]["variableValues"]["v"]}
+        for one in calls
+    ]  # fmt: skip
+
+
+def as_json_text(calls):
+    return [
+        {**one, **{name: json.dumps(one[name]) for name in ("costBreakdown", "assistantOverrides")}} for one in calls
+    ]
+
+
+def to_snake_case(calls):
+    return [
+        {"call_id": one["id"], "created_at": one["createdAt"], "cost": one["cost"],
+         "cost_breakdown": one["costBreakdown"], "assistant_overrides": {"variable_values": values}}
+        for one in calls for values in one["assistantOverrides"].values()
+    ]  # fmt: skip
+
+
+def write_files(folder, calls):
+    """Write *calls* to files of each form in *folder*, and return the paths."""
+    texts = {
+        "array.json": json.dumps(calls),
+        "lines.jsonl": "\n".join(map(json.dumps, calls)),
+        "page.json": json.dumps({"results": calls}),
+        "data.json": json.dumps({"data": [{"output": one} for one in calls]}),
+        "snake.json": json.dumps(to_snake_case(calls)),
+        "nothing": json.dumps(calls),
+    }
+    paths = [folder / name for name in texts]
+    for path in paths:
+        path.write_text(texts[path.name], encoding="utf-8")
+    zipped = folder / "zipped.jsonl.gz"
+    zipped.write_bytes(gzip.compress(texts["lines.jsonl"].encode()))
+    return [*paths, zipped]
+
+
+def make_tables(calls):
+    """Return tables of Arrow of each form that can hold *calls*: a type may have no place for them."""
+    forms = {
+        "nested": calls, "dots": flatten(calls, "."), "underscores": flatten(calls, "_"),
+        "JSON text": as_json_text(calls), "snake_case": to_snake_case(calls),
+    }  # fmt: skip
+    return {name: pa.Table.from_pylist(rows) for name, rows in forms.items()}
+
+
+@examples(6)
+@given(
+    time=st.sampled_from(list(TIMES)),
+    cost=st.one_of(st.just(COSTS[0]), st.sampled_from(COSTS)),
+    llm=st.one_of(st.just(COSTS[0]), st.sampled_from(COSTS)),
+    variable=st.sampled_from(VARIABLES),
+)
+def test_a_call_says_the_same_by_every_road(tmp_path_factory, time, cost, llm, variable):
+    """Lists, frames, Arrow, JSON and Parquet of each form, alone and beside an ordinary file: one result or error."""
+    calls = make_calls(time, cost, llm, variable)
+    wanted = expect(time, cost, llm, variable)
+    folder = tmp_path_factory.mktemp("roads")
+    tables = make_tables(calls)
+    found = {"list": ask(calls), "texts": ask([json.dumps(one) for one in calls]), "frame": ask(pd.DataFrame(calls))}
+    found["flat frame"] = ask(pd.DataFrame(flatten(calls, ".")))
+    found |= {path.name: ask(path) for path in write_files(folder, calls)}
+    ordinary = {"id": "o", "createdAt": "2026-07-02T09:00:00Z", "cost": 1.0, "costBreakdown": {"llm": 0.5},
+                "assistantOverrides": {"variableValues": {"v": "ordinary"}}}  # fmt: skip
+    for number, (name, table) in enumerate(tables.items()):
+        found[f"Arrow, {name}"] = ask(table)
+        path = folder / f"{number}.parquet"
+        pq.write_table(table, path)
+        found[f"Parquet, {name}"] = ask(path)
+        beside = folder / f"beside {number}.parquet"
+        pq.write_table(pa.Table.from_pylist([ordinary]), beside)
+        both = ask([path, beside])
+        found[f"beside, {name}"] = both
+        if both != ERROR:
+            assert ("2026-07-02 09", "ordinary", 1, 1.0, 0.5) in both
+            found[f"beside, {name}"] = [row for row in both if row[1] != "ordinary"]
+    assert found == dict.fromkeys(found, wanted)
