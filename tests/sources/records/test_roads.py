@@ -5,10 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from datetime import UTC, date, datetime
-from decimal import Decimal
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq

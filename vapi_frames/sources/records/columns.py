@@ -91,7 +91,7 @@ class SqlFunctions(NamedTuple):
         seconds: Takes an instant and returns its whole seconds since 1970.
         field: Takes (struct, name) and returns the field.
         element: Takes (map, key) and returns the value, missing where the map has no such key.
-        json: Takes (column, JSON or JSON text, kind of type, keys) and returns the value at the keys, missing where
+        json: Takes (JSON or JSON text, kind of type, keys, column) and returns the value at the keys, missing where
             there is none; its kind is ``json``.
     """
 
@@ -103,7 +103,7 @@ class SqlFunctions(NamedTuple):
     seconds: Callable[[str], str]
     field: Callable[[str, str], str]
     element: Callable[[str, str], str]
-    json: Callable[[str, str, str, Sequence[str]], str]
+    json: Callable[[str, str, Sequence[str], str], str]
 
 
 def record_columns(query: Query[Any]) -> list[str]:
@@ -276,7 +276,7 @@ class _Records(NamedTuple):
         if type_ is None or not keys:
             return None if type_ is None else (expression, type_.id)
         if type_.id in ("varchar", "json", "cell"):
-            return self.functions.json(path, expression, type_.id, keys), "json"
+            return self.functions.json(expression, type_.id, keys, path), "json"
         if type_.id == "map":
             return self.functions.element(expression, ".".join(keys)), type_.children[1][1].id
         fields = dict(type_.children) if type_.id == "struct" else {}

@@ -244,7 +244,7 @@ def _write_number(column: str, double: str) -> str:
     return _check_finite(column, double, "text", text)
 
 
-def _read_json(column: str, expression: str, kind: str, keys: Sequence[str]) -> str:
+def _read_json(expression: str, kind: str, keys: Sequence[str], column: str) -> str:
     """Return what is at *keys* of an object; text may be JSON, whose absence is empty or null."""
     is_object = f"json_type({expression}) = 'OBJECT'"
     wrong = f"CASE WHEN json_type({expression}) <> 'NULL' THEN {_write_error(column, expression, 'object')} END"

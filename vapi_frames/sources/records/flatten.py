@@ -20,6 +20,7 @@ from vapi_frames.sources.records.paths import (
     VARIABLE_ROOTS,
     column_paths,
     find_headers,
+    is_mixed,
     variable_roots,
 )
 from vapi_frames.sources.records.values import (
@@ -230,7 +231,7 @@ def _find_variables(names: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...],
             found += [(name, (), name[len(prefix) :]) for name in names if name.startswith(prefix) and name != prefix]
             for cut in range(len(parts), 0, -1):
                 name = joint.join(parts[:cut])
-                if name in names:
+                if name in names and not is_mixed(name, parts[cut:]):
                     found.append((name, tuple(parts[cut:]), None))
     return tuple(dict.fromkeys(found))
 

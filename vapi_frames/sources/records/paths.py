@@ -32,6 +32,7 @@ __all__ = [
     "candidate_paths",
     "column_paths",
     "find_headers",
+    "is_mixed",
     "variable_paths",
     "variable_roots",
 ]
@@ -73,6 +74,7 @@ _EXPORT_HEADERS = {
     "startedAt": "Started At", "endedAt": "Ended At", "analysis.successEvaluation": "Success Evaluation",
     "cost": "Cost", "createdAt": "Created At", "updatedAt": "Updated At",
 }  # fmt: skip
+_SNAKE_KEYS = frozenset({"variable_values", "success_evaluation"})
 _SURE_HEADERS = frozenset({"Call ID", "Created At", "Ended Reason"})
 
 
@@ -117,16 +119,22 @@ def candidate_paths(path: str, key: str | None = None) -> tuple[CandidatePath, .
     return (*dotted, *underscored)
 
 
+def is_mixed(name: str, keys: Sequence[str]) -> bool:
+    """Return whether a path has snake_case in an object whose name is the same in both, which no table is known to."""
+    return name in ("artifact", "analysis") and bool(keys) and keys[0] in _SNAKE_KEYS
+
+
 @lru_cache(None)
 def column_paths(column: str) -> tuple[CandidatePath, ...]:
     """Return where a record may have *column*, the preferred place first."""
-    found = (one for path in alternate_paths(column) for one in candidate_paths(path))
+    found = (one for path in alternate_paths(column) for one in candidate_paths(path) if not is_mixed(*one))
     return tuple(dict.fromkeys(found))
 
 
 def variable_paths(key: str) -> tuple[CandidatePath, ...]:
     """Return where a record may have the variable *key*, the preferred place first."""
-    return tuple(dict.fromkeys(found for root in variable_roots() for found in candidate_paths(root, key)))
+    found = (one for root in variable_roots() for one in candidate_paths(root, key) if not is_mixed(*one))
+    return tuple(dict.fromkeys(found))
 
 
 def find_headers(names: Sequence[str] | Iterable[str]) -> dict[str, str]:

@@ -107,7 +107,7 @@ def _find_place(
             children = dict(type_.children)
             expression, type_ = functions.element(expression, key), children.get("value", make_type("unknown"))
         elif type_.id in ("json", "varchar", "cell"):
-            return ColumnExpr(functions.json(parent, expression, type_.id, path[at:]), make_type("json"))
+            return ColumnExpr(functions.json(expression, type_.id, path[at:], parent), make_type("json"))
         elif type_.id in ("struct", "unknown"):
             fields = dict(type_.children)
             check_case(key, fields)

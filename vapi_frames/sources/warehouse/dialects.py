@@ -241,7 +241,7 @@ def _wrong_type(column: str, type_: str, wanted: str) -> RecordsError:
     return RecordsError(f"column {column!r} of the table is {type_}, not {wanted}", column=column)
 
 
-def _read_json(column: str, expression: str, kind: str, keys: Sequence[str]) -> str:
+def _read_json(expression: str, kind: str, keys: Sequence[str], column: str = "") -> str:
     del column
     expression = expression if kind == "json" else f"parsed_of({expression})"
     for key in keys[:-1]:
