@@ -292,7 +292,7 @@ def _partition_files(folder: Path) -> list[str]:
         return files
     for path in files:
         try:
-            has_column = not is_json(path) and key in pq.read_schema(path).names
+            has_column = _is_parquet(Path(path)) and key in pq.read_schema(path).names
         except (OSError, ValueError) as error:
             raise RecordsError(f"{path!r} cannot be read: {error}", file=path) from error
         if not has_column:
