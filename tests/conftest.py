@@ -1,6 +1,6 @@
 """What every test starts from, the engines that tests share, and how much a run tries.
 
-`pytest --long` gives the property tests ten times as many examples, and the load tests more time.
+`pytest --long -m property` runs the property tests with ten times as many examples.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ settings.register_profile("long", max_examples=500, print_blob=True, **QUIET_CHE
 
 def pytest_addoption(parser):
     """Add `--long`."""
-    parser.addoption("--long", action="store_true", help="try ten times as many examples, and load for longer")
+    parser.addoption("--long", action="store_true", help="give the property tests ten times as many examples")
 
 
 def pytest_configure(config):
@@ -68,8 +68,10 @@ def pytest_report_header():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark each test that needs a database engine, and let the tests of one engine share a worker, which starts it once."""
+    """Mark the property tests, and each test of a database engine: those of one share a worker, which starts it once."""
     for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.property)
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         names = {parameters.get("engine"), *getattr(item, "fixturenames", ())} & {*ENGINES}
         names |= {mark.args[0] for mark in item.iter_markers("engine")}

@@ -27,7 +27,7 @@ def test_a_bad_day(case, monkeypatch):
     with case.where() as (url, server):
         for name, value in case.environment.items():
             monkeypatch.setenv(name, value.replace("{}", server.url) if server else value)
-        vq = connected(url, attempts=ATTEMPTS, timeout=(1.0, PATIENCE), sleep=time.sleep)
+        vq = connected(url, attempts=ATTEMPTS, timeout=(1.0, case.patience), sleep=time.sleep)
         query = vq.call().named("q")
         query = query.count() if case.columns == ("id",) else query.sum(*case.columns)
         began = time.monotonic()

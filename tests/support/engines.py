@@ -226,7 +226,10 @@ def spark_session():
             SparkSession.builder.master("local[2]")
             .config("spark.driver.extraJavaOptions", JAVA_OPTIONS)
             .config("spark.ui.enabled", "false")
-            .config("spark.sql.shuffle.partitions", "2")
+            .config("spark.sql.shuffle.partitions", "1")
+            .config("spark.sql.adaptive.enabled", "false")
+            .config("spark.sql.codegen.wholeStage", "false")  # compiling code takes longer than these few rows
+            .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
             .config("spark.driver.host", "127.0.0.1")
             .config("spark.driver.bindAddress", "127.0.0.1")
             .config("spark.local.dir", folder)

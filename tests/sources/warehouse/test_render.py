@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from tests.support.engines import HOSTILE, NOW
-from tests.support.queries import CALL, QUERIES, SUBSCRIPTION
+from tests.support.queries import CALL, CHANGES, QUERIES, SUBSCRIPTION
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
@@ -97,6 +97,11 @@ class _Unused:
         raise AssertionError
 
 
+# The texts for two zones differ in the name and the dates only.
+SAME_TEXT = [f" in {zone}" for zone in list(CHANGES)[1:]]
+FIXED = {name: query for name, query in QUERIES.items() if not name.endswith(tuple(SAME_TEXT))}
+
+
 def snapshot():
     """Return the text of the file: the last statement of each query, which selects its result."""
     parts = []
@@ -116,7 +121,7 @@ def test_typical_statements_are_the_reviewed_ones():
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_fixed_query_can_be_written_for_every_engine(dialect, form):
     """No function of the common text is left, and the text is valid SQL of the engine."""
-    for name, query in QUERIES.items():
+    for name, query in FIXED.items():
         for text in rendered(query, dialect, tables(dialect)[form]):
             assert not re.search(r"\b\w+_of\(|\b(instant|wall)\(", text), name
             tree = sqlglot.parse_one(text, dialect=dialect)
