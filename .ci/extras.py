@@ -22,7 +22,7 @@ def run(*command: str) -> None:
 
 
 def asked(vq: vf.Vq) -> pd.DataFrame:
-    """Ask a question, and see that there are calls."""
+    """Ask a query, and see that there are calls."""
     frame = vq.call().sum("cost").count().by("type").step("day").between(*NOVEMBER).fetch()
     assert frame["countId"].sum() > 0
     return frame
@@ -42,7 +42,7 @@ def plot() -> None:
 
 
 def polars() -> None:
-    """Give the answer as a polars frame."""
+    """Give the result as a polars frame."""
     from tests.support.wires import Calls, Wire, over
 
     frame = over(Wire(Calls())).call().count().step("day").between(*NOVEMBER).to_polars()

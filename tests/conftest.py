@@ -1,6 +1,6 @@
 """What every test starts from, the engines that tests share, and how much a run tries.
 
-`pytest --long -m property` runs the property tests with ten times as many examples.
+`pytest --long -m property` runs the property tests with five times as many examples.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ ENGINES = ("postgres", "clickhouse", "spark")
 QUIET_CHECKS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 # The short form tries the same examples in every run; the long form looks for new ones.
 settings.register_profile("short", max_examples=50, derandomize=True, **QUIET_CHECKS)
-settings.register_profile("long", max_examples=500, print_blob=True, **QUIET_CHECKS)
+settings.register_profile("long", max_examples=250, print_blob=True, **QUIET_CHECKS)
 
 
 def pytest_addoption(parser):
     """Add `--long`."""
-    parser.addoption("--long", action="store_true", help="give the property tests ten times as many examples")
+    parser.addoption("--long", action="store_true", help="give the property tests five times as many examples")
 
 
 def pytest_configure(config):

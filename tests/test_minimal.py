@@ -62,10 +62,10 @@ def vq():
 @pytest.fixture
 def frame(vq):
     """Return the days of five weeks by assistant, in a zone whose clock was turned meanwhile."""
-    return question(vq).step("day").fetch()
+    return build_query(vq).step("day").fetch()
 
 
-def question(vq):
+def build_query(vq):
     return vq.call().sum("cost").count().by("assistantId").between("2026-10-12", "2026-11-16").tz("America/New_York")
 
 
@@ -111,11 +111,11 @@ def test_what_needs_an_extra_says_which(extra, package, ask):
 
 
 def test_to_polars_says_so_before_anyone_is_asked(vq):
-    """The other forms of the same answer are there."""
+    """The other forms of the same result are there."""
     with pytest.raises(MissingExtraError, match=r"vapi-frames\[polars\]") as caught:
-        question(vq).to_polars()
+        build_query(vq).to_polars()
     assert caught.value.extra == "polars"
-    assert isinstance(question(vq).to_arrow(), pa.Table)
+    assert isinstance(build_query(vq).to_arrow(), pa.Table)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_a_command_says_so_in_one_line(arguments, extra, capsys, monkeypatch, tm
 
 def test_progress_is_a_line_without_its_bar(vq, capsys):
     """The extra brings a notebook's bar; without it nothing is lost but the bar."""
-    assert len(question(vq).step("day").fetch(progress=True)) > 0
+    assert len(build_query(vq).step("day").fetch(progress=True)) > 0
     assert "vapi-frames: 1 of 1 piece, 1 request, " in capsys.readouterr().err
 
 
 def test_days_roll_up_to_the_weeks_that_the_server_would_say(vq, frame):
     """Coarser steps and fewer groups are exact."""
-    same(frame.vapi.rollup("week"), question(vq).step("week").fetch())
+    same(frame.vapi.rollup("week"), build_query(vq).step("week").fetch())
     total = frame.vapi.rollup("all", by=[])
     assert total["countId"].tolist() == [sum(row[0] for row in rows_of(frame))]
     assert total["sumCost"].iloc[0] == pytest.approx(sum(row[1] for row in rows_of(frame)) / 100)
@@ -195,14 +195,14 @@ def test_a_frame_is_saved_and_loaded(frame, tmp_path):
 @pytest.mark.parametrize("backend", [None, "numpy_nullable", "pyarrow"])
 def test_a_frame_comes_in_each_type(vq, backend):
     """The types of pandas and Arrow are of the core, categories too."""
-    frame = question(vq).fetch(dtype_backend=backend, categorical=True)
+    frame = build_query(vq).fetch(dtype_backend=backend, categorical=True)
     assert frame["countId"].sum() == sum(row[0] for row in rows_of(frame))
     assert isinstance(frame.index, pd.CategoricalIndex)
 
 
 def test_a_filter_is_asked_by_groups_and_rolled_up(vq):
     """The API has no filters; what stands for them is Arrow's work."""
-    all_of_them = question(vq).fetch()
+    all_of_them = build_query(vq).fetch()
     one = vq.call().count().where(assistantId="a3").between("2026-10-12", "2026-11-16").tz("America/New_York").fetch()
     assert one["countId"].tolist() == [all_of_them.loc["a3", "countId"]]
 
@@ -214,8 +214,8 @@ def test_two_periods_are_compared(vq):
     assert compared["countId"].sum() == vq.call().count().between("2026-10-19", "2026-10-26").fetch()["countId"].sum()
 
 
-def test_two_questions_are_one_request():
-    """Several questions go out together, and come back by their names."""
+def test_two_queries_are_one_request():
+    """Several queries go out together, and come back by their names."""
     with Server(counting(CALLS, NOW)) as server:
         vq = connected(server, now=NOW)
         frames = vq.fetch(vq.call().count().last("7d").named("one"), vq.call().sum("cost").last("1d").named("two"))
@@ -235,17 +235,17 @@ def test_answers_are_kept_and_recorded(tmp_path):
     """Cache and tape answer again without a server."""
     with Server(counting(CALLS, NOW)) as server:
         kept = vf.connect(KEY, base_url=server.url, cache=tmp_path / "cache")
-        first = question(kept).step("day").fetch()
+        first = build_query(kept).step("day").fetch()
         asked = len(server.requests)
-        same(question(kept).step("day").fetch(), first)
+        same(build_query(kept).step("day").fetch(), first)
         assert len(server.requests) == asked
         assert len(vf.cache.info(tmp_path / "cache")) > 0
         vq = vf.record(tmp_path / "tape", vf.connect(KEY, base_url=server.url))
-        recorded = question(vq).fetch()
-    same(question(vf.replay(tmp_path / "tape")).fetch(), recorded)
+        recorded = build_query(vq).fetch()
+    same(build_query(vf.replay(tmp_path / "tape")).fetch(), recorded)
 
 
-def test_a_question_from_the_shell_is_asked_of_the_api(monkeypatch, capsys, tmp_path):
+def test_a_query_from_the_shell_is_asked_of_the_api(monkeypatch, capsys, tmp_path):
     """The command asks, and writes each kind of file."""
     monkeypatch.setenv("VAPI_API_KEY", KEY)
     code = 'vq.call().count().by("assistantId").between("2026-10-12", "2026-10-19")'
@@ -262,8 +262,8 @@ def test_a_question_from_the_shell_is_asked_of_the_api(monkeypatch, capsys, tmp_
     assert vf.load(tmp_path / "n.parquet")["countId"].astype(str).to_dict() == counts
 
 
-def test_a_question_says_what_it_is_without_being_asked():
-    """Body, code, lint and plan of a question need the core only."""
+def test_a_query_says_what_it_is_without_being_asked():
+    """Body, code, lint and plan of a query need the core only."""
     asked = vf.vq.call().avg("cost").step("day").during("2026-10")
     assert asked.body()["queries"][0]["operations"][0]["column"] == "cost"
     assert vf.Query.from_body(asked.body()).body() == asked.body()

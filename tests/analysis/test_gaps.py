@@ -96,7 +96,7 @@ def few(**options):
 
 
 def test_buckets_that_had_not_begun_are_left_out():
-    """The day of the question is there, the days after it are not, although they were asked for."""
+    """The day of the query is there, the days after it are not, although they were requested."""
     filled = few().vapi.fill_gaps()
     assert filled.index.get_level_values("date").day.unique().tolist() == [1, 2, 3, 4]
     assert filled.vapi.partial.tolist() == [False] * 6 + [True] * 2
@@ -181,7 +181,7 @@ def test_a_day_of_25_hours_has_25_rows(step):
 
 
 def test_whole_buckets_answer_for_their_own_range():
-    """After drop_partial no row is partial, gaps are those of the shorter range, and the question asks for it."""
+    """After drop_partial no row is partial, gaps are those of the shorter range, and the query asks for it."""
     query = vf.demo().call().sum("cost").by("type").step("week").tz("America/New_York").last("30d")
     whole = query.fetch().vapi.drop_partial()
     assert not whole.vapi.partial.any()

@@ -167,8 +167,8 @@ class TestOutcome:
         assert "moon" in result.vapi.meta.notes[-1]
         assert "moon" in result.vapi.describe()
 
-    def test_the_question_behind_it(self):
-        """What was asked for is still by reason; a rollup without the level asks for no group."""
+    def test_the_query_behind_it(self):
+        """What was requested is still by reason; a rollup without the level asks for no group."""
         frame = vf.demo().call().count().by("endedReason", "type").step("day").during("2026-10").fetch()
         result = frame.vapi.outcome("fault")
         assert result.vapi.query.groups == ("endedReason", "type")
@@ -240,8 +240,8 @@ class TestLabel:
         with pytest.raises(QueryError, match="already has a column or level 'assistantName'"):
             self.frame().vapi.label({}).vapi.label({})
 
-    def test_the_question_is_by_ids(self):
-        """Names are not the API's; errors name a question that can be asked."""
+    def test_the_query_is_by_ids(self):
+        """Names are not the API's; errors name a query that can be asked."""
         named = vf.demo().call().avg("cost").by("assistantId", "type").during("2026-10").fetch().vapi.label({})
         assert named.vapi.query.groups == ("assistantId", "type")
         with pytest.raises(NonAdditiveError, match=r'\.by\("assistantId"\)\.between'):

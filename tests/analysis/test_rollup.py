@@ -1,4 +1,4 @@
-"""Rollup: a coarser answer made of a finer one is the coarser answer itself."""
+"""Rollup: a coarser result made of a finer one is the coarser result itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.extra("local"), *QUIET]
 
 
 def named_query(error, vq):
-    """Return the question that an error names."""
+    """Return the query that an error names."""
     code = re.search(r"fetch (vq\..*)$", str(error))[1]
     return eval(code, {"vq": vq})
 
@@ -37,7 +37,7 @@ def is_of_the_clock(error, query):
 
 
 def coarse_query(query, step, by):
-    """Return the question for the coarser rows."""
+    """Return the query for the coarser rows."""
     groups = tuple(name for name in query.groups if name in by)
     variables = tuple(name for name in query.variables if (f"variable.{name}" if name == "type" else name) in by)
     return replace(query, time_step=None if step == "all" else step, groups=groups, variables=variables)
@@ -55,7 +55,7 @@ def steps_and_groups(draw, query):
 @examples(40)
 @given(st.data())
 def test_a_rollup_is_the_sources_own_coarser_answer(data):
-    """Whatever the measures, groups, steps, zone and range, or else the error names the question for it."""
+    """Whatever the measures, groups, steps, zone and range, or else the error names the query for it."""
     vq, query = data.draw(asked())
     frame = fetch(vq, query)
     step, by = data.draw(steps_and_groups(query))
@@ -125,7 +125,7 @@ def test_steps_nest_as_the_calendar_does(fine, coarse):
         vq.call().count().step(coarse).between("2009-12-31", "2010-01-01").fetch().vapi.rollup(step=fine)
 
 
-def test_an_hour_in_two_days_refuses_and_names_the_question():
+def test_an_hour_in_two_days_refuses_and_names_the_query():
     """St John's turned its clock at one minute past midnight: that hour's calls cannot be told apart any more."""
     vq = vf.local(
         [
@@ -153,11 +153,11 @@ def test_a_shift_by_minutes_at_midnight_leaves_each_hour_in_its_day():
 
 
 class TestWhatDoesNotAddUp:
-    """An error that names the question; asked, it gives the answer."""
+    """An error that names the query; asked, it gives the result."""
 
     @pytest.mark.parametrize("step", ["month", None])
     def test_a_mean_of_means(self, step):
-        """Averages without their counts refuse; the question that is named gives the coarser rows directly."""
+        """Averages without their counts refuse; the query that is named gives the coarser rows directly."""
         vq = vf.demo()
         query = vq.call().avg("duration").by("type", "status").step("day").during("2026-10")
         with pytest.raises(NonAdditiveError, match="a mean of means is another number") as raised:
@@ -184,7 +184,7 @@ class TestWhatDoesNotAddUp:
                 query.last("2d").fetch().vapi.rollup(step="all")
             assert named_query(raised.value, vf.demo()).last("2d").table == "subscription"
 
-    def test_the_question_named_has_the_frames_range(self):
+    def test_the_query_named_has_the_frames_range(self):
         """Whole days before now are not whole weeks before now."""
         vq = vf.demo()
         frame = vq.call().avg("cost").by("type").step("day").last("10d", complete=True).fetch()
@@ -237,7 +237,7 @@ class TestWords:
             self.frame().xs("2026-10-03", level="date").vapi.rollup(step="month")
 
     def test_groups_come_in_the_order_asked(self):
-        """The index is date, then the groups as by has them; the question that it answers has them so, too."""
+        """The index is date, then the groups as by has them; the query that it answers has them so, too."""
         frame = vf.demo().call().sum("cost").by("type", "status").step("day").during("2026-10").fetch()
         turned = frame.vapi.rollup(by=["status", "type"])
         assert turned.index.names == ["date", "status", "type"]

@@ -84,8 +84,8 @@ class TestStyle:
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_numbers_are_written_by_their_unit(self, backend):
         """Dollars, minutes, calls, per cent: each as a reader expects it, with the unit in the header."""
-        question = vf.demo().call().sum("cost").avg("duration").count().by("type").during("2026-10")
-        df = question.fetch(dtype_backend=backend).vapi.share("cost").vapi.per_call()
+        query = vf.demo().call().sum("cost").avg("duration").count().by("type").during("2026-10")
+        df = query.fetch(dtype_backend=backend).vapi.share("cost").vapi.per_call()
         table = styled(df)
         assert [text for text in table.rows[0] if text.strip()] == [
             "sumCost (USD)", "avgDuration (min)", "countId (calls)", "sumCostShare (share)", "sumCostPerCall (USD/call)",
@@ -100,8 +100,8 @@ class TestStyle:
 
     def test_zone_and_partial_bucket_are_said_in_words(self):
         """A date has its zone in the header; that a bucket is partial is text, and nothing is colored."""
-        question = vf.demo().call().count().by("type").step("day").tz("America/New_York")
-        df = question.between("2026-11-14", "2026-11-17").fetch()
+        query = vf.demo().call().count().by("type").step("day").tz("America/New_York")
+        df = query.between("2026-11-14", "2026-11-17").fetch()
         text = df.vapi.style().to_html()
         table = Table(text)
         assert "date (America/New_York)" in table.rows[1]
@@ -111,8 +111,8 @@ class TestStyle:
 
     def test_an_hour_that_comes_twice_has_its_offset(self):
         """Below a day the offset stands with the time."""
-        question = vf.demo().call().count().step("hour").tz("America/New_York")
-        table = styled(question.between("2026-11-01T01:00", "2026-11-01T02:00").fetch().vapi.fill_gaps())
+        query = vf.demo().call().count().step("hour").tz("America/New_York")
+        table = styled(query.between("2026-11-01T01:00", "2026-11-01T02:00").fetch().vapi.fill_gaps())
         assert [row[0] for row in table.rows[-2:]] == ["2026-11-01 01:00-04:00", "2026-11-01 01:00-05:00"]
 
     def test_what_is_missing_is_a_dash_and_a_word(self):
@@ -127,8 +127,8 @@ class TestStyle:
         """A group, a variable's name, an alias and a caption that hold markup are shown as they are."""
         evil = "<script>alert(1)</script>"
         vq = calls(**{"assistantId": [evil], f"variableValues.{evil}": [evil]})
-        question = vq.call().count(alias=evil).by("assistantId").by_variable(evil).during("2026-10")
-        df = question.where(assistantId=evil).fetch().assign(**{"my <b>": [evil]})
+        query = vq.call().count(alias=evil).by("assistantId").by_variable(evil).during("2026-10")
+        df = query.where(assistantId=evil).fetch().assign(**{"my <b>": [evil]})
         for caption in (None, evil):
             table = styled(df, caption=caption)
             assert "script" not in table.tags
@@ -178,13 +178,13 @@ class TestExcel:
     @pytest.mark.parametrize("categorical", [False, True])
     def test_what_is_written_is_read_back(self, tmp_path, backend, categorical):
         """Levels first, one row of headers with unit and zone; each number and date as it was."""
-        question = vf.demo().call().sum("cost").avg("duration").count().by("assistantId").step("day").tz("Asia/Kolkata")
-        df = question.between("2026-10-04", "2026-10-07").fetch(dtype_backend=backend, categorical=categorical)
+        query = vf.demo().call().sum("cost").avg("duration").count().by("assistantId").step("day").tz("Asia/Kolkata")
+        df = query.between("2026-10-04", "2026-10-07").fetch(dtype_backend=backend, categorical=categorical)
         header, *rows = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").iter_rows(values_only=True)
         assert header == (
             "date (Asia/Kolkata)", "assistantId", "sumCost (USD)", "avgDuration (min)", "countId (calls)",
         )  # fmt: skip
-        expected = question.between("2026-10-04", "2026-10-07").fetch().reset_index()
+        expected = query.between("2026-10-04", "2026-10-07").fetch().reset_index()
         assert expected["assistantId"].isna().any()
         assert [row[0] for row in rows] == [at.tz_localize(None).to_pydatetime() for at in expected["date"]]
         assert [row[1] for row in rows] == [None if pd.isna(one) else one for one in expected["assistantId"]]
@@ -194,8 +194,8 @@ class TestExcel:
 
     def test_an_hour_that_comes_twice_stays_two(self, tmp_path):
         """Beside the wall clock stands the offset; with it each instant can be had again."""
-        question = vf.demo().call().count().step("hour").tz("America/New_York")
-        df = question.between("2026-11-01", "2026-11-02").fetch().vapi.fill_gaps()
+        query = vf.demo().call().count().step("hour").tz("America/New_York")
+        df = query.between("2026-11-01", "2026-11-02").fetch().vapi.fill_gaps()
         header, *rows = sheet(df.vapi.for_excel(), tmp_path / "a.xlsx").iter_rows(values_only=True)
         assert header[:2] == ("date (America/New_York)", "date (UTC offset)")
         walls = [row[0] for row in rows]
@@ -203,7 +203,7 @@ class TestExcel:
         again = [datetime.fromisoformat(f"{wall.isoformat()}{offset}").timestamp() for wall, offset, _ in rows]
         assert again == [at.timestamp() for at in df.index]
 
-    def test_the_shape_is_decided_by_the_question(self):
+    def test_the_shape_is_decided_by_the_query(self):
         """The offset is there below a day and in a history, wherever the zone is not UTC, and with no row as well."""
         call = vf.demo().call().count()
         assert list(call.step("hour").tz("Asia/Tokyo").during("2026-01-05").fetch().vapi.for_excel()) == [

@@ -41,14 +41,14 @@ def pattern(tmp_path_factory):
     return files(tmp_path_factory.mktemp("calls"), 200_000, SEED)
 
 
-@pytest.mark.parametrize("name", records.QUESTIONS)
+@pytest.mark.parametrize("name", records.QUERIES)
 @pytest.mark.parametrize("who", [OURS, records.HAND])
-def test_questions(benchmark, pattern, name, who):
-    """Time a question to Parquet."""
+def test_queries(benchmark, pattern, name, who):
+    """Time a query to Parquet."""
     benchmark.group = name
     benchmark(records.case(name, pattern, {}).contenders[who])
 
 
 def test_compiling(benchmark):
-    """Time a question of ten verbs until it is a body."""
+    """Time a query of ten verbs until it is a body."""
     benchmark(verbs.ten_verbs)

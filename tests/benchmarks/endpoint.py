@@ -1,4 +1,4 @@
-"""An answer of a thousand rows from the endpoint, against the same SQL in this process."""
+"""A result of a thousand rows from the endpoint, against the same SQL in this process."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vapi_frames import vq
 DAYS = ("2025-03-10T04:00:00.000Z", "2025-09-26T04:00:00.000Z")  # two hundred, by five assistants
 
 
-def question():
-    """Return the question."""
+def build_query():
+    """Return the query."""
     return vq.call().sum("cost").count().by("assistantId").step("day").between(*DAYS).tz(ZONE)
 
 
@@ -31,7 +31,7 @@ def rows(seed, count, folder, rounds, clients=8):
         SELECT date_trunc('day', "createdAt" AT TIME ZONE '{ZONE}') AS d, "assistantId", sum(cost), count(*)
         FROM read_parquet('{pattern}')
         WHERE "createdAt" >= TIMESTAMPTZ '{DAYS[0]}' AND "createdAt" < TIMESTAMPTZ '{DAYS[1]}' GROUP BY ALL ORDER BY ALL"""
-    body = json.dumps(question().body())
+    body = json.dumps(build_query().body())
     with command(pattern) as (endpoint, _, _):
         there = _Client(endpoint)
         [answer] = there.ask(body)

@@ -36,14 +36,14 @@ def _things(seed, folder):
 
     def parquet(count):
         vq = vf.local(files(folder, count, seed))
-        return lambda: [records.ask(vq, question) for question in records.QUESTIONS.values()]
+        return lambda: [records.ask(vq, query) for query in records.QUERIES.values()]
 
     def concurrency(count):
         return records.at_once(files(folder, count, seed))[OURS]
 
     return {
         "reply to frame": read,
-        "ten questions to Parquet": parquet,
+        "ten queries to Parquet": parquet,
         "concurrency by the hour": concurrency,
         "sum of a DataFrame": frame,
         **{name: verb(case) for name, case in verbs.CASES.items()},

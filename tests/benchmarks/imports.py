@@ -1,4 +1,4 @@
-"""What a fresh process waits for: the import, and the first question of the demo."""
+"""What a fresh process waits for: the import, and the first query of the demo."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def rows(rounds):
     first, hand = zip(*pairs, strict=True)
     said = f"{told(first)} / {told(hand)}"
     yield Row(
-        "first demo() question, cold process", "its SQL by hand, with pandas imported", paired(first, hand), 1.5, said
+        "first demo() query, cold process", "its SQL by hand, with pandas imported", paired(first, hand), 1.5, said
     )

@@ -12,7 +12,7 @@ _HEAD = """\
 # Benchmarks
 
 How fast this package is, and against whom. Analysts wait for three things: the import, a reply to become a frame, and
-an answer from their own call records.
+a result from their own call records.
 
 Everything below comes from one run of one command on one machine, {cores} cores, Python {python},
 {libraries}:
@@ -33,10 +33,10 @@ _TAIL = """
   does not call the engine's zone-aware truncation: it spells out the zone's few offset changes within the range, and
   the rest is arithmetic on whole numbers. That is faster, and right where the other is not, see [time](../guides/time.md).
   Without a step there is nothing to gain, so that *no step* and *three groups* take what the engine takes.
-- A question to call records costs some ten milliseconds before the engine starts, whatever their number: of small files
+- A query to call records costs some ten milliseconds before the engine starts, whatever their number: of small files
   it is the larger part.
-- The first question to several files also looks for ids that stand twice, once until a file changes; the ten questions
-  are asked after it. Memory is that of a question to files whose row groups have 122,880 rows, as DuckDB writes them.
+- The first query to several files also looks for ids that stand twice, once until a file changes; the ten queries
+  are asked after it. Memory is that of a query to files whose row groups have 122,880 rows, as DuckDB writes them.
   Larger row groups take more: pandas writes a million rows in one, of which two threads hold two at a time.
 - `pyarrow.json` is told beforehand what the columns of a reply are, makes no object of a row, and fails on a reply that
   has other columns, or numbers as text here and not there; a key that is absent and one that is null are the same to

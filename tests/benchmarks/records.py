@@ -1,4 +1,4 @@
-"""Questions to call records on this machine: files of Parquet, and a DataFrame."""
+"""Queries to call records on this machine: files of Parquet, and a DataFrame."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _FLAT = 1_000_000
 HOUR = ("2026-01-14T15:00Z", "2026-01-14T16:00Z")
 
 
-class Question(NamedTuple):
-    """A typical question: as this package asks it, in SQL, and what pandas and polars need to answer it."""
+class Query(NamedTuple):
+    """A typical query: as this package asks it, in SQL, and what pandas and polars need to answer it."""
 
     ask: object
     select: str
@@ -49,32 +49,32 @@ class Question(NamedTuple):
         return f'SELECT {selected} FROM calls WHERE "createdAt" >= {low} AND "createdAt" < {high}{grouped}'
 
 
-QUESTIONS = {
-    "day": Question(lambda q: q.sum("cost").by("assistantId").step("day"), "sum(cost)", ("assistantId",), "day"),
-    "hour": Question(lambda q: q.count().step("hour"), "count(*)", (), "hour", (("id", "count"),)),
-    "month": Question(
+QUERIES = {
+    "day": Query(lambda q: q.sum("cost").by("assistantId").step("day"), "sum(cost)", ("assistantId",), "day"),
+    "hour": Query(lambda q: q.count().step("hour"), "count(*)", (), "hour", (("id", "count"),)),
+    "month": Query(
         lambda q: q.sum("cost").sum("costBreakdown.llm").step("month"), 'sum(cost), sum("costBreakdown.llm")', (), "month",
         (("cost", "sum"), ("costBreakdown.llm", "sum")),
     ),
-    "week": Question(
+    "week": Query(
         lambda q: q.avg("duration").step("week"),
         'avg((epoch_us("endedAt") - epoch_us("startedAt")) / 6e7)', (), "week", (("duration", "mean"),),
     ),
-    "three groups": Question(
+    "three groups": Query(
         lambda q: q.sum("cost").count().by("assistantId", "endedReason", "type"), "sum(cost), count(*)",
         ("assistantId", "endedReason", "type"), None, (("cost", "sum"), ("id", "count")),
     ),
-    "a variable, by day": Question(
+    "a variable, by day": Query(
         lambda q: q.sum("cost").by_variable("plan").step("day"), "sum(cost)", ("variableValues.plan",), "day",
     ),
-    "second, over an hour": Question(lambda q: q.count().step("second").between(*HOUR), "count(*)", (), "second", (("id", "count"),), HOUR),
-    "no step": Question(
+    "second, over an hour": Query(lambda q: q.count().step("second").between(*HOUR), "count(*)", (), "second", (("id", "count"),), HOUR),
+    "no step": Query(
         lambda q: q.sum("cost").avg("cost").min("cost").max("cost").count(),
         "sum(cost), avg(cost), min(cost), max(cost), count(*)", (), None,
         (("cost", "sum"), ("cost", "mean"), ("cost", "min"), ("cost", "max"), ("id", "count")),
     ),
-    "ended reasons, by day": Question(lambda q: q.count().by("endedReason").step("day"), "count(*)", ("endedReason",), "day", (("id", "count"),)),
-    "quarter": Question(
+    "ended reasons, by day": Query(lambda q: q.count().by("endedReason").step("day"), "count(*)", ("endedReason",), "day", (("id", "count"),)),
+    "quarter": Query(
         lambda q: q.sum("costBreakdown.llm").by("assistantId").step("quarter"), 'sum("costBreakdown.llm")', ("assistantId",), "quarter",
         (("costBreakdown.llm", "sum"),),
     ),
@@ -84,42 +84,42 @@ _PERIODS = {"week": "W-SUN", "month": "M", "quarter": "Q"}
 _EVERY = {"second": "1s", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "quarter": "1q"}
 
 
-def ask(vq, question):
+def ask(vq, query):
     """Answer with this package."""
-    return question.ask(vq.call().between(BEGIN, END).tz(ZONE)).fetch()
+    return query.ask(vq.call().between(BEGIN, END).tz(ZONE)).fetch()
 
 
-def by_pandas(pattern, question):
+def by_pandas(pattern, query):
     """Answer with pandas: the columns are read, the calls chosen, and grouped by the wall clock's buckets."""
     parts = []
     for path in sorted(Path(pattern).parent.glob("*.parquet")):
-        part = pd.read_parquet(path, columns=question.columns)
-        low, high = (pd.Timestamp(side) for side in question.within)
+        part = pd.read_parquet(path, columns=query.columns)
+        low, high = (pd.Timestamp(side) for side in query.within)
         part = part[(part["createdAt"] >= low) & (part["createdAt"] < high)]
         parts.append(part)
     frame = pd.concat(parts)
     frame["duration"] = (frame["endedAt"] - frame["startedAt"]).dt.total_seconds() / 60 if "endedAt" in frame else 0.0
-    keys = [frame[name] for name in question.groups]
-    if question.step:
+    keys = [frame[name] for name in query.groups]
+    if query.step:
         wall = frame["createdAt"].dt.tz_convert(ZONE).dt.tz_localize(None)
-        floor = _FLOORS.get(question.step)
-        keys.insert(0, wall.dt.floor(floor) if floor else wall.dt.to_period(_PERIODS[question.step]).dt.start_time)
-    counted = {("createdAt" if column == "id" else column): [] for column, _ in question.measures}
-    for column, how in question.measures:
+        floor = _FLOORS.get(query.step)
+        keys.insert(0, wall.dt.floor(floor) if floor else wall.dt.to_period(_PERIODS[query.step]).dt.start_time)
+    counted = {("createdAt" if column == "id" else column): [] for column, _ in query.measures}
+    for column, how in query.measures:
         counted["createdAt" if column == "id" else column].append(how)
     return frame.groupby(keys, dropna=False).agg(counted) if keys else frame.agg(counted)
 
 
-def by_polars(pattern, question):
+def by_polars(pattern, query):
     """Answer with polars, lazily, so that it reads what it needs."""
-    low, high = (pl.lit(pd.Timestamp(side).to_pydatetime()).cast(pl.Datetime("us", "UTC")) for side in question.within)
+    low, high = (pl.lit(pd.Timestamp(side).to_pydatetime()).cast(pl.Datetime("us", "UTC")) for side in query.within)
     table = pl.scan_parquet(pattern).filter((pl.col("createdAt") >= low) & (pl.col("createdAt") < high))
-    keys = [pl.col(name) for name in question.groups]
-    if question.step:
-        keys.insert(0, pl.col("createdAt").dt.convert_time_zone(ZONE).dt.truncate(_EVERY[question.step]).alias("date"))
+    keys = [pl.col(name) for name in query.groups]
+    if query.step:
+        keys.insert(0, pl.col("createdAt").dt.convert_time_zone(ZONE).dt.truncate(_EVERY[query.step]).alias("date"))
     measures = [
         pl.len().alias("n") if column == "id" else getattr(_polars_column(column), how)().alias(f"{column} {how}")
-        for column, how in question.measures
+        for column, how in query.measures
     ]
     found = table.group_by(keys).agg(measures) if keys else table.select(measures)
     return found.collect(engine="streaming").to_pandas()
@@ -137,14 +137,14 @@ def total(result):
 
 
 def case(name, pattern, others):
-    """Return the contenders for a question."""
-    question = QUESTIONS[name]
+    """Return the contenders for a query."""
+    query = QUERIES[name]
     vq = vf.local(pattern)
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"CREATE VIEW calls AS SELECT * FROM read_parquet('{pattern}')")
-    contenders = {OURS: functools.partial(ask, vq, question), HAND: lambda: connection.sql(question.sql()).df()}
-    contenders |= {who: functools.partial(run, pattern, question) for who, run in others.items()}
+    contenders = {OURS: functools.partial(ask, vq, query), HAND: lambda: connection.sql(query.sql()).df()}
+    contenders |= {who: functools.partial(run, pattern, query) for who, run in others.items()}
     return Case(name, contenders)
 
 
@@ -163,11 +163,11 @@ def _first(result):
 
 
 def typical(pattern, said, rounds, marks):
-    """Yield the rows of the ten questions together."""
+    """Yield the rows of the ten queries together."""
     peers = {"pandas groupby": by_pandas, "polars": by_polars}
     ratios: dict[str, list[float]] = {}
     each = []
-    for name in QUESTIONS:
+    for name in QUERIES:
         made = case(name, pattern, peers)
         _check(made)
         seconds = interleaved(made.contenders, rounds)
@@ -178,19 +178,19 @@ def typical(pattern, said, rounds, marks):
     for who, mark in marks.items():
         mean = math.exp(sum(map(math.log, ratios[who])) / len(ratios[who]))
         worst = f"{min(ratios[who]):.2f} to {max(ratios[who]):.2f}"
-        yield Row(f"{said}, ten questions, geometric mean", who, mean, mark, worst if who != HAND else "; ".join(each))
+        yield Row(f"{said}, ten queries, geometric mean", who, mean, mark, worst if who != HAND else "; ".join(each))
 
 
 def memory(pattern, said, mark):
-    """Yield the most that a question takes above an idle process that has asked another source before."""
+    """Yield the most that a query takes above an idle process that has asked another source before."""
     prepare = (
         "import vapi_frames as vf\nfrom tests.benchmarks import records\n"
         "vf.local(vf.sample_calls(10)).call().count().last('1y').fetch()\n"
         f"vq = vf.local('{pattern}'); vq.source._duplicates = 'keep'; vq.source._is_checked = lambda reading: False\n"
     )
-    peaks = {name: peak(prepare, f"records.ask(vq, records.QUESTIONS[{name!r}])") for name in QUESTIONS}
+    peaks = {name: peak(prepare, f"records.ask(vq, records.QUERIES[{name!r}])") for name in QUERIES}
     worst = max(peaks, key=peaks.__getitem__)
-    yield Row(f"{said}, peak memory of a question", "the idle process", peaks[worst], mark, f"most for: {worst}", "MB")
+    yield Row(f"{said}, peak memory of a query", "the idle process", peaks[worst], mark, f"most for: {worst}", "MB")
 
 
 def at_once(pattern):

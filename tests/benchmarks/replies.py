@@ -50,18 +50,18 @@ def _iso(hours):
     return (BEGIN + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def question(rows):
-    """Return the question that such a reply answers."""
+def build_query(rows):
+    """Return the query that such a reply answers."""
     asked = vf.vq.call().sum("cost").avg("duration").count().by("assistantId", "endedReason").step("hour")
     return asked.between(BEGIN, BEGIN + timedelta(hours=rows // (ASSISTANTS * len(REASONS)))).named("q")
 
 
 def ours(content, rows):
     """Read it with this package."""
-    return vf.to_frame(content, _asked(rows))
+    return vf.to_frame(content, _built(rows))
 
 
-_asked = functools.lru_cache(question)
+_built = functools.lru_cache(build_query)
 
 
 def plain(content, rows):
@@ -77,7 +77,7 @@ def _framed(frame):
 
 def sdk(content, rows):
     """Read it with the official SDK, which is given the bytes where it would wait for a server."""
-    [result] = _client(content).analytics.get(queries=_asked(rows).body()["queries"])
+    [result] = _client(content).analytics.get(queries=_built(rows).body()["queries"])
     return _framed(pd.DataFrame(result.result))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 import vapi_frames as vf
-from tests.benchmarks.replies import question, reply
+from tests.benchmarks.replies import build_query, reply
 from tests.benchmarks.timing import OURS, Case, Row
 from vapi_frames.contract.ended_reasons import classify_at_level
 
@@ -30,7 +30,7 @@ def answer(rows, seed, kept=1.0):
         chosen = np.random.default_rng(seed).random(len(found)) < kept
         found = [row for row, is_there in zip(found, chosen, strict=True) if is_there]
     asked = vf.vq.call().sum("cost").count().by("assistantId", "endedReason").step("hour")
-    span = question(rows).time_range
+    span = build_query(rows).time_range
     result = [{key: value for key, value in row.items() if key != "avgDuration"} for row in found]
     content = json.dumps([{**whole, "result": result}])
     return vf.to_frame(content, asked.between(span.start, span.end).named("q"))
@@ -145,7 +145,7 @@ def compare(rows, seed):
 
 
 def _only(frame, asked):
-    """Return the part of an answer that lies in the range of *asked*, as the answer to that."""
+    """Return the part of a result that lies in the range of *asked*, as the result to that."""
     low, high = (side.strftime(_WIRE) for side in (asked.time_range.start, asked.time_range.end))
     flat = frame.reset_index()
     flat["date"] = flat["date"].dt.strftime(_WIRE)
@@ -181,13 +181,13 @@ def attributes(seed):
 
 
 def ten_verbs():
-    """Return a question of ten verbs, compiled."""
+    """Return a query of ten verbs, compiled."""
     asked = vf.vq.call().sum("cost").avg("duration").count().max("cost").by("assistantId", "endedReason")
     return asked.by_variable("plan").step("day").last("30d").tz("America/New_York").named("spend").body()
 
 
 def compiling():
-    """Yield the microseconds that a question of ten verbs takes until it is a body."""
+    """Yield the microseconds that a query of ten verbs takes until it is a body."""
     ten_verbs()
     best = min(timeit.repeat(ten_verbs, number=200, repeat=25)) / 200 * 1e6
     yield Row("building and compiling a query of ten verbs", "", best, 100, "best of 25", "µs")

@@ -42,7 +42,7 @@ DAY = 24 * HOUR
 FIRST = int(datetime(1970, 1, 2, tzinfo=UTC).timestamp())
 END = int(datetime(2038, 1, 1, tzinfo=UTC).timestamp())  # not in it
 
-# A clock change by its zone and local date, and the steps it is asked for beside hour, day and week.
+# A clock change by its zone and local date, and the steps it is requested beside hour, day and week.
 CHANGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     # Midnight is missing.
     ("America/Sao_Paulo", "2018-11-04", ()),

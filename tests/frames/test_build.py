@@ -29,7 +29,7 @@ ROWS = [
 
 
 def reply(rows, name="n", **time_range):
-    """Return a reply with one answer."""
+    """Return a reply with one result."""
     return [{"name": name, "timeRange": time_range, "result": rows}]
 
 
@@ -37,7 +37,7 @@ STRINGS = "str" if pd.__version__ >= "3" else "object"
 
 
 def test_the_settled_frame():
-    """Sorted, typed by the question, missing kept as missing, nothing dropped."""
+    """Sorted, typed by the query, missing kept as missing, nothing dropped."""
     frame = vf.to_frame(reply(ROWS), QUERY)
     assert list(frame.index.names) == ["date", "assistantId", "endedReason"]
     assert list(frame.columns) == ["sumCost", "countId", "avgDuration"]
@@ -87,7 +87,7 @@ def test_any_object_with_the_three_names_is_an_answer():
 
 
 def test_without_a_query_the_apis_own_words_are_recognized():
-    """date, the five group columns and the default names need no question."""
+    """date, the five group columns and the default names need no query."""
     rows = [{"date": "2026-10-01T00:00:00.000Z", "type": "webCall", "sumCost": 1, "countId": "2"}]
     frame = vf.to_frame(reply(rows, step="day"))
     assert frame.index.names == ["date", "type"]
@@ -104,7 +104,7 @@ def test_without_a_query_the_apis_own_words_are_recognized():
 
 
 def test_with_several_answers_the_query_picks_its_own():
-    """Names decide where there is more than one answer."""
+    """Names decide where there is more than one result."""
     query = vq.call().count().named("b")
     two = reply([{"countId": "1"}], "a") + reply([{"countId": "2"}], "b")
     assert vf.to_frame(two, query)["countId"].tolist() == [2]
@@ -123,7 +123,7 @@ def test_with_several_answers_the_query_picks_its_own():
     ],
 )
 def test_an_empty_reply_has_the_same_shape(query, index):
-    """The index is decided by the question, never by the data; without step and group there is one row."""
+    """The index is decided by the query, never by the data; without step and group there is one row."""
     frame = vf.to_frame(reply([]), query.sum("cost"))
     assert type(frame.index).__name__ == index
     assert [str(t) for t in frame.dtypes] == ["int64", "float64"]
@@ -192,7 +192,7 @@ def test_numbers_are_read_in_every_form(value, number):
 
 
 def test_missing_keys_are_errors_and_unknown_ones_are_said():
-    """A row without a measure breaks the contract; a key that nobody asked for passes with one warning."""
+    """A row without a measure breaks the contract; a key that nobody requested passes with one warning."""
     with pytest.raises(ResponseError, match=r"\$\[0\]\.result\[1\]: the row has no 'countId'"):
         vf.to_frame(reply([ROWS[0], {k: v for k, v in ROWS[1].items() if k != "countId"}]), QUERY)
     with pytest.raises(ResponseError, match="no 'date'"):
@@ -287,7 +287,7 @@ class TestMeta:
 
     @pytest.mark.extra("local")
     def test_it_is_one_small_json_string(self):
-        """Its size depends on the question, never on the data: under 2 KB for ten measures."""
+        """Its size depends on the query, never on the data: under 2 KB for ten measures."""
         frame = self.frame()
         assert set(frame.attrs) == {"vapi"}
         assert isinstance(frame.attrs["vapi"], str)
@@ -297,7 +297,7 @@ class TestMeta:
         json.loads(frame.attrs["vapi"])
 
     @pytest.mark.extra("local")
-    def test_it_holds_the_question_the_range_and_the_clock(self):
+    def test_it_holds_the_query_the_range_and_the_clock(self):
         """Enough to ask again and to judge what is partial."""
         meta = self.frame().vapi.meta
         assert (meta.source, meta.step, meta.zone) == ("calls", "day", "America/New_York")
@@ -308,7 +308,7 @@ class TestMeta:
         assert meta.units["sumDuration"] == "min"
 
     @pytest.mark.extra("local")
-    def test_the_question_comes_back_equal(self):
+    def test_the_query_comes_back_equal(self):
         """Absolute ranges as instants, relative ones relative, long names whole."""
         vq = vf.demo()
         relative = vq.call().count("costBreakdown.analysisBreakdown.summary").step("day").last("3d", complete=True)
@@ -417,7 +417,7 @@ def test_a_thousand_years_ago_is_read_on_every_pandas():
 
 
 def test_a_history_has_dates_without_a_step():
-    """Its rows are the instants of change, to the microsecond; the index is a DatetimeIndex as the question says."""
+    """Its rows are the instants of change, to the microsecond; the index is a DatetimeIndex as the query says."""
     query = vq.subscription().history("concurrency").between("2026-10-01", "2026-10-02").tz("America/New_York")
     rows = [
         {"date": "2026-10-02T03:10:00.123456Z", "historyConcurrency": 1},

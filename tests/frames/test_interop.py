@@ -1,4 +1,4 @@
-"""At home among its neighbors: whatever reads Arrow reads a question, and gets the numbers of the frame."""
+"""At home among its neighbors: whatever reads Arrow reads a query, and gets the numbers of the frame."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def vq(source):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_question_is_read_as_its_answer(vq, shape):
+def test_a_query_is_read_as_its_answer(vq, shape):
     """polars, pyarrow and DuckDB get the rows and types of to_arrow, and to_arrow those of the frame."""
     query = SHAPES[shape](vq)
     expected = query.to_arrow()
@@ -72,7 +72,7 @@ def test_a_question_is_read_as_its_answer(vq, shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_types_are_known_before_anyone_is_asked(vq, source, shape):
-    """The schema of a question is that of its answer, also of one that is bound to nobody."""
+    """The schema of a query is that of its result, also of one that is bound to nobody."""
     query = SHAPES[shape](vq)
     schema = pa.schema(query)
     assert source.times == 0
@@ -82,14 +82,14 @@ def test_the_types_are_known_before_anyone_is_asked(vq, source, shape):
 
 
 def test_each_reading_asks_once(vq, source):
-    """An answer is not kept behind one's back: two readings are two questions."""
+    """A result is not kept behind one's back: two readings are two queries."""
     query = vq.call().count().by("type").during("2026-10")
     for times, read in enumerate((pl.DataFrame, pa.table, lambda one: duckdb.sql("FROM one").fetchall()), start=1):
         read(query)
         assert source.times == times
 
 
-def test_a_question_that_nobody_answers_says_so():
+def test_a_query_that_nobody_answers_says_so():
     """The reader gets the error of fetch."""
     query = Query.from_body(vf.vq.call().count().during("2026-10").body())
     with pytest.raises(QueryError, match="the query has no source"):

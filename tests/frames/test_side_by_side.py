@@ -1,4 +1,4 @@
-"""A question against another period: both asked at once, paired on the calendar, compared only where they are alike."""
+"""A query against another period: both asked at once, paired on the calendar, compared only where they are alike."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def spans(query, now=NOW, **options):
 
 
 class TestThePeriodBefore:
-    """Which range the question is set against."""
+    """Which range the query is set against."""
 
     @pytest.mark.parametrize(
         ("query", "to", "before"),
@@ -83,7 +83,7 @@ class TestThePeriodBefore:
         assert spans(vq.call().count().during("2026-03"), at)[2:] == ("02-01 00:00", "03-01 00:00")
 
     def test_both_go_out_in_one_body(self):
-        """The body holds the question and the other period, under names of their own."""
+        """The body holds the query and the other period, under names of their own."""
         comparison = vq.call().sum("cost").step("day").during("2026-10").named("spend").compare()
         asked, before = comparison.body(NOW)["queries"]
         assert (asked["name"], before["name"]) == ("spend", "spend-before")
@@ -151,10 +151,8 @@ class TestSideBySide:
     def test_absent_rows_take_the_rule_of_the_measure(self):
         """Nobody called: the sum was 0, the average is missing; a percentage of 0 is missing."""
         calls = [*days("2026-11-02", 2, 5.0), call("2026-11-04T12:00Z", 7.0), call("2026-11-10T12:00Z", 9.0)]
-        question = (
-            vf.local(calls, now=NOW).call().sum("cost").avg("cost").step("day").between("2026-11-09", "2026-11-12")
-        )
-        df = question.compare("7d").fetch()
+        query = vf.local(calls, now=NOW).call().sum("cost").avg("cost").step("day").between("2026-11-09", "2026-11-12")
+        df = query.compare("7d").fetch()
         assert df["sumCost"].tolist() == [0.0, 9.0, 0.0]
         assert df["sumCostBefore"].tolist() == [5.0, 6.0, 7.0]
         assert df["sumCostDelta"].tolist() == [-5.0, 3.0, -7.0]
@@ -255,10 +253,8 @@ class TestSideBySide:
     def test_types_follow_the_backend(self, backend):
         """A missing value is that of the backend; categories of both periods are there."""
         calls = [call("2026-11-02T12:00Z", type="a"), call("2026-11-10T12:00Z", 4.0, type="b")]
-        question = (
-            vf.local(calls, now=NOW).call().sum("cost").by("type").between("2026-11-09", "2026-11-12").compare("7d")
-        )
-        df = question.fetch(dtype_backend=backend, categorical=True)
+        query = vf.local(calls, now=NOW).call().sum("cost").by("type").between("2026-11-09", "2026-11-12").compare("7d")
+        df = query.fetch(dtype_backend=backend, categorical=True)
         kind = {None: "float64", "numpy_nullable": "Float64", "pyarrow": "double[pyarrow]"}[backend]
         assert {str(dtype) for dtype in df.dtypes} == {kind}
         assert list(df.index.categories) == ["a", "b"]
@@ -323,7 +319,7 @@ def test_random_comparisons_are_what_two_oracles_say(data):
 
 
 def test_compared_with_itself_nothing_changes():
-    """The same answer on both sides has no difference."""
+    """The same result on both sides has no difference."""
     query = vf.demo().call().sum("cost").avg("duration").by("type").step("day").during("2026-10")
     df = query.fetch()
     comparison = query.compare("previous")

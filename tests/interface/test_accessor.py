@@ -20,8 +20,8 @@ def ask(build):
     return build(vf.demo().call().sum("cost").count()).fetch()
 
 
-def test_a_frame_of_call_records_starts_a_question_about_itself():
-    """The answer comes from that very frame, filtered as pandas users do."""
+def test_a_frame_of_call_records_starts_a_query_about_itself():
+    """The result comes from that very frame, filtered as pandas users do."""
     calls = vf.sample_calls(2000)
     october = calls[calls["type"] == "webCall"].vapi.call().count().by("type").during("2026-10").fetch()
     assert october.index.tolist() == ["webCall"]
@@ -184,7 +184,7 @@ def test_refresh_asks_again_and_a_relative_range_moves_on():
 
 
 def test_the_repr_is_a_small_report():
-    """Question, source, range in the zone, measures with units, partial rows."""
+    """Query, source, range in the zone, measures with units, partial rows."""
     text = repr(ask(lambda q: q.by("type").step("day").last("36h").tz("America/New_York")).vapi)
     assert (
         text.splitlines()[0]

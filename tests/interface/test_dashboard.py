@@ -22,8 +22,8 @@ def dashboard():
         return vf.demo().dashboard("30d", tz="America/New_York")
 
 
-def test_it_is_one_request_of_eleven_questions():
-    """All of it goes out in one POST, and each answer is matched by its name."""
+def test_it_is_one_request_of_eleven_queries():
+    """All of it goes out in one POST, and each result is matched by its name."""
     nothing = servers.answering(change=lambda found: [one | {"result": []} for one in found])
     with servers.Server(nothing) as server:
         frames = vf.connect(KEY, base_url=server.url).dashboard("7d")
@@ -119,7 +119,7 @@ class TestMinutes:
         assert df.vapi.rollup("all")["sumCostPerMinute"].tolist() == [3.0]
 
     def test_call_records_know_it_too(self):
-        """The same question asked of the records: about 1 where they agree."""
+        """The same query asked of the records: about 1 where they agree."""
         calls = vf.sample_calls(500)
         df = vf.local(calls).call().sum("duration").by("type").during("2026-10").fetch()
         assert df.vapi.check_units(calls) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""The tables of coming-from.md: both sides of a row that are code give the same numbers, or ask the same question."""
+"""The tables of coming-from.md: both sides of a row that are code give the same numbers, or ask the same query."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def calls():
 
 
 def asked(code, calls):
-    """Return the answer to a question of a row, about the records' range where the row has none."""
+    """Return the result to a query of a row, about the records' range where the row has none."""
     query = eval(code, {"vq": vf.local(calls)})
     return (query if query.time_range else query.between(*RANGE)).fetch()
 
@@ -67,13 +67,13 @@ def assert_same(mine, theirs):
 
 @pytest.mark.parametrize(("theirs", "mine"), PANDAS)
 def test_pandas_gives_the_same_numbers(theirs, mine, calls):
-    """What pandas makes of the records is the answer."""
+    """What pandas makes of the records is the result."""
     assert_same(asked(mine, calls), eval(theirs, {"calls": calls}))
 
 
 @pytest.mark.parametrize(("theirs", "mine"), [row[:2] for row in FRAMES])
 def test_pandas_on_an_answer_gives_the_same_numbers(theirs, mine, calls):
-    """What pandas makes of a whole answer is what the verb makes."""
+    """What pandas makes of a whole result is what the verb makes."""
     types = asked('vq.call().sum("cost").step("day").by("type")', calls)
     daily = asked('vq.call().sum("cost", "duration").step("day")', calls)
     names = {"types": types, "daily": daily}
@@ -82,7 +82,7 @@ def test_pandas_on_an_answer_gives_the_same_numbers(theirs, mine, calls):
 
 @pytest.mark.parametrize(("theirs", "mine"), SQL)
 def test_sql_gives_the_same_numbers(theirs, mine, calls):
-    """What an engine makes of the statement is the answer."""
+    """What an engine makes of the statement is the result."""
     naive = {name: calls[name].dt.tz_localize(None) for name in ("createdAt", "startedAt", "endedAt")}
     with duckdb.connect() as connection:
         connection.register("calls", calls.assign(**naive))
@@ -93,7 +93,7 @@ def test_sql_gives_the_same_numbers(theirs, mine, calls):
 
 @pytest.mark.parametrize(("theirs", "mine"), AFTER)
 def test_what_sql_does_to_groups_runs(theirs, mine, calls):
-    """Each row does something to an answer with three groups, and keeps what it is."""
+    """Each row does something to a result with three groups, and keeps what it is."""
     df = asked('vq.call().sum("cost").by("type")', calls)
     found = eval(mine, {"df": df})
     assert 1 <= len(found) <= len(df) == 3
@@ -101,8 +101,8 @@ def test_what_sql_does_to_groups_runs(theirs, mine, calls):
 
 
 @pytest.mark.parametrize(("theirs", "mine"), SDK)
-def test_the_sdk_asks_the_same_question(theirs, mine):
-    """The vendor's model with the argument is the body of the question with the verb."""
+def test_the_sdk_asks_the_same_query(theirs, mine):
+    """The vendor's model with the argument is the body of the query with the verb."""
     from vapi import AnalyticsOperation, AnalyticsQuery, TimeRange
 
     names = {"AnalyticsOperation": AnalyticsOperation, "AnalyticsQuery": AnalyticsQuery, "TimeRange": TimeRange}
@@ -120,12 +120,12 @@ def test_the_sdk_asks_the_same_question(theirs, mine):
 
 
 @pytest.mark.parametrize(("said", "name", "code"), DASHBOARD)
-def test_the_dashboard_asks_these_questions(said, name, code):
-    """Each row has the question that the dashboard asks under that name."""
+def test_the_dashboard_asks_these_queries(said, name, code):
+    """Each row has the query that the dashboard asks under that name."""
     expected = build_queries(vf.vq.call(), "day")[name]
     assert eval(code, {"vq": vf.vq}).named(name) == expected
 
 
 def test_the_dashboard_is_all_there():
-    """No question of the dashboard is left out."""
+    """No query of the dashboard is left out."""
     assert [name for _, name, _ in DASHBOARD] == list(build_queries(vf.vq.call(), "day"))

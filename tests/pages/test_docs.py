@@ -53,7 +53,7 @@ def test_examples_of_a_page_give_what_it_shows(page):
         assert "import vapi_frames as vf" in text, "each page with examples says where vf comes from"
 
 
-def test_readme_names_every_verb_of_a_question():
+def test_readme_names_every_verb_of_a_query():
     """The table of verbs has each of them; another name for the same, such as mean, need not be there."""
     text = README.read_text(encoding="utf-8")
     assert [verb for verb in VERBS if getattr(vf.Query, verb).__name__ == verb and f"`.{verb}(" not in text] == []

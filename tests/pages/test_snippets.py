@@ -74,7 +74,7 @@ def python(document):
 @pytest.mark.parametrize("document", [one for one in DOCUMENTS if python(one)], ids=lambda path: path.name)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 def test_plain_blocks_run(document, api):
-    """What a block of Python does, it does: it finishes, and each question in it has an answer."""
+    """What a block of Python does, it does: it finishes, and each query in it has a result."""
     names = {}
     for at, text in enumerate(python(document)):
         code = text.replace("http://127.0.0.1:8484", api.url).replace("the-key", KEY)
@@ -90,7 +90,7 @@ def test_plain_blocks_run(document, api):
 
 
 def refusing_at_first(app, alone):
-    """Return *app*, which refuses what begins in October until it was asked for alone; *alone* notes that it was."""
+    """Return *app*, which refuses what begins in October until it was requested alone; *alone* notes that it was."""
 
     async def answer(scope, receive, send):
         if scope["type"] != "http":
@@ -121,7 +121,7 @@ def test_what_did_not_arrive_is_asked_for_as_the_page_says(monkeypatch):
         monkeypatch.setattr(vf.vq, "_source", vf.connect(KEY, base_url=endpoint.url).source)
         exec(compile(code, "wire.md", "exec"), names)
         assert len(alone) == 1
-        pd.testing.assert_frame_equal(names["df"], names["question"].fetch())
+        pd.testing.assert_frame_equal(names["df"], names["query"].fetch())
     assert len(names["df"]) > len(names["rest"].popitem()[1]) > 100
 
 

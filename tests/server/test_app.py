@@ -731,7 +731,7 @@ def test_a_body_that_does_not_come_is_a_408(source):
 def test_an_incomplete_request_is_closed(source, monkeypatch, begun):
     """A connection without a whole request is closed after a while, also where it already had a reply."""
     monkeypatch.setattr("vapi_frames.server.listen.TIMEOUT_MARGIN", 0.3)
-    with running(source, timeout=2.0) as endpoint:  # in which the answer at the end fits, on a busy machine, too
+    with running(source, timeout=2.0) as endpoint:  # in which the result at the end fits, on a busy machine, too
         with socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as connection:
             connection.sendall(begun)
             came = b""

@@ -1,4 +1,4 @@
-"""Bad days: each ends in the right answer or the right named error, within the promised time, and shows no key."""
+"""Bad days: each ends in the right result or the right named error, within the promised time, and shows no key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support import servers
 from tests.support.bad_days import ANSWER, CASES, PATIENCE, bulky, endless
 from tests.support.servers import Server, answering
 from tests.support.shapes import same
-from tests.support.wires import KEY, Calls, connected, counting, question
+from tests.support.wires import KEY, Calls, build_query, connected, counting
 from vapi_frames import errors
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
 
 @pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
 def test_a_bad_day(case, monkeypatch):
-    """The answer is right, or the error is exactly the named one and says why; in time, in so many requests."""
+    """The result is right, or the error is exactly the named one and says why; in time, in so many requests."""
     with case.where() as (url, server):
         for name, value in case.environment.items():
             monkeypatch.setenv(name, value.replace("{}", server.url) if server else value)
@@ -52,12 +52,12 @@ def test_the_cases_are_what_was_promised():
 
 
 def test_a_reply_that_is_too_large_is_asked_for_in_halves():
-    """Where one reply is more than may be, shorter ranges are asked for, and nothing is missing."""
+    """Where one reply is more than may be, shorter ranges are requested, and nothing is missing."""
     calls = Calls()
     with Server(counting(calls, NOW)) as server:
-        frame = question(connected(server, largest=20_000), 10).fetch()
+        frame = build_query(connected(server, largest=20_000), 10).fetch()
         assert len(server.requests) > 3
-        same(frame, question(connected(server), 10).fetch())
+        same(frame, build_query(connected(server), 10).fetch())
 
 
 @pytest.mark.parametrize("behavior", [bulky, endless])
@@ -72,7 +72,7 @@ def test_more_than_may_be_is_not_read_to_its_end(behavior):
 
 
 def test_a_connection_that_was_left_is_not_used_again():
-    """After a reply that was not read to its end, the next question gets its own answer."""
+    """After a reply that was not read to its end, the next query gets its own result."""
     with Server(bulky, answering(), servers.stalling, answering()) as server:
         vq = connected(server, largest=1_000_000, timeout=(1.0, PATIENCE), attempts=1)
         for kind in (errors.ResponseError, errors.ConnectionFailedError):

@@ -1,4 +1,4 @@
-"""How far a fetch has come: when it is shown, as what, to whom, and that it never costs an answer."""
+"""How far a fetch has come: when it is shown, as what, to whom, and that it never costs a result."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_what_is_short_shows_nothing(clock, terminal):
 
 
 def test_one_request_shows_nothing(clock, terminal):
-    """One request is a question with one answer, however long it takes."""
+    """One request is a query with one result, however long it takes."""
     with showing(None):
         fetch(clock, pieces=1, seconds=30)
     assert terminal.text == ""
@@ -332,7 +332,7 @@ def test_ipython_in_a_terminal_has_the_line(clock, put):
 
 
 def test_a_pipe_is_left_alone(clock, pipe):
-    """A log has nothing that was not asked for."""
+    """A log has nothing that was not requested."""
     with showing(None):
         say("waiting 12 s, rate limit")
         fetch(clock, seconds=100)

@@ -181,7 +181,7 @@ def test_a_service_that_echoes_requests_gets_the_key_nowhere(status):
 
 @pytest.mark.parametrize("body", ECHOES.values(), ids=ECHOES)
 def test_a_success_that_repeats_the_key_is_refused(body):
-    """No answer holds the key: a 2xx that does is refused, and not shown."""
+    """No result holds the key: a 2xx that does is refused, and not shown."""
     with Server(reply(200, body)) as server:
         error = caught(ask(server).call().count().fetch, ResponseError)
     assert "echoes" in str(error)
@@ -200,7 +200,7 @@ def test_rows_that_repeat_the_key_are_refused():
 
 
 def test_a_short_stand_in_for_a_key_does_not_get_in_the_way():
-    """A test's own key such as "x" is in many a reply by chance; an answer is not refused for it."""
+    """A test's own key such as "x" is in many a reply by chance; a result is not refused for it."""
     with Server(answering()) as server:
         assert ask(server, key="e").call().count().fetch()["countId"].item() == 1
 

@@ -26,8 +26,8 @@ pytestmark = [
 ]
 
 
-def question(vq):
-    """Return a question of several pieces."""
+def build_query(vq):
+    """Return a query of several pieces."""
     return vq.call().sum("cost").by("assistantId").step("hour").between("2026-07-01", "2026-10-01")
 
 
@@ -53,7 +53,7 @@ def test_a_part_of_an_answer_is_free_of_the_key(monkeypatch, tmp_path, fault):
     with Server(counting(Calls(every=997), NOW, faults=faults)) as server:
         vq = vf.connect(base_url=server.url, cache=tmp_path, workers=3)
         vq.source._max_queries = 1
-        error = caught(lambda: question(vq).fetch(progress=lambda at: said.append(repr(at))), PartialResultError)
+        error = caught(lambda: build_query(vq).fetch(progress=lambda at: said.append(repr(at))), PartialResultError)
     assert_error_clean(error)
     assert_error_clean(error.__cause__)
     assert_clean(*said, repr(error.rest), repr(error.frames), str(error.frame.attrs), repr(vf.frame(error.frame)))
@@ -100,7 +100,7 @@ def test_the_secret_of_a_cache_is_not_in_it(monkeypatch, tmp_path):
     assert Connection().derive_secret("cache") == secrets[0]
     assert {repr(one) for one in secrets} == {"'***'"}
     with Server(counting(Calls(every=997), NOW)) as server:
-        question(vf.connect(base_url=server.url, cache=tmp_path)).fetch()
+        build_query(vf.connect(base_url=server.url, cache=tmp_path)).fetch()
     assert_clean(*secrets)
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     for text in (secrets[0], Connection().scope().split()[-1]):
@@ -113,7 +113,7 @@ def test_threads_that_are_left_hold_no_key(monkeypatch):
     monkeypatch.setenv("VAPI_API_KEY", KEY)
     monkeypatch.setattr("vapi_frames.sources.http.connection.backoff", lambda _: 0.01)
     with Server(failing(503)) as server:
-        caught(lambda: question(vf.connect(base_url=server.url)).fetch())
+        caught(lambda: build_query(vf.connect(base_url=server.url)).fetch())
     assert_clean(*(repr(vars(thread)) for thread in threading.enumerate()))
 
 

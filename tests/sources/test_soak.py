@@ -1,4 +1,4 @@
-"""A soak in short: hundreds of pieces, a tenth of the requests fail, and the answer is whole."""
+"""A soak in short: hundreds of pieces, a tenth of the requests fail, and the result is whole."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 from tests.support.soak import soak
 
 
-@pytest.mark.parametrize(("pieces", "questions"), [(800, 1), (900, 7)])
-def test_a_short_soak(pieces, questions):
+@pytest.mark.parametrize(("pieces", "queries"), [(800, 1), (900, 7)])
+def test_a_short_soak(pieces, queries):
     """Nothing is lost, nothing wrong, nothing that was answered is asked again, and memory does not follow the pieces."""
-    seen = soak(pieces, 0.1, max_queries=questions)
+    seen = soak(pieces, 0.1, max_queries=queries)
     assert sum(seen["faults"].values()) > 5
     assert (seen["wrong"], seen["twice"], seen["answered"]) == (0, 0, pieces)
     early, late = seen["megabytes"][2], seen["megabytes"][-1]

@@ -1,4 +1,4 @@
-"""What can go wrong between a question and its answer, each from a real server on loopback, and what comes of it."""
+"""What can go wrong between a query and its result, each from a real server on loopback, and what comes of it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Case:
 
     Attributes:
         what: What happens, in words.
-        becomes: The answer, or the name of the error.
+        becomes: The result, or the name of the error.
         says: What the error's message holds.
         where: Gives the address, and the servers whose requests count, for as long as it is asked.
         requests: How many requests arrive, ``None`` where that is no matter.
         environment: Variables that are set meanwhile; ``{}`` stands for the address of a proxy.
         most: Seconds that it may take.
         patience: Seconds to wait for the next piece of a reply.
-        columns: The measures that are asked for.
+        columns: The measures that are requested.
         values: What they are.
     """
 
@@ -124,7 +124,7 @@ def dripping(request, connection):
 
 
 def bulky(request, connection):
-    """Send an answer of two hundred megabytes, most of them blanks."""
+    """Send a result of two hundred megabytes, most of them blanks."""
     content = json.dumps(servers.answers(request)).encode()
     block = b" " * 2**20
     connection.sendall(servers.head(201, {"Content-Length": len(content) + 200 * len(block)}) + content[:1])
@@ -185,7 +185,7 @@ CASES = (
     Case("401", "AuthenticationError", "private key", serving(failing(401))),
     Case("403", "AuthenticationError", "private key", serving(failing(403))),
     Case("404", STATUS, "base_url", serving(failing(404))),
-    Case("413, the question is too large", STATUS, "413", serving(failing(413))),
+    Case("413, the query is too large", STATUS, "413", serving(failing(413))),
     *(Case(f"{n} that lasts", STATUS, str(n), serving(failing(n)), 2) for n in (500, 501, 502, 503, 504)),
     *(Case(f"{n} once", ANSWER, "", serving(failing(n), answering()), 2) for n in (500, 501, 502, 503, 504)),
     Case("502 with a page", STATUS, "an HTML page (Bad gateway)", serving(reply(502, "<title>Bad gateway</title>")), 2),

@@ -11,5 +11,5 @@ def is_long():
 
 
 def examples(number):
-    """Return the settings of a property test: *number* examples, ten times as many in the long form."""
-    return settings(max_examples=number * (10 if is_long() else 1))
+    """Return the settings of a property test: *number* examples, five times as many in the long form."""
+    return settings(max_examples=number * (5 if is_long() else 1))

@@ -34,7 +34,7 @@ A measure is an operation on a column. This page is generated from the one table
   `carry`: a level that lasts until its next row.
 - **Over time**, **over groups**: how the measure re-aggregates exactly, to a coarser step or to fewer groups. `sum`,
   `min`, `max`: by that operation. `weighted`: the averages weighted by the counts of the same column, which
-  `.with_counts()` adds. `none`: not at all; ask the coarser question.
+  `.with_counts()` adds. `none`: not at all; ask the coarser query.
 
 The unit of `duration` is minutes. The published reference of the API does not say so.
 """

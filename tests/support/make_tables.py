@@ -21,13 +21,13 @@ REASONS = Path(__file__).parents[1] / "data" / "ended_reasons.txt"
 _TYPES = """\
 # Types
 
-The types of a frame depend on the question alone, and on what `fetch` is told. This page is generated from frames that
-were fetched. `str` is the text of pandas 3; on pandas 2.2 it is `object`. The zone of `date` is that of the question,
+The types of a frame depend on the query alone, and on what `fetch` is told. This page is generated from frames that
+were fetched. `str` is the text of pandas 3; on pandas 2.2 it is `object`. The zone of `date` is that of the query,
 here UTC.
 
 ## The index
 
-How the index looks, by what the question has. A level is found by its name, `df.index.get_level_values("type")`.
+How the index looks, by what the query has. A level is found by its name, `df.index.get_level_values("type")`.
 """
 _BY_BACKEND = """\
 ## Levels and measures
@@ -95,7 +95,7 @@ def types_page() -> str:
         index = query.fetch().index
         names = ", ".join(f"`{name}`" for name in index.names if name is not None)
         rows.append([said, f"`{type(index).__name__}`", names or "none: always exactly one row"])
-    parts = [_TYPES, table(["question", "index", "names"], rows), _BY_BACKEND, _backends(calls, levels)]
+    parts = [_TYPES, table(["query", "index", "names"], rows), _BY_BACKEND, _backends(calls, levels)]
     return "\n".join([*parts, _BY_VERB, _verbs(calls)])
 
 

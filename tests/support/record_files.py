@@ -21,7 +21,7 @@ def write(path, *calls):
 
 
 def october(calls, **options):
-    """Start a question about October of these calls."""
+    """Start a query about October of these calls."""
     return vf.local(calls, **options).call().during("2026-10")
 
 

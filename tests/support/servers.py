@@ -142,7 +142,7 @@ def failing(status, message="no", **headers):
 
 
 def answers(request):
-    """Return a right answer to each query of a request: one row, whose values are 1, 2, ... for each operation."""
+    """Return a right result to each query of a request: one row, whose values are 1, 2, ... for each operation."""
     return [
         {
             "name": query["name"],
@@ -154,7 +154,7 @@ def answers(request):
 
 
 def answering(status=201, *, change=lambda found: found, gzipped=False):
-    """Answer the queries, after *change* had its way with the answers."""
+    """Answer the queries, after *change* had its way with the results."""
 
     def behave(request, connection):
         content = json.dumps(change(answers(request))).encode()

@@ -1,4 +1,4 @@
-"""Frames of every shape for the verbs, random questions for their laws, and when two frames are the same."""
+"""Frames of every shape for the verbs, random queries for their laws, and when two frames are the same."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def source(calls):
 
 
 def fetch(vq, query):
-    """Ask *vq* one question."""
+    """Ask *vq* one query."""
     return next(iter(vq.fetch(query).values()))
 
 
@@ -68,7 +68,7 @@ def ranges(draw, around, query):
 
 @st.composite
 def asked(draw, *, steps=STEPS, groups=3, additive=False, averages=True):
-    """Draw (source, question): measures of every rule, groups and variables, a zone, a range."""
+    """Draw (source, query): measures of every rule, groups and variables, a zone, a range."""
     around, calls = draw(call_lists())
     query: Query = Query(table="call").sum("cost").count()
     if not additive:

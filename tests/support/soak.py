@@ -1,4 +1,4 @@
-"""Ten thousand pieces of one question over real connections to a server that fails at random; run by hand as
+"""Ten thousand pieces of one query over real connections to a server that fails at random; run by hand as
 
     python -m tests.support.soak --pieces 10000 --faults 0.05
 
@@ -94,7 +94,7 @@ def resident():
 
 
 def soak(pieces, faults, *, seed=1, workers=4, max_queries=1):
-    """Ask one question in so many pieces; return what was seen."""
+    """Ask one query in so many pieces; return what was seen."""
     memory = {}
 
     def seen(at):
@@ -127,7 +127,7 @@ def _main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pieces", type=int, default=10_000)
     parser.add_argument("--faults", type=float, default=0.05)
-    parser.add_argument("--questions", type=int, default=1, help="pieces in a request at most")
+    parser.add_argument("--queries", type=int, default=1, help="pieces in a request at most")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     print(json.dumps(soak(**vars(parser.parse_args())), indent=2))  # noqa: T201 - this is a script

@@ -60,7 +60,7 @@ def filters(draw):
 
 @st.composite
 def call_queries(draw, around):
-    """Draw a question about all calls of a range."""
+    """Draw a query about all calls of a range."""
     query: Query = Query(table="call")
     numbers = [name for name in CALL_COLUMNS if name != "id"]
     pairs = st.tuples(st.sampled_from(["sum", "avg", "min", "max", "count"]), st.sampled_from(numbers))
@@ -93,7 +93,7 @@ def call_queries(draw, around):
 
 @st.composite
 def subscription_queries(draw, around):
-    """Draw a question of table subscription that records can answer."""
+    """Draw a query of table subscription that records can answer."""
     pairs = [("max", "concurrency"), ("min", "concurrency"), ("avg", "concurrency"),
              *((word, "minutesUsed") for word in ("sum", "avg", "min", "max", "count"))]  # fmt: skip
     asked = draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=4, unique=True))
@@ -115,7 +115,7 @@ def subscription_queries(draw, around):
 
 @st.composite
 def answerable_queries(draw, around):
-    """Draw a question that records can answer."""
+    """Draw a query that records can answer."""
     if draw(st.integers(0, 2)) == 0:
         return draw(subscription_queries(around))
     query = draw(call_queries(around))
@@ -124,7 +124,7 @@ def answerable_queries(draw, around):
 
 @st.composite
 def queries(draw, *, absolute=False):
-    """Draw any question that the builder can build."""
+    """Draw any query that the builder can build."""
     query = getattr(vq, draw(st.sampled_from(["call", "subscription"])))()
     pairs = st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(COLUMNS))
     for number, (operation, column) in enumerate(draw(st.lists(pairs, min_size=1, max_size=4, unique=True))):

@@ -151,8 +151,8 @@ def spans(queries):
     return [(one["timeRange"].get("start"), one["timeRange"].get("end")) for one in queries]
 
 
-def question(vq, days=30, *, step="hour", tz="America/New_York", groups=("assistantId",)):
-    """Return a question by the hour over some days."""
+def build_query(vq, days=30, *, step="hour", tz="America/New_York", groups=("assistantId",)):
+    """Return a query by the hour over some days."""
     query = vq.call().sum("cost").count().by(*groups).step(step).tz(tz)
     return query.between(
         datetime(2026, 10, 1, 4, tzinfo=UTC), datetime(2026, 10, 1, 4, tzinfo=UTC) + timedelta(days=days)

@@ -95,7 +95,7 @@ def test_a_relative_range_goes_out_as_of_the_moment_that_the_frame_names():
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_every_success_is_one(status):
-    """The API says 201 where its reference says 200; both are an answer."""
+    """The API says 201 where its reference says 200; both are a result."""
     with Server(answering(status)) as server:
         assert ask(server).call().count().fetch()["countId"].item() == 1
 
@@ -112,7 +112,7 @@ def test_a_path_in_the_base_url_is_kept():
     "shuffle", [lambda found: found, lambda found: found[::-1], lambda found: found[1:] + found[:1]]
 )
 def test_several_queries_are_one_post_matched_by_name(shuffle):
-    """Several questions go out at once, and each gets its own answer in whatever order they come back."""
+    """Several queries go out at once, and each gets its own result in whatever order they come back."""
     with Server(answering(change=shuffle)) as server:
         vq = ask(server)
         named = [
@@ -130,7 +130,7 @@ def test_several_queries_are_one_post_matched_by_name(shuffle):
 
 
 def test_an_answer_with_the_wrong_name_is_nobodys():
-    """Where an answer stands in a query's place but has another's name, it is taken for neither."""
+    """Where a result stands in a query's place but has another's name, it is taken for neither."""
     with Server(answering(change=lambda found: [found[0], {**found[1], "name": "n"}])) as server:
         vq = ask(server)
         with pytest.raises(ResponseError, match="0 results named 'c'"):
@@ -138,14 +138,14 @@ def test_an_answer_with_the_wrong_name_is_nobodys():
 
 
 def test_a_missing_answer_is_an_error():
-    """Fewer answers than questions is an error that names the missing one, never a shorter result."""
+    """Fewer results than queries is an error that names the missing one, never a shorter result."""
     with Server(answering(change=lambda found: found[:1])) as server:
         vq = ask(server)
         with pytest.raises(ResponseError, match=r"'c'.*its results are 'n'"):
             vq.fetch(vq.call().count().named("n"), vq.call().sum("cost").named("c"))
 
 
-def test_equal_questions_without_a_name_go_out_once():
+def test_equal_queries_without_a_name_go_out_once():
     """The same automatic query twice is one query on the wire."""
     with Server(answering()) as server:
         vq = ask(server)
@@ -166,7 +166,7 @@ def test_one_connection_serves_all_fetches():
 
 
 def test_threads_do_not_share_a_connection():
-    """Threads that fetch with one vq at once have a connection each, and get their own answers."""
+    """Threads that fetch with one vq at once have a connection each, and get their own results."""
     columns = ("cost", "duration", "costBreakdown.llm")
     together = threading.Barrier(len(columns), timeout=SOON)
 
@@ -347,7 +347,7 @@ BAD_CHUNK = reply(201, b"XYZ\r\nno\r\n", Transfer_Encoding="chunked")
 
 @pytest.mark.parametrize("behavior", [*BREAKS, BAD_GZIP, BAD_CHUNK])
 def test_a_reply_that_breaks_off_is_asked_for_again(behavior):
-    """A connection that dies before, in or instead of the reply is tried again, and the answer then counts."""
+    """A connection that dies before, in or instead of the reply is tried again, and the result then counts."""
     waits = Waits()
     with Server(behavior, answering()) as server:
         frame = ask(server, sleep=waits).call().count().fetch()
@@ -414,7 +414,7 @@ def kind_of(status):
 
 @pytest.mark.parametrize("status", RETRIED)
 def test_a_passing_failure_is_tried_again(status):
-    """A status that may pass is retried, and the answer that follows counts."""
+    """A status that may pass is retried, and the result that follows counts."""
     with Server(failing(status), failing(status), answering()) as server:
         assert ask(server).call().count().fetch()["countId"].item() == 1
         assert (len(server.requests), server.connections) == (3, 1)
@@ -569,7 +569,7 @@ def test_a_wait_beyond_the_cap_is_an_error_at_once():
 
 
 def test_a_limit_that_lasts_carries_the_wait():
-    """After the last attempt the error has the wait that the server asked for, or None."""
+    """After the last attempt the error has the wait that the server requested, or None."""
     waits = Waits()
     with Server(failing(429, **{"retry-after": "2"})) as server:
         assert fail(server, RateLimitError, sleep=waits).retry_after == 2
@@ -656,7 +656,7 @@ def test_gzip_is_read():
 
 
 def test_gzip_that_ends_early_is_an_error():
-    """A compressed reply that lacks its end is a named error, never half an answer."""
+    """A compressed reply that lacks its end is a named error, never half a result."""
     rows = [{"countId": str(n), "type": f"t{n}"} for n in range(500)]
     content = gzip.compress(json.dumps([{"name": "q", "timeRange": {}, "result": rows}]).encode())
     with (

@@ -1,4 +1,4 @@
-"""Many questions and long ranges as few requests: nothing depends on the pieces, and what is missing is said."""
+"""Many queries and long ranges as few requests: nothing depends on the pieces, and what is missing is said."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support import servers
 from tests.support.examples import examples
 from tests.support.servers import Server, failing
 from tests.support.shapes import asked, same
-from tests.support.wires import Calls, Wire, connected, counting, over, question, spans, status
+from tests.support.wires import Calls, Wire, build_query, connected, counting, over, spans, status
 from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import (
     AuthenticationError,
@@ -91,13 +91,13 @@ def test_a_piece_of_one_bucket_is_not_halved():
     ],
 )
 def test_what_does_not_add_up_over_ranges_is_not_cut(query):
-    """Without a step, and of how many calls there were at once, the range is asked for as it is."""
+    """Without a step, and of how many calls there were at once, the range is requested as it is."""
     piece = make_piece(0, query, NOW)
     assert list(split_range(piece, 1)) == [piece]
     assert split_in_half(piece) == []
 
 
-def test_lots_hold_as_many_questions_and_buckets_as_may_be():
+def test_lots_hold_as_many_queries_and_buckets_as_may_be():
     """A year of days is one request; two years of hours are two, of a month's pieces."""
     days = list(split_range(make_piece(0, vf.vq.call().count().step("day").last("365d"), NOW), 1))
     assert [len(lot) for lot in batch_pieces(days, 1000)] == [len(days)]
@@ -108,14 +108,14 @@ def test_lots_hold_as_many_questions_and_buckets_as_may_be():
     assert len(seconds) == 3
 
 
-# --- the answer does not depend on the pieces ------------------------------------------------------------------------
+# --- the result does not depend on the pieces ------------------------------------------------------------------------
 
 
 @given(st.data())
 @examples(40)
 @pytest.mark.filterwarnings("ignore:.*taken for instants:vapi_frames.errors.ResponseWarning")
 def test_an_answer_does_not_depend_on_how_it_was_split(data):
-    """Index, order, types and values are those of the answer in one piece, and what the calls themselves say."""
+    """Index, order, types and values are those of the result in one piece, and what the calls themselves say."""
     zone, step = data.draw(st.sampled_from(HARD)), data.draw(st.sampled_from(("hour", "day", "week", "month")))
     dates = data.draw(st.sampled_from(("instant", "wall") if step != "hour" else ("instant",)))
     around = data.draw(st.sampled_from((1_289_106_000, 1_325_203_200, 1_772_953_200, 1_793_509_200)))
@@ -143,7 +143,7 @@ def test_pieces_whose_dates_could_be_either_are_read_like_the_others():
     noon, always = Calls(every=997, dates="wall", between=(14, 18)), Calls(every=997, dates="wall")
     wire = Wire(noon)
     vq = over(wire, buckets=24, max_queries=1)
-    query = question(vq, 6)
+    query = build_query(vq, 6)
     changed = datetime(2026, 10, 4, tzinfo=UTC).isoformat()[:10]
     answer = noon.answer
     noon.answer = lambda one, now: (always.answer if one["timeRange"]["start"][:10] == changed else answer)(one, now)
@@ -157,7 +157,7 @@ def test_dates_that_nothing_tells_apart_are_assumed_once():
     """Where no piece tells, the instant is taken, with one warning and one note for the whole."""
     vq = over(Wire(Calls(between=(14, 18))), buckets=24, max_queries=1)
     with pytest.warns(ResponseWarning, match="taken for instants") as shown:
-        frame = question(vq, 3).fetch()
+        frame = build_query(vq, 3).fetch()
     assert len(shown) == 1
     assert len(vf.frame(frame).meta.notes) == 1
 
@@ -173,15 +173,15 @@ def test_pieces_that_contradict_each_other_are_an_error():
 
     calls.answer = mixed
     with pytest.raises(BucketAlignmentError, match="instants"):
-        question(over(Wire(calls), buckets=24, workers=1), 4).fetch()
+        build_query(over(Wire(calls), buckets=24, workers=1), 4).fetch()
 
 
-def test_several_long_questions_share_requests_and_get_their_names_back():
-    """Pieces of different questions go out together; each frame has the name and the body of its question."""
+def test_several_long_queries_share_requests_and_get_their_names_back():
+    """Pieces of different queries go out together; each frame has the name and the body of its query."""
     wire = Wire(Calls())
     vq = over(wire, buckets=48, max_queries=10)
     frames = vq.fetch(
-        question(vq, 8).named("mine"), question(vq, 8, tz="UTC", groups=()), vq.call().count().named("all")
+        build_query(vq, 8).named("mine"), build_query(vq, 8, tz="UTC", groups=()), vq.call().count().named("all")
     )
     assert len(wire.bodies) == 1
     assert len({one["name"] for one in wire.bodies[0]}) == len(wire.bodies[0]) == 9
@@ -195,7 +195,7 @@ def test_a_year_of_days_in_pieces_of_one_is_few_requests():
     """What would be 365 requests is eight, and all days are there."""
     wire = Wire(Calls(every=9_973))
     vq = over(wire, buckets=1)
-    frame = question(vq, 364, step="day", tz="UTC", groups=()).fetch()
+    frame = build_query(vq, 364, step="day", tz="UTC", groups=()).fetch()
     assert len(wire.bodies) == 8
     assert len(frame) == 365
 
@@ -218,7 +218,7 @@ def test_a_side_that_was_not_asked_for_is_left_to_the_server():
 @given(st.data())
 @examples(20)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning", "ignore::vapi_frames.errors.ResponseWarning")
-def test_any_question_in_pieces_has_the_answer_of_the_records(data):
+def test_any_query_in_pieces_has_the_answer_of_the_records(data):
     """Measures, groups, variables, zones and steps of every kind, in pieces of every size: what the records say."""
     vq, query = data.draw(asked())
     [local] = vq.fetch(query).values()
@@ -233,7 +233,7 @@ def test_any_question_in_pieces_has_the_answer_of_the_records(data):
 
 
 def too_many(limit, error):
-    """Fail where more than *limit* hours are asked for at once."""
+    """Fail where more than *limit* hours are requested at once."""
 
     def fails(queries):
         hours = [
@@ -255,29 +255,29 @@ def too_many(limit, error):
     ],
 )
 def test_what_is_too_large_is_halved_until_it_is_answered(error):
-    """A server that fails at more than seven hours at once gets the question in such pieces; nothing is missing."""
+    """A server that fails at more than seven hours at once gets the query in such pieces; nothing is missing."""
     wire = Wire(Calls(), fails=too_many(7, error))
-    frame = question(over(wire), 4).fetch()
-    same(frame, question(over(Wire(Calls())), 4).fetch())
+    frame = build_query(over(wire), 4).fetch()
+    same(frame, build_query(over(Wire(Calls())), 4).fetch())
     assert len({*spans(wire.answered)}) == len(wire.answered), "what was answered is not asked again"
 
 
-def test_a_server_that_takes_fewer_questions_gets_fewer():
+def test_a_server_that_takes_fewer_queries_gets_fewer():
     """Where a body of more than eleven is refused as wrong, smaller ones are sent, and nothing is missing."""
     wire = Wire(Calls(), fails=lambda queries: status(400) if len(queries) > 11 else None)
-    frame = question(over(wire, buckets=24), 30).fetch()
-    same(frame, question(over(Wire(Calls())), 30).fetch())
+    frame = build_query(over(wire, buckets=24), 30).fetch()
+    same(frame, build_query(over(Wire(Calls())), 30).fetch())
 
 
 def test_one_bad_range_costs_no_other():
-    """The pieces around one that always fails arrive; the error has them, the range that is missing, and its question."""
+    """The pieces around one that always fails arrive; the error has them, the range that is missing, and its query."""
 
     def fails(queries):
         return status(500) if any(a < "2026-10-12T08" and b > "2026-10-12T08" for a, b in spans(queries)) else None
 
     wire = Wire(Calls(), fails=fails)
     vq = over(wire, buckets=24)
-    query = question(vq, 30).named("spend")
+    query = build_query(vq, 30).named("spend")
     with pytest.raises(
         PartialResultError, match="only a part.*2026-10-12T04:00:00Z until 2026-10-13T04:00:00Z.*500"
     ) as caught:
@@ -303,7 +303,7 @@ def test_a_part_is_not_filled_as_if_it_were_whole():
         buckets=24,
     )
     with pytest.raises(PartialResultError) as caught:
-        question(vq, 4).fetch()
+        build_query(vq, 4).fetch()
     with pytest.raises(ProvenanceError):
         caught.value.frame.vapi.fill_gaps()
 
@@ -312,17 +312,17 @@ def test_where_nothing_arrives_the_reason_itself_is_raised():
     """No part, no PartialResultError."""
     for error in (status(500), status(401), status(429), ConnectionFailedError("no reply", attempts=4)):
         with pytest.raises(type(error)) as caught:
-            question(over(Wire(Calls(), fails=lambda _, error=error: error), buckets=24), 30).fetch()
+            build_query(over(Wire(Calls(), fails=lambda _, error=error: error), buckets=24), 30).fetch()
         assert caught.value is error
 
 
 @pytest.mark.parametrize("number", [401, 429, 400])
 def test_what_every_request_would_end_with_ends_it(number):
-    """A key that is refused, a limit that lasts, a question that is wrong: no further request goes out."""
+    """A key that is refused, a limit that lasts, a query that is wrong: no further request goes out."""
     wire = Wire(Calls())
     wire.fails = lambda _: status(number) if len(wire.bodies) > 3 else None
     with pytest.raises(PartialResultError) as caught:
-        question(over(wire, buckets=24, max_queries=1, workers=1), 30).fetch()
+        build_query(over(wire, buckets=24, max_queries=1, workers=1), 30).fetch()
     assert len(wire.bodies) == 4
     assert len(caught.value.missing) == 1
     assert caught.value.missing[0][1] == datetime(2026, 10, 31, 4, tzinfo=UTC)
@@ -348,7 +348,7 @@ def test_a_refused_key_ends_the_retries_of_other_requests():
     with Server(counting(Calls(), NOW, faults=faults)) as server:
         vq = connected(server, buckets=24, max_queries=1, workers=4, sleep=pause, timeout=30)
         with pytest.raises(AuthenticationError):
-            question(vq, 30).fetch()
+            build_query(vq, 30).fetch()
         assert len(server.requests) == 4
 
 
@@ -392,18 +392,18 @@ def test_a_server_that_is_down_is_left_alone():
     """Three failures in a row end it: ten thousand pieces are not ten thousand failures."""
     wire = Wire(Calls(), fails=lambda _: status(503))
     with pytest.raises(StatusError):
-        question(over(wire, buckets=1, max_queries=1, workers=1), 90).fetch()
+        build_query(over(wire, buckets=1, max_queries=1, workers=1), 90).fetch()
     assert len(wire.bodies) == 3
 
 
-def test_of_several_questions_those_that_are_whole_are_kept():
+def test_of_several_queries_those_that_are_whole_are_kept():
     """One of three fails for good: the other two are in the error's frames, and the third is its rest."""
     vq = over(
         Wire(Calls(), fails=lambda queries: status(500) if any(one["name"] == "bad" for one in queries) else None)
     )
     names = ("good", "bad", "fine")
     with pytest.raises(PartialResultError) as caught:
-        vq.fetch(*(question(vq, 2).named(name) for name in names))
+        vq.fetch(*(build_query(vq, 2).named(name) for name in names))
     assert list(caught.value.frames) == ["good", "fine"]
     assert caught.value.frame is None
     assert len(caught.value.rest) == 1
@@ -411,9 +411,9 @@ def test_of_several_questions_those_that_are_whole_are_kept():
 
 def test_an_error_in_the_code_is_no_failed_piece():
     """What is no error of this package is raised as it is, from a thread as well."""
-    for questions in (1, 50):
+    for queries in (1, 50):
         with pytest.raises(ZeroDivisionError):
-            question(over(Wire(Calls(), fails=lambda _: 1 / 0), buckets=24, max_queries=questions), 30).fetch()
+            build_query(over(Wire(Calls(), fails=lambda _: 1 / 0), buckets=24, max_queries=queries), 30).fetch()
 
 
 def test_arrow_says_a_part_as_well():
@@ -425,7 +425,7 @@ def test_arrow_says_a_part_as_well():
         buckets=24,
     )
     with pytest.raises(PartialResultError) as caught:
-        question(vq, 4).to_arrow()
+        build_query(vq, 4).to_arrow()
     assert len(caught.value.frame)
 
 
@@ -446,7 +446,7 @@ def test_ctrl_c_keeps_what_has_arrived(workers):
     with Server(counting(Calls(), NOW, faults=faults)) as server:
         began = time.monotonic()
         with pytest.raises(PartialResultError, match="interrupted") as caught:
-            question(connected(server, buckets=24, max_queries=1, workers=workers, timeout=30), 30).fetch()
+            build_query(connected(server, buckets=24, max_queries=1, workers=workers, timeout=30), 30).fetch()
         assert time.monotonic() - began < 5
     assert isinstance(caught.value.__cause__, KeyboardInterrupt)
     assert 2 <= caught.value.frame.index.get_level_values("date").normalize().nunique() <= 8
@@ -466,7 +466,7 @@ def test_one_limit_holds_back_everyone_with_the_same_key():
 
     with Server(counting(Calls(every=50_021), NOW, faults=faults)) as server:
         first, second = (connected(server, buckets=24, max_queries=1, workers=3, sleep=time.sleep) for _ in range(2))
-        threads = [threading.Thread(target=question(one, 20).fetch) for one in (first, second)]
+        threads = [threading.Thread(target=build_query(one, 20).fetch) for one in (first, second)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -491,7 +491,7 @@ def test_a_suspicious_number_of_rows_is_said(rows):
 
 def test_a_round_number_of_buckets_is_not_suspicious():
     """A hundred days have a hundred rows."""
-    assert len(question(over(Wire(Calls())), 99, step="day", tz="UTC", groups=()).fetch()) == 100
+    assert len(build_query(over(Wire(Calls())), 99, step="day", tz="UTC", groups=()).fetch()) == 100
 
 
 def test_another_range_than_asked_is_said():
@@ -501,43 +501,43 @@ def test_another_range_than_asked_is_said():
         return [{**one, "timeRange": {**one["timeRange"], "start": "2026-10-20T00:00:00.000Z"}} for one in found]
 
     with pytest.warns(ResponseWarning, match="start 2026-10-20T00:00:00Z instead of 2026-10-01T04:00:00Z"):
-        frame = question(over(Wire(Calls(), change=forgetful)), 30, step="month", tz="UTC").fetch()
+        frame = build_query(over(Wire(Calls(), change=forgetful)), 30, step="month", tz="UTC").fetch()
     assert vf.frame(frame).meta.start == datetime(2026, 10, 20, tzinfo=UTC)
 
 
 def test_another_step_than_asked_is_an_error():
-    """Rows of other buckets are no answer."""
+    """Rows of other buckets are no result."""
     wire = Wire(Calls(), change=lambda found: [{**found[0], "timeRange": {**found[0]["timeRange"], "step": "day"}}])
     with pytest.raises(
         ResponseError, match=r"timeRange\.step: the step of the reply is 'day', that of the query is 'hour'"
     ):
-        question(over(wire), 3).fetch()
+        build_query(over(wire), 3).fetch()
 
 
 def test_another_zone_than_asked_is_said():
     """The echoed zone is evidence."""
     wire = Wire(Calls(), change=lambda found: [{**found[0], "timeRange": {**found[0]["timeRange"], "timezone": "UTC"}}])
     with pytest.warns(ResponseWarning, match="zone of the reply is 'UTC', that of the query is 'America/New_York'"):
-        question(over(wire), 3).fetch()
+        build_query(over(wire), 3).fetch()
 
 
 def test_a_row_that_stands_in_two_pieces_is_an_error():
     """A server that ignores the range, and says everything for each piece, is found out."""
-    whole_ = Calls().answer(question(vf.vq, 4).body(NOW)["queries"][0], NOW)["result"]
+    whole_ = Calls().answer(build_query(vf.vq, 4).body(NOW)["queries"][0], NOW)["result"]
     wire = Wire(Calls(), change=lambda found: [{**one, "result": whole_} for one in found])
     with pytest.raises(ResponseError):
-        question(over(wire, buckets=24), 4).fetch()
+        build_query(over(wire, buckets=24), 4).fetch()
 
 
 def test_a_piece_that_is_missing_in_the_reply_is_an_error():
-    """Fewer answers than pieces: named, not merged."""
+    """Fewer results than pieces: named, not merged."""
     wire = Wire(Calls(), change=lambda found: found[:-1])
     with pytest.raises(ResponseError, match="0 results named"):
-        question(over(wire, buckets=24), 4).fetch()
+        build_query(over(wire, buckets=24), 4).fetch()
 
 
 def test_an_answer_that_nobody_asked_for_is_said():
-    """More answers than questions is a warning."""
+    """More results than queries is a warning."""
     wire = Wire(Calls(), change=lambda found: [*found, {**found[0], "name": "other"}])
     with pytest.warns(ResponseWarning, match="'other'"):
         over(wire).fetch(vf.vq.call().count().named("a"), vf.vq.call().count().named("b"))
@@ -551,7 +551,7 @@ def test_what_is_no_number_of_workers_is_refused(workers):
 
 
 def test_a_body_keeps_what_was_sent_whole():
-    """A question that needs no pieces goes out exactly as its body says, title and relative range included."""
+    """A query that needs no pieces goes out exactly as its body says, title and relative range included."""
     wire = Wire(Calls(), now=NOW)
     query = over(wire).call().count().step("hour").last("7d").named("mine")
     query.fetch()

@@ -62,9 +62,9 @@ def test_every_call_is_archived_once_whatever_the_order(tmp_path_factory, instan
     answers = []
     for source in (str(folder), [record for record, _ in records]):
         vq = vf.local(source, now=NOW)
-        question = vq.call().sum("cost", "costBreakdown.analysisBreakdown.summary").count().avg("duration")
-        question = question.by("type").by_variable("plan").step("hour").between("2026-10-01", "2026-10-04")
-        answers.append(question.fetch())
+        query = vq.call().sum("cost", "costBreakdown.analysisBreakdown.summary").count().avg("duration")
+        query = query.by("type").by_variable("plan").step("hour").between("2026-10-01", "2026-10-04")
+        answers.append(query.fetch())
     pd.testing.assert_frame_equal(*answers)
 
 

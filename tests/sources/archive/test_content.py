@@ -70,8 +70,8 @@ def test_transcripts_and_recordings_are_stored_on_request(tmp_path):
     assert [rows["b"][name] for name in names] == ["cut ?", None, None, None]
     assert "planted-message" not in texts(tmp_path)
     assert "planted-number" not in texts(tmp_path)
-    question = vf.local(tmp_path).call().count().sum("cost").by("analysis.successEvaluation").during("2026-10")
-    assert question.fetch()["countId"].tolist() == [1, 2]
+    query = vf.local(tmp_path).call().count().sum("cost").by("analysis.successEvaluation").during("2026-10")
+    assert query.fetch()["countId"].tolist() == [1, 2]
 
 
 def test_the_newer_place_of_a_recording_is_known(tmp_path):

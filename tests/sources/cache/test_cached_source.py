@@ -13,7 +13,7 @@ import vapi_frames as vf
 from tests.support.cached import SECRET, count_parts, run_sql
 from tests.support.examples import examples
 from tests.support.shapes import same
-from tests.support.wires import Calls, Wire, over, question, spans, status
+from tests.support.wires import Calls, Wire, build_query, over, spans, status
 from vapi_frames.errors import BucketAlignmentError, PartialResultError, QueryError, ResponseWarning
 from vapi_frames.sources.cache.database import FILE_NAME
 from vapi_frames.sources.cache.store import Store
@@ -147,12 +147,12 @@ def test_what_arrived_before_a_failure_is_stored(tmp_path):
     wire = Wire(Calls())
     wire.fails = lambda _: status(401) if len(wire.bodies) > 10 else None
     with pytest.raises(PartialResultError):
-        cached(wire, tmp_path, buckets=24, max_queries=1, workers=1).fetch(question(vf.vq, 30))
+        cached(wire, tmp_path, buckets=24, max_queries=1, workers=1).fetch(build_query(vf.vq, 30))
     wire.fails = lambda _: None
     wire.bodies.clear()
-    [frame] = cached(wire, tmp_path, buckets=24, max_queries=1).fetch(question(vf.vq, 30)).values()
+    [frame] = cached(wire, tmp_path, buckets=24, max_queries=1).fetch(build_query(vf.vq, 30)).values()
     assert len(wire.bodies) == 20
-    same(frame, question(over(Wire(Calls()), now=NOW), 30).fetch())
+    same(frame, build_query(over(Wire(Calls()), now=NOW), 30).fetch())
 
 
 def test_offline_what_is_stored_is_there_and_the_rest_is_named(tmp_path):
@@ -216,7 +216,7 @@ def test_dates_that_were_assumed_are_requested_again_once_another_reply_decides(
     wire = Wire(calls)
 
     def days(number):
-        return question(vf.vq, number)
+        return build_query(vf.vq, number)
 
     with pytest.warns(ResponseWarning, match="taken for instants"):
         cached(wire, tmp_path).fetch(days(3))
@@ -235,10 +235,10 @@ def test_dates_that_were_assumed_are_requested_again_once_another_reply_decides(
 def test_a_server_that_writes_dates_in_two_ways_is_an_error_not_a_loop(tmp_path):
     """What is stored as instants, and comes as the wall clock, is fetched anew; what then contradicts is an error."""
     wire = Wire(Calls())
-    cached(wire, tmp_path).fetch(question(vf.vq, 3))
+    cached(wire, tmp_path).fetch(build_query(vf.vq, 3))
     wire.calls = Calls(dates="wall")
-    [frame] = cached(wire, tmp_path, buckets=24).fetch(question(vf.vq, 4)).values()
-    same(frame, question(over(Wire(Calls()), now=NOW), 4).fetch())
+    [frame] = cached(wire, tmp_path, buckets=24).fetch(build_query(vf.vq, 4)).values()
+    same(frame, build_query(over(Wire(Calls()), now=NOW), 4).fetch())
     mixed = wire.calls.answer
 
     def answer(query, now):
@@ -247,7 +247,7 @@ def test_a_server_that_writes_dates_in_two_ways_is_an_error_not_a_loop(tmp_path)
 
     wire.calls.answer = answer
     with pytest.raises(BucketAlignmentError):
-        cached(wire, tmp_path / "other", buckets=24).fetch(question(vf.vq, 10))
+        cached(wire, tmp_path / "other", buckets=24).fetch(build_query(vf.vq, 10))
 
 
 @given(data=st.data())

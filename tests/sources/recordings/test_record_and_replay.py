@@ -80,7 +80,7 @@ def missed(query):
 
 
 def several(vq):
-    """Return questions of every kind."""
+    """Return queries of every kind."""
     call = vq.call()
     return [
         call.sum("cost")
@@ -145,7 +145,7 @@ def test_what_an_endpoint_answered_is_answered_again_without_it(tmp_path, no_net
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # an hour's date leaves two readings
 @examples(20)
 @given(st.data())
-def test_any_question_of_any_records_is_replayed_as_it_was_answered(tmp_path_factory, data):
+def test_any_query_of_any_records_is_replayed_as_it_was_answered(tmp_path_factory, data):
     """Whatever the query of call records, the recording gives the records' own result."""
     around, calls = data.draw(call_lists())
     query = data.draw(answerable_queries(around))
@@ -178,7 +178,7 @@ def test_the_clock_of_a_recording_stands_still(tmp_path):
 
 
 def test_a_clock_that_was_set_makes_the_same_files(tmp_path):
-    """Recorded as of the same moment, the same questions replace their own files, and a folder has one clock."""
+    """Recorded as of the same moment, the same queries replace their own files, and a folder has one clock."""
     with Server(answering()) as server:
         for moment in ("2026-11-01T00:00Z", "2026-11-01T00:00Z", "2026-11-02T00:00Z"):
             vq = vf.record(tmp_path, vf.connect("sk-test-0001", base_url=server.url), now=moment)
@@ -202,7 +202,7 @@ def test_names_and_the_order_of_keys_do_not_matter(tmp_path):
 
 
 def test_a_recording_is_recorded_and_replayed_like_anything_else(tmp_path):
-    """A part of a folder can be taken into another, also where its answers lie in pieces; two recorders may share."""
+    """A part of a folder can be taken into another, also where its results lie in pieces; two recorders may share."""
     wide = recording(Wire(Calls()), tmp_path / "a", buckets=10)
     frame = wide.call().count().step("hour").between(*OCTOBER).fetch()
     copy = vf.record(tmp_path / "c", vf.record(tmp_path / "b", vf.replay(tmp_path / "a")))
@@ -247,7 +247,7 @@ def test_who_answers_may_be_in_this_process_and_fail(tmp_path):
 
 
 def test_a_recording_is_read_and_compared_by_people(tmp_path):
-    """One file a question, named by what it asks; a line for each row, numbers and texts as they came."""
+    """One file a query, named by what it asks; a line for each row, numbers and texts as they came."""
     rows = (
         '{"type": "webCall", "sumCost": 1.50, "countCost": "3"},'
         '{"sumCost":12345678901234567890.000000000000001,"type":"\\u00dcn\\u00ef \\u260e","countCost":"42"},'
@@ -256,11 +256,11 @@ def test_a_recording_is_read_and_compared_by_people(tmp_path):
     content = f'[{{"name":"n","timeRange":{{"timezone":"UTC"}},"result":[{rows}],"new":true}}]'
     with Server(reply(201, content)) as server:
         vq = vf.record(tmp_path, vf.connect("sk-test-0001", base_url=server.url), now="2026-11-16T00:00Z")
-        question = vq.call().sum("cost").count("cost").by("type").during("2026-10").named("n")
+        query = vq.call().sum("cost").count("cost").by("type").during("2026-10").named("n")
         with pytest.warns(ResponseWarning, match="does not name: new"):
-            frame = question.fetch()
+            frame = query.fetch()
     with pytest.warns(ResponseWarning, match="does not name: new"):
-        equal(vf.replay(tmp_path).fetch(question)["n"], frame)
+        equal(vf.replay(tmp_path).fetch(query)["n"], frame)
     assert texts(tmp_path) == {
         "sumCost-countCost-type-2026-10-01-c966da3261.json": """\
 {
@@ -320,7 +320,7 @@ def test_what_is_no_answer_is_not_kept(tmp_path, behavior):
 
 
 def test_replies_are_found_by_name_and_others_are_left_out():
-    """Each question gets its own answer in whatever order they came; one that lacks leaves none of them."""
+    """Each query gets its own result in whatever order they came; one that lacks leaves none of them."""
     found = json.dumps([{"name": name, "timeRange": {}, "result": []} for name in "abc"]).encode()
     assert [one["name"] for one in split_reply(found, ["c", "a"]) or ()] == ["c", "a"]
     assert split_reply(found, ["d", "a"]) is None
@@ -328,7 +328,7 @@ def test_replies_are_found_by_name_and_others_are_left_out():
 
 @pytest.mark.extra("local")
 def test_the_same_reply_gives_the_same_bytes(tmp_path):
-    """A recording depends on question, moment and reply alone, and the question's name changes no file's name."""
+    """A recording depends on query, moment and reply alone, and the query's name changes no file's name."""
     for folder in ("a", "b"):
         vq = vf.record(tmp_path / folder, vf.demo())
         vq.fetch(*several(vq))
@@ -350,7 +350,7 @@ def test_a_name_of_a_file_is_one_on_every_system(tmp_path, alias):
 
 
 def test_threads_record_into_one_folder(tmp_path):
-    """Recorders that run at once, also of the same questions, leave whole files and nothing else."""
+    """Recorders that run at once, also of the same queries, leave whole files and nothing else."""
     days = [f"2026-10-{day:02}" for day in range(1, 9)]
     ended = []
 
@@ -395,9 +395,9 @@ def test_no_secret_is_in_any_byte(tmp_path, monkeypatch):
     content = content.replace("certificates", f"certificates {escaped}")
     with Server(reply(201, content, X_Request_Id=JWT)) as server:
         vq = vf.record(tmp_path, vf.connect(planted, base_url=server.url))
-        question = vq.call().max("cost").by_variable("plan").named(f"n {planted}")
+        query = vq.call().max("cost").by_variable("plan").named(f"n {planted}")
         with pytest.warns(ResponseWarning) as caught:
-            frame = question.fetch()
+            frame = query.fetch()
     assert sum("has *** in place of the key" in str(one.message) for one in caught) == 1
     found = "".join([*names(tmp_path), *texts(tmp_path).values()])
     for secret in (planted, other, JWT, JWT[-20:], f"earer {UUID}", UUID[::-1], "uthorization"):
@@ -452,7 +452,7 @@ def test_a_short_stand_in_for_a_key_changes_nothing(tmp_path, monkeypatch):
 
 
 def hourly(vq, days=31):
-    """Return a question by the hour from the first of October on, New York's calendar."""
+    """Return a query by the hour from the first of October on, New York's calendar."""
     start = datetime(2026, 10, 1, 4, tzinfo=UTC)
     return vq.call().sum("cost").count().by("assistantId").step("hour").tz("America/New_York").between(
         start, start + timedelta(days=days)
@@ -461,7 +461,7 @@ def hourly(vq, days=31):
 
 @pytest.mark.parametrize("dates", ["instant", "wall"])
 def test_what_was_recorded_in_pieces_is_replayed_whole(tmp_path, dates):
-    """Pieces, also of different recorders, make up the answer, and their dates are read as they were."""
+    """Pieces, also of different recorders, make up the result, and their dates are read as they were."""
     wire = Wire(Calls(dates=dates, between=(9, 17)))
     frame = hourly(recording(wire, tmp_path, buckets=100)).fetch()
     assert len(names(tmp_path)) == 8
@@ -521,7 +521,7 @@ def test_calls_at_once_are_not_made_up_of_pieces(tmp_path):
 @given(st.data())
 @examples(20)
 def test_any_pieces_that_follow_each_other_are_the_whole(tmp_path_factory, data):
-    """However a range was divided on the edges of buckets, the recordings are the answer to all of it."""
+    """However a range was divided on the edges of buckets, the recordings are the result to all of it."""
     folder = tmp_path_factory.mktemp("tape")
     step = data.draw(st.sampled_from(["hour", "day", "week"]))
     zone = data.draw(st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]))
@@ -553,7 +553,7 @@ def taped(tmp_path_factory):
 
 @pytest.mark.extra("local")
 def test_a_miss_names_the_nearest_recording_and_what_differs(taped):
-    """The error has both questions as code, the file, each word that differs, and what to do."""
+    """The error has both queries as code, the file, each word that differs, and what to do."""
     error = missed(vf.replay(taped).call().sum("cost").count().by("assistantId").between("2026-09-01", "2026-11-01"))
     [near] = [name for name in names(taped) if name.startswith("sumCost-countId")]
     assert error.nearest == str(taped / near)
@@ -593,7 +593,7 @@ def test_a_miss_names_the_nearest_recording_and_what_differs(taped):
         ),
     ],
 )
-def test_every_word_of_a_question_that_differs_is_named(taped, change, differences):
+def test_every_word_of_a_query_that_differs_is_named(taped, change, differences):
     """What was requested and what was recorded, setting by setting."""
     assert missed(change(vf.replay(taped).call().sum("cost").step("day").during("2026-10"))).differences == differences
 
@@ -606,7 +606,7 @@ def test_an_alias_is_a_difference(taped):
 
 
 @pytest.mark.extra("local")
-def test_a_miss_among_recorded_questions_names_itself(taped):
+def test_a_miss_among_recorded_queries_names_itself(taped):
     """What is recorded does not hide what is not, in however many requests it takes."""
     vq = vf.replay(taped)
     here = vq.call().sum("cost").step("day").during("2026-10")
@@ -633,7 +633,7 @@ def test_recordings_of_two_days_say_whose_moment_counts(tmp_path):
     assert "as of" not in str(missed(player.call().count().last("9d")))
 
 
-def test_of_two_recordings_of_a_question_the_newest_answers(tmp_path):
+def test_of_two_recordings_of_a_query_the_newest_answers(tmp_path):
     """A copy of an old file, whatever it is called, does not come before the new one."""
     folder = tmp_path / "tape"
     old = recording(Wire(Calls()), folder, now=MOMENT - timedelta(days=1))
@@ -814,8 +814,8 @@ def test_without_a_source_the_api_is_recorded(tmp_path, monkeypatch):
 
 
 @pytest.mark.extra("local")
-def test_files_have_the_name_of_their_question(tmp_path):
-    """The hash is that of the question without its name."""
+def test_files_have_the_name_of_their_query(tmp_path):
+    """The hash is that of the query without its name."""
     vq = vf.record(tmp_path, vf.demo())
     vq.fetch(*several(vq))
     for one in read_recordings(tmp_path):

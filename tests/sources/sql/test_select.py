@@ -61,7 +61,7 @@ def record_columns():
 
 
 def statement(query, columns):
-    """Return the SELECT that answers *query* from the relation ``calls``."""
+    """Return the SELECT that results *query* from the relation ``calls``."""
     start, end = fill_defaults(query.instants(NOW), NOW)
     if any(one.column == "concurrency" for one in query.measures):
         return concurrency.write_changes(query, columns, "calls", concurrency.known_range(start, end, NOW))
