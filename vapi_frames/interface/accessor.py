@@ -310,7 +310,7 @@ class VapiAccessor(Verbs):
         start, end = meta.covered
         lines = [
             query,
-            f"answered by  {meta.source}",
+            f"source       {meta.source}",
             f"range        {_show(start, meta)} until {_show(end, meta)} ({meta.zone})",
             f"index        {', '.join(map(str, self._frame.index.names)) if meta.levels else 'one row'}",
             f"measures     {', '.join(f'{n} ({u})' if u else n for n, u in meta.all_units().items())}",

@@ -379,7 +379,7 @@ def test_a_refused_key_does_not_wait_for_other_replies(late):
     with Server(counting(Calls(), NOW, faults=faults)) as server:
         began = time.monotonic()
         with pytest.raises(PartialResultError) as caught:
-            question(connected(server, buckets=24, max_queries=1, workers=4, timeout=30), 30).fetch()
+            build_query(connected(server, buckets=24, max_queries=1, workers=4, timeout=30), 30).fetch()
         assert time.monotonic() - began < 5
         assert isinstance(caught.value.__cause__, AuthenticationError)
         rows = len(caught.value.frame)
