@@ -92,7 +92,7 @@ def test_a_partial_bucket_is_left_out_and_said():
 
 
 def test_it_can_be_asked_again():
-    """A second change takes the place of the first; what was computed from rows is not compared unless named."""
+    """A second change makes the same columns; what was computed from rows is not compared unless named."""
     frame = spend()
     same(frame.vapi.change().vapi.change(), frame.vapi.change())
     assert "sumCostShareDelta" not in frame.vapi.share("sumCost").vapi.change()
@@ -119,7 +119,7 @@ def test_what_cannot_be_compared():
         frame.assign(mine=1.0).vapi.change(columns="mine")
     with pytest.raises(UnknownWordError, match="did you mean 'sumCost'"):
         frame.vapi.change(columns=["sumcost"])
-    with pytest.raises(QueryError, match="already has a column or level 'sumCostDelta'"):
+    with pytest.raises(QueryError, match="already has a column 'sumCostDelta'"):
         frame.assign(sumCostDelta=1.0).vapi.change()
     flat = frame.reset_index()
     flat.loc[0, "date"] = pd.Timestamp("2026-09-01T00:00Z")

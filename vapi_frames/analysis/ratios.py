@@ -32,18 +32,16 @@ def add_columns(checked: CheckedFrame, columns: Mapping[str, tuple[npt.NDArray[A
     """Return a copy of the frame with new last *columns*: name → values and what is known of them.
 
     Raises:
-        QueryError: A name is taken: a verb never replaces a column that it did not make in this call.
+        QueryError: A name is taken: a verb never replaces a column that it did not make in this call. The same verb
+            called twice makes the same columns, and leaves them as they are.
     """
     frame = checked.frame
+    columns = {name: made for name, made in columns.items() if not _is_there(checked, name, *made)}
     parts = {
         part for name in checked.measures if name in checked.meta.derived for part in checked.meta.derived[name].parts
     }
     for name in columns:
-        if name in frame.columns:
-            raise QueryError(
-                f"the frame already has a column {name!r}, and no verb replaces a column: give one of the two another "
-                f"name, or drop the old one, df.drop(columns={name!r})"
-            )
+        _check_free(frame, name)
         if name in {*checked.meta.units, *parts, *checked.meta.levels, *frame.index.names}:
             raise QueryError(
                 f"{name!r} is already the name of a measure or level of the query: give the new column another name"
@@ -57,6 +55,22 @@ def add_columns(checked: CheckedFrame, columns: Mapping[str, tuple[npt.NDArray[A
     result.attrs = dict(frame.attrs)
     derived = checked.meta.derived | {name: column for name, (_, column) in columns.items()}
     return attach_meta(result, replace(checked.meta, derived=derived), checked.rows, changed=columns)
+
+
+def _check_free(frame: pd.DataFrame, name: str) -> None:
+    if name in frame.columns:
+        raise QueryError(
+            f"the frame already has a column {name!r}, and no verb replaces a column: give one of the two another "
+            f"name, or drop the old one, df.drop(columns={name!r})"
+        )
+
+
+def _is_there(checked: CheckedFrame, name: str, values: npt.NDArray[Any], column: DerivedColumn) -> bool:
+    """Return whether the frame has this very column: the same values, of the same meaning."""
+    if name not in checked.frame.columns or checked.meta.derived.get(name) != column:
+        return False
+    made = pd.Series(to_backend(values, checked.backend), index=checked.frame.index)
+    return bool(made.equals(checked.frame[name]))
 
 
 def _check_additive(checked: CheckedFrame, name: str, what: str) -> None:
@@ -102,6 +116,8 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
     """
     checked = check_frame(frame)
     above, below = _find_additive(frame, num), _find_additive(frame, den)
+    if name is not None and name not in (above, below):
+        _check_free(checked.frame, name)
     return add_ratio(checked, above, below, name or f"{above}Per{below[0].upper()}{below[1:]}")
 
 

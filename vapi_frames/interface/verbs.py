@@ -213,6 +213,9 @@ class Verbs:
             UnknownWordError: The group or the count is missing; the error says what to add to the query.
             QueryError: A value is of another rubric, and *success* does not say what it means.
 
+        Warns:
+            FrameWarning: No call has a value of *success*.
+
         Examples:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().count().by("analysis.successEvaluation").during("2026-10").fetch()
