@@ -156,6 +156,21 @@ def test_each_day_is_compared_with_that_of_the_week_before(zone, align):
         assert frame["countIdBefore"].tolist() == [counted[day - 7 * DAY] for day in days]
 
 
+@pytest.mark.extra("local")
+@pytest.mark.parametrize("low", [date(2011, 12, 25) + i * DAY for i in (0, 3, 4, 6, 8, 12)])
+@pytest.mark.parametrize(("to", "days"), [("7d", 7), ("previous", 7), ("1d", 1)])
+def test_a_date_that_was_skipped_has_no_calls(low, to, days):
+    """Apia had no 30 December 2011: ranges around it, and the earlier ones, are sums over the dates that there were."""
+    tz, start = ZoneInfo("Pacific/Apia"), datetime(2011, 12, 10, tzinfo=UTC)
+    times = [start + timedelta(minutes=30 * i) for i in range(48 * 40)]
+    counted = pd.Series([at.astimezone(tz).date() for at in times]).value_counts()
+    calls = pd.DataFrame({"id": [str(i) for i in range(len(times))], "createdAt": times})
+    query = vf.local(calls, now=datetime(2012, 1, 19, tzinfo=UTC)).call().count().tz("Pacific/Apia")
+    frame = query.between(low, low + 7 * DAY).compare(to).fetch()
+    expected = [sum(counted.get(first + i * DAY, 0) for i in range(7)) for first in (low, low - days * DAY)]
+    assert frame.iloc[0].tolist()[:2] == expected
+
+
 @given(
     st.sampled_from(WHOLE_ZONES),
     st.datetimes(datetime(1970, 1, 3), datetime(2037, 1, 1))
