@@ -43,7 +43,7 @@ def finish(process):
     return process.returncode, out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("paths", [["*.parquet"], ["1.parquet", "2.parquet"], ["."]])
 def test_it_answers_from_files_until_a_signal_ends_it(calls, paths, number):
     """Files, globs and folders; one line where it listens; a signal ends it with 0, and without a traceback."""
@@ -70,10 +70,11 @@ def test_the_demo_is_served_without_a_key(monkeypatch):
 def test_a_key_file_takes_precedence_over_the_environment(calls, tmp_path):
     """Only the key in the file is accepted, with or without a line break at its end."""
     file = tmp_path / "key"
-    file.write_text("  the-file's-key\n", encoding="utf-8")
+    file.write_text("  the-file's-own-key\n", encoding="utf-8")
+    file.chmod(0o600)
     with command(calls, "--key-file", file) as (endpoint, _, _):
         assert endpoint.send(BODY)[0] == 401
-        assert endpoint.send(BODY, key="the-file's-key")[0] == 201
+        assert endpoint.send(BODY, key="the-file's-own-key")[0] == 201
 
 
 @contextlib.contextmanager
@@ -138,6 +139,12 @@ def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
         (["--demo", "--key-file", "empty"], KEY, "'empty' has no key"),
         (["--demo", "--key-file", "binary"], KEY, "'binary' has no key"),
         (["--demo", "--key-file", "lines"], KEY, "the key must be text in ASCII"),
+        (["--demo", "--key-file", "short"], KEY, "the key has 15 characters, and needs at least 16"),
+        (["--demo"], "a" * 15, "the key has 15 characters, and needs at least 16"),
+        (["--demo", "--key-file", "open"], KEY, "chmod 600 it, or, if it is mounted so, set VAPI_FRAMES_KEY"),
+        (["--demo", "--max-connections", "0"], KEY, "connections must be at least 1"),
+        (["--demo", "--max-peer-connections", "0"], KEY, "peer_connections must be at least 1"),
+        (["--demo", "--max-rows", "0"], KEY, "row_limit must be at least 1"),
         (["--demo", "--no-auth", "--host", "0.0.0.0"], KEY, "a server without a key is for this machine only"),
         (["--demo", "--no-auth", "--host", "::"], KEY, "a server without a key is for this machine only"),
         (["--demo", "--no-auth", "--host", "192.0.2.1"], KEY, "a server without a key is for this machine only"),
@@ -150,15 +157,19 @@ def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
     ],
 )
 def test_what_cannot_be_served_is_one_line(tmp_path, monkeypatch, capsys, start):
-    """A wrong start ends with 1 and a reason, which never repeats a key."""
+    """A wrong start ends with 2 and a reason, which never repeats a key."""
     arguments, environment, message = start
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").write_bytes(b" \n")
     (tmp_path / "binary").write_bytes(b"secret\xff\xfe")
     (tmp_path / "lines").write_bytes(b"secret\nsecret\n")
+    (tmp_path / "short").write_bytes(b"secret-of-sixte\n")
+    (tmp_path / "open").write_bytes(b"secret-of-sixteen\n")
+    for file in tmp_path.iterdir():
+        file.chmod(0o644 if file.name == "open" else 0o600)
     if environment:
         monkeypatch.setenv("VAPI_FRAMES_KEY", environment)
-    assert main(["serve", "--port", "0", *arguments]) == 1
+    assert main(["serve", "--port", "0", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("vapi-frames: ")
@@ -180,6 +191,21 @@ def test_no_auth_and_a_key_file_exclude_each_other(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--demo", "--no-auth", "--key-file", "x"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "--demo", "--no"], ["serve", "--demo", "--key", "secret-of-sixteen"], ["serve", "--demo", "--key=secret-of-sixteen"], ["serve", "--dem", "--no-auth"],
+        ["query", "count", "--base", "http://x"], ["archive", "--verif"], ["demo", "--hel"], ["--vers"],
+    ],
+)  # fmt: skip
+def test_no_option_is_abbreviated(capsys, arguments):
+    """``--no`` does not switch authentication off, and ``--key SECRET`` is not the name of a file."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "secret" not in capsys.readouterr().err
 
 
 def test_unreadable_calls_are_reported_before_the_first_request(tmp_path, capsys):

@@ -509,7 +509,16 @@ def test_what_no_header_can_carry_is_no_key(source, key):
 
 
 @pytest.mark.parametrize(
-    "limit", [{"timeout": 0}, {"timeout": float("nan")}, {"workers": 0}, {"query_limit": 0}, {"body_limit": -1}]
+    "limit",
+    [
+        {"timeout": 0},
+        {"timeout": float("nan")},
+        {"workers": 0},
+        {"query_limit": 0},
+        {"body_limit": -1},
+        {"row_limit": 0},
+        {"reply_limit": 0},
+    ],
 )
 def test_limits_that_make_no_sense_are_refused(source, limit):
     """An app that could not answer any request is not made."""

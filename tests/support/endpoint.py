@@ -82,12 +82,16 @@ def running(source, *, key=KEY, timeout=SAFETY, around=lambda app: app, **limits
 
 
 @contextlib.contextmanager
-def command(*arguments, key=KEY):
-    """Run ``vapi-frames serve`` with *arguments*; give the endpoint, the process, and a function to read its log."""
+def command(*arguments, key=KEY, ulimit=None):
+    """Run ``vapi-frames serve`` with *arguments*; give the endpoint, the process, and a function to read its log.
+
+    The process has the limit *ulimit*, such as ``-n 64`` for its file descriptors.
+    """
     environment = {**os.environ, **({"VAPI_FRAMES_KEY": key} if key else {})}
+    limited = ["sh", "-c", f'ulimit {ulimit} && exec "$@"', "sh"] if ulimit else []
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:  # a full pipe would block the server
         process = subprocess.Popen(
-            [sys.executable, "-m", "vapi_frames.cli", "serve", "--port", "0", *map(str, arguments)],
+            [*limited, sys.executable, "-m", "vapi_frames.cli", "serve", "--port", "0", *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
         )  # fmt: skip
 

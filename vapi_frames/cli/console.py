@@ -26,6 +26,7 @@ __all__ = [
     "api_options",
     "print_data",
     "print_error",
+    "refuse_key",
     "run_command",
 ]
 
@@ -33,7 +34,11 @@ FAILED, WRONG, PARTIAL, INTERRUPTED = 1, 2, 3, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports a wrong argument in one line, without the usage."""
+    """A parser that reports a wrong argument in one line, without the usage, and knows options by their whole names."""
+
+    def __init__(self, **options: Any) -> None:
+        # An abbreviation would make --no switch authentication off, and --key SECRET the name of a file.
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         """Print *message* and exit with 2, as argparse does."""
@@ -45,14 +50,21 @@ class _RefuseKey(argparse.Action):
     """Refuses a key among the arguments, and does not repeat it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        parser.error("the key is not an argument, which ps and the shell's history would show: set VAPI_API_KEY")
+        variable = self.const
+        parser.error(f"the key is not an argument, which ps and the shell's history would show: set {variable}")
+
+
+def refuse_key(parser: argparse.ArgumentParser, variable: str) -> None:
+    """Make *parser* refuse a key among the arguments, and name the *variable* for it."""
+    names = ("--token", "--key", "--api-key")
+    parser.add_argument(*names, nargs="?", action=_RefuseKey, const=variable, help=argparse.SUPPRESS)
 
 
 def add_api_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that sends requests to the API."""
     parser.add_argument("--base-url", metavar="URL", help="where the API is served, if not by Vapi")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait for the API (default: 60)")
-    parser.add_argument("--token", "--key", "--api-key", nargs="?", action=_RefuseKey, help=argparse.SUPPRESS)
+    refuse_key(parser, "VAPI_API_KEY")
 
 
 def api_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from vapi_frames.cli import archive, demo, query, serve
-from vapi_frames.cli.console import FAILED, INTERRUPTED, Parser, print_error
-from vapi_frames.errors import VapiFramesError
+from vapi_frames.cli.console import FAILED, INTERRUPTED, WRONG, Parser, print_error
+from vapi_frames.errors import QueryError, VapiFramesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _COMMANDS[options.command](options)
     except (VapiFramesError, OSError) as error:
         print_error(error)
-        return FAILED
+        return WRONG if isinstance(error, QueryError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

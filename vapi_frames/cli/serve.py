@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.errors import QueryError, redirect_warnings
+from vapi_frames.cli.console import refuse_key
+from vapi_frames.errors import QueryError, RecordsError, redirect_warnings
 
 if TYPE_CHECKING:
     import argparse
@@ -30,8 +31,24 @@ def add_parser(commands: Any) -> None:
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--key-file", help="the file with the key that clients send (default: $VAPI_FRAMES_KEY)")
     keys.add_argument("--no-auth", action="store_true", help="require no key; on this machine only")
+    refuse_key(parser, "VAPI_FRAMES_KEY")
     parser.add_argument("--timeout", default=30.0, type=float, help="seconds for one request (default: %(default)s)")
     parser.add_argument("--workers", default=8, type=int, help="requests answered in parallel (default: %(default)s)")
+    parser.add_argument("--uds", metavar="PATH", help="listen at this UNIX socket, in place of a host and a port")
+    parser.add_argument(
+        "--max-connections", default=512, type=int, metavar="N",
+        help="open connections; fewer if the process may not open that many files (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-peer-connections", type=int, metavar="N", help="open connections from one address (default: half of all)"
+    )
+    parser.add_argument(
+        "--max-rows", default=1_000_000, type=int, metavar="N", help="rows of one reply (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-bytes", default=67_108_864, type=int, metavar="N", help="bytes of one reply (default: %(default)s)"
+    )
+    parser.add_argument("--log-format", default="text", choices=("text", "json"), help="default: %(default)s")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,16 +57,24 @@ def run(options: argparse.Namespace) -> int:
 
     from vapi_frames.interface.connect import demo, local
     from vapi_frames.server.listen import read_key, serve
+    from vapi_frames.server.log import configure_log
     from vapi_frames.sources.local.source import LocalSource
 
     if options.demo == bool(options.calls):
         raise QueryError("pass the call records to serve, as in serve calls/*.parquet, or --demo for a sample")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure_log(options.log_format)
     key = None if options.no_auth else read_key(options.key_file)
-    vq = demo() if options.demo else local(options.calls, duplicates=options.duplicates, on_error=options.on_error)
+    try:
+        vq = demo() if options.demo else local(options.calls, duplicates=options.duplicates, on_error=options.on_error)
+    except RecordsError as error:  # no such file: the records themselves are read later
+        raise QueryError(str(error)) from None
     source = vq.source
     if isinstance(source, LocalSource):
         with redirect_warnings(logging.getLogger("vapi_frames.server").warning):
             source.prepare()  # converts JSON and reports unreadable records before the first request
-    serve(source, host=options.host, port=options.port, key=key, timeout=options.timeout, workers=options.workers)
+    serve(
+        source, host=options.host, port=options.port, key=key, timeout=options.timeout, workers=options.workers,
+        uds=options.uds, connections=options.max_connections, peer_connections=options.max_peer_connections,
+        row_limit=options.max_rows, reply_limit=options.max_bytes,
+    )  # fmt: skip
     return 0

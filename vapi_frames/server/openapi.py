@@ -27,6 +27,7 @@ PHRASES = {
     413: "Payload Too Large",
     415: "Unsupported Media Type",
     500: "Internal Server Error",
+    503: "Service Unavailable",
     504: "Gateway Timeout",
 }
 _REASONS = {
@@ -34,7 +35,7 @@ _REASONS = {
     401: "The key is missing or wrong.",
     405: "Queries are sent with POST.",
     408: "The body did not arrive in time.",
-    413: "The body is too large.",
+    413: "The body is too large, or the reply would be.",
     415: "The body is not application/json in UTF-8, or is compressed.",
     500: "The source failed.",
     504: "The request took too long, and its queries were cancelled.",
