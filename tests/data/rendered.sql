@@ -11,7 +11,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, COUNT(v0) AS m0
+SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -22,7 +22,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -33,7 +33,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IN ('pro', CAST(X'69742773' AS STRING)) OR CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IS NULL)
 )
-SELECT COUNT(v0) AS m0, COUNT(*) AS n
+SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- spark: the history of calls at once
@@ -73,7 +73,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, COUNT(v0) AS m0
+SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -84,7 +84,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -95,7 +95,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IN ('pro', CAST(X'69742773' AS STRING)) OR CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IS NULL)
 )
-SELECT COUNT(v0) AS m0, COUNT(*) AS n
+SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- databricks: the history of calls at once
@@ -138,7 +138,7 @@ WITH in_range AS (
   FROM on_clock
   OFFSET 0
 )
-SELECT g0, COUNT(v0) AS m0
+SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -150,7 +150,7 @@ WITH in_range AS (
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
   OFFSET 0
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -162,7 +162,7 @@ WITH in_range AS (
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ) AND CAST("calls"."type" AS TEXT) COLLATE "C" IN ('webCall') AND (CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" IN ('pro', convert_from(decode('69742773', 'hex'), 'UTF8')) OR CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" IS NULL)
   OFFSET 0
 )
-SELECT COUNT(v0) AS m0, COUNT(*) AS n
+SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- postgres: the history of calls at once
@@ -205,7 +205,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, COUNT(v0) AS m0
+SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -216,7 +216,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC')
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -227,7 +227,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC') AND CAST("calls"."type" AS Nullable(String)) IN ('webCall') AND (CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) IN ('pro', unhex('69742773')) OR CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) IS NULL)
 )
-SELECT COUNT(v0) AS m0, COUNT(*) AS n
+SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- clickhouse: the history of calls at once
@@ -267,7 +267,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, COUNT(v0) AS m0
+SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -278,7 +278,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -289,7 +289,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ) AND CAST("calls"."type" AS VARCHAR) COLLATE C IN ('webCall') AND (CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C IN ('pro', decode(unhex('69742773'))) OR CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C IS NULL)
 )
-SELECT COUNT(v0) AS m0, COUNT(*) AS n
+SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- duckdb: the history of calls at once
@@ -329,7 +329,7 @@ WITH in_range AS (
   SELECT l - MOD(l, 86400) AS g0, v0
   FROM on_clock
 )
-SELECT g0, COUNT(v0) AS m0
+SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -340,7 +340,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1790812800000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -351,7 +351,7 @@ WITH in_range AS (
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1790812800000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) IN ('pro', CAST(FROM_HEX('69742773') AS STRING)) OR CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) IS NULL)
 )
-SELECT COUNT(v0) AS m0, COUNT(*) AS n
+SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- bigquery: the history of calls at once
@@ -391,7 +391,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, COUNT(v0) AS m0
+SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -402,7 +402,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1790812800000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793491200000000, 6)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -413,7 +413,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1790812800000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793491200000000, 6) AND CAST("calls"."type" AS VARCHAR) IN ('webCall') AND (CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) IN ('pro', HEX_DECODE_STRING('69742773')) OR CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) IS NULL)
 )
-SELECT COUNT(v0) AS m0, COUNT(*) AS n
+SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- snowflake: the history of calls at once
@@ -453,7 +453,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, COUNT(v0) AS m0
+SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -464,7 +464,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -475,7 +475,7 @@ WITH in_range AS (
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND CAST("calls"."type" AS VARCHAR) IN ('webCall') AND (CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) IN ('pro', from_utf8(from_hex('69742773'))) OR CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) IS NULL)
 )
-SELECT COUNT(v0) AS m0, COUNT(*) AS n
+SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- trino: the history of calls at once

@@ -21,7 +21,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, count(v0) AS m0
+SELECT g0, count(*) AS m0, count(*) - count(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -32,7 +32,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 )
-SELECT g0, sum(v0) AS m0, sum(v1) AS m1, sum(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, sum(v0) AS m0, sum(v1) AS m1, sum(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, count(*) - count(v1) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -43,7 +43,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-11-09 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-16 00:00:00+00'
 )
-SELECT g0, count(v0) AS m0
+SELECT g0, count(*) AS m0, count(*) - count(v0) AS x
 FROM in_range
 GROUP BY g0;
 
@@ -77,7 +77,7 @@ WITH in_range AS (
   SELECT e - l % 3600 AS g0, v0
   FROM on_clock
 )
-SELECT g0, count(v0) AS m0
+SELECT g0, count(*) AS m0, count(*) - count(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -94,7 +94,7 @@ WITH in_range AS (
   SELECT l - (l + 259200) % 604800 AS g0, v0
   FROM on_clock
 )
-SELECT g0, avg(v0) AS m0, count(v0) AS m1, sum(CASE WHEN v0 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, avg(v0) AS m0, count(v0) AS m1, sum(CASE WHEN v0 < 0 THEN 1 ELSE 0 END) AS w, count(*) - count(v0) AS u
 FROM in_buckets
 GROUP BY g0;
 
@@ -111,7 +111,7 @@ WITH in_range AS (
   SELECT CASE WHEN l < 1769904000 THEN 1767225600 WHEN l < 1772323200 THEN 1769904000 WHEN l < 1775001600 THEN 1772323200 WHEN l < 1777593600 THEN 1775001600 WHEN l < 1780272000 THEN 1777593600 WHEN l < 1782864000 THEN 1780272000 WHEN l < 1785542400 THEN 1782864000 WHEN l < 1788220800 THEN 1785542400 WHEN l < 1790812800 THEN 1788220800 WHEN l < 1793491200 THEN 1790812800 WHEN l < 1796083200 THEN 1793491200 WHEN l < 1798761600 THEN 1796083200 ELSE 1798761600 END AS g0, g1, v0, v1
   FROM on_clock
 )
-SELECT g0, g1, sum(v0) AS m0, count(v1) AS m1
+SELECT g0, g1, sum(v0) AS m0, count(*) AS m1, count(*) - count(v1) AS x
 FROM in_buckets
 GROUP BY g0, g1;
 
@@ -128,7 +128,7 @@ WITH in_range AS (
   SELECT CASE WHEN l < 1577836800 THEN 1262304000 ELSE 1577836800 END AS g0, v0
   FROM on_clock
 )
-SELECT g0, count(v0) AS m0
+SELECT g0, count(*) AS m0, count(*) - count(v0) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -156,7 +156,7 @@ WITH in_range AS (
   SELECT e - l % 60 AS g0, g1, g2, v0
   FROM on_clock
 )
-SELECT g0, g1, g2, count(v0) AS m0
+SELECT g0, g1, g2, count(*) AS m0, count(*) - count(v0) AS x
 FROM in_buckets
 GROUP BY g0, g1, g2;
 
@@ -167,7 +167,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00' AND ("analysis.successEvaluation" IN ('false', 'it''s') OR "analysis.successEvaluation" IS NULL) AND "assistantId" IN ('a') AND "variableValues.campaign" IN ('autumn')
 )
-SELECT g0, count(v0) AS m0, sum(v1) AS m1
+SELECT g0, count(*) AS m0, sum(v1) AS m1, count(*) - count(v0) AS x
 FROM in_range
 GROUP BY g0;
 
@@ -184,7 +184,7 @@ WITH in_range AS (
   SELECT l - l % 86400 AS g0, v0
   FROM on_clock
 )
-SELECT g0, sum(v0) AS m0, sum(CASE WHEN v0 < 0 THEN 1 ELSE 0 END) AS w
+SELECT g0, sum(v0) AS m0, sum(CASE WHEN v0 < 0 THEN 1 ELSE 0 END) AS w, count(*) - count(v0) AS u
 FROM in_buckets
 GROUP BY g0;
 

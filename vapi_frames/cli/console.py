@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from vapi_frames.errors import NonAdditiveError, QueryError, VapiFramesError, redirect_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "FAILED",
@@ -23,9 +23,11 @@ __all__ = [
     "WRONG",
     "Parser",
     "add_api_options",
+    "add_column_option",
     "api_options",
     "print_data",
     "print_error",
+    "read_columns",
     "refuse_key",
     "run_command",
 ]
@@ -136,3 +138,24 @@ def _record_interrupts() -> Iterator[list[int]]:
         yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def add_column_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what call records call a column."""
+    parser.add_argument(
+        "--column", action="append", metavar="OURS=THEIRS",
+        help="what call records call a column of the API, e.g. --column createdAt=when; may be repeated",
+    )  # fmt: skip
+
+
+def read_columns(options: Sequence[str] | None) -> dict[str, str] | None:
+    """Return column of the API → column of the records, from the values of ``--column``."""
+    if not options:
+        return None
+    found = {}
+    for option in options:
+        ours, equals, theirs = option.partition("=")
+        if not (ours and equals and theirs):
+            raise QueryError(f"--column is {option!r}; it takes OURS=THEIRS, e.g. --column createdAt=when")
+        found[ours] = theirs
+    return found

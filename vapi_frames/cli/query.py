@@ -12,7 +12,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.cli.console import PARTIAL, add_api_options, api_options, print_data, print_error, run_command
+from vapi_frames.cli.console import (
+    PARTIAL,
+    add_api_options,
+    add_column_option,
+    api_options,
+    print_data,
+    print_error,
+    read_columns,
+    run_command,
+)
 from vapi_frames.errors import PartialResultError, QueryError, VapiFramesError
 
 if TYPE_CHECKING:
@@ -68,6 +77,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--on-error", choices=("raise", "skip"), help="what to do with a record that cannot be read (default: raise)"
     )
+    add_column_option(parser)
     parser.add_argument("--now", metavar="TIME", help="the time that relative ranges of call records end at")
     parser.add_argument("--verbose", action="store_true", help="report on stderr what is fetched and written")
 
@@ -153,13 +163,19 @@ def _source(options: argparse.Namespace) -> Vq:
         raise QueryError(f"--source takes api, demo, or files of call records, not {' and '.join(sources)} together")
     accepted = {
         "api": {**api_options(options), "cache": options.cache},
-        "records": {"duplicates": options.duplicates, "on_error": options.on_error, "now": options.now},
+        "records": {
+            "duplicates": options.duplicates,
+            "on_error": options.on_error,
+            "columns": read_columns(options.column),
+            "now": options.now,
+        },
     }
     for other, values in accepted.items():
         for name, value in values.items():
             if value is not None and other != kind:
                 source = "the API" if other == "api" else "call records"
-                raise QueryError(f"--{name.replace('_', '-')} is for {source}, and --source is {' '.join(sources)}")
+                word = "column" if name == "columns" else name.replace("_", "-")
+                raise QueryError(f"--{word} is for {source}, and --source is {' '.join(sources)}")
     arguments: dict[str, Any] = {name: value for name, value in accepted.get(kind, {}).items() if value is not None}
     if kind == "demo":
         return demo()

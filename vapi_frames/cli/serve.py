@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.cli.console import refuse_key
+from vapi_frames.cli.console import add_column_option, read_columns, refuse_key
 from vapi_frames.errors import QueryError, RecordsError, redirect_warnings
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def add_parser(commands: Any) -> None:
         "--on-error", default="raise", choices=("raise", "skip"),
         help="what to do with a record that cannot be read (default: %(default)s)",
     )  # fmt: skip
+    add_column_option(parser)
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--key-file", help="the file with the key that clients send (default: $VAPI_FRAMES_KEY)")
     keys.add_argument("--no-auth", action="store_true", help="require no key; on this machine only")
@@ -64,8 +65,13 @@ def run(options: argparse.Namespace) -> int:
         raise QueryError("pass the call records to serve, as in serve calls/*.parquet, or --demo for a sample")
     configure_log(options.log_format)
     key = None if options.no_auth else read_key(options.key_file)
+    columns = read_columns(options.column)
     try:
-        vq = demo() if options.demo else local(options.calls, duplicates=options.duplicates, on_error=options.on_error)
+        vq = (
+            demo()
+            if options.demo
+            else local(options.calls, duplicates=options.duplicates, on_error=options.on_error, columns=columns)
+        )
     except RecordsError as error:  # no such file: the records themselves are read later
         raise QueryError(str(error)) from None
     source = vq.source

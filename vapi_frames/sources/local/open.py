@@ -48,7 +48,7 @@ def open_records(calls: Any, *, skips: bool, places: Mapping[str, NamePath]) -> 
         return JsonRecords(calls, skips=skips, places=places)
     if isinstance(calls, dict) and list(iter_calls(calls)) != [calls]:
         return JsonRecords([calls], skips=skips, places=places)
-    if isinstance(calls, pa.Table) or _has(calls, "to_parquet", "columns"):
+    if isinstance(calls, pa.Table) or _has(calls, "to_parquet", "columns", "iloc"):
         return TableRecords(calls, places)
     if isinstance(calls, pa.Array | pa.ChunkedArray):
         return JsonRecords(calls.to_pylist(), skips=skips, places=places)

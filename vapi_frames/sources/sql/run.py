@@ -62,9 +62,13 @@ def run_query(
     types = [pa.int64() if field.name == "date" else field.type for field in wanted]
     has_minutes = any(one.column in MINUTE_COLUMNS for one in query.measures)
     text = write_select(query, columns, relation, start, end, records_range=records_range)
-    found = run(text, [*types, *[pa.int64()] * (has_minutes + (not query.levels))])
+    has_ids = any(one.column == "id" for one in query.measures)
+    found = run(text, [*types, *[pa.int64()] * (2 * has_minutes + has_ids + (not query.levels))])
     has_matched = len(found[0]) > 0 if query.levels else found.pop()[0].as_py() > 0
-    notes = _note_negative_minutes(found.pop()) if has_minutes else ()
+    notes = _note_missing(found.pop(), "calls without an id: {}; each is counted") if has_ids else ()
+    if has_minutes:
+        notes += _note_missing(found.pop(), "minutes: calls without a duration that are no part of them: {}")
+        notes += _note_negative_minutes(found.pop())
     if query.time_step:
         step, zone = query.time_step, query.zone
         dates = found[0].combine_chunks() if isinstance(found[0], pa.ChunkedArray) else found[0]
@@ -99,6 +103,12 @@ def _note_negative_minutes(counts: Any) -> tuple[str, ...]:
     note = f"minutes: {count} calls ended before they started; their minutes are negative, and were added as they are"
     warn(note, RecordsWarning)
     return (note,)
+
+
+def _note_missing(counts: Any, note: str) -> tuple[str, ...]:
+    """Return *note* with the sum of *counts*, if there are any. It is no warning: calls without an answer are usual."""
+    count = pc.call_function("sum", [counts]).as_py() or 0
+    return (note.format(f"{count:,}"),) if count else ()
 
 
 def _make_dates(micros: list[int], wanted: pa.Schema) -> pa.Array:

@@ -133,7 +133,8 @@ def write_select(
     edges of the records' own years only.
 
     The columns are ``g0…`` (the index levels, ``date`` first as an integer), ``m0…`` (the measures); with minutes
-    ``w``, how many calls ended before they started; and without levels ``n``, how many calls there were.
+    ``w``, how many calls ended before they started, and ``u``, how many have no minutes; with a count of calls ``x``,
+    how many have no id; and without levels ``n``, how many calls there were.
     """
     expressions = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
     first = 1 if query.time_step else 0
@@ -156,9 +157,19 @@ def write_select(
             write_cte("on_clock", f"SELECT e, {write_wall_clock('e', span, query.zone)} AS l{others}", "FROM in_range"),
             write_cte("in_buckets", f"SELECT {bucket} AS g0{others}", "FROM on_clock"),
         ]
-    outer = [*levels, *(f"{one.operation}(v{used.index(one.column)}) AS m{i}" for i, one in enumerate(query.measures))]
+    outer = [
+        *levels,
+        *(
+            # A call without an id is a call.
+            f"{'count(*)' if one.column == 'id' else f'{one.operation}(v{used.index(one.column)})'} AS m{i}"
+            for i, one in enumerate(query.measures)
+        ),
+    ]
     if minutes := [f"v{used.index(column)}" for column in MINUTE_COLUMNS if column in used]:
         outer.append(f"sum(CASE WHEN {minutes[0]} < 0 THEN 1 ELSE 0 END) AS w")
+        outer.append(f"count(*) - count({minutes[0]}) AS u")
+    if "id" in used:
+        outer.append(f"count(*) - count(v{used.index('id')}) AS x")
     if not levels:
         outer.append("count(*) AS n")  # a SELECT without groups has one row, also where there are no calls
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
