@@ -708,3 +708,14 @@ def test_the_page_shows_what_the_commands_print(page, tmp_path):
         )
         rounded = [re.sub(r"\d+\.\d{5,}", lambda found: f"{float(found[0]):.6f}", one) for one in (done.stdout, shown)]
         assert rounded[0] == rounded[1]
+
+
+def test_columns_of_other_names_are_said_in_the_shell(tmp_path, capsys):
+    """--column takes ours=theirs, and may be repeated."""
+    (tmp_path / "c.csv").write_text("when,usd\n2026-10-01T12:00Z,0.25\n")
+    code = 'vq.call().sum("cost").during("2026-10")'
+    names = ["--column", "createdAt=when", "--column", "cost=usd"]
+    assert main(["query", code, "--source", str(tmp_path / "c.csv"), *names]) == 0
+    assert "0.25" in capsys.readouterr().out
+    assert main(["query", code, "--source", str(tmp_path / "c.csv"), "--column", "createdAt"]) == 2
+    assert "it takes OURS=THEIRS, e.g. --column createdAt=when" in capsys.readouterr().err

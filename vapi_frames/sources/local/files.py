@@ -1,4 +1,4 @@
-"""Call records in files of Parquet and JSON; JSON is converted to Parquet once, and again where a file changed."""
+"""Call records in files; JSON, CSV and TSV are converted to Parquet once, and again where a file changed."""
 
 from __future__ import annotations
 
