@@ -44,7 +44,7 @@ notebooks: ## write what is generated under notebooks/ anew
 hooks: ## what a commit runs, on all files
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files
 
-bench: ## how fast, and against whom: make bench ARGS=--short takes two minutes
+bench: ## how fast, compared with other tools: make bench ARGS=--short takes two minutes
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 coverage: ## the share of the branches that the tests take; under 95 % is a failure

@@ -114,7 +114,7 @@ def test_folders_import_only_folders_below():
 
 
 def test_modules_form_no_circle():
-    """Whoever reads a module can read first what it needs."""
+    """There are no circles, so a module can be read after the modules that it needs."""
     graphlib.TopologicalSorter({name: own(name) for name in TREES}).prepare()
 
 

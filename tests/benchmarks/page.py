@@ -11,7 +11,7 @@ LIBRARIES = ("pandas", "pyarrow", "pydantic", "duckdb", "polars", "orjson", "msg
 _HEAD = """\
 # Benchmarks
 
-How fast this package is, and against whom. Analysts wait for three things: the import, a reply to become a frame, and
+How fast this package is, compared with other tools. Analysts wait for three things: the import, a reply to become a frame, and
 a result from their own call records.
 
 Everything below comes from one run of one command on one machine, {cores} cores, Python {python},

@@ -20,7 +20,7 @@ OURS = "vapi_frames"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: what was measured against whom, the ratio, and the mark that it should not pass."""
+    """A row of the table: what was measured against what, the ratio, and the mark that it should not pass."""
 
     what: str
     against: str

@@ -213,7 +213,7 @@ def test_a_row_that_stands_twice_is_an_error():
 
 
 def test_the_row_key_of_a_variable_may_be_another_than_its_own():
-    """Nobody has seen it: a single key that is nothing else is taken for the variable; two leave it open."""
+    """No query was given: a single key that is nothing else is taken for the variable; two leave it open."""
     query = vq.call().count().by_variable("plan")
     for key in ("plan", "variableValues.plan", "groupByVariableValue"):
         assert vf.to_frame(reply([{key: "pro", "countId": "1"}]), query).index.tolist() == ["pro"]

@@ -72,7 +72,7 @@ def test_a_query_is_read_as_its_answer(vq, shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_types_are_known_before_anyone_is_asked(vq, source, shape):
-    """The schema of a query is that of its result, also of one that is bound to nobody."""
+    """The schema of a query is that of its result, also of a query without a source."""
     query = SHAPES[shape](vq)
     schema = pa.schema(query)
     assert source.times == 0

@@ -149,7 +149,7 @@ class TestSideBySide:
         assert math.isnan(november["sumCostDelta"].iloc[-1])
 
     def test_absent_rows_take_the_rule_of_the_measure(self):
-        """Nobody called: the sum was 0, the average is missing; a percentage of 0 is missing."""
+        """There are no calls: the sum was 0, the average is missing; a percentage of 0 is missing."""
         calls = [*days("2026-11-02", 2, 5.0), call("2026-11-04T12:00Z", 7.0), call("2026-11-10T12:00Z", 9.0)]
         query = vf.local(calls, now=NOW).call().sum("cost").avg("cost").step("day").between("2026-11-09", "2026-11-12")
         df = query.compare("7d").fetch()
@@ -191,7 +191,7 @@ class TestSideBySide:
         assert "dateBefore" not in df.columns
 
     def test_neither_step_nor_group_is_one_row(self):
-        """Also where nobody called in either period."""
+        """Also where there are no calls in either period."""
         df = (
             vf.local(days("2026-10-01", 3, 1.0), now=NOW).call().sum("cost").count().during("2026-01").compare().fetch()
         )

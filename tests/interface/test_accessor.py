@@ -90,7 +90,7 @@ class TestPartial:
         assert ask(lambda q: q.during("2026-10")).vapi.partial.tolist() == [False]
 
     def test_where_the_range_is_unknown_it_is_missing(self):
-        """Nothing is guessed about a reply that says no range, asked by nobody."""
+        """Nothing is guessed about a reply without a range and without a query."""
         frame = vf.to_frame('[{"name":"n","timeRange":{"step":"day"},"result":[{"date":"2026-10-01","countId":1}]}]')
         assert frame.vapi.partial.isna().all()
         assert frame.vapi.elapsed.isna().all()

@@ -52,7 +52,7 @@ def test_what_jupyter_adds_is_taken_out(path):
 
 
 def test_notebook_has_pictures_and_says_what_they_show(path):
-    """Whoever cannot see a picture is told of it: each has an alternative text, which stands below it, too."""
+    """A picture has an alternative text for readers who cannot see it; the text is also below it."""
     outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= 3

@@ -136,7 +136,7 @@ def run_tests(code, where):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_block_says_what_it_is(document):
-    """A block without a language, or with one that nobody looks at, could hold code that does not run."""
+    """A block without a language, or with one that no test reads, could hold code that does not run."""
     assert {language for language, _ in blocks(document)} <= CHECKED | READ
 
 

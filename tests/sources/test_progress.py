@@ -1,4 +1,4 @@
-"""How far a fetch has come: when it is shown, as what, to whom, and that it never costs a result."""
+"""The progress of a fetch: when and where it is shown, and that showing it never breaks a fetch."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def test_a_broken_fetch_leaves_a_finished_line(clock, terminal, wanted, failure)
 
     breaks(failure, wanted, work)
     assert terminal.screen() == (["vapi-frames: 3 of 27 pieces, 3 requests, 3.0 s", ""], 0)
-    arrived()  # is heard by nobody
+    arrived()  # has no listener
     assert terminal.screen()[1] == 0
 
 
@@ -451,7 +451,7 @@ def test_within_another_the_outer_stays():
 
 
 def test_without_a_display_nothing_happens(terminal):
-    """A source may say what it does where nobody asked to see it."""
+    """A source may report progress where none is shown."""
     fetch(Clock())
     say("waiting 12 s, rate limit")
     assert terminal.text == ""

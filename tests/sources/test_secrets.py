@@ -242,7 +242,7 @@ def test_a_broken_connection_is_free_of_the_key(behavior):
 def test_nothing_that_a_cause_holds_on_to_holds_the_key(behavior):
     """Not only what is shown: no text that can be reached at all from the kept cause is or contains the key."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(Server(behavior) if behavior else servers.nobody())
+        server = stack.enter_context(Server(behavior) if behavior else servers.closed_port())
         cause = caught(ask(server).call().count().fetch).__cause__
     found, seen = [cause], {id(cause)}
     for one in found:
@@ -261,7 +261,7 @@ def test_an_impossible_host_is_free_of_the_key():
 
 def test_nobody_there_is_free_of_the_key():
     """A refused connection leaves the key nowhere, in the clear or over TLS."""
-    with servers.nobody() as url:
+    with servers.closed_port() as url:
         assert_error_clean(caught(ask(url).call().count().fetch))
         assert_error_clean(caught(ask(url.replace("http:", "https:")).call().count().fetch))
     with servers.deaf() as port:
@@ -354,7 +354,7 @@ def test_a_malformed_key_is_not_shown(monkeypatch, broken):
     assert_error_clean(caught(lambda: vf.connect(sys.modules[__name__].MALFORMED), QueryError))
     with contextlib.suppress(ValueError):  # no environment can hold a zero byte
         monkeypatch.setenv("VAPI_API_KEY", broken.format(KEY, KEY))
-        with servers.nobody() as url:
+        with servers.closed_port() as url:
             assert_error_clean(caught(ask(url, key=None).call().count().fetch, AuthenticationError))
 
 

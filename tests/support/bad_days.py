@@ -31,7 +31,7 @@ class Case:
         what: What happens, in words.
         becomes: The result, or the name of the error.
         says: What the error's message holds.
-        where: Gives the address, and the servers whose requests count, for as long as it is asked.
+        where: Gives the address, and the servers whose requests count, while the case runs.
         requests: How many requests arrive, ``None`` where that is no matter.
         environment: Variables that are set meanwhile; ``{}`` stands for the address of a proxy.
         most: Seconds that it may take.
@@ -66,8 +66,8 @@ def serving(*script, **options):
 
 @contextmanager
 def refused():
-    """Give an address where nobody listens."""
-    with servers.nobody() as url:
+    """Give an address where no server listens."""
+    with servers.closed_port() as url:
         yield url, None
 
 
@@ -79,14 +79,14 @@ def at(url):
 
 @contextmanager
 def deaf():
-    """Give a port that opens, and where nobody speaks TLS."""
+    """Give a port that opens, and does not speak TLS."""
     with servers.deaf() as port:
         yield f"https://127.0.0.1:{port}", None
 
 
 @contextmanager
 def untrusted():
-    """Serve over TLS with a certificate that nobody trusts."""
+    """Serve over TLS with a certificate that is not trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with served(answering(), tls=context) as found:
@@ -151,11 +151,11 @@ def cut_gzip(request, connection):
 
 STATUS, FAILED, RESPONSE = "StatusError", "ConnectionFailedError", "ResponseError"
 CASES = (
-    # Nobody answers.
+    # There is no reply.
     Case("the connection is refused", FAILED, "refused", refused),
     Case("the host has no address", FAILED, "host.invalid", lambda: at("https://host.invalid")),
     Case("the host's name cannot be one", FAILED, "a..b", lambda: at("https://a..b")),
-    Case("a certificate that nobody trusts", FAILED, "CERTIFICATE_VERIFY_FAILED", untrusted, 0),
+    Case("a certificate that is not trusted", FAILED, "CERTIFICATE_VERIFY_FAILED", untrusted, 0),
     Case("a handshake that never ends", FAILED, "timed out", deaf),
     Case("TLS is asked for where none is spoken", FAILED, "no reply", serving(answering(), scheme="https"), None),
     Case("headers that never come", FAILED, "Read timed out", serving(servers.silent), 2),

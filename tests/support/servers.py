@@ -225,7 +225,7 @@ def babbling(request, connection):
 
 
 @contextlib.contextmanager
-def nobody():
+def closed_port():
     """Give the address of a port that refuses connections."""
     with socket.socket() as bound:  # bound but not listening: no other process can take the port meanwhile
         bound.bind(("127.0.0.1", 0))
@@ -234,6 +234,6 @@ def nobody():
 
 @contextlib.contextmanager
 def deaf():
-    """Give a port whose connections are never accepted by anyone: they open, and nothing comes back."""
+    """Give a port whose connections are never accepted: they open, and nothing comes back."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]

@@ -48,7 +48,7 @@ def _used(frame):
 
 
 def source(calls):
-    """Return whom to ask about random calls."""
+    """Return a source of random calls."""
     return vf.local(as_frame(calls), now=NOW)
 
 

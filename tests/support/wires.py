@@ -110,7 +110,7 @@ class Wire:
         return json.dumps(found).encode()
 
     def scope(self):
-        """Return whom is asked on whose behalf."""
+        """Return the account of the requests: the host and the key's organization."""
         return "https://wire.test 0123456789abcdef"
 
     def redactor(self):

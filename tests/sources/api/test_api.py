@@ -371,7 +371,7 @@ def test_a_reply_that_always_breaks_off_is_a_failed_connection(behavior):
 def test_nobody_there_is_a_failed_connection():
     """A refused connection is tried as often as promised, and named."""
     waits = Waits()
-    with servers.nobody() as url:
+    with servers.closed_port() as url:
         error = fail(url, ConnectionFailedError, sleep=waits)
     assert error.attempts == 4
     assert "refused" in str(error)
@@ -678,7 +678,7 @@ def test_a_body_of_unknown_length_that_ends_early_is_an_error():
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(status):
-    """A redirect is an error that says where it points; nobody there is asked, so nobody there gets the key."""
+    """A redirect is an error that says where it points; it is not followed, so the key does not leak."""
     with Server(answering()) as other, Server(reply(status, Location=f"{other.url}/analytics")) as server:
         error = fail(server, StatusError)
         assert (len(server.requests), other.connections) == (1, 0)
@@ -797,7 +797,7 @@ def test_a_proxy_of_the_environment_stands_before_the_api(monkeypatch):
 
 def test_no_proxy_is_honored(monkeypatch):
     """A host named in NO_PROXY is asked directly."""
-    with Server(reply(502)) as proxy, servers.nobody() as url:
+    with Server(reply(502)) as proxy, servers.closed_port() as url:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         error = fail(url.replace("http:", "https:"), ConnectionFailedError, attempts=1)
@@ -823,7 +823,7 @@ def test_certificates_that_are_not_there_are_an_error_of_this_package(monkeypatc
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """Make a certificate for 127.0.0.1 that nobody trusts by default; give its file and its server's context."""
+    """Make a certificate for 127.0.0.1 that is not trusted by default; give its file and its server's context."""
     authority = trustme.CA()
     file = tmp_path_factory.mktemp("certificate") / "authority.pem"
     authority.cert_pem.write_to_path(str(file))

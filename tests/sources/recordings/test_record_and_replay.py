@@ -646,7 +646,7 @@ def test_of_two_recordings_of_a_query_the_newest_answers(tmp_path):
 
 
 def test_a_range_that_was_written_otherwise_is_no_piece(tmp_path):
-    """What somebody wrote by hand is asked as it is, or not at all; the error is that of the whole query."""
+    """A body written by hand is sent unchanged, or not at all; the error is that of the whole query."""
     vq = recording(Wire(Calls()), tmp_path)
     for start, end in (("2026-10-01", "2026-10-05"), ("2026-10-05", "2026-10-10")):
         vq.call().count().step("day").between(start, end).fetch()

@@ -1,7 +1,7 @@
 """Parquet files as one relation, also where a column has different types in them.
 
-DuckDB would cast such a column to one type before anything looks at its values: true becomes 1.0. So files whose types
-differ are read in groups, each in its own types, and give the columns of the API in one.
+DuckDB would cast such a column to one type before anything looks at its values: true becomes 1.0. So files with
+different types are read in groups, each in its own types, and give the columns of the API together.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class RecordsSnapshot:
         skipped: The records that could not be read.
         warns_of_duplicates: Whether duplicates are counted but a warning names them: in JSON, and in several files.
         is_empty: Whether they were JSON, without a single call.
-        is_nested: Whether any of them were JSON, whose records lack what does not apply.
+        is_nested: Whether any of them were JSON: their records lack the keys that do not apply.
         cells: Those of the Parquet files that have cells of CSV.
         converted: Those that were JSON.
         owners: Objects that remove their temporary files when they go.

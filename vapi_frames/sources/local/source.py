@@ -168,7 +168,7 @@ class LocalSource:
         if messages := snapshot.skipped.messages:
             snapshot.notes.append(f"messages that are no end-of-call reports, and so no calls: {messages:,}")
         if epochs := snapshot.skipped.epochs:
-            snapshot.notes.append(f"calls whose createdAt is a number: {epochs:,}; {_EPOCH_NOTE}")
+            snapshot.notes.append(f"calls with a number as createdAt: {epochs:,}; {_EPOCH_NOTE}")
         return snapshot
 
     @contextmanager

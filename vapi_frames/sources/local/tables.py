@@ -1,4 +1,4 @@
-"""CSV and TSV files of call records, each converted to Parquet whose columns are all text, by DuckDB."""
+"""CSV and TSV files of call records, each converted by DuckDB to Parquet with columns of text."""
 
 from __future__ import annotations
 

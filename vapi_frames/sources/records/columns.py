@@ -1,4 +1,4 @@
-"""The SQL of what a query uses of call records, whose columns may be at any of the `paths` of a record."""
+"""The SQL of what a query uses of call records. A column may be at any of the `paths` of a record."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ class _Records(NamedTuple):
         return None
 
     def minutes(self) -> str:
-        """Return a call's minutes: between its two ends, else of a duration whose name says the unit."""
+        """Return a call's minutes: between its two ends, else of a duration with its unit in its name."""
         found = []
         if self.places("startedAt") and self.places("endedAt"):
             found.append(self._between_ends())

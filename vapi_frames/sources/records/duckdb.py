@@ -245,7 +245,7 @@ def _write_number(column: str, double: str) -> str:
 
 
 def _read_json(expression: str, kind: str, keys: Sequence[str], column: str) -> str:
-    """Return what is at *keys* of an object; text may be JSON, whose absence is empty or null."""
+    """Return what is at *keys* of an object; text may be JSON, and is absent where empty or null."""
     is_object = f"json_type({expression}) = 'OBJECT'"
     wrong = f"CASE WHEN json_type({expression}) <> 'NULL' THEN {_write_error(column, expression, 'object')} END"
     checked = f"CASE WHEN {is_object} THEN {expression} ELSE {wrong} END"

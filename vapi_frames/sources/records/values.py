@@ -64,7 +64,7 @@ _MATCH_TIME = re.compile(TIME_PATTERN, re.ASCII).fullmatch
 _TIMES, _NUMBERS = frozenset(TIME_COLUMNS), frozenset(NUMBER_COLUMNS)
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LARGEST_EXACT = 1 << 53  # the first whole number whose neighbor no double has
+_LARGEST_EXACT = 1 << 53  # from here on not every whole number is a double
 _INTEGERS = range(-(1 << 63), 1 << 64)
 
 
