@@ -157,7 +157,7 @@ def test_each_day_is_compared_with_that_of_the_week_before(zone, align):
 
 
 @pytest.mark.extra("local")
-@pytest.mark.parametrize("low", [date(2011, 12, 25) + i * DAY for i in (0, 3, 4, 6, 8, 12)])
+@pytest.mark.parametrize("low", [date(2011, 12, 25) + i * DAY for i in range(14)])
 @pytest.mark.parametrize(("to", "days"), [("7d", 7), ("previous", 7), ("1d", 1)])
 def test_a_date_that_was_skipped_has_no_calls(low, to, days):
     """Apia had no 30 December 2011: ranges around it, and the earlier ones, are sums over the dates that there were."""

@@ -66,6 +66,18 @@ class AbsoluteRange:
     start: TimePoint | None
     end: TimePoint | None
 
+    def local_sides(self, start: datetime, end: datetime, tz: ZoneInfo) -> tuple[datetime, datetime]:
+        """Return the naive local times of both sides: as written, else of the resolved *start* and *end*.
+
+        They differ where a written date does not exist: Apia had no 30 December 2011.
+        """
+        written = (_read_local(side) if isinstance(side, str) else None for side in (self.start, self.end))
+        low, high = (
+            side if side is not None and resolve_wall(side, tz) == instant else to_local(instant, tz)
+            for side, instant in zip(written, (start, end), strict=True)
+        )
+        return low, high
+
     def resolve(self, tz: ZoneInfo) -> Instants:
         """Return both sides in UTC."""
         start, end = (None if side is None else resolve_time_point(side, tz) for side in (self.start, self.end))
@@ -96,12 +108,18 @@ class Span:
         except (OverflowError, ValueError) as error:
             raise QueryError(f"the last {self} start before the year 1") from error
 
-    def shift_back(self, instant: datetime, tz: ZoneInfo) -> datetime:
-        """Return the instant this long before another; days and longer are counted on the calendar of the zone."""
+    def shift_back(self, instant: datetime, tz: ZoneInfo, local: datetime | None = None) -> datetime:
+        """Return the instant this long before another; days and longer are counted on the calendar of the zone.
+
+        Args:
+            instant: The later instant.
+            tz: The zone.
+            local: Its naive local time, where that is known; an instant cannot say that it was a skipped date.
+        """
         if self.unit in _CLOCK:
             return self.subtract_from(instant)
         try:
-            return resolve_wall(self.subtract_from(to_local(instant, tz)), tz)
+            return resolve_wall(self.subtract_from(local or to_local(instant, tz)), tz)
         except OverflowError as error:
             raise QueryError(f"the last {self} start before the year 1") from error
 

@@ -94,11 +94,16 @@ class Comparison:
                 f"the range starts at {format_iso(start)}, in the future, so there is nothing to compare yet"
             )
         tz, written = query.zone, query.time_range
+        if isinstance(written, AbsoluteRange):
+            sides = written.local_sides(start, end, tz)
+        else:
+            sides = to_local(start, tz), to_local(end, tz)
         shift: Shift
         if self.to == PREVIOUS and isinstance(written, RelativeRange) and written.complete:
             earlier, _ = written.resolve(start, tz, query.time_step)
             assert earlier is not None  # noqa: S101 - a relative range has both sides
-            found = Periods(start, end, earlier, start, _get_length(earlier, start, tz))
+            length = _get_length(earlier, start, tz, sides=(to_local(earlier, tz), sides[0]))
+            found = Periods(start, end, earlier, start, length)
         else:
             if self.to != PREVIOUS:
                 shift = parse_span(self.to)
@@ -106,9 +111,9 @@ class Comparison:
                 shift = written.span
             else:
                 until_now = isinstance(written, AbsoluteRange) and written.end is None
-                shift = _get_length(start, end, tz, until_now=until_now)
-            earlier_end = _shift_end(min(end, at), shift, tz)
-            found = Periods(start, end, _shift_back(start, shift, tz), earlier_end, shift)
+                shift = _get_length(start, end, tz, until_now=until_now, sides=sides)
+            earlier_end = _shift_end(min(end, at), shift, tz, sides[1] if end <= at else to_local(at, tz))
+            found = Periods(start, end, _shift_back(start, shift, tz, sides[0]), earlier_end, shift)
         if query.time_step:
             self._check_edges(found, query.time_step, tz)
         if self.align == "weekday" and not _round_to_weeks(found, tz):
@@ -300,10 +305,12 @@ def _round_to_weeks(periods: Periods, tz: ZoneInfo) -> timedelta:
     return timedelta(days=7 * round(days / 7))
 
 
-def _get_length(start: datetime, end: datetime, tz: ZoneInfo, *, until_now: bool = False) -> Shift:
+def _get_length(
+    start: datetime, end: datetime, tz: ZoneInfo, *, sides: tuple[datetime, datetime], until_now: bool = False
+) -> Shift:
     """Return the length of a range: in months or days of the calendar if it consists of whole ones, else in time."""
     if is_day_start(start, tz):
-        low, high = to_local(start, tz), to_local(end, tz)
+        low, high = sides
         if is_day_start(end, tz):
             months = (high.year - low.year) * 12 + high.month - low.month
             return Span(months, "mo") if low.day == high.day == 1 and months else Span((high - low).days, "d")
@@ -312,14 +319,14 @@ def _get_length(start: datetime, end: datetime, tz: ZoneInfo, *, until_now: bool
     return end - start
 
 
-def _shift_back(at: datetime, shift: Shift, tz: ZoneInfo) -> datetime:
-    return at - shift if isinstance(shift, timedelta) else shift.shift_back(at, tz)
+def _shift_back(at: datetime, shift: Shift, tz: ZoneInfo, local: datetime) -> datetime:
+    return at - shift if isinstance(shift, timedelta) else shift.shift_back(at, tz, local)
 
 
-def _shift_end(end: datetime, shift: Shift, tz: ZoneInfo) -> datetime:
+def _shift_end(end: datetime, shift: Shift, tz: ZoneInfo, local: datetime) -> datetime:
     """Return the end of the earlier period; a 31st without a counterpart is after the end of the shorter month."""
-    found = _shift_back(end, shift, tz)
-    if isinstance(shift, Span) and shift.unit in _MONTHS and to_local(found, tz).day != to_local(end, tz).day:
+    found = _shift_back(end, shift, tz, local)
+    if isinstance(shift, Span) and shift.unit in _MONTHS and to_local(found, tz).day != local.day:
         following = datetime.combine(to_local(found, tz).date() + _DAY, time())
         return resolve_wall(following, tz)
     return found
