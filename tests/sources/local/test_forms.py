@@ -120,7 +120,7 @@ def test_calls_without_a_duration_or_an_id_are_noted():
     assert frame.iloc[0].tolist() == [4, 3.0]
     assert frame.vapi.meta.notes == (
         "calls without an id: 1; each is counted",
-        "minutes: calls without a duration that are no part of them: 2",
+        "calls without a duration, which count in no sum or average of minutes: 2",
     )
 
 

@@ -67,7 +67,7 @@ def run_query(
     has_matched = len(found[0]) > 0 if query.levels else found.pop()[0].as_py() > 0
     notes = _note_missing(found.pop(), "calls without an id: {}; each is counted") if has_ids else ()
     if has_minutes:
-        notes += _note_missing(found.pop(), "minutes: calls without a duration that are no part of them: {}")
+        notes += _note_missing(found.pop(), "calls without a duration, which count in no sum or average of minutes: {}")
         notes += _note_negative_minutes(found.pop())
     if query.time_step:
         step, zone = query.time_step, query.zone
