@@ -51,7 +51,7 @@ VARIABLES_MAP = "variableValues, converted"
 """The column in which JSON converted to Parquet has a map of the variables; a comma is in no name of an export."""
 TIME_COLUMNS = ("createdAt", "startedAt", "endedAt")
 DURATION_UNITS = {"durationMs": 60_000.0, "durationSeconds": 60.0, "durationMinutes": 1.0}
-"""The columns of a call's own duration, with the unit in the name → units in a minute; the first that is there counts."""
+"""The columns of a call's own duration, with the unit in the name → units in a minute; the first one there counts."""
 NUMBER_COLUMNS = (*(column for column in CALL_COLUMNS if column not in ("id", "duration")), *DURATION_UNITS)
 FLAT_COLUMNS = ("id", *GROUP_COLUMNS, *TIME_COLUMNS, *NUMBER_COLUMNS, "duration")
 """The columns of a flat record. The values of ``duration`` are not used, only whether records have it."""
