@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["BACKLOG", "find_connection_limit", "make_protocol"]
+__all__ = ["BATCH", "find_connection_limit", "make_protocol"]
 
-BACKLOG = 64  # connections that are accepted at a time, before any of them can be refused
+BATCH = 16  # connections that are accepted at a time, before any of them can be refused
 HEAD_SECONDS = 10.0  # in which the head of a request must arrive
 HALF_CLOSED_SECONDS = 5.0  # in which a client that has closed its half gets its reply, if it is still there
 LINGER_SECONDS = 2.0  # for which a client that was refused may send on, so that it gets to read the refusal
@@ -35,14 +35,15 @@ def find_connection_limit(wanted: int) -> tuple[int, int]:
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return wanted, BACKLOG
+        return wanted, BATCH
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return wanted, BACKLOG
+        return wanted, BATCH
     folder = Path("/dev/fd")
-    left = max(0, soft - (len(list(folder.iterdir())) if folder.is_dir() else BACKLOG))
-    backlog = max(1, min(BACKLOG, left // 8))
-    return max(1, min(wanted, (left - backlog) // 2)), backlog
+    left = max(0, soft - (len(list(folder.iterdir())) if folder.is_dir() else BATCH))
+    # Few beside all: a head is read in the third round after its connection, which newer ones must not have replaced.
+    batch = max(1, min(BATCH, left // 16))
+    return max(1, min(wanted, (left - batch) // 2)), batch
 
 
 class _Connections:
