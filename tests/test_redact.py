@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import pickle
+import re
 import traceback
+import urllib.parse
+from base64 import b64encode, urlsafe_b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vapi_frames.redact import KEY_VARIABLES, Redactor, Secret, environment_keys
+from vapi_frames.redact import KEY_VARIABLES, SHORTEST_KEY, Redactor, Secret, environment_keys, repeats
 
 KEY = "b0c1d2e3-aaaa-bbbb-cccc-0123456789ab"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -122,3 +126,69 @@ def test_a_redactor_is_not_pickled():
     """It would take the keys along."""
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
         pickle.dumps(Redactor([KEY]))
+
+
+NAMED = {"/": "&sol;", "+": "&plus;", "=": "&equals;", "_": "&lowbar;", ".": "&period;", "&": "&amp;", "-": "&#45"}
+ESCAPES = [
+    lambda one: one,
+    lambda one: f"\\{one}" if one == "/" else one,
+    lambda one: f"\\u{ord(one):04x}",
+    lambda one: f"\\u{ord(one):04X}",
+    lambda one: f"\\\\u{ord(one):04x}",
+    lambda one: f"%{ord(one):02x}",
+    lambda one: f"%{ord(one):02X}",
+    lambda one: f"%25{ord(one):02X}",
+    lambda one: f"&#{ord(one)};",
+    lambda one: f"&#0{ord(one)};",
+    lambda one: f"&#x{ord(one):X};",
+    lambda one: f"&amp;#X{ord(one):x};",
+    lambda one: NAMED.get(one, one),
+]
+KEYS = st.text("abcXYZ0189-_./+=~&", min_size=SHORTEST_KEY, max_size=40)
+
+
+@st.composite
+def spelled(draw):
+    """Return a key, and a text with it, whose characters are escaped in ways of their own."""
+    key = draw(KEYS)
+    return key, "".join(draw(st.sampled_from(ESCAPES))(one) for one in key)
+
+
+def decoded(text):
+    """Return the texts that *text* becomes when it is decoded again and again, in each order."""
+    found = [text]
+    for one in found:
+        unescaped = re.sub(r"\\+u(00[0-9a-fA-F]{2})", lambda code: chr(int(code[1], 16)), one).replace("\\/", "/")
+        found += [new for new in (unescaped, urllib.parse.unquote(one), html.unescape(one)) if new not in found]
+    return found
+
+
+@given(spelled(), st.text(" ab\"{}:,'", max_size=9), st.text(" ab\"{}:,'", max_size=9))
+def test_no_spelling_of_a_key_is_left(found, before, after):
+    """JSON, URLs and HTML may escape any of its characters, in any mix and more than once."""
+    key, text = found
+    whole = f"{before}{text}{after}"
+    assert any(key in one for one in decoded(whole))
+    assert repeats(whole.encode(), key)
+    redact = Redactor([key])
+    assert not any(key in one for one in decoded(redact(whole)))
+    assert redact.found
+
+
+@given(KEYS, st.binary(max_size=9), st.binary(max_size=9), st.sampled_from([b64encode, urlsafe_b64encode]))
+def test_a_key_in_base64_is_found(key, before, after, encode):
+    """Whatever stands before it in the same text, so at each place in a group of three bytes."""
+    whole = before + key.encode() + after
+    text = encode(whole).decode()
+    assert repeats(text.encode(), key)
+    left = Redactor([key])(text)
+    lost = len(text) - len(left.replace("***", ""))
+    assert lost >= len(key) * 8 // 6 - 2  # all but the characters that also hold a part of a neighbor
+
+
+@given(KEYS, st.text(max_size=60))
+def test_text_without_the_key_stays(key, text):
+    """Other escapes are no key."""
+    assume(not any(key.lower() in one.lower() for one in decoded(text)))
+    assert Redactor([key])(text) == text
+    assert not repeats(text.encode(), key)

@@ -1,17 +1,21 @@
 """The one place that takes secrets out of text: the API key, bearer tokens, JSON Web Tokens.
 
-Nothing else is changed. A key of the API looks like any other id, so it is found by its value, not by its form.
+Nothing else is changed. A key of the API looks like any other id, so it is found by its value, not by its form: as it
+is, or as JSON, URLs, HTML and base64 spell it.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from functools import lru_cache
+from html.entities import html5
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["KEY_VARIABLES", "SHORTEST_KEY", "Redactor", "Secret", "environment_keys"]
+__all__ = ["KEY_VARIABLES", "SHORTEST_KEY", "Redactor", "Secret", "environment_keys", "repeats"]
 
 KEY_VARIABLES = ("VAPI_API_KEY", "VAPI_TOKEN")
 SHORTEST_KEY = 8  # characters; a shorter one is a placeholder, and could occur in any text
@@ -43,6 +47,54 @@ def environment_keys(environ: Mapping[str, str]) -> list[Secret]:
         ['***']
     """
     return [Secret(environ[name].strip()) for name in KEY_VARIABLES if environ.get(name, "").strip()]
+
+
+def repeats(content: bytes, key: str) -> bool:
+    r"""Return whether *content* has *key* in any spelling; a key of less than eight characters is not looked for.
+
+    Examples:
+        >>> repeats(rb'{"id": "\u0062\u0030c1-key/"}', "b0c1-key/")
+        True
+    """
+    if len(key) < SHORTEST_KEY:
+        return False
+    if any(text in content for text in (key.encode(), *(text.encode() for text in _in_base64(key)))):
+        return True
+    # A reply may have 256 MB, and the pattern is slow: any other spelling has one of these.
+    has_escapes = any(sign in content for sign in (b"\\", b"%", b"&"))
+    return has_escapes and _spellings(Secret(key)).search(content.decode("utf-8", "replace")) is not None
+
+
+def _in_base64(key: str) -> list[str]:
+    """Return what base64 of any text with *key* contains, by the place of the key in a group of three bytes."""
+    found = []
+    for before in range(3):
+        text = b64encode(bytes(before) + key.encode()).decode().rstrip("=")
+        # Without the characters that also depend on the bytes before and after.
+        whole = text[(before * 8 + 5) // 6 : (before + len(key)) * 8 // 6]
+        found += [whole, whole.replace("+", "-").replace("/", "_")]
+    return found
+
+
+@lru_cache(maxsize=16)
+def _spellings(key: Secret) -> re.Pattern[str]:
+    """Return the pattern of *key* as it is, or with any of its characters escaped as JSON, URLs or HTML escape them."""
+    names: dict[str, list[str]] = {}
+    for name, value in html5.items():
+        names.setdefault(value, []).append(name)
+    characters = []
+    for one in key:
+        code = f"{ord(one):02x}"
+        ways = [
+            rf"\\*{re.escape(one)}",  # JSON may put a backslash before a slash, and JSON within JSON more of them
+            rf"\\+u00(?i:{code})",
+            rf"%(?:25)*(?i:{code})",
+            rf"&(?:amp;)*#0*{ord(one)}(?:;|(?![0-9]))",
+            rf"&(?:amp;)*#[xX]0*(?i:{code})(?:;|(?![0-9a-fA-F]))",
+            *(f"&(?:amp;)*{name}" for name in sorted(names.get(one, ()), key=len, reverse=True)),
+        ]
+        characters.append(f"(?:{'|'.join(ways)})")
+    return re.compile("|".join(["".join(characters), *map(re.escape, _in_base64(key))]), re.IGNORECASE)
 
 
 class Redactor:
@@ -84,7 +136,7 @@ class Redactor:
         if text not in self._clean:
             clean = text
             for key in self._keys():
-                clean = clean.replace(key, "***")
+                clean = _spellings(key).sub("***", clean)
             self._clean[text] = _TOKENS.sub(self._replace, clean)
             self.found = self.found or self._clean[text] != text
         return self._clean[text]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import gc
+import html
 import json
 import pickle
+import re
 import signal
 import sys
 import threading
+import traceback
 import types
+import urllib.parse
 import warnings
 
 import pytest
@@ -28,6 +33,7 @@ from tests.support.secret_checks import (
 from tests.support.servers import Server, answering, echoing, failing, reply
 from vapi_frames.errors import AuthenticationError, QueryError, ResponseError, StatusError
 from vapi_frames.interface.connect import Vq
+from vapi_frames.redact import repeats
 from vapi_frames.sources.api.client import ApiClient
 from vapi_frames.sources.api.source import ApiSource
 from vapi_frames.sources.http.connection import Connection
@@ -252,6 +258,64 @@ def test_nothing_that_a_cause_holds_on_to_holds_the_key(behavior):
                 found.append(part)
     assert len(found) > 5
     assert_clean(*(one if isinstance(one, str) else repr(bytes(one)) for one in found if isinstance(one, str | bytes)))
+
+
+SPELLINGS = [
+    KEY,
+    "".join(f"\\u{ord(one):04x}" for one in KEY),
+    "".join(f"\\u{ord(one):04X}" if i % 2 else one for i, one in enumerate(KEY)),
+    "".join(f"%{ord(one):02x}" for one in KEY),
+    "".join(f"&#{ord(one)};" for one in KEY),
+    "".join(f"&#x{ord(one):x};" for one in KEY),
+    base64.b64encode(f"key {KEY}".encode()).decode(),
+]
+
+
+def raw(text):
+    """Send *text* as the whole reply."""
+
+    def behave(request, connection):
+        connection.sendall(text.encode())
+
+    return behave
+
+
+REPEATING = {
+    "the error's message": lambda key: failing(400, f"bad {key}"),
+    "an error's JSON": lambda key: reply(400, f'{{"message": ["no key {key}", "x"]}}'),
+    "an error's page": lambda key: reply(403, f"<html><title>{key}</title></html>"),
+    "a redirect": lambda key: reply(302, "", Location=f"https://elsewhere.example/{key}"),
+    "the id of the request": lambda key: reply(500, "no", x_request_id=key),
+    "a result": lambda key: answering(change=lambda found: [{**found[0], "name": "@"}, key]),
+    "text that is no JSON": lambda key: reply(201, f"hello {key}"),
+    "the status line": lambda key: raw(f"HTTP/1.1 500 {key}\r\nContent-Length: 2\r\n\r\nno"),
+    "the status": lambda key: raw(f"HTTP/1.1 {key} no\r\nContent-Length: 2\r\n\r\nno"),
+    "no status line": lambda key: raw(f"{key}\r\n\r\n"),
+    "the size of a chunk": lambda key: raw(f"HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n{key}\r\n[]"),
+    "a header that is none": lambda key: raw(f"HTTP/1.1 500 no\r\nContent-Length: 2\r\n{key}\r\nB: c\r\n\r\nno"),
+    "the length": lambda key: raw(f"HTTP/1.1 201 OK\r\nContent-Length: {key}\r\n\r\n[]"),
+    "the encoding": lambda key: reply(201, "[]", Content_Encoding=key),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=["as it is", "JSON", "some JSON", "URL", "HTML", "hex", "base64"])
+@pytest.mark.parametrize("place", REPEATING)
+def test_a_server_that_repeats_the_key_in_any_spelling(place, spelling, caplog):
+    """Neither the error, nor its causes, nor a log or stderr has it, as it is or spelled."""
+    with Server(REPEATING[place](spelling)) as server:
+        error = caught(ask(server, attempts=1).call().count().fetch)
+    assert_error_clean(error)
+    shown = "".join([*traceback.format_exception(error), caplog.text, getattr(error, "body", None) or ""])
+    decoded = html.unescape(urllib.parse.unquote(re.sub(r"\\+u(00..)", lambda one: chr(int(one[1], 16)), shown)))
+    assert KEY not in decoded
+    assert not repeats(shown.encode(), KEY)
+
+
+def test_an_address_with_the_key_in_it_is_not_shown():
+    """A key that was pasted in the wrong place shows in no repr, no source of a frame and no error."""
+    vq = vf.connect(KEY, base_url=f"https://{KEY}.example.invalid")
+    assert KEY not in repr(vq)
+    assert_error_clean(caught(ask(f"https://{KEY.upper()}.invalid/{KEY}", timeout=0.5).call().count().fetch))
 
 
 def test_an_impossible_host_is_free_of_the_key():

@@ -38,7 +38,7 @@ from vapi_frames.redact import Redactor, Secret, environment_keys
 from vapi_frames.sources import progress
 from vapi_frames.sources.http.loopback import is_loopback
 from vapi_frames.sources.http.retry import backoff, limiter, pause, retry_after
-from vapi_frames.sources.http.secrets import Key, can_be_key, key_from_environment
+from vapi_frames.sources.http.secrets import Key, can_be_key, key_from_environment, redacted_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +59,7 @@ _MAX_TIMEOUT = 86_400.0  # seconds; sockets refuse very large numbers
 _TIMEOUTS_PER_REPLY = 10  # read time-outs within which the complete reply must arrive
 _BLOCK = 65_536  # bytes of one read
 MAX_BYTES = 2**28  # bytes of a reply, decompressed
+_ERROR_BYTES = 65_536  # of an error's body are read for its message
 _BODY_CHARS = 2_000  # of a reply's body in the attribute of an error
 _MESSAGE_CHARS = 500  # of a reply's body in the message of an error
 
@@ -97,7 +98,7 @@ class Connection:
         QueryError: An argument is wrong, or *base_url* would send the key in the clear.
     """
 
-    _url = ""  # for the repr in a traceback, if __init__ fails
+    _url, _key = "", None  # for the repr in a traceback, if __init__ fails
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class Connection:
         token = Secret(token.strip()) if isinstance(token, str) else token
         if token is not None and not can_be_key(token):
             raise QueryError("token must be the key as text, in ASCII and without spaces and line breaks")
-        self._key = None if token is None else Key(token)
+        self._key: Key | None = None if token is None else Key(token)
         self._url = _check_url(base_url)
         self._timeout = _check_timeout(timeout)
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
@@ -208,7 +209,7 @@ class Connection:
         session = self._borrow()
         progress.requested()
         try:
-            with session.request(
+            with redacted_logs(key.redactor()), session.request(
                 "GET" if body is None else "POST", url, params=parameters, data=body, auth=key, timeout=self._timeout,
                 allow_redirects=False, stream=True, headers={} if body is None else _JSON,
             ) as reply:  # fmt: skip
@@ -218,11 +219,13 @@ class Connection:
         except (HTTPError, OSError, ValueError) as error:  # requests' own are among them
             reason = _innermost(_without_frames(error))
             detail = re.sub(r"^.*?(object at 0x\w+>|port=\d+\)):\s*", "", str(reason)) or type(reason).__name__
-            message = f"no reply from {url} in {_times(attempt)}: {detail}"
+            redact = key.redactor()
+            redact(_texts(error))  # a status line or the size of a chunk may repeat the key
+            message = redact(f"no reply from {url} in {_times(attempt)}: {detail}")
             failed = ConnectionFailedError(
                 message, attempts=attempt, timed_out=isinstance(reason, ReadTimeoutError | requests.ReadTimeout)
             )
-            failed.__cause__ = error
+            failed.__cause__ = None if redact.found else error
             is_transient = isinstance(error, TRANSIENT_ERRORS) and not isinstance(reason, ssl.SSLCertVerificationError)
             return failed, backoff(attempt) if is_transient else None
         self._give_back(session)
@@ -283,7 +286,7 @@ class Connection:
         return bytes(content)
 
     def __repr__(self) -> str:
-        return f"the API at {self._url}"
+        return f"the API at {self.redactor()(self._url)}"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a connection holds a key and cannot be pickled: connect again in the other process")
@@ -294,10 +297,12 @@ _JSON = {"Content-Type": "application/json"}
 
 def _checked(reply: requests.Response, content: bytes, url: str, key: Key) -> bytes | ResponseError:
     """Return the body of a reply with status 2xx, or the error that it is."""
-    came = f"{url} replied {reply.status_code} with"
+    came = f"{key.redactor()(url)} replied {reply.status_code} with"
     content = content.removeprefix(b"\xef\xbb\xbf").strip()
     if key.is_in(content):  # no frame and no error may show it
         return ResponseError(f"{came} the key itself: base_url echoes requests, and is not the API")
+    if reply.status_code == 206 or "content-range" in reply.headers:  # noqa: PLR2004
+        return ResponseError(f"{came} a part of the body, which no request asks for: is a proxy in between?")
     if not content:
         return ResponseError(f"{came} an empty body")
     if content.startswith(b"<"):
@@ -309,8 +314,9 @@ def _checked(reply: requests.Response, content: bytes, url: str, key: Key) -> by
 def _status_error(reply: requests.Response, content: bytes, key: Key, wait: float | None, attempt: int) -> StatusError:
     status = reply.status_code
     redact = key.redactor()
-    body = redact(content.decode("utf-8", "replace"))  # before it is cut, or half of the key could be left
-    message = f"the API replied {status}: {_error_text(body)}"
+    # Redacted before it is cut, or half of the key could be left.
+    body = redact(content[:_ERROR_BYTES].decode("utf-8", "replace"))
+    message = f"the API replied {status}: {redact(_error_text(body))}"
     found = next((reply.headers[name] for name in ("x-request-id", "cf-ray") if name in reply.headers), None)
     request_id = found and redact(found)
     if request_id:
@@ -398,6 +404,14 @@ def _times(attempt: int) -> str:
 def _inner(failure: BaseException) -> list[BaseException]:
     """Return the exceptions that *failure* wraps: requests wraps those of urllib3, which wrap those of sockets."""
     return [part for part in (*failure.args, getattr(failure, "reason", None)) if isinstance(part, BaseException)]
+
+
+def _texts(failure: BaseException) -> str:
+    """Return all text of *failure*, and of the exceptions around it and within it."""
+    found = [failure]
+    for one in found:
+        found += [other for other in (one.__cause__, one.__context__, *_inner(one)) if other and other not in found]
+    return "\n".join(f"{one!r} {one} {vars(one)}" for one in found)
 
 
 def _innermost(failure: BaseException) -> BaseException:

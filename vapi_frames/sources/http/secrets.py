@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
+import threading
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from requests.auth import AuthBase
 
 from vapi_frames.errors import AuthenticationError
-from vapi_frames.redact import KEY_VARIABLES, SHORTEST_KEY, Redactor, Secret, environment_keys
+from vapi_frames.redact import KEY_VARIABLES, Redactor, Secret, environment_keys, repeats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import requests
 
-__all__ = ["Key", "can_be_key", "key_from_environment"]
+__all__ = ["Key", "can_be_key", "key_from_environment", "redacted_logs"]
 
 
 class Key(AuthBase):
@@ -37,7 +40,7 @@ class Key(AuthBase):
 
     def is_in(self, content: bytes) -> bool:
         """Return whether *content* repeats the key; a placeholder could be in any reply, and is not looked for."""
-        return len(self._read()) >= SHORTEST_KEY and self._read().encode() in content
+        return repeats(content, self._read())
 
     def organization(self) -> str:
         """Return an id of the organization, from which the key cannot be computed."""
@@ -56,6 +59,37 @@ class Key(AuthBase):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key cannot be pickled: connect again in the other process")
+
+
+_current = threading.local()
+
+
+class _LogFilter(logging.Filter):
+    """Redacts what urllib3 logs of this thread's request: a malformed header is logged as it is."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        redact: Redactor | None = getattr(_current, "redact", None)
+        if redact is not None:
+            text = record.getMessage()
+            redact(f"{text} {record.exc_info and record.exc_info[1]}")
+            if redact.found:
+                record.msg, record.args, record.exc_info = redact(text), (), None
+        return True
+
+
+_FILTER = _LogFilter()
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_FILTER)
+
+
+@contextmanager
+def redacted_logs(redact: Redactor) -> Iterator[None]:
+    """Redact what the HTTP libraries log of the requests of this thread."""
+    _current.redact = redact
+    try:
+        yield
+    finally:
+        _current.redact = None
 
 
 @lru_cache(maxsize=16)
