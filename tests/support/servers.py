@@ -153,14 +153,14 @@ def answers(request):
     ]
 
 
-def answering(status=201, *, change=lambda found: found, gzipped=False):
+def answering(status=201, *, change=lambda found: found, gzipped=False, **headers):
     """Answer the queries, after *change* had its way with the results."""
 
     def behave(request, connection):
         content = json.dumps(change(answers(request))).encode()
         if gzipped:
             return reply(status, gzip.compress(content), Content_Encoding="gzip")(request, connection)
-        return reply(status, content)(request, connection)
+        return reply(status, content, **headers)(request, connection)
 
     return behave
 

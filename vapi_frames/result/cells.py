@@ -152,8 +152,8 @@ def _read_number(value: Any, one: Aggregation, path: str) -> float | int | None:
     if value is None:
         return None
     try:
-        if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
-            raise ValueError  # noqa: TRY301 - Python reads both as numbers, JSON does not
+        if isinstance(value, bool) or (isinstance(value, str) and ("_" in value or not value.isascii())):
+            raise ValueError  # noqa: TRY301 - Python reads them as numbers, JSON does not
         number = float(value)
         if one.operation != "count":
             return number

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from vapi_frames.calendar import buckets
-from vapi_frames.calendar.buckets import count_buckets
+from vapi_frames.calendar.buckets import count_buckets, find_bounds, floor_to_bucket, from_seconds, to_seconds
 from vapi_frames.calendar.ranges import Instants, fill_defaults, format_iso
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES
 from vapi_frames.errors import ResponseError, ResponseWarning, format_value, warn
 from vapi_frames.query.schema import build_schema
 from vapi_frames.result.cells import Cells, read_date_texts, read_numbers, read_texts
@@ -30,8 +31,11 @@ __all__ = ["ROW_LIMITS", "Rows", "match_replies", "read_rows", "unwrap_sdk_objec
 
 ROW_LIMITS = (100, 1_000, 5_000, 10_000, 50_000, 100_000)
 """Row counts at which servers cut: a reply of exactly so many rows may be incomplete."""
+_GROUPS = frozenset(GROUP_COLUMNS)
+_MEASURES = frozenset(one.name for one in MEASURES)
 _DATE_TEXTS = pa.dictionary(pa.int32(), pa.string())
 _ECHO_PRECISION = timedelta(milliseconds=1)  # what is finer may be lost in an echoed range
+_ECHO_ROUNDING = timedelta(seconds=1)  # how far an echoed range may reach out of the query's, which has no step
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,9 @@ def read_rows(
         )
     cells = Cells(rows, root)
     keys = _match_keys(cells.keys, query, dated, root)
+    if (step := reply.time_range.step) and not dated:
+        message = f"the reply is to another query: its step is {format_value(step)}, and the query has none"
+        raise ResponseError(message, path=f"$[{place}].timeRange.step")
     columns: dict[str, Any] = {"date": read_date_texts(cells.column("date"), root)} if dated else {}
     for name in names.names[len(columns) : -len(query.measures)]:
         columns[name] = read_texts(cells.column(keys[name], optional=True), root)
@@ -169,7 +176,8 @@ def _check_echo(echo: ReplyTimeRange, query: Query[Any], wanted: Instants, echoe
     """Warn where the echoed range is not *wanted*, the query's; return whether it is.
 
     Raises:
-        ResponseError: The echoed step is another: the rows are other buckets than the query's.
+        ResponseError: The echoed step is another, or the echoed range reaches out of the query's: the rows are the
+            result of another query.
     """
     if query.time_step and echo.step and echo.step != query.time_step:
         raise ResponseError(
@@ -186,9 +194,36 @@ def _check_echo(echo: ReplyTimeRange, query: Query[Any], wanted: Instants, echoe
         for name, at, instant in zip(("start", "end"), echoed, wanted, strict=True)
         if at is not None and instant is not None and abs(at - instant) >= _ECHO_PRECISION
     ]
+    if other and _reaches_out(query, wanted, echoed):
+        raise ResponseError(
+            f"the reply is to another query: its range has {', '.join(other)}, and is not within the query's", path=path
+        )
     if other:
         warn(f"the range of the reply is not the query's: {', '.join(other)}", ResponseWarning)
     return not other
+
+
+def _reaches_out(query: Query[Any], wanted: Instants, echoed: Instants) -> bool:
+    """Return whether the *echoed* range has instants beyond the *wanted* one, rounded to whole buckets.
+
+    A server that has forgotten old calls cuts its range off; a range that reaches out is that of another query.
+    """
+    start, end = wanted
+    if query.time_step is not None:
+        start = start and _bucket_of(query, start)[0]
+        end = end and _bucket_of(query, end - timedelta.resolution)[1]
+    low, high = (start and start - _ECHO_ROUNDING), (end and end + _ECHO_ROUNDING)
+    begins, ends = echoed
+    return any(
+        (low is not None and at < low) or (high is not None and at > high) for at in (begins, ends) if at is not None
+    )
+
+
+def _bucket_of(query: Query[Any], at: datetime) -> tuple[datetime, datetime]:
+    bounds = find_bounds(
+        floor_to_bucket(to_seconds(at), query.time_step or "", query.zone), query.time_step or "", query.zone
+    )
+    return from_seconds(bounds.start), from_seconds(bounds.end)
 
 
 def _match_keys(present: set[Any], query: Query[Any], dated: bool, root: str) -> dict[str, str]:
@@ -220,11 +255,16 @@ def _match_keys(present: set[Any], query: Query[Any], dated: bool, root: str) ->
     keys = {name: name for name in (*fixed, *query.groups)}
     own = {level: f"variable.{key}" if key in fixed else key for level, key in variables.items()}
     unknown = present - fixed - set(own.values())
+    if strange := sorted(unknown & _GROUPS):
+        raise ResponseError(
+            f"the reply is to another query: its rows have the group {strange[0]!r}, and the query has not",
+            path=f"{root}[0].{strange[0]}",
+        )
     for level, key in own.items():
         if key in present:
             keys[level] = key
             continue
-        if len(unknown) != 1:
+        if len(unknown) != 1 or unknown & _MEASURES:
             others = f"; unknown keys: {', '.join(sorted(unknown))}" if unknown else ""
             raise ResponseError(
                 f"no key of the rows can be the variable {variables[level]!r}{others}", path=f"{root}[0]"

@@ -100,6 +100,20 @@ def test_every_success_is_one(status):
         assert ask(server).call().count().fetch()["countId"].item() == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(206, {}), (206, {"Content-Range": "bytes 0-9/99"}), (200, {"Content-Range": "bytes 0-9/99"})],
+)
+def test_a_part_of_a_reply_is_not_taken_for_the_whole(status, headers):
+    """No part was requested, so the rest of the rows is missing."""
+    with (
+        Server(answering(status, **headers)) as server,
+        pytest.raises(ResponseError, match="replied 20[06] with a part of the"),
+    ):
+        ask(server).call().count().fetch()
+    assert len(server.requests) == 1
+
+
 def test_a_path_in_the_base_url_is_kept():
     """A gateway may serve the API under a path, with or without a slash at its end."""
     with Server(answering()) as server:
@@ -540,7 +554,8 @@ def test_a_wait_that_the_server_asks_for_is_kept(headers, least, most):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "0", "-5", "nan", "inf", "1e999", "soon", "Thu, 01 Jan 2015 00:00:00 GMT", "9 May"]
+    "value",
+    ["", "0", "-5", "nan", "inf", "1e999", "soon", "Thu, 01 Jan 2015 00:00:00 GMT", "9 May", "1_0", "1e1", "+10"],
 )
 def test_a_wait_that_says_nothing_is_the_usual_one(value):
     """A wait of nothing, in the past or unreadable does not make it hammer the server."""
@@ -548,6 +563,21 @@ def test_a_wait_that_says_nothing_is_the_usual_one(value):
     with Server(failing(429, **{"retry-after": value}), answering()) as server:
         ask(server, sleep=waits).call().count().fetch()
     assert 0.3 < waits[0] < 0.7
+
+
+@pytest.mark.parametrize("name", ["retry-after-ms", "retry-after", "x-ratelimit-reset"])
+@pytest.mark.parametrize(
+    "text", ["1_0", "1e1", "+10", "0x10", "\u0661\u0660", "\uff11\uff10", "1 0", "10s", "10_000.5"]
+)
+def test_only_ascii_digits_are_a_wait(name, text):
+    """What else Python reads as a number was not meant as one."""
+    assert retry_after({name: text}, datetime(2026, 1, 1, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize("text", ["Thu, 01 Jan 2026 00:00:\u0660\u0667 GMT", "Thu, 0_1 Jan 2026 00:00:07 GMT"])
+def test_only_ascii_digits_are_a_date(text):
+    """The standard library reads both."""
+    assert retry_after({"retry-after": text}, datetime(2026, 1, 1, tzinfo=UTC)) is None
 
 
 def test_the_reset_of_a_limit_says_nothing_about_another_failure():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from datetime import UTC
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Limiter", "backoff", "limiter", "pause", "retry_after"]
 
 _TICK = 0.1  # seconds between two updates of the progress
+_NUMBER = re.compile(r"[0-9]{1,300}(?:\.[0-9]*)?")  # Python would also read "1_0", "1e1" and digits of other scripts
 _SPREAD = 0.5  # seconds over which requests that waited for the same limit resume
 
 
@@ -55,11 +57,8 @@ def retry_after(headers: Mapping[str, str], now: datetime, *, limited: bool = Tr
         7.0
     """
     for name in ("retry-after-ms", "retry-after", *(("x-ratelimit-reset",) if limited else ())):
-        text = (headers.get(name) or "").strip()
-        try:
-            number = float(text)
-        except ValueError:
-            number = _until(text, now)
+        text = (headers.get(name) or "").strip(" \t")
+        number = float(text) if _NUMBER.fullmatch(text) else _until(text, now)
         if name == "retry-after-ms":
             number /= 1000
         elif name == "x-ratelimit-reset" and number > 1e9:  # noqa: PLR2004 - an instant, not a span
@@ -71,6 +70,8 @@ def retry_after(headers: Mapping[str, str], now: datetime, *, limited: bool = Tr
 
 def _until(date: str, now: datetime) -> float:
     """Return the seconds until an HTTP date, NaN if it is none."""
+    if "_" in date or not date.isascii():
+        return nan
     try:
         at = parsedate_to_datetime(date)
     except (ValueError, OverflowError, IndexError, TypeError):
