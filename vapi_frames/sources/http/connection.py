@@ -98,7 +98,8 @@ class Connection:
         QueryError: An argument is wrong, or *base_url* would send the key in the clear.
     """
 
-    _url, _key = "", None  # for the repr in a traceback, if __init__ fails
+    _url = ""  # for the repr in a traceback, if __init__ fails
+    _key: Key | None = None
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class Connection:
         token = Secret(token.strip()) if isinstance(token, str) else token
         if token is not None and not can_be_key(token):
             raise QueryError("token must be the key as text, in ASCII and without spaces and line breaks")
-        self._key: Key | None = None if token is None else Key(token)
+        self._key = None if token is None else Key(token)
         self._url = _check_url(base_url)
         self._timeout = _check_timeout(timeout)
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
