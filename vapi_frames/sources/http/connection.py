@@ -36,6 +36,7 @@ from vapi_frames.errors import (
 )
 from vapi_frames.redact import Redactor, Secret, environment_keys
 from vapi_frames.sources import progress
+from vapi_frames.sources.http.failures import innermost, texts, without_frames
 from vapi_frames.sources.http.loopback import is_loopback
 from vapi_frames.sources.http.retry import backoff, limiter, pause, retry_after
 from vapi_frames.sources.http.secrets import Key, can_be_key, key_from_environment, redacted_logs
@@ -218,10 +219,10 @@ class Connection:
         except _TooLargeError as error:
             return error.with_traceback(None), None
         except (HTTPError, OSError, ValueError) as error:  # requests' own are among them
-            reason = _innermost(_without_frames(error))
+            reason = innermost(without_frames(error))
             detail = re.sub(r"^.*?(object at 0x\w+>|port=\d+\)):\s*", "", str(reason)) or type(reason).__name__
             redact = key.redactor()
-            redact(_texts(error))  # a status line or the size of a chunk may repeat the key
+            redact(texts(error))  # a status line or the size of a chunk may repeat the key
             message = redact(f"no reply from {url} in {_times(attempt)}: {detail}")
             failed = ConnectionFailedError(
                 message, attempts=attempt, timed_out=isinstance(reason, ReadTimeoutError | requests.ReadTimeout)
@@ -400,34 +401,3 @@ def _advice(status: int, location: str) -> str:
 
 def _times(attempt: int) -> str:
     return "1 attempt" if attempt == 1 else f"{attempt} attempts"
-
-
-def _inner(failure: BaseException) -> list[BaseException]:
-    """Return the exceptions that *failure* wraps: requests wraps those of urllib3, which wrap those of sockets."""
-    return [part for part in (*failure.args, getattr(failure, "reason", None)) if isinstance(part, BaseException)]
-
-
-def _texts(failure: BaseException) -> str:
-    """Return all text of *failure*, and of the exceptions around it and within it."""
-    found = [failure]
-    for one in found:
-        found += [other for other in (one.__cause__, one.__context__, *_inner(one)) if other and other not in found]
-    return "\n".join(f"{one!r} {one} {vars(one)}" for one in found)
-
-
-def _innermost(failure: BaseException) -> BaseException:
-    while inner := _inner(failure):
-        failure = inner[0]
-    return failure
-
-
-def _without_frames(failure: BaseException) -> BaseException:
-    """Remove what may contain the key from *failure*: the request, and the frames of the HTTP libraries."""
-    found: list[BaseException] = [failure]
-    for one in found:
-        one.__traceback__ = None
-        for name in {"request", "response", "pool", "conn"} & vars(one).keys():
-            vars(one)[name] = None
-        around = (one.__cause__, one.__context__, *_inner(one))
-        found += [other for other in around if other is not None and other not in found]
-    return failure
