@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vapi_frames.redact import KEY_VARIABLES, SHORTEST_KEY, Redactor, Secret, environment_keys, repeats
+from vapi_frames.redact import KEY_VARIABLES, SHORTEST_KEY, Redactor, Secret, environment_keys, replace_spelled
 
 KEY = "b0c1d2e3-aaaa-bbbb-cccc-0123456789ab"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -169,7 +169,7 @@ def test_no_spelling_of_a_key_is_left(found, before, after):
     key, text = found
     whole = f"{before}{text}{after}"
     assert any(key in one for one in decoded(whole))
-    assert repeats(whole.encode(), key)
+    assert not any(key in one for one in decoded(replace_spelled(whole.encode(), key).decode()))
     redact = Redactor([key])
     assert not any(key in one for one in decoded(redact(whole)))
     assert redact.found
@@ -180,7 +180,7 @@ def test_a_key_in_base64_is_found(key, before, after, encode):
     """Whatever stands before it in the same text, so at each place in a group of three bytes."""
     whole = before + key.encode() + after
     text = encode(whole).decode()
-    assert repeats(text.encode(), key)
+    assert b"***" in replace_spelled(text.encode(), key)
     left = Redactor([key])(text)
     lost = len(text) - len(left.replace("***", ""))
     assert lost >= len(key) * 8 // 6 - 2  # all but the characters that also hold a part of a neighbor
@@ -191,4 +191,4 @@ def test_text_without_the_key_stays(key, text):
     """Other escapes are no key."""
     assume(not any(key.lower() in one.lower() for one in decoded(text)))
     assert Redactor([key])(text) == text
-    assert not repeats(text.encode(), key)
+    assert replace_spelled(text.encode(), key) == text.encode()

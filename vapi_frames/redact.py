@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["KEY_VARIABLES", "SHORTEST_KEY", "Redactor", "Secret", "environment_keys", "repeats"]
+__all__ = ["KEY_VARIABLES", "SHORTEST_KEY", "Redactor", "Secret", "environment_keys", "replace_spelled"]
 
 KEY_VARIABLES = ("VAPI_API_KEY", "VAPI_TOKEN")
 SHORTEST_KEY = 8  # characters; a shorter one is a placeholder, and could occur in any text
@@ -49,20 +49,20 @@ def environment_keys(environ: Mapping[str, str]) -> list[Secret]:
     return [Secret(environ[name].strip()) for name in KEY_VARIABLES if environ.get(name, "").strip()]
 
 
-def repeats(content: bytes, key: str) -> bool:
-    r"""Return whether *content* has *key* in any spelling; a key of less than eight characters is not looked for.
+def replace_spelled(content: bytes, key: str) -> bytes:
+    r"""Return *content* with ``***`` where it spells *key*; a key of less than eight characters is not looked for.
 
     Examples:
-        >>> repeats(rb'{"id": "\u0062\u0030c1-key/"}', "b0c1-key/")
-        True
+        >>> replace_spelled(rb'{"id": "\u0062\u0030c1-key/"}', "b0c1-key/")
+        b'{"id": "***"}'
     """
     if len(key) < SHORTEST_KEY:
-        return False
-    if any(text in content for text in (key.encode(), *(text.encode() for text in _in_base64(key)))):
-        return True
-    # A reply may have 256 MB, and the pattern is slow: any other spelling has one of these.
-    has_escapes = any(sign in content for sign in (b"\\", b"%", b"&"))
-    return has_escapes and _spellings(Secret(key)).search(content.decode("utf-8", "replace")) is not None
+        return content
+    # A reply may have 256 MB, and the pattern is slow: without one of these signs it finds nothing.
+    signs = (b"\\", b"%", b"&", key.encode(), *(text.encode() for text in _in_base64(key)))
+    if not any(sign in content for sign in signs):
+        return content
+    return _spellings(Secret(key)).sub("***", content.decode("latin-1")).encode("latin-1")
 
 
 def _in_base64(key: str) -> list[str]:

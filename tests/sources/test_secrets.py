@@ -33,7 +33,7 @@ from tests.support.secret_checks import (
 from tests.support.servers import Server, answering, echoing, failing, reply
 from vapi_frames.errors import AuthenticationError, QueryError, ResponseError, StatusError
 from vapi_frames.interface.connect import Vq
-from vapi_frames.redact import repeats
+from vapi_frames.redact import replace_spelled
 from vapi_frames.sources.api.client import ApiClient
 from vapi_frames.sources.api.source import ApiSource
 from vapi_frames.sources.http.connection import Connection
@@ -308,7 +308,7 @@ def test_a_server_that_repeats_the_key_in_any_spelling(place, spelling, caplog):
     shown = "".join([*traceback.format_exception(error), caplog.text, getattr(error, "body", None) or ""])
     decoded = html.unescape(urllib.parse.unquote(re.sub(r"\\+u(00..)", lambda one: chr(int(one[1], 16)), shown)))
     assert KEY not in decoded
-    assert not repeats(shown.encode(), KEY)
+    assert replace_spelled(shown.encode(), KEY) == shown.encode()
 
 
 def test_an_address_with_the_key_in_it_is_not_shown():

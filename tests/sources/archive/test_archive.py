@@ -162,7 +162,8 @@ def test_no_limit_of_an_api_looks_like_the_end(tmp_path_factory, cap, count, ord
     folder = tmp_path_factory.mktemp("capped")
     done = store(Calls(*records, most=cap, order=order), folder, since="2026-10-02", until="2026-10-03")
     assert done.calls == len(records)
-    assert done.requests <= 25 + 8 * len(records) / cap
+    # Calls within minutes of each other take some halvings of the day before a page can hold them.
+    assert done.requests <= 60 + 8 * len(records) / cap
 
 
 @pytest.mark.parametrize("size", [100, 10_000])

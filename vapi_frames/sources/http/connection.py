@@ -310,7 +310,7 @@ def _checked(reply: requests.Response, content: bytes, url: str, key: Key) -> by
     if content.startswith(b"<"):
         title = _title(content.decode("utf-8", "replace"))
         return ResponseError(f"{came} HTML ({title}), not JSON: is base_url right, is a sign-in page in between?")
-    return content
+    return key.replace_in(content)
 
 
 def _status_error(reply: requests.Response, content: bytes, key: Key, wait: float | None, attempt: int) -> StatusError:

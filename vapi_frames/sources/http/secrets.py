@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from requests.auth import AuthBase
 
 from vapi_frames.errors import AuthenticationError
-from vapi_frames.redact import KEY_VARIABLES, Redactor, Secret, environment_keys, repeats
+from vapi_frames.redact import KEY_VARIABLES, SHORTEST_KEY, Redactor, Secret, environment_keys, replace_spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,11 @@ class Key(AuthBase):
 
     def is_in(self, content: bytes) -> bool:
         """Return whether *content* repeats the key; a placeholder could be in any reply, and is not looked for."""
-        return repeats(content, self._read())
+        return len(self._read()) >= SHORTEST_KEY and self._read().encode() in content
+
+    def replace_in(self, content: bytes) -> bytes:
+        """Return *content* with ``***`` where it has the key in another spelling, such as JSON's escapes."""
+        return replace_spelled(content, self._read())
 
     def organization(self) -> str:
         """Return an id of the organization, from which the key cannot be computed."""
