@@ -10,7 +10,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.support import servers
-from tests.support.bad_days import ANSWER, CASES, PATIENCE, bulky, endless
+from tests.support.bad_days import RESULT, CASES, PATIENCE, bulky, endless
 from tests.support.servers import Server, answering
 from tests.support.shapes import same
 from tests.support.wires import KEY, Calls, build_query, connected, counting
@@ -31,7 +31,7 @@ def test_a_bad_day(case, monkeypatch):
         query = vq.call().named("q")
         query = query.count() if case.columns == ("id",) else query.sum(*case.columns)
         began = time.monotonic()
-        if case.becomes == ANSWER:
+        if case.becomes == RESULT:
             assert tuple(query.fetch().iloc[0]) == case.values
         else:
             with pytest.raises(vf.VapiFramesError) as caught:

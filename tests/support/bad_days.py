@@ -18,7 +18,7 @@ from tests.support.servers import Server, answering, failing, reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ANSWER = "the answer"
+RESULT = "the result"
 PATIENCE = 0.5  # seconds between two pieces of a reply, in most cases
 PORTAL = "<!DOCTYPE html><html><head><title>Hotel Wi-Fi</title></head><body>Sign in</body></html>"
 
@@ -159,25 +159,25 @@ CASES = (
     Case("a handshake that never ends", FAILED, "timed out", deaf),
     Case("TLS is asked for where none is spoken", FAILED, "no reply", serving(answering(), scheme="https"), None),
     Case("headers that never come", FAILED, "Read timed out", serving(servers.silent), 2),
-    Case("headers that come at the second attempt", ANSWER, "", serving(servers.silent, answering()), 2),
+    Case("headers that come at the second attempt", RESULT, "", serving(servers.silent, answering()), 2),
     Case("a body that stops", FAILED, "Read timed out", serving(servers.stalling), 2),
     Case("a body that drips for ever", FAILED, "is incomplete after", serving(dripping), 2, most=8.0, patience=0.1),
     Case("the server hangs up", FAILED, "", serving(servers.hang_up), 2),
-    Case("the server hangs up once", ANSWER, "", serving(servers.hang_up, answering()), 2),
+    Case("the server hangs up once", RESULT, "", serving(servers.hang_up, answering()), 2),
     Case("a reset in the middle of the body", FAILED, "", serving(servers.reset), 2),
-    Case("a reset in the middle of the first body", ANSWER, "", serving(servers.reset, answering()), 2),
+    Case("a reset in the middle of the first body", RESULT, "", serving(servers.reset, answering()), 2),
     Case("fewer bytes than promised", FAILED, "IncompleteRead", serving(servers.cut_short), 2),
     Case("a chunk that is cut off", FAILED, "", serving(servers.chunk_cut_short), 2),
     Case("something other than HTTP", FAILED, "", serving(servers.babbling), 2),
     Case("no gzip under that name", FAILED, "decompressing", serving(reply(201, b"no", Content_Encoding="gzip")), 2),
     Case("a proxy of the environment that refuses", FAILED, "502", proxied, None, {"HTTPS_PROXY": "{}"}),
     Case("a proxy of the environment that is none", FAILED, "", proxied, 0, {"HTTPS_PROXY": "http://[bad"}),
-    Case("a proxy of the environment, for this machine", ANSWER, environment={"HTTP_PROXY": "http://127.0.0.1:9"}),
+    Case("a proxy of the environment, for this machine", RESULT, environment={"HTTP_PROXY": "http://127.0.0.1:9"}),
     # A limit.
-    Case("429 with retry-after-ms", ANSWER, "", serving(failing(429, retry_after_ms="20"), answering()), 2),
-    Case("429 with retry-after", ANSWER, "", serving(failing(429, retry_after="0.02"), answering()), 2),
-    Case("429 with x-ratelimit-reset", ANSWER, "", serving(failing(429, x_ratelimit_reset="0.02"), answering()), 2),
-    Case("429 without a word", ANSWER, "", serving(failing(429), answering()), 2),
+    Case("429 with retry-after-ms", RESULT, "", serving(failing(429, retry_after_ms="20"), answering()), 2),
+    Case("429 with retry-after", RESULT, "", serving(failing(429, retry_after="0.02"), answering()), 2),
+    Case("429 with x-ratelimit-reset", RESULT, "", serving(failing(429, x_ratelimit_reset="0.02"), answering()), 2),
+    Case("429 without a word", RESULT, "", serving(failing(429), answering()), 2),
     Case("429 that lasts", "RateLimitError", "2 attempts", serving(failing(429, retry_after="0.02")), 2),
     Case("429 for an hour", "RateLimitError", "3600 s", serving(failing(429, retry_after="3600"))),
     # The server refuses or fails.
@@ -187,7 +187,7 @@ CASES = (
     Case("404", STATUS, "base_url", serving(failing(404))),
     Case("413, the query is too large", STATUS, "413", serving(failing(413))),
     *(Case(f"{n} that lasts", STATUS, str(n), serving(failing(n)), 2) for n in (500, 501, 502, 503, 504)),
-    *(Case(f"{n} once", ANSWER, "", serving(failing(n), answering()), 2) for n in (500, 501, 502, 503, 504)),
+    *(Case(f"{n} once", RESULT, "", serving(failing(n), answering()), 2) for n in (500, 501, 502, 503, 504)),
     Case("502 with a page", STATUS, "an HTML page (Bad gateway)", serving(reply(502, "<title>Bad gateway</title>")), 2),
     Case("a redirect to another host, 302", STATUS, "redirects are not followed", lambda: redirected(302)),
     Case("a redirect to another host, 307", STATUS, "redirects are not followed", lambda: redirected(307)),
@@ -208,18 +208,18 @@ CASES = (
     Case("NaN", RESPONSE, "not JSON", serving(one('{"sumCost": NaN}'))),
     Case("1e400", RESPONSE, "sumCost", serving(one('{"sumCost": 1e400}'))),
     Case("1e400 as text", RESPONSE, "sumCost", serving(one('{"sumCost": "1e400"}'))),
-    Case("a sum of thirty digits", ANSWER, "", serving(one(f'{{"sumCost": {"123456789" * 3}012.5}}')),
+    Case("a sum of thirty digits", RESULT, "", serving(one(f'{{"sumCost": {"123456789" * 3}012.5}}')),
          values=(float("123456789" * 3 + "012.5"),)),
     Case("a count of thirty digits", RESPONSE, "whole number", serving(one(f'{{"countId": {"9" * 30}}}')), columns=("id",)),
-    Case("numbers as text", ANSWER, "", serving(one('{"sumCost": "1.00"}'))),
+    Case("numbers as text", RESULT, "", serving(one('{"sumCost": "1.00"}'))),
     Case("a sum that is true", RESPONSE, "not a number", serving(one('{"sumCost": true}'))),
     # Size.
-    Case("a body of two hundred megabytes", ANSWER, "", serving(bulky), most=20.0),
+    Case("a body of two hundred megabytes", RESULT, "", serving(bulky), most=20.0),
     Case("a body without end", RESPONSE, "more than", serving(endless), most=20.0),
 )  # fmt: skip
 
 
 def table():
     """Return the cases as a table of Markdown."""
-    rows = [f"| {case.what} | {case.becomes if case.becomes == ANSWER else f'`{case.becomes}`'} |" for case in CASES]
+    rows = [f"| {case.what} | {case.becomes if case.becomes == RESULT else f'`{case.becomes}`'} |" for case in CASES]
     return "\n".join([f"| what happens ({len(CASES)}) | what you get |", "| --- | --- |", *rows])
