@@ -10,7 +10,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.support import servers
-from tests.support.bad_days import RESULT, CASES, PATIENCE, bulky, endless
+from tests.support.bad_days import CASES, PATIENCE, RESULT, bulky, endless
 from tests.support.servers import Server, answering
 from tests.support.shapes import same
 from tests.support.wires import KEY, Calls, build_query, connected, counting

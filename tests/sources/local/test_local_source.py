@@ -140,6 +140,27 @@ class Unreadable:
         raise RuntimeError(name)
 
 
+class Hostile:
+    """An object with attributes and methods that raise, also those that Python looks for itself."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
+class BadPath:
+    """A path that cannot be made text."""
+
+    def __fspath__(self):
+        raise RuntimeError("no")
+
+
+class BadList(list):
+    """A list that cannot be read."""
+
+    def __iter__(self):
+        raise RuntimeError("no")
+
+
 TEXT = '{"id": "1", "createdAt": "2026-10-01T00:00Z", "transcript": "my name is Bob"}'
 
 
@@ -147,6 +168,9 @@ TEXT = '{"id": "1", "createdAt": "2026-10-01T00:00Z", "transcript": "my name is 
     ("make", "match"),
     [
         (Unreadable, "cannot read call records from Unreadable"),
+        (Hostile, "cannot read call records from Hostile: RuntimeError"),
+        (BadPath, "cannot read call records from BadPath: RuntimeError: no"),
+        (lambda: BadList("ab"), "cannot read call records from BadList: RuntimeError: no"),
         (lambda: [TEXT[:-3]], "text 1: it is not JSON"),
         (lambda: TEXT, r"text that is no path; pass JSON texts in a list: vf.local\(\[text\]\)"),
         (lambda: "Bob" * 3000, "text that is no path"),

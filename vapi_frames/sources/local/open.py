@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vapi_frames.errors import RecordsError
+from vapi_frames.errors import RecordsError, VapiFramesError
 from vapi_frames.files import expand_path
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.files import FileRecords
@@ -29,7 +29,7 @@ _LONGEST_NAME = 255  # characters of a file's name
 _JSON_TEXT = re.compile(r'\s*\[?\s*\{\s*["}]')
 
 
-def open_records(calls: Any, *, skips: bool, places: Mapping[str, NamePath]) -> Records:  # noqa: PLR0911 - one for each kind
+def open_records(calls: Any, *, skips: bool, places: Mapping[str, NamePath]) -> Records:
     """Return the records that *calls* are: a table, a list of call JSON or of its texts, or files.
 
     Args:
@@ -40,6 +40,17 @@ def open_records(calls: Any, *, skips: bool, places: Mapping[str, NamePath]) -> 
     Raises:
         RecordsError: *calls* is none of these.
     """
+    try:
+        return _open(calls, skips=skips, places=places)
+    except (VapiFramesError, MemoryError):
+        raise
+    except Exception as error:  # the methods and attributes of any object may raise anything
+        raise RecordsError(
+            f"cannot read call records from {type(calls).__name__}: {type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def _open(calls: Any, *, skips: bool, places: Mapping[str, NamePath]) -> Records:  # noqa: PLR0911 - one for each kind
     if isinstance(calls, str | os.PathLike):
         return FileRecords([_check_path(calls)], skips=skips, places=places)
     if isinstance(calls, Sequence) and not isinstance(calls, bytes):
