@@ -80,20 +80,24 @@ def compare_frames(
     keys, rows = rank_distinct(np.concatenate([key_now, key_then]), (len(now.buckets) + len(alone)) * many)
     row_now, row_then = rows[: len(key_now)], rows[len(key_now) :]
     slot, group = keys // max(many, 1), keys % max(many, 1)
-    at_now, at_then = slot_now[slot], slot_then[slot]
-    is_known, was_there = np.append(now.has_begun, False)[at_now], at_then >= 0
+    # What is known of a slot, then of its rows: there are many more rows than slots.
+    is_known, was_there = np.append(now.has_begun, False)[slot_now], slot_then >= 0
     is_both = is_known & was_there
     is_alike = is_both
     if query.time_step:
-        share_now, share_then = np.append(now.shares, np.nan)[at_now], np.append(then.shares, np.nan)[at_then]
+        share_now, share_then = np.append(now.shares, np.nan)[slot_now], np.append(then.shares, np.nan)[slot_then]
         is_alike = is_both & np.isclose(share_now, share_then, rtol=0, atol=1e-9)
+    unlike_rows = int((is_both & ~is_alike)[slot].sum())
+    not_alike = None if is_alike.all() else ~is_alike[slot]
     columns: dict[str, Any] = {}
     known: dict[str, DerivedColumn] = {}
     for one in query.measures:
         nothing = 0.0 if one.measure.fill == "zero" else np.nan
-        value = _spread(now.checked, one.name, row_now, np.where(is_known, nothing, np.nan))
-        other = _spread(then.checked, one.name, row_then, np.where(was_there, nothing, np.nan))
-        delta = np.where(is_alike, value - other, np.nan)
+        value = _spread(now.checked, one.name, row_now, np.where(is_known, nothing, np.nan)[slot])
+        other = _spread(then.checked, one.name, row_then, np.where(was_there, nothing, np.nan)[slot])
+        delta = value - other
+        if not_alike is not None:
+            delta[not_alike] = np.nan
         unit = now.checked.meta.units[one.name]
         columns[one.name] = value
         for word, values, in_ in zip(
@@ -106,23 +110,22 @@ def compare_frames(
         {name: to_backend(values, now.checked.backend) for name, values in columns.items()}, copy=False
     )
     if query.time_step:
-        levels = [IndexLevel("date", dates_in_zone(query.zone.key, now.buckets * 1_000_000), at_now), *levels]
+        levels = [IndexLevel("date", dates_in_zone(query.zone.key, now.buckets * 1_000_000), slot_now[slot]), *levels]
         frame["dateBefore"] = dates_in_zone(query.zone.key, then.buckets * 1_000_000).take(
-            at_then, fill_value=cast("Any", pd.NaT)
+            slot_then[slot], fill_value=cast("Any", pd.NaT)
         )
         known["dateBefore"] = DerivedColumn("", "flag")
     if levels:
         frame.index = build_index(levels)
     frame.attrs = dict(present.attrs)
-    notes = _warn_unlike(is_both & ~is_alike, query.time_step)
+    notes = _warn_unlike(unlike_rows, query.time_step)
     meta = replace(now.checked.meta, derived=known, before=periods[2:4], notes=(*now.checked.meta.notes, *notes))
     return attach_meta(frame, meta)
 
 
-def _warn_unlike(unlike: npt.NDArray[np.bool_], step: str | None) -> tuple[str, ...]:
-    if not unlike.any():
+def _warn_unlike(count: int, step: str | None) -> tuple[str, ...]:
+    if not count:
         return ()
-    count = int(unlike.sum())
     rows = f"{count} row{'' if count == 1 else 's'}"
     note = f"{rows} of a partial {step} cannot be compared: the {step} that faces it has another elapsed share"
     warn(note, FrameWarning)
