@@ -702,6 +702,13 @@ def waiting(endpoint, both):
         yield connection
 
 
+@pytest.fixture
+def _leaves_soon(monkeypatch):
+    """A client that has gone is given little time to be one that has closed its half only."""
+    monkeypatch.setattr("vapi_frames.server.protocol.HALF_CLOSED_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("_leaves_soon")
 def test_a_slow_query_blocks_no_other_and_ends_when_its_client_disconnects(both):
     """While it runs, others are answered; after a disconnect the engine is interrupted."""
     with running(both, timeout=1_000, workers=2) as endpoint:
@@ -713,6 +720,7 @@ def test_a_slow_query_blocks_no_other_and_ends_when_its_client_disconnects(both)
     assert len(both.errors) == 1
 
 
+@pytest.mark.usefixtures("_leaves_soon")
 def test_one_request_is_cut_off_alone(both):
     """Of two slow requests, the end of one does not touch the other."""
     with running(both, timeout=1_000, workers=2) as endpoint:
