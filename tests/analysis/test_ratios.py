@@ -199,10 +199,10 @@ class TestSuccess:
     def test_a_value_that_no_call_has_is_said(self):
         """With the nearest one that occurs, or all of them."""
         frame = self.frame(["true", "false", None])
-        for success, match in ("tru", "'tru'.*did you mean 'true'"), (["true", 7], "'7'.*are 'false', 'true'"):
+        for success, match in ("truee", "'truee'.*did you mean 'true'"), (["true", 7], "'7'.*are 'false', 'true'"):
             with pytest.warns(FrameWarning, match=match):
                 rate = frame.vapi.success_rate(success=success)
-            assert rate["countIdSuccess"].tolist() == [int(success != "tru")]
+            assert rate["countIdSuccess"].tolist() == [int(success != "truee")]
 
     @pytest.mark.parametrize(
         "success", [[None], [""], ["true", "  "], [], [0.5], [float("nan")], object(), {"true": 1}]
