@@ -7,7 +7,7 @@ import math
 import re
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -256,9 +256,9 @@ def _format_offset(at: pd.Timestamp) -> str:
 def _to_cell(value: Any, name: str) -> Any:
     """Return *value* so that a cell shows it as it is: not run as a formula, nothing lost in the file."""
     if not isinstance(value, str):
-        is_number = isinstance(value, int | float | np.number | Decimal)
-        if is_number and (isinstance(value, int) or math.isfinite(value)) and value == value // 1:
-            _check_digits(name, int(value))
+        number = cast("float", value) if isinstance(value, int | float | np.number | Decimal) else math.nan
+        if (isinstance(value, int) or math.isfinite(number)) and number == number // 1:
+            _check_digits(name, int(number))
         return value
     if value == "":
         return '""'

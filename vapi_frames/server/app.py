@@ -278,8 +278,10 @@ class _Endpoint:
 
     async def _answer_in_time(self, request: Request, body: bytes, deadline: float) -> tuple[int, bytes]:
         stop = Stop()
-        run = copy_context().run  # with the request that a line in the log is about
-        work = asyncio.get_running_loop().run_in_executor(self._workers, run, self._answer_or_refuse, body, stop)
+        context = copy_context()  # with the request that a line in the log is about
+        work = asyncio.get_running_loop().run_in_executor(
+            self._workers, lambda: context.run(self._answer_or_refuse, body, stop)
+        )
         disconnect = asyncio.ensure_future(_wait_for_disconnect(request))
         events: set[asyncio.Future[Any]] = {work, disconnect}
         try:

@@ -143,7 +143,7 @@ def make_protocol(seconds: float, limit: int, peer_limit: int) -> type[H11Protoc
             super().data_received(data)
             self._set_read_timer()
 
-        def eof_received(self) -> bool:  # type: ignore[override]
+        def eof_received(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
             """Keep the connection for its reply. A client that is gone looks the same, so it is not kept for long."""
             if self.is_idle or self.conn.their_state is h11.SEND_BODY:
                 return False

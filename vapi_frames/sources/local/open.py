@@ -61,10 +61,11 @@ def _open(calls: Any, *, skips: bool, places: Mapping[str, NamePath]) -> Records
         return JsonRecords([calls], skips=skips, places=places)
     if isinstance(calls, pa.Table) or _has(calls, "to_parquet", "columns", "iloc"):
         return TableRecords(calls, places)
-    if isinstance(calls, pa.Array | pa.ChunkedArray):
-        return JsonRecords(calls.to_pylist(), skips=skips, places=places)
-    if _has(calls, "to_list", "dtype"):  # a column of a frame
-        return JsonRecords(calls.to_list(), skips=skips, places=places)
+    other: Any = calls
+    if isinstance(other, pa.Array | pa.ChunkedArray):
+        return JsonRecords(other.to_pylist(), skips=skips, places=places)
+    if _has(other, "to_list", "dtype"):  # a column of a frame
+        return JsonRecords(other.to_list(), skips=skips, places=places)
     if (table := _read_arrow(calls)) is not None:
         return TableRecords(table, places)
     cure = "; call collect() on it first" if _has(calls, "collect") else ""
