@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vapi_frames.analysis.change import change
+from vapi_frames.analysis.coverage import coverage
 from vapi_frames.analysis.describe import describe, with_units
 from vapi_frames.analysis.gaps import fill_gaps
 from vapi_frames.analysis.groups import label, outcome, top, wide
@@ -16,6 +17,7 @@ from vapi_frames.frames.provenance import query, units
 
 __all__ = [
     "change",
+    "coverage",
     "describe",
     "drop_partial",
     "elapsed",

@@ -85,6 +85,7 @@ def build(
         title=query.title,
         relative_range=(str(relative), relative.complete) if relative else None,
         notes=result.notes,
+        coverage=dict(result.coverage),
     )
     return attach_meta(frame, meta)
 

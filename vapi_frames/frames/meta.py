@@ -96,6 +96,8 @@ class Meta:
         title: The name of the query, ``None`` for an automatic one.
         relative_range: The relative range as written and whether it is of whole buckets, e.g. ``("30d", False)``.
         notes: What a reader should know, e.g. how dates were read.
+        coverage: How complete the call records of the result were, e.g. ``withoutCost`` → how many; empty for other
+            sources. Of a comparison, those of the later period.
     """
 
     source: str
@@ -119,6 +121,7 @@ class Meta:
     title: str | None = None
     relative_range: tuple[str, bool] | None = None
     notes: tuple[str, ...] = ()
+    coverage: dict[str, int] = field(default_factory=dict)
 
     @property
     def step(self) -> str | None:
@@ -284,6 +287,7 @@ class Meta:
             "title": self.title,
             "last": self.relative_range,
             "notes": self.notes,
+            "coverage": self.coverage,
         }
         known = {name: value for name, value in parts.items() if value not in (None, (), [], {}, [None, None])}
         text = json.dumps(known, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
@@ -336,6 +340,7 @@ class Meta:
             title=parts.get("title"),
             relative_range=tuple(parts["last"]) if "last" in parts else None,
             notes=tuple(parts.get("notes", ())),
+            coverage=parts.get("coverage", {}),
         )
 
 

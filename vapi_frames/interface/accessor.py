@@ -142,6 +142,34 @@ class VapiAccessor(Verbs):
 
         return analysis.elapsed(self._frame)
 
+    @property
+    def coverage(self) -> pd.Series[int]:
+        """Return how complete the call records behind the frame are: int64 counts, by name.
+
+        ``calls``: the calls of the range that match the filters. Of these, ``withoutEnd``: those without ``endedAt``;
+        ``open``: those without an end, and without a status or reason that says that they are over; ``withoutCost``;
+        ``withoutId``. ``skipped``: records that no query counts, since they could not be read, or have no
+        ``createdAt``. ``missingDays``: UTC days of the range, up to now, that the archive or the download lacks, whole
+        or in part; ``expiredDays``: those of them that the API no longer lists. Both are 0 for other records.
+
+        They are of the whole result, whichever rows were chosen or rolled up; of a comparison, of its later period. A
+        count is absent where its column is of values that cannot be read.
+
+        Raises:
+            ProvenanceError: The frame knows nothing of itself.
+            QueryError: It is from no call records.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> call = {"id": "a", "createdAt": "2026-10-01T09:00:00Z", "status": "in-progress"}
+            >>> df = vf.local([call]).call().count().during("2026-10").fetch()
+            >>> df.vapi.coverage[["calls", "withoutEnd", "open", "withoutCost"]].to_dict()
+            {'calls': 1, 'withoutEnd': 1, 'open': 1, 'withoutCost': 1}
+        """
+        from vapi_frames import analysis
+
+        return analysis.coverage(self._frame)
+
     def plot(self, column: str | Sequence[str] | None = None, **options: Any) -> Any:
         """Draw the chart that fits the frame's shape, through pandas' plotting backend.
 

@@ -10,12 +10,16 @@ import pyarrow as pa
 from vapi_frames.query.schema import build_schema, get_column_type
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from typing import Any
 
     from vapi_frames.query.query import Query
 
-__all__ = ["DateConvention", "Result", "empty_result"]
+__all__ = ["COVERAGE", "DateConvention", "Result", "empty_result"]
+
+COVERAGE = ("calls", "withoutEnd", "open", "withoutCost", "withoutId", "skipped", "missingDays", "expiredDays")
+"""What is counted of the records behind a result, in this order."""
 
 
 DateConvention: TypeAlias = Literal["instant", "wall"]
@@ -33,6 +37,7 @@ class Result:
         notes: What a reader should know, e.g. how the dates were read.
         convention: How the dates were read; ``None`` where both conventions give the same.
         is_assumed: Whether the other convention fits, too.
+        coverage: How complete the records are: some of `COVERAGE` → how many; empty where the source has no records.
     """
 
     table: pa.Table
@@ -41,6 +46,7 @@ class Result:
     notes: tuple[str, ...] = field(default=())
     convention: DateConvention | None = None
     is_assumed: bool = False
+    coverage: Mapping[str, int] = field(default_factory=dict)
 
 
 def empty_result(query: Query[Any], start: datetime | None, end: datetime | None) -> Result:

@@ -18,6 +18,7 @@ from vapi_frames.sources import progress
 from vapi_frames.sources.api.listing import LIMIT, Listing
 from vapi_frames.sources.archive.day_files import DayFiles, Row, State
 from vapi_frames.sources.records.columns import ENDED_STATUSES
+from vapi_frames.sources.records.days import API_RETENTION
 from vapi_frames.sources.records.flatten import flatten_call
 from vapi_frames.sources.records.paths import VARIABLE_ROOTS
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from vapi_frames.sources.http.connection import Connection
 
 __all__ = ["API_RETENTION", "ArchiveSummary", "archive"]
-
-API_RETENTION = timedelta(days=14)
-"""How long the API lists a call on the pay-as-you-go plan."""
 
 _FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
 from vapi_frames.files import atomic_write, expand_path, is_temporary
+from vapi_frames.sources.records.days import DAY_STATE
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ __all__ = ["DayFiles", "Row", "State"]
 Row: TypeAlias = dict[str, Any]
 """The values of a call by column; missing values may be left out."""
 
-_KEY = b"vapi-frames: archive"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
 _COLUMNS = tuple(column for column in FLAT_COLUMNS if column != "duration")
 
@@ -138,7 +138,7 @@ class DayFiles:
             self._set_aside(path, error)
             return None
         try:
-            return State.from_json((schema.metadata or {})[_KEY])
+            return State.from_json((schema.metadata or {})[DAY_STATE])
         except (ValueError, KeyError, TypeError):
             raise RecordsError(
                 f"{str(path)!r} was not written by an archive: move it, because the archive writes a file of that name",
@@ -208,4 +208,4 @@ def _table(rows: list[Row], state: State) -> pa.Table:
     others: Mapping[str, None] = dict.fromkeys(sorted({name for row in rows for name in row} - {*_COLUMNS}))
     names = (*_COLUMNS, *dict.fromkeys((*sorted(state.extras), *others)))
     columns = [pa.array([row.get(name) for row in rows], flat_type(name)) for name in names]
-    return pa.table(dict(zip(names, columns, strict=True))).replace_schema_metadata({_KEY: state.to_json()})
+    return pa.table(dict(zip(names, columns, strict=True))).replace_schema_metadata({DAY_STATE: state.to_json()})

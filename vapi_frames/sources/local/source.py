@@ -11,7 +11,8 @@ from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import RecordsError, RecordsWarning, require, warn
 from vapi_frames.query.query import Query
-from vapi_frames.result.result import Result, empty_result
+from vapi_frames.result.result import COVERAGE, Result, empty_result
+from vapi_frames.sources.local.coverage import PROBES, StoredDays, can_count, count_missing, probe_query
 from vapi_frames.sources.local.duplicates import check_row_location, exclude_duplicates, find_duplicates
 from vapi_frames.sources.local.engine import open_cursor, start_database
 from vapi_frames.sources.local.files import FileRecords
@@ -69,6 +70,7 @@ class LocalSource:
         on_error: What to do with call JSON that cannot be read: ``raise`` or ``skip``.
         columns: Column of the API → the column, or a tuple of it and the keys into it, that the records have instead.
         now: Its clock; the wall clock by default.
+        kept: The range whose calls are all among them, where that is known.
 
     Raises:
         RecordsError: *calls* is none of these, or no file matches.
@@ -86,11 +88,14 @@ class LocalSource:
         on_error: str = "raise",
         columns: Mapping[str, str | Sequence[str]] | None = None,
         now: datetime | None = None,
+        kept: tuple[datetime, datetime] | None = None,
     ) -> None:
         require(duplicates, ("keep", "first", "raise"), "duplicates")
         require(on_error, ("raise", "skip"), "on_error")
         start_database()  # raises here, and not at the first query, where DuckDB is missing
         self._now = now
+        self._kept = kept
+        self._days: tuple[object, StoredDays] | None = None
         self._skips = on_error == "skip"
         self._records = open_records(calls, skips=self._skips, places=check_columns(columns))
         self._duplicates = duplicates
@@ -125,7 +130,8 @@ class LocalSource:
         snapshot = self._read()
         if snapshot.is_empty and query.table == "call":  # no call shows which variables there are
             warn_of_no_match(query, (start, end), None)
-            return replace(empty_result(query, start, end), notes=tuple(snapshot.notes))
+            coverage = {**dict.fromkeys(COVERAGE, 0), **self._count_outside(snapshot, (start, end), now)}
+            return replace(empty_result(query, start, end), notes=tuple(snapshot.notes), coverage=coverage)
         with self._open(query, snapshot) as (connection, relation):
             columns = find_columns(query, relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
             if any(_is_number(relation.columns.get(name)) for name in TIME_COLUMNS):
@@ -155,9 +161,40 @@ class LocalSource:
                 records_range=first_and_last,
                 is_in_process=True,
             )
+            wanted = probe_query(query, PROBES)
+            counts = None
+            if can_count(relation, wanted):
+                counts = count_missing(connection, relation, wanted, (start, end))
         if not has_matched:
             warn_of_no_match(query, (start, end), overview.range, calls=overview.calls)
-        return replace(result, notes=(*snapshot.notes, *result.notes))
+        counts = counts or self._count_missing(query, snapshot, (start, end))
+        counts |= self._count_outside(snapshot, (start, end), now, undated=overview.undated)
+        coverage = {name: counts[name] for name in COVERAGE if name in counts}
+        return replace(result, notes=(*snapshot.notes, *result.notes), coverage=coverage)
+
+    def _count_missing(
+        self, query: Query[Any], snapshot: RecordsSnapshot, span: tuple[datetime, datetime]
+    ) -> dict[str, int]:
+        """Return what `count_missing` does, without the counts of columns that cannot be read."""
+        counts: dict[str, int] = {}
+        for probes in (PROBES, *((probe,) for probe in PROBES)):
+            wanted = probe_query(query, probes)
+            try:
+                with self._open(wanted, snapshot) as (connection, relation):
+                    counts |= count_missing(connection, relation, wanted, span)
+            except RecordsError:  # the query itself does not use that column
+                continue
+            if probes == PROBES:
+                break
+        return counts
+
+    def _count_outside(
+        self, snapshot: RecordsSnapshot, span: tuple[datetime, datetime], now: datetime, *, undated: int = 0
+    ) -> dict[str, int]:
+        """Return how many records no query counts, and how many days of the range are not all there."""
+        if self._days is None or snapshot.state is None or self._days[0] != snapshot.state:
+            self._days = snapshot.state, StoredDays(snapshot.paths, self._kept)
+        return {"skipped": snapshot.skipped.count + undated, **self._days[1].count(span, now)}
 
     def _read(self) -> RecordsSnapshot:
         """Return the records as they are now, and warn of those that were skipped."""

@@ -37,6 +37,7 @@ __all__ = [
     "quote_text",
     "read_bucket",
     "write_bucket",
+    "write_condition",
     "write_cte",
     "write_select",
     "write_wall_clock",
@@ -145,9 +146,8 @@ def write_select(
     named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
     # The range is never wider than the edges below; a record newer than records_range shows in the next query.
     low, high = (start, end) if records_range is None else (max(start, records_range[0]), min(end, records_range[1]))
-    in_range = f"{columns.created} >= {columns.instant(low)} AND {columns.created} < {columns.instant(high)}"
-    conditions = " AND ".join([in_range, *_write_filters(query, columns)])
-    steps = [write_cte("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {conditions}")]
+    condition = write_condition(query, columns, low, high)
+    steps = [write_cte("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {condition}")]
     levels = [*(["g0"] if query.time_step else []), *groups]
     if query.time_step:
         span = max(buckets.to_seconds(low), 0), max(buckets.to_seconds(high), buckets.to_seconds(low), 0) + 1
@@ -175,6 +175,12 @@ def write_select(
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
     source = "in_buckets" if query.time_step else "in_range"
     return f"WITH {', '.join(steps)}\nSELECT {', '.join(outer)}\nFROM {source}{grouped}"
+
+
+def write_condition(query: Query[Any], columns: QueryColumns, start: datetime, end: datetime) -> str:
+    """Return the condition that a call was created in [start, end) and matches the filters of *query*."""
+    in_range = f"{columns.created} >= {columns.instant(start)} AND {columns.created} < {columns.instant(end)}"
+    return " AND ".join([in_range, *_write_filters(query, columns)])
 
 
 def _write_filters(query: Query[Any], columns: QueryColumns) -> Iterator[str]:

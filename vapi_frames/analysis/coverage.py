@@ -1,0 +1,71 @@
+"""How complete the call records behind a frame are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from vapi_frames.errors import QueryError
+from vapi_frames.frames.meta import read_meta
+
+if TYPE_CHECKING:
+    from vapi_frames.frames.meta import Meta
+
+__all__ = ["coverage", "describe_coverage"]
+
+_SAID = {
+    "open": "{} still open",
+    "withoutEnd": "{} over without an end",
+    "withoutCost": "{} without a cost",
+    "withoutId": "{} without an id",
+}
+_SOURCES = {"api": "the API", "warehouse": "a warehouse"}
+
+
+def coverage(frame: pd.DataFrame) -> pd.Series[int]:
+    """Return how complete the call records behind *frame* are; see ``df.vapi.coverage``.
+
+    Returns:
+        int64 counts by name, ``calls`` first.
+
+    Raises:
+        ProvenanceError: The frame knows nothing of itself.
+        QueryError: It is from no call records.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> int(vf.analysis.coverage(vf.demo().call().count().during("2026-10").fetch())["calls"])
+        13495
+    """
+    meta = read_meta(frame)
+    if not meta.coverage:
+        source = _SOURCES.get(meta.source, f"a {meta.source}")
+        raise QueryError(
+            f"coverage is known of call records only, and this frame is from {source}: fetch its query from "
+            'vf.local(calls), or from an archive of the API\'s calls, vf.local("calls/")'
+        )
+    index = pd.Index(list(meta.coverage), dtype="str")
+    return pd.Series(list(meta.coverage.values()), index=index, dtype="int64", name="coverage")
+
+
+def describe_coverage(meta: Meta) -> str:
+    """Return a sentence on what is missing, empty where all is there."""
+    counts = dict(meta.coverage)
+    if "withoutEnd" in counts:
+        counts["withoutEnd"] -= counts["open"]
+    lacks = [text.format(f"{counts[name]:,}") for name, text in _SAID.items() if counts.get(name)]
+    parts = []
+    if lacks:
+        parts.append(f"of {_count(counts['calls'], 'call')} {', '.join(lacks)}")
+    if skipped := counts.get("skipped"):
+        parts.append(f"{_count(skipped, 'record')} skipped")
+    if missing := counts.get("missingDays"):
+        expired = counts["expiredDays"]
+        gone = f", {expired:,} of them past what the API keeps" if expired else ""
+        parts.append(f"{_count(missing, 'day')} not all there{gone}")
+    return f"Not all is there: {'; '.join(parts)}." if parts else ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
