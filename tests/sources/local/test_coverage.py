@@ -118,6 +118,15 @@ def test_skipped_records_are_counted():
     assert "Not all is there: of 1 call 1 still open; 2 records skipped." in frame.vapi.describe()
 
 
+def test_duplicates_that_do_not_count_are_not_counted():
+    """With `duplicates="first"` the counts are those of the calls that count, and one note is about the others."""
+    calls = [{"id": "a", "createdAt": "2026-10-06T00:00:00Z", "cost": cost} for cost in (1, None)]
+    with pytest.warns(vf.errors.RecordsWarning):
+        frame = query(vf.local(calls, duplicates="first")).fetch()
+    assert frame.vapi.coverage[["calls", "withoutCost"]].tolist() == [1, 0]
+    assert len(frame.vapi.meta.notes) == 1
+
+
 def test_describe_says_nothing_where_all_is_there():
     """A whole result has no sentence about it."""
     assert "Not all" not in vf.demo().call().count().during("2026-10").fetch().vapi.describe()

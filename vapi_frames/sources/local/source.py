@@ -180,7 +180,7 @@ class LocalSource:
         for probes in (PROBES, *((probe,) for probe in PROBES)):
             wanted = probe_query(query, probes)
             try:
-                with self._open(wanted, snapshot) as (connection, relation):
+                with self._open(wanted, replace(snapshot, notes=[])) as (connection, relation):
                     counts |= count_missing(connection, relation, wanted, span)
             except RecordsError:  # the query itself does not use that column
                 continue
