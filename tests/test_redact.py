@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import pickle
 import re
 import traceback
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vapi_frames.redact import KEY_VARIABLES, SHORTEST_KEY, Redactor, Secret, environment_keys, replace_spelled
 
 KEY = "b0c1d2e3-aaaa-bbbb-cccc-0123456789ab"
@@ -173,6 +175,31 @@ def test_no_spelling_of_a_key_is_left(found, before, after):
     redact = Redactor([key])
     assert not any(key in one for one in decoded(redact(whole)))
     assert redact.found
+
+
+JSON_CODE = lambda one: f"\\u{ord(one):04x}"  # noqa: E731
+LAYERS = {
+    "JSON": lambda text: "".join(map(JSON_CODE, text)),
+    "JSON text": lambda text: json.dumps(text)[1:-1],
+    "URL": lambda text: "".join(f"%{ord(one):02x}" for one in text),
+    "some of URL": lambda text: urllib.parse.quote(text, safe=""),
+    "HTML": lambda text: "".join(f"&#{ord(one)};" for one in text),
+    "some of HTML": html.escape,
+    "slashes": lambda text: text.replace("/", "\\/"),
+}
+
+
+@given(KEYS, st.lists(st.sampled_from(sorted(LAYERS)), max_size=3), st.booleans())
+@examples(60)
+def test_codes_within_codes_are_decoded(key, layers, is_base64):
+    """What one encoder wrote another may escape: the text is decoded until nothing is left to decode."""
+    text = f"id {b64encode(key.encode()).decode() if is_base64 else key} 7"
+    for layer in layers:
+        text = LAYERS[layer](text)
+    assert replace_spelled(text.encode(), key) != text.encode()
+    left = Redactor([key])(text)
+    assert "***" in left
+    assert replace_spelled(left.encode(), key) == left.encode()
 
 
 @given(KEYS, st.binary(max_size=9), st.binary(max_size=9), st.sampled_from([b64encode, urlsafe_b64encode]))

@@ -6,19 +6,23 @@ is, or as JSON, URLs, HTML and base64 spell it.
 
 from __future__ import annotations
 
+import html
 import re
+import urllib.parse
 from base64 import b64encode
 from functools import lru_cache
 from html.entities import html5
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["KEY_VARIABLES", "SHORTEST_KEY", "Redactor", "Secret", "environment_keys", "replace_spelled"]
 
 KEY_VARIABLES = ("VAPI_API_KEY", "VAPI_TOKEN")
 SHORTEST_KEY = 8  # characters; a shorter one is a placeholder, and could occur in any text
+_MOST_DECODINGS = 8  # more codes within codes than any server makes by accident
+_JSON_ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([\"/\\]))")
 # A bearer token has a digit, or "bearer certificates" would be one.
 _TOKENS = re.compile(
     r"(?P<scheme>\b(?i:bearer)\s+)(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*", re.ASCII
@@ -49,6 +53,9 @@ def environment_keys(environ: Mapping[str, str]) -> list[Secret]:
     return [Secret(environ[name].strip()) for name in KEY_VARIABLES if environ.get(name, "").strip()]
 
 
+_ESCAPES = re.compile(rb"\\u00|\\/|%[0-9a-fA-F]{2}|&[#a-zA-Z]")
+
+
 def replace_spelled(content: bytes, key: str) -> bytes:
     r"""Return *content* with ``***`` where it spells *key*; a key of less than eight characters is not looked for.
 
@@ -58,11 +65,38 @@ def replace_spelled(content: bytes, key: str) -> bytes:
     """
     if len(key) < SHORTEST_KEY:
         return content
-    # A reply may have 256 MB, and the pattern is slow: without one of these signs it finds nothing.
-    signs = (b"\\", b"%", b"&", key.encode(), *(text.encode() for text in _in_base64(key)))
-    if not any(sign in content for sign in signs):
+    # A reply may have 256 MB, and decoding is slow: most replies have none of these.
+    has_escapes = any(sign in content for sign in (b"\\", b"%", b"&")) and _ESCAPES.search(content)
+    if not has_escapes and not any(text.encode() in content for text in (key, *_in_base64(key))):
         return content
-    return _spellings(Secret(key)).sub("***", content.decode("latin-1")).encode("latin-1")
+    clean = _spellings(Secret(key)).sub("***", content.decode("latin-1"))
+    return b"***" if _is_spelled(clean, Secret(key)) else clean.encode("latin-1")
+
+
+def _is_spelled(text: str, key: Secret) -> bool:
+    """Return whether *text* has *key* as it is, in base64, or after any number of decodings."""
+    forms = _plain_forms(key)
+    return any(form in level.lower() for level in _decode(text) for form in forms)
+
+
+def _decode(text: str) -> Iterator[str]:
+    """Yield *text*, and what it becomes by decoding the escapes of JSON, URLs and HTML until there are none."""
+    yield text
+    for _ in range(_MOST_DECODINGS):
+        # Each of the three leaves text without its sign as it is.
+        decoded = _JSON_ESCAPE.sub(lambda code: chr(int(code[1], 16)) if code[1] else code[2], text)
+        decoded = html.unescape(urllib.parse.unquote(decoded, "latin-1"))
+        if decoded == text:
+            return
+        text = decoded
+        yield text
+
+
+@lru_cache(maxsize=16)
+def _plain_forms(key: Secret) -> tuple[Secret, ...]:
+    """Return *key* as it is, fully decoded, and in base64, all in lower case: an address has the key in lower case."""
+    levels = list(_decode(key))
+    return tuple(Secret(form.lower()) for form in dict.fromkeys((key, levels[-1], *_in_base64(key))))
 
 
 def _in_base64(key: str) -> list[str]:
@@ -136,7 +170,10 @@ class Redactor:
         if text not in self._clean:
             clean = text
             for key in self._keys():
-                clean = _spellings(key).sub("***", clean)
+                if _is_spelled(clean, key):
+                    clean = _spellings(key).sub("***", clean)
+                    # Codes within codes have no end, so what the pattern does not know is left out as a whole.
+                    clean = "***" if _is_spelled(clean, key) else clean
             self._clean[text] = _TOKENS.sub(self._replace, clean)
             self.found = self.found or self._clean[text] != text
         return self._clean[text]

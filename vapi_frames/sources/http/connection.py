@@ -318,6 +318,7 @@ def _status_error(reply: requests.Response, content: bytes, key: Key, wait: floa
     redact = key.redactor()
     # Redacted before it is cut, or half of the key could be left.
     body = redact(content[:_ERROR_BYTES].decode("utf-8", "replace"))
+    body = body[:-_BODY_CHARS] if len(content) > _ERROR_BYTES else body  # it may end in half of the key
     message = f"the API replied {status}: {redact(_error_text(body))}"
     found = next((reply.headers[name] for name in ("x-request-id", "cf-ray") if name in reply.headers), None)
     request_id = found and redact(found)
