@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["KEY_VARIABLES", "SHORTEST_KEY", "Redactor", "Secret", "environment_keys", "replace_spelled"]
 
 KEY_VARIABLES = ("VAPI_API_KEY", "VAPI_TOKEN")
+_SECRET_VARIABLES = (*KEY_VARIABLES, "VAPI_FRAMES_KEY")  # the last one is that of the endpoint
 SHORTEST_KEY = 8  # characters; a shorter one is a placeholder, and could occur in any text
 _MOST_DECODINGS = 8  # more codes within codes than any server makes by accident
 _JSON_ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([\"/\\]))")
@@ -44,13 +45,13 @@ class Secret(str):
 
 
 def environment_keys(environ: Mapping[str, str]) -> list[Secret]:
-    """Return the API keys that *environ* holds, normally `os.environ`.
+    """Return the keys that *environ* holds, normally `os.environ`: those of the API, and that of the endpoint.
 
     Examples:
         >>> environment_keys({"VAPI_API_KEY": "b0c1-key", "HOME": "/root"})
         ['***']
     """
-    return [Secret(environ[name].strip()) for name in KEY_VARIABLES if environ.get(name, "").strip()]
+    return [Secret(environ[name].strip()) for name in _SECRET_VARIABLES if environ.get(name, "").strip()]
 
 
 _ESCAPES = re.compile(rb"\\u00|\\/|%[0-9a-fA-F]{2}|&[#a-zA-Z]")
@@ -131,6 +132,14 @@ def _spellings(key: Secret) -> re.Pattern[str]:
     return re.compile("|".join(["".join(characters), *map(re.escape, _in_base64(key))]), re.IGNORECASE)
 
 
+def _redact_cut(text: str, key: Secret) -> str:
+    """Return *text* without the beginning of *key* where a message was cut within it."""
+    if "..." in text:
+        for length in range(len(key) - 1, SHORTEST_KEY - 1, -1):
+            text = text.replace(f"{key[:length]}...", "***...")
+    return text
+
+
 class Redactor:
     """Replaces secrets in text and in JSON values.
 
@@ -174,6 +183,7 @@ class Redactor:
                     clean = _spellings(key).sub("***", clean)
                     # Codes within codes have no end, so what the pattern does not know is left out as a whole.
                     clean = "***" if _is_spelled(clean, key) else clean
+                clean = _redact_cut(clean, key)
             self._clean[text] = _TOKENS.sub(self._replace, clean)
             self.found = self.found or self._clean[text] != text
         return self._clean[text]

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -358,6 +359,44 @@ def test_the_api_is_queried_with_the_key_of_the_environment(tmp_path):
         assert err[:-1].isprintable()
         assert KEY not in err
     assert path.read_text(encoding="utf-8") == "before"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (KEY,), (f"@{KEY}",), (COUNT, "--source", KEY), (COUNT, "--source", f"{KEY}/*.json"), (COUNT, "--timeout", KEY),
+        (COUNT, f"--timeout={KEY}"), (COUNT, "--base-url", KEY), (COUNT, "--base-url", f"https://{KEY}.invalid"),
+        (COUNT, "--out", KEY), (COUNT, "--out", f"{KEY}/x.csv"), (COUNT, "--column", KEY, "--source", "x.json"),
+        (COUNT, "--now", KEY, "--source", "x.json"), (COUNT, "--duplicates", KEY), (COUNT, "--cache", f"{KEY}\0"),
+        (COUNT, KEY), (COUNT, f"--{KEY}"), (f'vq.call().sum("{KEY}")',), (f"vq.{KEY.replace('-', '_')}-{KEY}",),
+        (f'{{"queries": ["{KEY}"]}}',), (f'vq.call().count().named("{"x" * 50} {KEY}")',), (KEY.upper(),),
+        ("".join(f"%{ord(one):x}" for one in KEY),), (f"x{KEY[:5]}\\u{ord(KEY[5]):04x}{KEY[6:]}",),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", [KEY, "0f0e0d0c-aaaa-4bbb-8ccc-0123456789ab"])
+def test_no_message_repeats_a_key_in_the_wrong_place(invoke, monkeypatch, tmp_path, arguments, key):
+    """Whichever argument the key of the environment is, or is in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VAPI_API_KEY", key)
+    code, out, lines = invoke(
+        *(one.replace(KEY, key) for one in arguments), *(("--timeout", "0.2") if "invalid" in str(arguments) else ())
+    )
+    assert code in (1, 2)
+    assert lines
+    shown = urllib.parse.unquote("\n".join([out, *lines])).lower()
+    assert not any(key[at : at + 9].lower() in shown for at in range(len(key) - 8))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("{}",), ("@{}",), (COUNT, "--source", "{}"), (COUNT, "--timeout={}"), (COUNT, "{}")]
+)
+def test_what_has_the_form_of_a_key_is_not_repeated(invoke, monkeypatch, arguments):
+    """Also where it is not in the environment: it was pasted in the wrong place."""
+    monkeypatch.delenv("VAPI_API_KEY", raising=False)
+    code, _, lines = invoke(*(one.format("0f0e0d0c-aaaa-4bbb-8ccc-0123456789ab") for one in arguments))
+    assert code in (1, 2)
+    assert lines
+    assert "0f0e0d0c" not in " ".join(lines)
 
 
 @pytest.mark.parametrize("option", [("--token", KEY), (f"--key={KEY}",), ("--api-key", KEY), ("--token",)])

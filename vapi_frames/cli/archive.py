@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vapi_frames.cli.console import add_api_options, api_options, print_data, run_command
+from vapi_frames.cli.console import add_api_options, api_options, make_redactor, print_data, run_command
 
 __all__ = ["add_parser", "run"]
 
@@ -54,5 +54,5 @@ def _run(options: argparse.Namespace) -> int:
         options.folder, since=options.since, until=options.until, transcripts=options.transcripts,
         recordings=options.recordings,
     )  # fmt: skip
-    print_data(f"{report}\n")
+    print_data(make_redactor()(f"{report}\n"))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vapi_frames.errors import NonAdditiveError, QueryError, VapiFramesError, redirect_warnings
+from vapi_frames.redact import Redactor, Secret, environment_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +27,8 @@ __all__ = [
     "add_api_options",
     "add_column_option",
     "api_options",
+    "make_redactor",
+    "note_arguments",
     "print_data",
     "print_error",
     "read_columns",
@@ -32,6 +36,8 @@ __all__ = [
     "run_command",
 ]
 
+_SUSPECTS: list[Secret] = []
+_KEY_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,}|[sp]k[-_][\w-]{16,}", re.IGNORECASE)
 FAILED, WRONG, PARTIAL, INTERRUPTED = 1, 2, 3, 130
 
 
@@ -74,11 +80,23 @@ def api_options(options: argparse.Namespace) -> dict[str, Any]:
     return {"base_url": options.base_url, "timeout": options.timeout}
 
 
+def note_arguments(arguments: Sequence[str]) -> None:
+    """Remember those of *arguments* that have the form of a key: no message repeats one that was passed by mistake."""
+    values = (re.sub(r"^(?:--[a-z-]+=|@)", "", one) for one in arguments)
+    _SUSPECTS[:] = [Secret(one) for one in values if _KEY_FORM.fullmatch(one)]
+
+
+def make_redactor() -> Redactor:
+    """Return a redactor of the keys in the environment, and of arguments that have the form of a key."""
+    return Redactor([*environment_keys(os.environ), *_SUSPECTS])
+
+
 def print_error(message: object, *, label: str = "") -> None:
-    """Print *message* to stderr as one line, without control characters."""
-    text = " ".join(line.strip() for line in str(message).splitlines())
-    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-    print(f"vapi-frames: {label}{line}", file=sys.stderr)  # noqa: T201 - this is a command
+    """Print *message* to stderr as one line, without control characters and without keys."""
+    redact = make_redactor()
+    text = " ".join(line.strip() for line in redact(f"{label}{message}").splitlines())
+    line = redact("".join(letter if letter.isprintable() else "\ufffd" for letter in text))
+    print(f"vapi-frames: {line}", file=sys.stderr)  # noqa: T201 - this is a command
 
 
 def print_data(text: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from vapi_frames.cli import archive, demo, query, serve
-from vapi_frames.cli.console import FAILED, INTERRUPTED, WRONG, Parser, print_error
+from vapi_frames.cli.console import FAILED, INTERRUPTED, WRONG, Parser, note_arguments, print_error
 from vapi_frames.errors import QueryError, VapiFramesError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for module in (demo, query, archive, serve):
         module.add_parser(commands)
+    note_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
     try:
         return _COMMANDS[options.command](options)
