@@ -332,6 +332,45 @@ class Vq:
                 recordings=recordings,
             )  # fmt: skip
 
+    def download(self, last: str = "7d", *, customers: bool = False, progress: ProgressOption = None) -> Vq:
+        """Return a `Vq` of the call records that the API still lists, paged once, for as long as it is open.
+
+        It has the results of `vapi_frames.local`: also what the API does not answer, such as filters, from the records
+        as they were. Its clock stands still. They are in a temporary file that only you can read; to close the vq
+        removes it, and so does the end of Python. For records that last, use `archive`.
+
+        Args:
+            last: How much before now, as in `Query.last`; on the pay-as-you-go plan the API lists 14 days.
+            customers: Keep ``customer``, and the variables that the API itself makes of it, too.
+            progress: As in `Query.fetch`; the pieces are parts of the range.
+
+        Raises:
+            QueryError: This vq does not fetch from the API, or an argument is wrong.
+            SourceError: There was no reply; no record is kept.
+            ResponseError: A reply is not a list of calls, or not the whole of it.
+            MissingExtraError: DuckDB is not installed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().download("7d")
+            Traceback (most recent call last):
+            ...
+            vapi_frames.errors.QueryError: only the API has calls to download, and this vq fetches from ...
+        """
+        from vapi_frames.calendar.ranges import fill_defaults
+        from vapi_frames.sources.archive.download import download
+        from vapi_frames.sources.local.engine import start_database
+        from vapi_frames.sources.progress import showing
+
+        connection = self._connection("calls to download", "query its call records directly")
+        if not isinstance(customers, bool):
+            raise QueryError(f"customers must be True or False, not {customers!r}")
+        query, now = self.call().last(last), self.now()
+        start_database()  # raises before anything is sent
+        with showing(progress):
+            source = download(connection, fill_defaults(query.instants(now), now), now, customers=customers)
+        return Vq(lambda: source)
+
     def _connection(self, what: str, hint: str) -> Connection:
         """Return the connection to the API, or raise `QueryError` if this vq has none."""
         from vapi_frames.sources.api.source import ApiSource
