@@ -118,10 +118,41 @@ def test_the_result_is_csv_on_stdout_and_nothing_else():
     assert rows[0][0] == "2026-10-01T00:00:00-04:00"
 
 
+FORMULAS = [
+    "=1+1", '=HYPERLINK("https://x.example","y")', "@SUM(A1)", "\t=1", "\r=1", "\n=1", "+cmd|' /C calc'!A0", "-1+2=3",
+    "-", "+", "+-1", "-2+cmd|' /C'!A0", "+A1", "-SUM(1)", "--1", "+1 (555) x", "-1e", "+1=", "-1;2",
+]  # fmt: skip
+HARMLESS = [
+    "a=1", "'=1", " =1", "1-2", "-1", "+1", "-1.5", "-1.5e-3", "+49 30 123456", "+1 (555) 010-9999", "+1-555-010-9999",
+    "+15550109999", "", "x@y", "é",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_a_spreadsheet_runs_no_text_of_a_csv_file(invoke, tmp_path, is_raw):
+    """Text that would be a formula has an apostrophe before it, in cells and in headers; numbers of phones have none."""
+    texts = [*FORMULAS, *HARMLESS]
+    calls = pd.DataFrame({
+        "id": [str(i) for i in range(len(texts))], "createdAt": "2026-10-01T00:00Z", "cost": 0.5, "type": texts,
+    })  # fmt: skip
+    calls.to_parquet(tmp_path / "calls.parquet")
+    query = 'vq.call().sum("cost", alias="=cost").by("type").during("2026-10")'
+    out = tmp_path / "spend.csv"
+    raw = ["--raw-text"] if is_raw else []
+    assert invoke(query, "--source", tmp_path / "calls.parquet", "--out", out, *raw) == (0, "", [])
+    header, *rows = csv.reader(io.StringIO(out.read_bytes().decode(), newline=""))
+    guard = "" if is_raw else "'"
+    assert header == ["type", f"{guard}=cost"]
+    assert sorted(one for one, _ in rows) == sorted([*(f"{guard}{text}" for text in FORMULAS), *HARMLESS])
+    code, printed, _ = invoke(query, "--source", tmp_path / "calls.parquet")
+    assert code == 0
+    assert sorted(one for one, _ in list(csv.reader(io.StringIO(printed, newline="")))[1:]) == sorted(texts)
+
+
 def test_csv_has_every_text_and_digit(invoke, records, tmp_path):
     """Hostile texts come back from a reader of CSV as they were, numbers to the last digit."""
     query = 'vq.call().sum("cost").by("type").between("2026-10-01", "2026-10-05")'
-    assert invoke(query, "--source", records, "--out", tmp_path / "spend.csv") == (0, "", [])
+    assert invoke(query, "--source", records, "--out", tmp_path / "spend.csv", "--raw-text") == (0, "", [])
     content = (tmp_path / "spend.csv").read_bytes().decode("utf-8")
     names, expected = rows_of(next(iter(vf.local(str(records)).fetch(parse_query(query)).values())))
     header, *rows = csv.reader(io.StringIO(content, newline=""))

@@ -25,11 +25,17 @@ __all__ = ["check_path", "fill_name", "to_csv_text", "to_json_text", "write_file
 
 SUFFIXES = (".parquet", ".csv", ".json")
 NAME = "{name}"
+# A spreadsheet runs text that begins so as a formula; a number or a phone number is none.
+_FORMULA = re.compile(r"""[=@\t\r\n]|[+-](?!\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\Z|\(?\d[\d ()./-]*\Z)""", re.ASCII)
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$|^$')
 
 
-def to_csv_text(frame: pd.DataFrame) -> str:
+def to_csv_text(frame: pd.DataFrame, *, is_guarded: bool = False) -> str:
     """Return *frame* as CSV.
+
+    Args:
+        frame: A result frame.
+        is_guarded: Whether an apostrophe goes before text that a spreadsheet would run as a formula.
 
     Examples:
         >>> import vapi_frames as vf
@@ -40,6 +46,8 @@ def to_csv_text(frame: pd.DataFrame) -> str:
         2026-10-01T00:00:00+09:00,webCall,0.25
     """
     columns = _plain_columns(frame)
+    if is_guarded:
+        columns = {_guard(name): [_guard(value) for value in values] for name, values in columns.items()}
     cells = [[_format_cell(value) for value in values] for values in columns.values()]
     lines = [",".join(map(_format_cell, columns)), *map(",".join, zip(*cells, strict=True))]
     return "".join((line or '""') + "\n" for line in lines)  # readers skip an empty line
@@ -99,8 +107,12 @@ def fill_name(path: str, name: str) -> str:
     return path.replace(NAME, name)
 
 
-def write_files(frames: Sequence[tuple[pd.DataFrame, Path]]) -> None:
+def write_files(frames: Sequence[tuple[pd.DataFrame, Path]], *, is_guarded: bool = True) -> None:
     """Write each frame to its file; existing files are replaced once all new ones are whole.
+
+    Args:
+        frames: The frames, each with its file.
+        is_guarded: Whether text in CSV is guarded, so that no spreadsheet runs it as a formula.
 
     Raises:
         QueryError: Parquet cannot represent a column.
@@ -113,7 +125,8 @@ def write_files(frames: Sequence[tuple[pd.DataFrame, Path]]) -> None:
             if target.suffix.lower() == ".parquet":
                 write_parquet(frame, file)
             else:
-                text = to_csv_text(frame) if target.suffix.lower() == ".csv" else to_json_text(frame)
+                is_csv = target.suffix.lower() == ".csv"
+                text = to_csv_text(frame, is_guarded=is_guarded) if is_csv else to_json_text(frame)
                 file.write(text.encode())
             file.flush()  # a full disk is noticed before the first file is replaced
 
@@ -132,6 +145,11 @@ def _plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
             None if is_missing else value for value, is_missing in zip(values, column.isna(), strict=True)
         ]
     return columns
+
+
+def _guard(value: Any) -> Any:
+    """Return *value*, text with an apostrophe before what a spreadsheet would run as a formula."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def _format_cell(value: Any) -> str:

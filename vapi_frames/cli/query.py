@@ -79,6 +79,10 @@ def add_parser(commands: Any) -> None:
     )
     add_column_option(parser)
     parser.add_argument("--now", metavar="TIME", help="the time that relative ranges of call records end at")
+    parser.add_argument(
+        "--raw-text", action="store_true",
+        help="leave text in a CSV file as it is, also where a spreadsheet would run it as a formula",
+    )  # fmt: skip
     parser.add_argument("--verbose", action="store_true", help="report on stderr what is fetched and written")
 
 
@@ -100,10 +104,10 @@ def _run(options: argparse.Namespace) -> int:
     try:
         frames = list(vq.fetch(*queries).values())
     except PartialResultError as error:
-        _write_part(error, paths, options.out)
+        _write_part(error, paths, options.out, is_guarded=not options.raw_text)
         return PARTIAL
     if paths:
-        write_files(list(zip(frames, paths, strict=True)))
+        write_files(list(zip(frames, paths, strict=True)), is_guarded=not options.raw_text)
     else:
         print_data(to_csv_text(frames[0]))
     if options.verbose:
@@ -182,7 +186,7 @@ def _source(options: argparse.Namespace) -> Vq:
     return connect(**arguments) if kind == "api" else local(sources, **arguments)
 
 
-def _write_part(error: PartialResultError, paths: Sequence[Path], out: str | None) -> None:
+def _write_part(error: PartialResultError, paths: Sequence[Path], out: str | None, *, is_guarded: bool) -> None:
     """Write the part that arrived next to the file of the whole result, and report what is missing."""
     from vapi_frames.calendar.ranges import format_iso
     from vapi_frames.cli.export import check_path, fill_name, write_files
@@ -205,7 +209,7 @@ def _write_part(error: PartialResultError, paths: Sequence[Path], out: str | Non
             if meta.has_missing_rows:
                 path = path.with_name(f"{path.stem}.partial{path.suffix}")
             parts.append((frame, path))
-        write_files(parts)
+        write_files(parts, is_guarded=is_guarded)
         print_error(f"the part that arrived is in {', '.join(str(path) for _, path in parts)}")
     except (VapiFramesError, OSError) as failure:
         print_error(failure, label="the part that arrived could not be written: ")
