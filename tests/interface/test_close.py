@@ -47,6 +47,7 @@ def test_close_closes_the_sockets_of_a_connection():
         lambda vq: vq.dashboard("7d"),
         lambda vq: vq.assistants(),
         lambda vq: vq.archive("nowhere"),
+        lambda vq: vq.download("7d"),
         lambda vq: vq.now(),
         lambda vq: vq.__enter__(),
     ],

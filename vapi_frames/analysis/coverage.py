@@ -57,7 +57,7 @@ def describe_coverage(meta: Meta) -> str:
     lacks = [text.format(f"{counts[name]:,}") for name, text in _SAID.items() if counts.get(name)]
     parts = []
     if lacks:
-        parts.append(f"of {_count(counts['calls'], 'call')} {', '.join(lacks)}")
+        parts.append(f"of {_count(counts['calls'], 'call')}, {', '.join(lacks)}")
     if skipped := counts.get("skipped"):
         parts.append(f"{_count(skipped, 'record')} skipped")
     if missing := counts.get("missingDays"):

@@ -115,7 +115,7 @@ def test_skipped_records_are_counted():
     with pytest.warns(vf.errors.RecordsWarning):
         frame = query(vf.local(calls, on_error="skip")).fetch()
     assert frame.vapi.coverage["skipped"] == 2
-    assert "Not all is there: of 1 call 1 still open; 2 records skipped." in frame.vapi.describe()
+    assert "Not all is there: of 1 call, 1 still open; 2 records skipped." in frame.vapi.describe()
 
 
 def test_duplicates_that_do_not_count_are_not_counted():
