@@ -1,18 +1,30 @@
-"""The atomic write: a reader finds the old file or the new one, and nothing beside it is touched."""
+"""The files that the package writes: the atomic write, and what only their owner may read."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import re
 import stat
+import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
+import vapi_frames as vf
 from vapi_frames import files
-from vapi_frames.files import atomic_write, expand_path, is_temporary
+from vapi_frames.files import (
+    atomic_write,
+    expand_path,
+    is_temporary,
+    make_private_folder,
+    make_temporary_folder,
+    remove_temporary_folder,
+)
 
 TOKEN = "0123456789abcdef"
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions and links as POSIX has them")
@@ -287,3 +299,94 @@ def test_paths_are_expanded_and_absolute(tmp_path, monkeypatch):
     (tmp_path / "real.json").touch()
     (tmp_path / "link.json").symlink_to("real.json")
     assert expand_path("link.json").name == "link.json"
+
+
+@pytest.fixture
+def _open_umask():
+    """Let every permission of a new file through."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def permissions(folder):
+    """Return path → permissions of *folder* and all in it."""
+    return {str(path.relative_to(folder.parent)): path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+@pytest.mark.usefixtures("_open_umask")
+def test_a_private_folder_is_for_its_owner_only(tmp_path):
+    """With the missing ones above it; one that is there keeps its permissions."""
+    tmp_path.chmod(0o755)
+    make_private_folder(tmp_path / "a" / "b")
+    make_private_folder(tmp_path / "a" / "b")
+    assert permissions(tmp_path / "a") == {"a": 0o700, "a/b": 0o700}
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        make_private_folder(tmp_path / "file")
+
+
+LEAVE_A_FOLDER = """
+import os
+from vapi_frames.files import make_private_file, make_temporary_folder
+folder = make_temporary_folder()
+make_private_file(f"{folder}/0.parquet")
+print(folder, flush=True)
+os.kill(os.getpid(), 9) if {is_killed} else input()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are those of POSIX")
+def test_temporary_folders_of_dead_processes_are_deleted(tmp_path, monkeypatch):
+    """Those of living ones stay, and so does what has no lock, or is a link."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folders = []
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    for is_killed in (True, False):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEAVE_A_FOLDER.replace("{is_killed}", str(is_killed))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        folders.append(Path(process.stdout.readline().strip()))
+        if is_killed:
+            process.communicate()
+    (tmp_path / "vapi-frames-other").mkdir()
+    (tmp_path / "vapi-frames-link").symlink_to(tmp_path / "vapi-frames-other")
+    for folder in (*folders, tmp_path / "vapi-frames-other"):
+        assert folder.is_dir()
+        os.utime(folder, (0, 0))
+    mine = make_temporary_folder()
+    assert Path(mine).stat().st_mode & 0o777 == 0o700
+    assert [folder.exists() for folder in folders] == [False, True]
+    assert (tmp_path / "vapi-frames-link").exists()
+    remove_temporary_folder(os.getpid() + 1, mine)
+    assert Path(mine).exists()
+    remove_temporary_folder(os.getpid(), mine)
+    assert not Path(mine).exists()
+    process.communicate("\n")
+
+
+@pytest.mark.extra("local")
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+@pytest.mark.usefixtures("_open_umask")
+def test_what_is_written_is_private_whatever_the_umask(tmp_path, monkeypatch):
+    """Recordings, a cache, and what JSON and CSV are converted to."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, text in (
+        ("c.json", '[{"id": "1", "createdAt": "2026-10-01T00:00Z"}]'),
+        ("c.csv", "id,createdAt\n1,2026-10-01"),
+    ):
+        (tmp_path / name).write_text(text)
+        vq = vf.local(tmp_path / name, now="2026-10-02T00:00Z")
+        assert vq.call().count().during("2026-10").fetch()["countId"].item() == 1
+        [made] = tmp_path.glob("vapi-frames-*")
+        assert {mode for path, mode in permissions(made).items() if "/" in path} == {0o600}
+        assert made.stat().st_mode & 0o777 == 0o700
+        vf.record(tmp_path / "tapes" / "one", vq).call().count().during("2026-10").fetch()
+        del vq
+        gc.collect()
+    found = permissions(tmp_path / "tapes")
+    assert {mode for path, mode in found.items() if path.endswith(".json")} == {0o600}
+    assert {mode for path, mode in found.items() if not path.endswith(".json")} == {0o700}

@@ -1,11 +1,14 @@
-"""The one atomic write of the package: a file is replaced when its new content is complete, and never half."""
+"""The files that the package writes: whole or not at all, and private where they hold what callers said."""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
+import shutil
 import stat
+import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -16,8 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-__all__ = ["atomic_write", "expand_path", "is_temporary"]
+try:
+    import fcntl
+except ImportError:  # Windows, where temporary folders of dead processes stay
+    fcntl = None  # type: ignore[assignment]
 
+__all__ = [
+    "atomic_write",
+    "expand_path",
+    "is_temporary",
+    "make_private_file",
+    "make_private_folder",
+    "make_temporary_folder",
+    "remove_temporary_folder",
+]
+
+_TEMPORARY_FOLDER = "vapi-frames-"
+_LOCK = ".lock"
+_NEW_SECONDS = 60.0
+_locks: dict[str, int] = {}  # folder → the open file with its lock
 _NAME_CHARS = 48  # of the target in the temporary's name: with four bytes each they fit into the 255 of a file system
 _TEMPORARY = re.compile(r"\.(?P<target>.{1,48})\.[0-9a-f]{16}\.part", re.DOTALL)
 
@@ -69,6 +89,75 @@ def atomic_write(path: str | PathLike[str], *, mode: int = 0o666) -> Iterator[IO
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the folder *path* and the missing ones above it, each for their owner only, whatever the umask.
+
+    Raises:
+        OSError: A folder cannot be made. One that exists keeps its permissions.
+    """
+    missing = [path, *path.parents]
+    for folder in reversed([one for one in missing if not one.exists()]):
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:  # another process was faster
+            continue
+        folder.chmod(0o700)
+    if not path.is_dir():
+        path.mkdir(exist_ok=True)  # raises what is wrong with it
+
+
+def make_temporary_folder() -> str:
+    """Make a folder for temporary files of this process, for its owner only, and delete those of dead processes.
+
+    A process holds a lock on its folder for as long as it lives, also one that is killed.
+    """
+    _sweep()
+    folder = tempfile.mkdtemp(prefix=_TEMPORARY_FOLDER)
+    if fcntl is not None:
+        descriptor = os.open(f"{folder}/{_LOCK}", os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _locks[folder] = descriptor
+    return folder
+
+
+def remove_temporary_folder(process: int, folder: str) -> None:
+    """Delete a folder of `make_temporary_folder` with all files, if this is the *process* that made it."""
+    if process != os.getpid():  # the child of a fork ends with copies of objects that its parent still uses
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    descriptor = _locks.pop(folder, None)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def make_private_file(path: str) -> None:
+    """Make an empty file that only its owner can read, for a library that then writes to its name.
+
+    Raises:
+        OSError: It exists, or cannot be made.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _sweep() -> None:
+    """Delete the temporary folders of processes that ended without doing so."""
+    if fcntl is None:
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY_FOLDER}*"):
+        with suppress(OSError):
+            found = folder.lstat()
+            is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            # A new folder may not be locked yet.
+            if not is_ours or str(folder) in _locks or time.time() - found.st_mtime < _NEW_SECONDS:
+                continue
+            descriptor = os.open(folder / _LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def _is_encodable(text: str) -> bool:

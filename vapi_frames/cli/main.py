@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, NoReturn
 
 from vapi_frames.cli import archive, demo, query, serve
 from vapi_frames.cli.console import FAILED, INTERRUPTED, WRONG, Parser, note_arguments, print_error
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_parser(commands)
     note_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
+    _end_on_signals()
     try:
         return _COMMANDS[options.command](options)
     except (VapiFramesError, OSError) as error:
@@ -34,3 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG if isinstance(error, QueryError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _end_on_signals() -> None:
+    """End on SIGTERM and SIGHUP as on an error, so that no temporary file is left."""
+
+    def end(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        is_main = threading.current_thread() is threading.main_thread()
+        if number is not None and is_main and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vapi_frames.calendar import ranges
 from vapi_frames.contract.vocabulary import BASE_URL, check_units
 from vapi_frames.errors import QueryError, format_value
-from vapi_frames.files import expand_path
+from vapi_frames.files import expand_path, make_private_folder
 from vapi_frames.interface.vq import Vq
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def record(folder: str | PathLike[str], source: Vq | None = None, *, now: dateti
     clock = vq.now() if now is None else ranges.parse_now(now)
     if place.exists() and not place.is_dir():
         raise QueryError(f"{place} is a file; record takes the folder that recordings go to")
-    place.mkdir(parents=True, exist_ok=True)
+    make_private_folder(place)
     if isinstance(recorded, ApiSource):
         recorder = RecordingWire(recorded.client.wire, place, clock, units=units)
         api_source = recorded.with_client(ApiClient(recorder, kind=recorded.kind, now=clock))

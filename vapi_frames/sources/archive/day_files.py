@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
-from vapi_frames.files import atomic_write, expand_path, is_temporary
+from vapi_frames.files import atomic_write, expand_path, is_temporary, make_private_folder
 from vapi_frames.sources.records.days import DAY_STATE
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type
 
@@ -83,7 +83,7 @@ class DayFiles:
         self.folder = expand_path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise QueryError(f"{str(folder)!r} is a file; an archive is a folder")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -170,7 +170,7 @@ class DayFiles:
         from pyarrow.parquet import write_table
 
         table = _table(sorted(rows, key=lambda row: (row["createdAt"], row["id"])), state)
-        with atomic_write(self._path(day)) as file:
+        with atomic_write(self._path(day), mode=0o600) as file:
             write_table(table, file, compression="zstd")
 
     def _path(self, day: date) -> Path:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
-import tempfile
 import threading
 import weakref
 from contextvars import copy_context
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.cancellation import Stop, raise_if_cancelled
 from vapi_frames.errors import RecordsWarning, ResponseError, redirect_warnings, warn
+from vapi_frames.files import make_temporary_folder, remove_temporary_folder
 from vapi_frames.sources import progress
 from vapi_frames.sources.api.listing import LIMIT, Listing
 from vapi_frames.sources.local.source import LocalSource
@@ -53,7 +51,7 @@ class DownloadedSource(LocalSource):
     """
 
     def __init__(self, folder: str, kept: tuple[datetime, datetime], now: datetime) -> None:
-        self._remove = weakref.finalize(self, _remove_folder, os.getpid(), folder)
+        self._remove = weakref.finalize(self, remove_temporary_folder, os.getpid(), folder)
         super().__init__(str(Path(folder, _FILE)), on_error="skip", now=now, kept=kept)
 
     def close(self) -> None:
@@ -95,13 +93,13 @@ def download(
             f"{kept[0]:%Y-%m-%d %H:%M} UTC may be missing; an archive, vq.archive(folder), keeps them",
             RecordsWarning,
         )
-    folder = tempfile.mkdtemp(prefix="vapi-frames-")  # for its owner only
+    folder = make_temporary_folder()
     try:
         with _open_private(Path(folder, _FILE)) as file:
             _Download(connection, file, customers=customers, limit=limit).run(start, end)
         return DownloadedSource(folder, kept, now)
     except BaseException:
-        _remove_folder(os.getpid(), folder)
+        remove_temporary_folder(os.getpid(), folder)
         raise
 
 
@@ -211,9 +209,3 @@ def _split(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]
 
 def _open_private(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
-
-
-def _remove_folder(process: int, folder: str) -> None:
-    if process == os.getpid():  # the child of a fork ends with copies of objects that its parent still uses
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vapi_frames.errors import ResponseWarning, warn
+from vapi_frames.files import make_private_folder
 
 if TYPE_CHECKING:
     import sqlite3
@@ -110,7 +111,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         import sqlite3
 
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.path.parent)
         with _lock_folder(self.path.parent):
             _check_files(self.path)
             _make_private(self.path)

@@ -6,14 +6,13 @@ import contextlib
 import glob
 import itertools
 import os
-import shutil
-import tempfile
 import threading
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import RecordsError
+from vapi_frames.files import make_private_file, make_temporary_folder, remove_temporary_folder
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.groups import open_parquet
@@ -210,10 +209,15 @@ class FileRecords:
             self._chunks, self._tables, self._schemas = [], {}, None
 
     def _new_path(self) -> str:
-        if not self._folder or not Path(self._folder).is_dir():
-            self._folder = tempfile.mkdtemp(prefix="vapi-frames-")
-            weakref.finalize(self, _remove_folder, os.getpid(), self._folder)
-        return str(Path(self._folder, f"{next(self._numbers)}.parquet"))
+        try:
+            if not self._folder or not Path(self._folder).is_dir():
+                self._folder = make_temporary_folder()
+                weakref.finalize(self, remove_temporary_folder, os.getpid(), self._folder)
+            path = str(Path(self._folder, f"{next(self._numbers)}.parquet"))
+            make_private_file(path)
+        except OSError as error:
+            raise RecordsError(f"the calls cannot be written to {error.filename!r}: {error.strerror}") from error
+        return path
 
     def __repr__(self) -> str:
         return f"calls in {', '.join(self._patterns)}"
@@ -330,8 +334,3 @@ def _remove_files(process: int, paths: list[str]) -> None:
         for path in paths:
             with contextlib.suppress(OSError):
                 Path(path).unlink()
-
-
-def _remove_folder(process: int, folder: str) -> None:
-    if process == os.getpid():
-        shutil.rmtree(folder, ignore_errors=True)

@@ -68,7 +68,7 @@ def convert_table(path: str, target: str, scratch: str) -> None:
     )
     text = (
         f"COPY (SELECT * FROM read_csv({quote_text(_escape(source))}, {options})) TO {quote_text(target)} "
-        "(FORMAT parquet, COMPRESSION zstd)"
+        "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"  # into the private file that is there
     )
     try:
         with open_cursor([]) as connection:

@@ -165,7 +165,7 @@ def write_recording(folder: Path, recording: Recording) -> Path:
     """
     content = _format_document(recording).encode()
     target = folder / make_file_name(recording.query)
-    with atomic_write(target) as file:
+    with atomic_write(target, mode=0o600) as file:
         file.write(content)
     return target
 
