@@ -340,7 +340,7 @@ os.kill(os.getpid(), 9) if {is_killed} else input()
 
 @pytest.mark.skipif(os.name != "posix", reason="locks are those of POSIX")
 def test_temporary_folders_of_dead_processes_are_deleted(tmp_path, monkeypatch):
-    """Those of living ones stay, and so does what has no lock, or is a link."""
+    """Those of living ones stay, and so does what has another name, or is a link."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folders = []
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -353,14 +353,14 @@ def test_temporary_folders_of_dead_processes_are_deleted(tmp_path, monkeypatch):
         if is_killed:
             process.communicate()
     (tmp_path / "vapi-frames-other").mkdir()
-    (tmp_path / "vapi-frames-link").symlink_to(tmp_path / "vapi-frames-other")
+    (tmp_path / "vapi-frames-calls-abcdefgh").symlink_to(tmp_path / "vapi-frames-other")
     for folder in (*folders, tmp_path / "vapi-frames-other"):
         assert folder.is_dir()
         os.utime(folder, (0, 0))
     mine = make_temporary_folder()
     assert Path(mine).stat().st_mode & 0o777 == 0o700
     assert [folder.exists() for folder in folders] == [False, True]
-    assert (tmp_path / "vapi-frames-link").exists()
+    assert (tmp_path / "vapi-frames-calls-abcdefgh").exists()
     remove_temporary_folder(os.getpid() + 1, mine)
     assert Path(mine).exists()
     remove_temporary_folder(os.getpid(), mine)

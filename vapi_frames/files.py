@@ -34,10 +34,9 @@ __all__ = [
     "remove_temporary_folder",
 ]
 
-_TEMPORARY_FOLDER = "vapi-frames-"
-_LOCK = ".lock"
-_NEW_SECONDS = 60.0
-_locks: dict[str, int] = {}  # folder → the open file with its lock
+_FOLDER = "vapi-frames-calls-"  # how the name of a temporary folder begins; the standard library adds eight characters
+_NEW_SECONDS = 60.0  # in which a new folder is certainly locked
+_locks: dict[str, int] = {}  # folder → its descriptor, which holds the lock
 _NAME_CHARS = 48  # of the target in the temporary's name: with four bytes each they fit into the 255 of a file system
 _TEMPORARY = re.compile(r"\.(?P<target>.{1,48})\.[0-9a-f]{16}\.part", re.DOTALL)
 
@@ -114,9 +113,9 @@ def make_temporary_folder() -> str:
     A process holds a lock on its folder for as long as it lives, also one that is killed.
     """
     _sweep()
-    folder = tempfile.mkdtemp(prefix=_TEMPORARY_FOLDER)
+    folder = tempfile.mkdtemp(prefix=_FOLDER)
     if fcntl is not None:
-        descriptor = os.open(f"{folder}/{_LOCK}", os.O_CREAT | os.O_RDWR, 0o600)
+        descriptor = os.open(folder, os.O_RDONLY)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _locks[folder] = descriptor
     return folder
@@ -145,14 +144,14 @@ def _sweep() -> None:
     """Delete the temporary folders of processes that ended without doing so."""
     if fcntl is None:
         return
-    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY_FOLDER}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}{'[a-z0-9_]' * 8}"):
         with suppress(OSError):
             found = folder.lstat()
             is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
             # A new folder may not be locked yet.
             if not is_ours or str(folder) in _locks or time.time() - found.st_mtime < _NEW_SECONDS:
                 continue
-            descriptor = os.open(folder / _LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalSource"]
 
 _EPOCH_NOTE = "it counts seconds or milliseconds since 1970, as its size says"
+_MOST_COUNTED = 100  # ranges and filters whose counts are remembered
 _YEAR = timedelta(days=366)
 _EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
 _LATEST = 221_845_392_000_000_000  # the year 9000
@@ -96,6 +97,7 @@ class LocalSource:
         self._now = now
         self._kept = kept
         self._days: tuple[object, StoredDays] | None = None
+        self._counted: dict[object, dict[str, int]] = {}
         self._skips = on_error == "skip"
         self._records = open_records(calls, skips=self._skips, places=check_columns(columns))
         self._duplicates = duplicates
@@ -162,13 +164,18 @@ class LocalSource:
                 is_in_process=True,
             )
             wanted = probe_query(query, PROBES)
-            counts = None
-            if can_count(relation, wanted):
+            # Queries of one notebook have few ranges and filters, and counting takes as long as a query.
+            key = snapshot.state, start, end, query.filters
+            counts = self._counted.get(key) if snapshot.state is not None else None
+            if counts is None and can_count(relation, wanted):
                 counts = count_missing(connection, relation, wanted, (start, end))
         if not has_matched:
             warn_of_no_match(query, (start, end), overview.range, calls=overview.calls)
         counts = counts or self._count_missing(query, snapshot, (start, end))
-        counts |= self._count_outside(snapshot, (start, end), now, undated=overview.undated)
+        if len(self._counted) >= _MOST_COUNTED:
+            self._counted = {}
+        self._counted[key] = counts
+        counts = counts | self._count_outside(snapshot, (start, end), now, undated=overview.undated)
         coverage = {name: counts[name] for name in COVERAGE if name in counts}
         return replace(result, notes=(*snapshot.notes, *result.notes), coverage=coverage)
 
