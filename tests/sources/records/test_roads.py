@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from unittest import mock
 
 import pandas as pd
 import pyarrow as pa
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.support.examples import examples
 from vapi_frames.errors import RecordsError
+from vapi_frames.sources.local import fast_json
 
 pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
 
@@ -148,7 +150,10 @@ def test_a_call_says_the_same_by_every_road(tmp_path_factory, time, cost, llm, v
     tables = make_tables(calls)
     found = {"list": ask(calls), "texts": ask([json.dumps(one) for one in calls]), "frame": ask(pd.DataFrame(calls))}
     found["flat frame"] = ask(pd.DataFrame(flatten(calls, ".")))
-    found |= {path.name: ask(path) for path in write_files(folder, calls)}
+    paths = write_files(folder, calls)
+    found |= {path.name: ask(path) for path in paths}
+    with mock.patch.multiple(fast_json, _SMALLEST=0, _SMALLEST_ZIPPED=0):
+        found |= {f"{path.name}, as a large file": ask(path) for path in paths}
     ordinary = {"id": "o", "createdAt": "2026-07-02T09:00:00Z", "cost": 1.0, "costBreakdown": {"llm": 0.5},
                 "assistantOverrides": {"variableValues": {"v": "ordinary"}}}  # fmt: skip
     for number, (name, table) in enumerate(tables.items()):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
+from vapi_frames.sources.local.fast_json import convert_fast
 from vapi_frames.sources.local.json_reader import JsonDecoder, check_value, read_values
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type, flatten_call, iter_calls
 from vapi_frames.sources.records.paths import TIME_COLUMNS, VARIABLES_MAP
@@ -49,6 +50,15 @@ class ParquetSpool:
         Raises:
             RecordsError: A call cannot be read and is not skipped, or the file is not JSON.
         """
+        if not self._places and (fast := convert_fast(path, self._new_path)) is not None:
+            self._write()
+            self._close_file()
+            self._written_columns = []
+            self.paths.append(fast[0])
+            self.calls += fast[1].calls
+            self._seen_columns.update(fast[1].columns)
+            self.variables.update(dict.fromkeys(fast[1].variables))
+            return
         decoder = JsonDecoder()
         number = 0
         try:

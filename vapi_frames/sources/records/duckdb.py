@@ -30,13 +30,14 @@ __all__ = [
     "NUMBER_TYPES",
     "TEMPLATES",
     "TEXT_TYPES",
+    "USUAL_TIME",
     "json_pointer",
     "read_error",
 ]
 
 _MARK = "\u241f"
 _IS_ERROR = re.compile(f"{_MARK}(.*?){_MARK}(.*?){_MARK}(.*){_MARK}", re.DOTALL).search
-_USUAL_TIME = r"\d\d\d\d-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?"
+USUAL_TIME = r"\d\d\d\d-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?"
 
 TEMPLATES = {
     "micros_of": "epoch_us({0})",
@@ -151,7 +152,7 @@ def _read_time_text(column: str, text: str) -> str:
     odd = _from_micros(f"{start} + {seconds} + {fraction} - {east} * {sign}")
     wrong = _write_error(column, text, "time")
     return (
-        f"CASE WHEN {text} IS NULL THEN NULL WHEN regexp_full_match({text}, {quote_text(_USUAL_TIME)}) "
+        f"CASE WHEN {text} IS NULL THEN NULL WHEN regexp_full_match({text}, {quote_text(USUAL_TIME)}) "
         f"THEN coalesce(TRY_CAST({text} AS TIMESTAMPTZ), {wrong}) ELSE coalesce({odd}, {wrong}) END"
     )
 

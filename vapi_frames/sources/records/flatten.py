@@ -44,6 +44,8 @@ __all__ = [
     "FLAT_COLUMNS",
     "OtherMessageError",
     "SkippedRecords",
+    "find_column_places",
+    "find_variable_places",
     "flat_type",
     "flatten_call",
     "flatten_calls",
@@ -204,7 +206,7 @@ def flatten_call(
 
 
 @lru_cache(1024)
-def _find_places(names: tuple[str, ...], places: Places) -> tuple[tuple[str, tuple[CandidatePath, ...]], ...]:
+def find_column_places(names: tuple[str, ...], places: Places) -> tuple[tuple[str, tuple[CandidatePath, ...]], ...]:
     """Return, for each flat column that a record with keys called *names* may have, where."""
     headers = find_headers(names)
     said = dict(places)
@@ -221,7 +223,7 @@ def _find_places(names: tuple[str, ...], places: Places) -> tuple[tuple[str, tup
 
 
 @lru_cache(1024)
-def _find_variables(names: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...], str | None], ...]:
+def find_variable_places(names: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...], str | None], ...]:
     """Return where a record with keys called *names* may have variables: a name, the keys, and the variable's key."""
     found: list[tuple[str, tuple[str, ...], str | None]] = []
     for root in variable_roots():
@@ -241,7 +243,7 @@ def _flatten(
 ) -> tuple[dict[str, Any], dict[str, str | None]]:
     values: dict[str, Any] = {}
     names = tuple(name for name in call if isinstance(name, str))
-    for column, paths in _find_places(names, places):
+    for column, paths in find_column_places(names, places):
         if column == "duration":
             values[column] = None
             continue
@@ -325,7 +327,7 @@ def _read_object(value: Any, name: str) -> dict[str, Any] | None:
 def _read_variables(call: dict[str, Any], names: tuple[str, ...]) -> dict[str, str | None]:
     """Return the variables of a call; of the places that have one, the first with a value counts."""
     variables: dict[str, str | None] = {}
-    for name, keys, key in _find_variables(names):
+    for name, keys, key in find_variable_places(names):
         if key is not None:
             inside: dict[str, Any] | None = {key: call[name]}
         else:
