@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import open_cursor
+from vapi_frames.sources.local.json_reader import longest_value
 from vapi_frames.sources.records.duckdb import DUCKDB, USUAL_TIME, json_pointer
 from vapi_frames.sources.records.flatten import find_column_places, find_variable_places
 from vapi_frames.sources.records.paths import FLAT_COLUMNS, NUMBER_COLUMNS, TIME_COLUMNS, VARIABLE_ROOTS, VARIABLES_MAP
@@ -31,6 +32,7 @@ __all__ = ["FastFile", "convert_fast"]
 
 _SMALLEST = 1 << 20  # bytes; smaller files share one Parquet file
 _SMALLEST_ZIPPED = 1 << 16
+_LONGEST = 1 << 24  # bytes of one call; DuckDB keeps two buffers of this size for each thread
 _MOST_SHAPES = 10_000  # sets of keys that are looked at in Python
 _NAMES = tuple(dict.fromkeys(path.split(".")[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS) if path != "duration"))
 _SPELLED = r"[0-9][.eE]|[0-9]{16}|\\|NaN|Infinity|-0"
@@ -121,7 +123,7 @@ def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, 
     compression = "gzip" if path.lower().endswith(".gz") else "none"
     source = (
         f"read_json_objects({quote_text(glob.escape(path))}, format = {quote_text(form)}, "
-        f"compression = {quote_text(compression)})"
+        f"compression = {quote_text(compression)}, maximum_object_size = {min(_LONGEST, longest_value())})"
     )
     fields = ", ".join(f"{_extract('r', (name, *keys))} AS {column}" for (name, keys), column in leaves.items())
     listed = ", ".join(map(quote_text, ["$", *pointers]))
@@ -217,6 +219,6 @@ def _read_variables(root: str) -> str:
     is_respelled = f"regexp_matches(CAST({value} AS VARCHAR), {quote_text(_SPELLED)})"
     text = f"CASE WHEN {nested} AND {is_respelled} THEN {_ODD} ELSE {DUCKDB.variable('variable', value, 'json')} END"
     return (
-        f"map_from_entries(list_filter(list_transform(map_entries(CAST(CAST({checked} AS JSON) AS MAP(VARCHAR, JSON))), "
-        f"lambda e: {{'k': e['key'], 'v': {text}}}), lambda e: e['v'] IS NOT NULL))"
+        "map_from_entries(list_filter(list_transform("
+        f"map_entries(CAST(CAST({checked} AS JSON) AS MAP(VARCHAR, JSON))), lambda e: {{'k': e['key'], 'v': {text}}}), lambda e: e['v'] IS NOT NULL))"
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.sources.records.flatten import SkippedRecords
 
-__all__ = ["JsonDecoder", "begins_like_json", "check_value", "decode_texts", "is_json", "read_values"]
+__all__ = ["JsonDecoder", "begins_like_json", "check_value", "decode_texts", "is_json", "longest_value", "read_values"]
 
 _LINES = (".jsonl", ".ndjson")
 _CHUNK = 1 << 20  # characters that are read together
@@ -35,6 +35,11 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 def is_json(path: str, endings: tuple[str, ...] = (".json", *_LINES)) -> bool:
     """Return whether *path* has the name of a JSON file; it may be compressed by gzip."""
     return path.lower().removesuffix(".gz").endswith(endings)
+
+
+def longest_value() -> int:
+    """Return how many characters a value may have."""
+    return _LONGEST
 
 
 def begins_like_json(path: str) -> bool:
