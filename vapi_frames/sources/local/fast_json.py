@@ -32,7 +32,6 @@ __all__ = ["FastFile", "convert_fast"]
 
 _SMALLEST = 1 << 20  # bytes; smaller files share one Parquet file
 _SMALLEST_ZIPPED = 1 << 16
-_LONGEST = 1 << 24  # bytes of one call; DuckDB keeps two buffers of this size for each thread
 _MOST_SHAPES = 10_000  # sets of keys that are looked at in Python
 _NAMES = tuple(dict.fromkeys(path.split(".")[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS) if path != "duration"))
 _SPELLED = r"[0-9][.eE]|[0-9]{16}|\\|NaN|Infinity|-0"
@@ -115,7 +114,7 @@ def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, 
         inside[parts[-1]] = "JSON"
     pointers = [json_pointer(*container) for container in containers]
     # A text or a list in place of an object has no keys either.
-    checks = " AND ".join(
+    checks = f"strlen(json) <= {longest_value()} AND " + " AND ".join(
         f"CASE WHEN len(k[{number}]) = 0 THEN json_type(json, {quote_text(pointer)}) IN ('OBJECT', 'NULL') "
         "ELSE true END"
         for number, pointer in enumerate(pointers, 2)
@@ -123,12 +122,12 @@ def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, 
     compression = "gzip" if path.lower().endswith(".gz") else "none"
     source = (
         f"read_json_objects({quote_text(glob.escape(path))}, format = {quote_text(form)}, "
-        f"compression = {quote_text(compression)}, maximum_object_size = {min(_LONGEST, longest_value())})"
+        f"compression = {quote_text(compression)})"
     )
     fields = ", ".join(f"{_extract('r', (name, *keys))} AS {column}" for (name, keys), column in leaves.items())
     listed = ", ".join(map(quote_text, ["$", *pointers]))
     connection.execute(
-        f"COPY (SELECT {fields}, k, {checks} AS has_objects FROM (SELECT json, json_keys(json, [{listed}]) AS k, "
+        f"COPY (SELECT {fields}, k, {checks} AS is_usual FROM (SELECT json, json_keys(json, [{listed}]) AS k, "
         f"from_json(json, {quote_text(json.dumps(structure))}) AS r FROM {source})) TO {quote_text(staged)} "
         "(FORMAT parquet, COMPRESSION zstd)"
     )
@@ -145,12 +144,12 @@ def _extract(row: str, keys: Sequence[str]) -> str:
 
 def _check_shapes(connection: DuckDBPyConnection, relation: str) -> tuple[str, ...]:
     """Return the names of the calls' keys, none of which means what is not read here."""
-    found = connection.sql(f"SELECT DISTINCT k, has_objects FROM {relation} LIMIT {_MOST_SHAPES + 1}").fetchall()
+    found = connection.sql(f"SELECT DISTINCT k, is_usual FROM {relation} LIMIT {_MOST_SHAPES + 1}").fetchall()
     if not 0 < len(found) <= _MOST_SHAPES:
         raise _OddFileError
     names: dict[str, None] = {}
-    for lists, has_objects in found:
-        if not has_objects or any(len(set(keys)) < len(keys) for keys in lists if keys):
+    for lists, is_usual in found:
+        if not is_usual or any(len(set(keys)) < len(keys) for keys in lists if keys):
             raise _OddFileError
         names.update(dict.fromkeys(lists[0] or ()))
     known = {*_NAMES, "duration"}
@@ -218,7 +217,6 @@ def _read_variables(root: str) -> str:
     nested = f"json_type({value}) IN ('OBJECT', 'ARRAY')"
     is_respelled = f"regexp_matches(CAST({value} AS VARCHAR), {quote_text(_SPELLED)})"
     text = f"CASE WHEN {nested} AND {is_respelled} THEN {_ODD} ELSE {DUCKDB.variable('variable', value, 'json')} END"
-    return (
-        "map_from_entries(list_filter(list_transform("
-        f"map_entries(CAST(CAST({checked} AS JSON) AS MAP(VARCHAR, JSON))), lambda e: {{'k': e['key'], 'v': {text}}}), lambda e: e['v'] IS NOT NULL))"
-    )
+    entries = f"map_entries(CAST(CAST({checked} AS JSON) AS MAP(VARCHAR, JSON)))"
+    texts = f"list_transform({entries}, lambda e: {{'k': e['key'], 'v': {text}}})"
+    return f"map_from_entries(list_filter({texts}, lambda e: e['v'] IS NOT NULL))"
