@@ -383,3 +383,37 @@ def test_the_meta_of_a_frame_has_the_kind_of_source(connection):
     """It is a warehouse."""
     frame = october(table(connection, f"id TEXT, {TIME}", f"'1', {AT}")).count().fetch()
     assert frame.vapi.meta.source == "warehouse"
+
+
+@pytest.mark.parametrize(
+    "name", ["{folder}/calls.parquet", "https://example.invalid/calls.parquet", "frame", "s3://a/b"]
+)
+def test_what_is_no_table_is_not_read(connection, tmp_path, name):
+    """DuckDB would take such a name for a file, an address or a variable, and install what reading it needs."""
+    frame = vf.sample_calls(10)
+    frame.to_parquet(tmp_path / "calls.parquet")
+    name = (name.format(folder=tmp_path),)
+    before = connection.execute("SELECT extension_name FROM duckdb_extensions() WHERE installed").fetchall()
+    with pytest.raises(SourceError, match=r"no table or view .*: for files, use vf.local\(path\)"):
+        vf.warehouse(connection, name, dialect="duckdb").call().count().during("2026-10").fetch()
+    assert connection.execute("SELECT extension_name FROM duckdb_extensions() WHERE installed").fetchall() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["CALLS", "main.calls", "memory.main.calls", "memory.calls", "registered", "temp_calls"]
+)
+def test_what_the_catalog_has_is_read(connection, name):
+    """Tables, views, temporary ones and registered frames, with the parts of their names in any case."""
+    frame = vf.sample_calls(10)
+    connection.execute("CREATE TABLE calls AS SELECT * FROM frame")
+    connection.execute("CREATE TEMPORARY TABLE temp_calls AS SELECT * FROM frame")
+    connection.register("registered", frame)
+    assert (
+        vf.warehouse(connection, name, dialect="duckdb")
+        .call()
+        .count()
+        .between("2020-01-01", "2030-01-01")
+        .fetch()
+        .iloc[0, 0]
+        == 10
+    )

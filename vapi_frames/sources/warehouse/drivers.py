@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from vapi_frames.cancellation import on_cancel
-from vapi_frames.errors import QueryError
+from vapi_frames.errors import QueryError, SourceError
+from vapi_frames.sources.sql.select import quote_text
 from vapi_frames.sources.warehouse.render import write_name
 from vapi_frames.sources.warehouse.types import (
     describe_type,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from vapi_frames.sources.warehouse.types import ColumnType
 
 __all__ = ["Driver", "is_spark", "make_driver"]
+
+_FILE_FORMATS = frozenset({"parquet", "orc", "json", "csv", "text", "avro", "delta", "iceberg", "binaryfile", "xml"})
 
 
 class Driver(Protocol):
@@ -103,6 +106,10 @@ class _SparkDriver:
             remove(tag)
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
+        # Spark reads the files of `parquet`.`/data`, which is no table of its catalog.
+        is_path = len(table) > 1 and table[-2].lower() in _FILE_FORMATS
+        if is_path and not self._session.catalog.tableExists(write_name(table, self._dialect)):
+            _check_found([], table, "spark")
         schema = self._session.sql(_select_nothing(table, self._dialect)).schema
         return [(one.name, read_spark_type(one.dataType)) for one in schema.fields]
 
@@ -119,6 +126,12 @@ class _DuckdbDriver:
             return self._connection.sql(text).to_arrow_table()
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
+        import duckdb
+
+        try:
+            _check_found(self._connection.sql(_search_catalog(table)).fetchall(), table)
+        except SourceError as error:  # the cause of the error is the engine's, as for any other
+            raise error from duckdb.CatalogException(str(error))
         found = self._connection.sql(_select_nothing(table, self._dialect))
         return [(name, read_duckdb_type(one)) for name, one in zip(found.columns, found.types, strict=True)]
 
@@ -138,6 +151,8 @@ class _ConnectionDriver:
         if dialect == "clickhouse":
             rows, _ = self._fetch(f"DESCRIBE TABLE {write_name(table, self._dialect)}")
             return [(row[0], parse_type(row[1], dialect)) for row in rows]
+        if dialect == "duckdb":
+            _check_found(self._fetch(_search_catalog(table))[0], table)
         _, described = self._fetch(_select_nothing(table, self._dialect))
         codes = [one[1] for one in described]
         if dialect == "postgres" and all(isinstance(code, int) for code in codes):
@@ -190,6 +205,29 @@ def _is_idle(connection: Any) -> bool:
     if callable(status := getattr(connection, "get_transaction_status", None)):
         return bool(status() == 0)  # psycopg2.extensions.TRANSACTION_STATUS_IDLE
     return getattr(connection, "_in_transaction", None) is False  # pg8000
+
+
+def _search_catalog(table: Sequence[str]) -> str:
+    """Return a query of DuckDB's catalog that has a row where *table* is there.
+
+    DuckDB takes a name that is no table for a file, an address or a variable of Python, reads it, and may install what
+    that needs.
+    """
+    *around, name = (f"lower({quote_text(part)})" for part in table)
+    conditions = [f"lower(table_name) = {name}"]
+    if len(around) == 1:  # a schema, or the default schema of a database
+        conditions.append(f"{around[0]} IN (lower(table_schema), lower(table_catalog))")
+    elif around:
+        conditions += [f"lower(table_schema) = {around[-1]}", f"lower(table_catalog) = {around[0]}"]
+    return f"SELECT 1 FROM information_schema.tables WHERE {' AND '.join(conditions)} LIMIT 1"
+
+
+def _check_found(rows: Sequence[object], table: Sequence[str], engine: str = "duckdb") -> None:
+    if not rows and not any("\0" in part for part in table):  # which the engine refuses by name
+        raise SourceError(
+            f"{engine} could not run the query: Catalog Error: no table or view {'.'.join(table)!r}: for files, use "
+            "vf.local(path)"
+        )
 
 
 def _select_nothing(table: Sequence[str], dialect: Dialect) -> str:
