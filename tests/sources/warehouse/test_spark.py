@@ -109,6 +109,13 @@ def test_a_canceled_query_ends(spark):
     assert spark.sql("SELECT 1").collect()[0][0] == 1
 
 
+def test_a_path_is_no_table_of_spark(spark, tmp_path):
+    """Spark would read the files of `parquet`.`/data`."""
+    vf.sample_calls(10).to_parquet(tmp_path / "calls.parquet")
+    with pytest.raises(SourceError, match=r"no table or view .*: for files, use vf.local\(path\)"):
+        fetch(spark, ("parquet", str(tmp_path / "calls.parquet")), COUNT)
+
+
 def test_an_error_of_spark_is_a_source_error(spark):
     """The message has the first line of Spark's."""
     with pytest.raises(SourceError, match=r"spark could not run the query: \[TABLE_OR_VIEW_NOT_FOUND\]") as caught:
