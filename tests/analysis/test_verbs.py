@@ -31,6 +31,7 @@ VERBS = {
     "change": lambda f: analysis.change(f, whole=True),
     "outcome": lambda f: analysis.outcome(f, "fault"),
     "label": lambda f: analysis.label(f, {}, of=f.index.names[-1]),
+    "outcome_rate": analysis.outcome_rate,
     "success_rate": analysis.success_rate,
     "wide": lambda f: analysis.wide(f, "countId"),
 }
@@ -38,7 +39,7 @@ VERBS = {
 NEEDS = {
     "step": {"rollup month", "fill_gaps", "share within", "change"},
     "group": {"top", "top only", "label"},
-    "endedReason": {"outcome"},
+    "endedReason": {"outcome", "outcome_rate"},
     SUCCESS: {"success_rate"},
 }
 CALLS = [

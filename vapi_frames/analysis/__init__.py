@@ -7,6 +7,7 @@ from vapi_frames.analysis.coverage import coverage
 from vapi_frames.analysis.describe import describe, with_units
 from vapi_frames.analysis.gaps import fill_gaps
 from vapi_frames.analysis.groups import label, outcome, top, wide
+from vapi_frames.analysis.outcome_rates import outcome_rate
 from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, share
 from vapi_frames.analysis.rollup import rollup
 from vapi_frames.analysis.success import success_rate
@@ -26,6 +27,7 @@ __all__ = [
     "label",
     "load",
     "outcome",
+    "outcome_rate",
     "partial",
     "per_call",
     "per_minute",

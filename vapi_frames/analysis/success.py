@@ -17,11 +17,13 @@ from vapi_frames.frames.provenance import check_frame, find_column
 from vapi_frames.query.filters import with_filters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
 
     from vapi_frames.query.filters import FilterValues
 
-__all__ = ["SUCCESS", "success_rate"]
+__all__ = ["SUCCESS", "count_chosen", "success_rate"]
 
 SUCCESS = "analysis.successEvaluation"
 _TRUE = ("true", "pass")
@@ -70,20 +72,32 @@ def success_rate(
     count = find_column(frame, "id", operation="count")
     level = levels[SUCCESS]
     texts = [str(value) for value in level.uniques]
-    is_success = np.array([*_find_successes(texts, success), False])  # the last one is a missing evaluation, code -1
-    is_evaluated = np.array([*(text.strip() != "" for text in texts), False])
-    values = to_numpy(frame[count])
-    kind = DerivedColumn("calls", "sum")
-    counts = {
-        f"{count}Success": (values * is_success[level.codes], kind),
-        f"{count}Evaluated": (values * is_evaluated[level.codes], kind),
-    }
-    finer = check_frame(add_columns(check_frame(frame[[count]]), counts))
-    groups = [one for one in finer.levels if one.name != SUCCESS]
-    step = finer.meta.step
-    coarser = check_frame(regroup(finer, groups, find_query(finer, groups, step), step=step))
+    is_success = _find_successes(texts, success)
+    is_evaluated = [text.strip() != "" for text in texts]
+    chosen = {f"{count}Success": is_success, f"{count}Evaluated": is_evaluated}
+    coarser = check_frame(count_chosen(frame, count, SUCCESS, chosen))
     below, name = (f"{count}Evaluated", "successPerEvaluated") if of == "evaluated" else (count, "successPerCall")
     return add_ratio(coarser, f"{count}Success", below, name, unit="")
+
+
+def count_chosen(frame: pd.DataFrame, count: str, group: str, chosen: Mapping[str, Sequence[bool]]) -> pd.DataFrame:
+    """Return the counts of calls without a *group*: of all, and of those with chosen values of it.
+
+    Args:
+        frame: A result frame by *group*.
+        count: The count of calls.
+        group: The level that goes.
+        chosen: New column → for each of the level's distinct values, whether its calls count. A missing value does not.
+    """
+    checked = check_frame(frame[[count]])
+    codes = next(level.codes for level in checked.levels if level.name == group)
+    values, kind = to_numpy(frame[count]), DerivedColumn("calls", "sum")
+    # A missing value has the code -1, so it takes the last place.
+    counts = {name: (values * np.array([*is_chosen, False])[codes], kind) for name, is_chosen in chosen.items()}
+    finer = check_frame(add_columns(checked, counts))
+    groups = [level for level in finer.levels if level.name != group]
+    step = finer.meta.step
+    return regroup(finer, groups, find_query(finer, groups, step), step=step)
 
 
 def _find_successes(texts: list[str], success: object) -> list[bool]:
