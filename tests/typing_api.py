@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     assert_type(face.per_minute(), pd.DataFrame)
     assert_type(face.per_call("duration"), pd.DataFrame)
     assert_type(face.success_rate(of="calls", success=["7", "8"]), pd.DataFrame)
+    assert_type(face.outcome_rate(["answered", "contained"]), pd.DataFrame)
     assert_type(face.change(7, columns="cost"), pd.DataFrame)
     assert_type(face.outcome("fault"), pd.DataFrame)
     assert_type(face.label({"id": "name"}), pd.DataFrame)
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     vq.subscription().max("duration")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vq.dashboard(step="daily")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.fill_gaps(concurrency="zero")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    face.outcome_rate("won")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.success_rate(of="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.style(caption=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vf.analysis.rollup(df, "weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
