@@ -18,6 +18,7 @@ from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.query import Query
+from vapi_frames.result.result import COVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -287,7 +288,7 @@ class Meta:
             "title": self.title,
             "last": self.relative_range,
             "notes": self.notes,
-            "coverage": self.coverage,
+            "coverage": [self.coverage.get(name) for name in COVERAGE] if self.coverage else None,
         }
         known = {name: value for name, value in parts.items() if value not in (None, (), [], {}, [None, None])}
         text = json.dumps(known, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
@@ -340,7 +341,11 @@ class Meta:
             title=parts.get("title"),
             relative_range=tuple(parts["last"]) if "last" in parts else None,
             notes=tuple(parts.get("notes", ())),
-            coverage=parts.get("coverage", {}),
+            coverage={
+                name: count
+                for name, count in zip(COVERAGE, parts.get("coverage", ()), strict=False)
+                if count is not None
+            },
         )
 
 
