@@ -253,7 +253,7 @@ class RateLimitError(StatusError):
     """Too many requests, even after the retries.
 
     Attributes:
-        retry_after: The seconds that the server asked to wait, if it did.
+        retry_after: The seconds that the server requests to wait, if it does.
     """
 
     def __init__(

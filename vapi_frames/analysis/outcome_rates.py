@@ -102,12 +102,12 @@ def outcome_rate(frame: pd.DataFrame, rates: OutcomeRate | Iterable[OutcomeRate]
 
 
 def _read_rates(rates: object) -> list[str]:
-    """Return the names of the rates, each once, in the order asked."""
+    """Return the names of the rates, each once, in their order."""
     if not isinstance(rates, str | Iterable):
         raise QueryError(f'{format_value(rates)} is no rate: pass its name, e.g. "answered"')
     names = list(dict.fromkeys([rates] if isinstance(rates, str) else rates))
     if not names:
-        raise QueryError(f"no rate was asked for: pass one or several of {', '.join(map(repr, RATES))}")
+        raise QueryError(f"rates is empty: pass one or several of {', '.join(map(repr, RATES))}")
     for name in names:
         require(name, RATES, "rate", synonyms=_SYNONYMS)
     return names

@@ -58,7 +58,7 @@ class VapiAccessor(Verbs):
 
     @property
     def meta(self) -> Meta:
-        """What the frame knows of itself: source, body, range, zone, units, when it was asked.
+        """What the frame knows: source, body, range, zone, units, time of the fetch.
 
         Raises:
             ProvenanceError: It knows nothing: it was not fetched, or a step of pandas dropped ``df.attrs``.
@@ -107,12 +107,12 @@ class VapiAccessor(Verbs):
 
     @property
     def partial(self) -> pd.Series:
-        """For each row, whether its bucket is partial: the range cuts it, or it had not passed when asked.
+        """For each row, whether its bucket is partial: the range cuts it, or it had not passed at the fetch.
 
         bool, on the frame's index; pandas' ``boolean``, all missing, where the range is unknown.
 
         Raises:
-            ProvenanceError: The dates are no longer the asked buckets.
+            ProvenanceError: The dates are no longer the buckets of the query.
 
         Examples:
             >>> import vapi_frames as vf
@@ -131,7 +131,7 @@ class VapiAccessor(Verbs):
         float64, on the frame's index; missing where the range is unknown.
 
         Raises:
-            ProvenanceError: The dates are no longer the asked buckets.
+            ProvenanceError: The dates are no longer the buckets of the query.
 
         Examples:
             >>> import vapi_frames as vf

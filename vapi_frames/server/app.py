@@ -48,7 +48,7 @@ CLIENT_LEFT = 499  # in the log only, as nginx has it: no client is there to get
 MESSAGE_LIMIT = 1_000  # characters
 CANCEL_INTERVAL = 0.05  # seconds between two attempts to cancel a query
 PIECE = 65_536  # bytes of a reply that are handed to the connection at a time, when it has room for them
-READY_SECONDS = 5.0  # for which the source is not asked again whether it answers
+READY_SECONDS = 5.0  # until the source is tried again
 SHUTDOWN_GRACE = 5.0  # seconds in which cancelled queries may end before the process does
 _LOG = logging.getLogger("vapi_frames.server")
 
@@ -337,9 +337,9 @@ class _Endpoint:
         size = 1 if self._source.kind in {"calls", "warehouse"} else len(queries)  # the API takes many at once
         reply, rows = bytearray(b"["), 0
         for first in range(0, len(queries), size or 1):
-            asked = range(first, min(first + size, len(queries)))
-            results = self._source.answer([queries[place] for place in asked], now)
-            for place, result in zip(asked, results, strict=True):
+            places = range(first, min(first + size, len(queries)))
+            results = self._source.answer([queries[place] for place in places], now)
+            for place, result in zip(places, results, strict=True):
                 rows += len(result.table)
                 if rows > self._row_limit:
                     raise _too_much(place, f"{self._row_limit:,} rows", f"with its result it has {rows:,}")

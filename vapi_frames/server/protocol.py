@@ -182,7 +182,7 @@ def make_protocol(seconds: float, limit: int, peer_limit: int) -> type[H11Protoc
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)  # the end of a reply may never be read
 
         def _linger(self) -> None:
-            """End a connection whose request is not whole: what is sent on is dropped, and not for long.
+            """End a connection with an incomplete request: what is sent on is dropped, and not for long.
 
             If the socket were closed at once, the client would get a reset in place of the reply.
             """

@@ -23,7 +23,7 @@ from vapi_frames.sources.records.days import API_RETENTION
 from vapi_frames.sources.records.paths import VARIABLE_ROOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from vapi_frames.sources.api.listing import Window
@@ -46,7 +46,7 @@ class DownloadedSource(LocalSource):
 
     Args:
         folder: The folder of the file.
-        kept: The range whose calls are all there.
+        kept: The range of which all calls are there.
         now: Its clock.
     """
 
@@ -71,7 +71,7 @@ def download(
     customers: bool = False,
     limit: int = LIMIT,
 ) -> DownloadedSource:
-    """Return the calls of [start, end) that the API lists, as a source whose clock is *now*.
+    """Return the calls of [start, end) that the API lists, as a source with the clock *now*.
 
     Args:
         connection: The connection to the API.
@@ -179,7 +179,7 @@ class _Download:
         return found
 
 
-def _without_built_in(record: dict[str, Any], path: list[str]) -> dict[str, Any]:
+def _without_built_in(record: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
     """Return *record* without the objects that the API adds to the variables at *path*."""
     value = record.get(path[0])
     if not isinstance(value, dict):

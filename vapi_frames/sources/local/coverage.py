@@ -83,7 +83,7 @@ class StoredDays:
 
     Args:
         paths: The files of the records. Those of an archive say when each of their days was fetched.
-        kept: The range of a download, whose calls are all there; ``None`` where nothing is known of the records.
+        kept: The range of a download, of which all calls are there; ``None`` where nothing is known of the records.
     """
 
     def __init__(self, paths: Sequence[str], kept: tuple[datetime, datetime] | None) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalSource"]
 
 _EPOCH_NOTE = "it counts seconds or milliseconds since 1970, as its size says"
-_MOST_COUNTED = 100  # ranges and filters whose counts are remembered
+_MOST_COUNTED = 100  # remembered counts, one for each range and its filters
 _YEAR = timedelta(days=366)
 _EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
 _LATEST = 221_845_392_000_000_000  # the year 9000
@@ -71,7 +71,7 @@ class LocalSource:
         on_error: What to do with call JSON that cannot be read: ``raise`` or ``skip``.
         columns: Column of the API → the column, or a tuple of it and the keys into it, that the records have instead.
         now: Its clock; the wall clock by default.
-        kept: The range whose calls are all among them, where that is known.
+        kept: The range of which all calls are among them, where that is known.
 
     Raises:
         RecordsError: *calls* is none of these, or no file matches.
