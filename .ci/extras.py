@@ -1,4 +1,4 @@
-"""Do what the extra of the first argument is for, in an environment that has no other extra."""
+"""Use what the extra named by the first argument adds, in an environment without other extras."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def run(*command: str) -> None:
     subprocess.run([Path(sys.executable).with_name(command[0]), *command[1:]], check=True, stdout=subprocess.DEVNULL)
 
 
-def asked(vq: vf.Vq) -> pd.DataFrame:
-    """Ask a query, and see that there are calls."""
+def check_query(vq: vf.Vq) -> pd.DataFrame:
+    """Fetch a query, and check that it finds calls."""
     frame = vq.call().sum("cost").count().by("type").step("day").between(*NOVEMBER).fetch()
     assert frame["countId"].sum() > 0
     return frame
 
 
 def local() -> None:
-    """Answer from records."""
-    asked(vf.demo())
+    """Query call records."""
+    check_query(vf.demo())
 
 
 def plot() -> None:
@@ -42,7 +42,7 @@ def plot() -> None:
 
 
 def polars() -> None:
-    """Give the result as a polars frame."""
+    """Fetch a result as a polars frame."""
     from tests.support.wires import Calls, Wire, over
 
     frame = over(Wire(Calls())).call().count().step("day").between(*NOVEMBER).to_polars()
@@ -50,7 +50,7 @@ def polars() -> None:
 
 
 def progress() -> None:
-    """Make the bar of a notebook."""
+    """Draw the progress bar of a notebook."""
     from vapi_frames.sources.progress import Progress, _Bar
 
     bar = _Bar(Progress(0, 4, 0, 0.0, ""))
@@ -64,40 +64,40 @@ def style() -> None:
 
 
 def excel() -> None:
-    """Write a sheet."""
+    """Write an Excel file."""
     with tempfile.TemporaryDirectory() as folder:
         vf.to_frame(REPLY, vf.vq.call().count().by("type")).vapi.for_excel().to_excel(f"{folder}/calls.xlsx")
 
 
 def warehouse() -> None:
-    """Write the SQL of another engine; its connection is the caller's."""
+    """Render SQL for another engine, with a connection of the caller."""
     vf.warehouse(SimpleNamespace(cursor=lambda: None), "calls", dialect="postgres")
 
 
 def server() -> None:
-    """Answer over HTTP."""
+    """Query an endpoint over HTTP."""
     from tests.support.endpoint import KEY, running
     from tests.support.wires import Calls, Wire, over
 
     with running(over(Wire(Calls())).source) as endpoint:
-        asked = vf.connect(KEY, base_url=endpoint.url)
-        assert asked.call().count().between(*NOVEMBER).fetch()["countId"].sum() > 0
+        client = vf.connect(KEY, base_url=endpoint.url)
+        assert client.call().count().between(*NOVEMBER).fetch()["countId"].sum() > 0
 
 
 def spark() -> None:
-    """Ask a Spark session."""
+    """Query a Spark session."""
     from pyspark.sql import SparkSession
 
     session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
     with tempfile.TemporaryDirectory() as folder:
         vf.sample_calls(2_000).to_parquet(f"{folder}/calls.parquet", coerce_timestamps="us")
         session.read.parquet(f"{folder}/calls.parquet").createOrReplaceTempView("calls")
-        asked(vf.warehouse(session, "calls"))
+        check_query(vf.warehouse(session, "calls"))
     session.stop()
 
 
 def postgres() -> None:
-    """Load the driver, and write the SQL; the server is another's."""
+    """Load the driver, and render the SQL; no server is needed."""
     import psycopg
 
     assert psycopg.pq.__impl__ == "binary"
@@ -105,7 +105,7 @@ def postgres() -> None:
 
 
 def clickhouse() -> None:
-    """Ask ClickHouse in the process."""
+    """Query ClickHouse in this process."""
     import chdb.dbapi
 
     connection = chdb.dbapi.connect()
@@ -114,7 +114,7 @@ def clickhouse() -> None:
         connection.cursor().execute(
             f"CREATE TABLE calls ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM file('{folder}/calls.parquet')"
         )
-        asked(vf.warehouse(connection, "calls", dialect="clickhouse"))
+        check_query(vf.warehouse(connection, "calls", dialect="clickhouse"))
     connection.close()
 
 
@@ -134,7 +134,7 @@ def test() -> None:
 
 
 def docs() -> None:
-    """Find the builder of the site and its parts."""
+    """Import the tools that build the site."""
     import material
     import mkdocs_jupyter
     import mkdocstrings_handlers.python
@@ -146,14 +146,14 @@ def docs() -> None:
 
 
 def dev() -> None:
-    """Find each tool."""
+    """Run each tool."""
     for tool in ("ruff", "codespell", "mypy", "pyright", "coverage", "twine", "pytest", "mkdocs"):
         run(tool, "--version")
     run("pyproject-build", "--version")
 
 
 def bench() -> None:
-    """Find what the benchmarks measure with, and against."""
+    """Import the packages that the benchmarks need."""
     import msgspec
     import orjson
     import pytest_benchmark

@@ -1,4 +1,4 @@
-"""Print the lowest versions that pyproject.toml allows of what the package, and the extras named, ask for directly."""
+"""Print the lowest allowed version of each direct dependency, also of the extras that are named as arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_t
 
 
 def lowest(wanted: list[str]) -> Iterator[str]:
-    """Yield a pin for each requirement of *wanted*, those of the package's own extras among them."""
+    """Yield a pin for each requirement of *wanted*; the package's own extras are replaced by their requirements."""
     for one in wanted:
         if own := re.fullmatch(r"vapi-frames\[(.+)\]", one):
             for extra in own[1].split(","):

@@ -26,7 +26,7 @@ from vapi_frames.server import create_app
 from vapi_frames.server.listen import make_server
 
 NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
-# What each extra brings. The others are clients of a warehouse, whose connection the caller makes and hands over.
+# The packages of each extra. The other extras are clients of a warehouse; the caller makes the connection.
 BRINGS = {
     "excel": ["openpyxl"],  # pandas says so
     "local": ["duckdb"],
@@ -61,7 +61,7 @@ def vq():
 
 @pytest.fixture
 def frame(vq):
-    """Return the days of five weeks by assistant, in a zone whose clock was turned meanwhile."""
+    """Return the days of five weeks by assistant, across a change of the clock."""
     return build_query(vq).step("day").fetch()
 
 
@@ -232,13 +232,13 @@ def test_a_partial_bucket_is_known_and_dropped(vq):
 
 
 def test_answers_are_kept_and_recorded(tmp_path):
-    """Cache and tape answer again without a server."""
+    """A cache and a recording give the results again without a server."""
     with Server(counting(CALLS, NOW)) as server:
         kept = vf.connect(KEY, base_url=server.url, cache=tmp_path / "cache")
         first = build_query(kept).step("day").fetch()
-        asked = len(server.requests)
+        before = len(server.requests)
         same(build_query(kept).step("day").fetch(), first)
-        assert len(server.requests) == asked
+        assert len(server.requests) == before
         assert len(vf.cache.info(tmp_path / "cache")) > 0
         vq = vf.record(tmp_path / "tape", vf.connect(KEY, base_url=server.url))
         recorded = build_query(vq).fetch()
@@ -264,12 +264,12 @@ def test_a_query_from_the_shell_is_asked_of_the_api(monkeypatch, capsys, tmp_pat
 
 def test_a_query_says_what_it_is_without_being_asked():
     """Body, code, lint and plan of a query need the core only."""
-    asked = vf.vq.call().avg("cost").step("day").during("2026-10")
-    assert asked.body()["queries"][0]["operations"][0]["column"] == "cost"
-    assert vf.Query.from_body(asked.body()).body() == asked.body()
-    assert asked.lint() is not None
-    assert asked.curl().startswith("curl -sS https://api.vapi.ai/analytics ")
-    assert str(asked.explain())
+    query = vf.vq.call().avg("cost").step("day").during("2026-10")
+    assert query.body()["queries"][0]["operations"][0]["column"] == "cost"
+    assert vf.Query.from_body(query.body()).body() == query.body()
+    assert query.lint() is not None
+    assert query.curl().startswith("curl -sS https://api.vapi.ai/analytics ")
+    assert str(query.explain())
 
 
 def test_sample_records_need_no_engine():

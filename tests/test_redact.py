@@ -151,7 +151,7 @@ KEYS = st.text("abcXYZ0189-_./+=~&", min_size=SHORTEST_KEY, max_size=40)
 
 @st.composite
 def spelled(draw):
-    """Return a key, and a text with it, whose characters are escaped in ways of their own."""
+    """Return a key, and a text that has it with each character escaped in a way of its own."""
     key = draw(KEYS)
     return key, "".join(draw(st.sampled_from(ESCAPES))(one) for one in key)
 

@@ -26,6 +26,7 @@ except ImportError:  # Windows, where temporary folders of dead processes stay
 
 __all__ = [
     "atomic_write",
+    "expand_home",
     "expand_path",
     "is_temporary",
     "make_private_file",
@@ -211,5 +212,14 @@ def expand_path(path: str | PathLike[str]) -> Path:
         raise QueryError(f"expected a path as text or pathlib.Path, not {type(text).__name__}")
     if not text or "\0" in text or not _is_encodable(text):
         raise QueryError(f"expected a path, not {format_value(text)}")
-    # Unlike Path.expanduser, it leaves the ``~`` of an unknown user as it is.
-    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
+    return Path(os.path.abspath(expand_home(text)))  # noqa: PTH100
+
+
+def expand_home(path: str) -> str:
+    """Return *path* with a leading ``~`` expanded to the home folder; the ``~`` of an unknown user stays.
+
+    Examples:
+        >>> expand_home("calls.json"), expand_home("~") == str(Path.home())
+        ('calls.json', True)
+    """
+    return os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises for an unknown user

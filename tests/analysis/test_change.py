@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.examples import examples
-from tests.support.shapes import QUIET, asked, buckets_of, fetch, rows_of, same
+from tests.support.shapes import QUIET, buckets_of, fetch, rows_of, same, sources_and_queries
 from tests.support.strategies import NOW
 from vapi_frames.calendar.buckets import find_bounds, from_seconds, to_seconds
 from vapi_frames.contract.vocabulary import STEPS
@@ -29,7 +29,7 @@ def is_partial(at, query):
 
 
 @examples(20)
-@given(asked(steps=STEPS[2:6], groups=2), st.integers(1, 26), st.data())
+@given(sources_and_queries(steps=STEPS[2:6], groups=2), st.integers(1, 26), st.data())
 def test_changes_are_what_plain_loops_say(drawn, periods, data):
     """The earlier bucket is found by counting on the calendar; without a row it was 0, or is missing."""
     vq, query = drawn

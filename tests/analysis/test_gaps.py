@@ -1,4 +1,4 @@
-"""Filling gaps: every bucket of the asked range for every group seen, each measure by its own rule."""
+"""Filling gaps: every bucket of the query's range for every group in the frame, each measure by its own rule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.examples import examples
-from tests.support.shapes import QUIET, asked, buckets_of, fetch, ranges, rows_of, same, source
+from tests.support.shapes import QUIET, buckets_of, fetch, ranges, rows_of, same, source, sources_and_queries
 from tests.support.strategies import NOW, ZONES, call_lists
 from vapi_frames import analysis
 from vapi_frames.contract.vocabulary import STEPS
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.extra("local"), *QUIET]
 
 
 @examples(15)
-@given(asked(steps=STEPS[1:], groups=2))
+@given(sources_and_queries(steps=STEPS[1:], groups=2))
 def test_gaps_are_what_plain_loops_say(drawn):
     """The walk over the range finds the same buckets; sums and counts of none are 0, all else is missing."""
     vq, query = drawn
@@ -73,7 +73,7 @@ def test_concurrency_is_carried_or_missing(data):
         last = sparse["maxConcurrency"].get(at, last)
         wanted.append(np.nan if last is None else last)
     filled = sparse.vapi.fill_gaps(whole=True, concurrency="carry")
-    # What is left out had not begun when it was asked: the source knows nothing of it either.
+    # Buckets that had not begun at the time of the query are left out; the source has nothing for them either.
     begun = frame.index.isin(filled.index)
     assert frame["maxConcurrency"][~begun].isna().all()
     there = frame.index[begun]
@@ -190,7 +190,7 @@ def test_whole_buckets_answer_for_their_own_range():
 
 
 @examples(20)
-@given(asked(steps=STEPS[1:], groups=1, additive=True))
+@given(sources_and_queries(steps=STEPS[1:], groups=1, additive=True))
 def test_dropping_partial_buckets_is_asking_for_whole_ones(drawn):
     """The query of the whole rows gives these very rows; where there is no whole bucket, there is no row, and no query."""
     vq, query = drawn

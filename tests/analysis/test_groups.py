@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.examples import examples
-from tests.support.shapes import QUIET, asked, fetch, same
+from tests.support.shapes import QUIET, fetch, same, sources_and_queries
 from vapi_frames.contract.ended_reasons import REASON_LEVELS
 from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
@@ -32,7 +32,7 @@ class TestTop:
     """The largest values of a group, and all others as one."""
 
     @examples(20)
-    @given(asked(steps=(None, "day", "month"), groups=2), st.integers(1, 4), st.data())
+    @given(sources_and_queries(steps=(None, "day", "month"), groups=2), st.integers(1, 4), st.data())
     def test_the_top_and_the_rest_are_the_whole(self, drawn, n, data):
         """Kept rows stay as they were, the rest adds up to the rest, by each measure's own rule."""
         vq, query = drawn
@@ -241,7 +241,7 @@ class TestLabel:
             self.frame().vapi.label({}).vapi.label({})
 
     def test_the_query_is_by_ids(self):
-        """Names are not the API's; errors name a query that can be asked."""
+        """Names are not the API's; errors name a query that works."""
         named = vf.demo().call().avg("cost").by("assistantId", "type").during("2026-10").fetch().vapi.label({})
         assert named.vapi.query.groups == ("assistantId", "type")
         with pytest.raises(NonAdditiveError, match=r'\.by\("assistantId"\)\.between'):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.examples import examples
-from tests.support.shapes import COARSER, QUIET, asked, fetch, same
+from tests.support.shapes import COARSER, QUIET, fetch, same, sources_and_queries
 from vapi_frames.analysis.success import SUCCESS
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
@@ -24,7 +24,7 @@ PARTS = tuple(
 
 
 @examples(20)
-@given(asked(steps=(None, *STEPS[3:])), st.data())
+@given(sources_and_queries(steps=(None, *STEPS[3:])), st.data())
 def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
     """Whichever comes first, each row is the ratio of its own sums."""
     vq, query = drawn
@@ -52,7 +52,7 @@ def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
 
 
 @examples(20)
-@given(asked(steps=(None, "hour", "day")), st.data())
+@given(sources_and_queries(steps=(None, "hour", "day")), st.data())
 def test_shares_add_up_to_one_in_each_slice(drawn, data):
     """Within whatever levels, unless there is nothing to share."""
     vq, query = drawn

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.examples import examples
-from tests.support.shapes import COARSER, QUIET, asked, fetch, ranges, same, source
+from tests.support.shapes import COARSER, QUIET, fetch, ranges, same, source, sources_and_queries
 from tests.support.strategies import ZONES, call_lists
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
@@ -56,7 +56,7 @@ def steps_and_groups(draw, query):
 @given(st.data())
 def test_a_rollup_is_the_sources_own_coarser_answer(data):
     """Whatever the measures, groups, steps, zone and range, or else the error names the query for it."""
-    vq, query = data.draw(asked())
+    vq, query = data.draw(sources_and_queries())
     frame = fetch(vq, query)
     step, by = data.draw(steps_and_groups(query))
     wanted = fetch(vq, coarse_query(query, step, by))
@@ -73,7 +73,7 @@ def test_a_rollup_is_the_sources_own_coarser_answer(data):
 @given(st.data())
 def test_a_rollup_in_two_goes_is_one_in_one_go(data):
     """First to days and then to months, first one group and then the other: all ways lead to the same frame."""
-    vq, query = data.draw(asked())
+    vq, query = data.draw(sources_and_queries())
     frame = fetch(vq, query)
     step, by = data.draw(steps_and_groups(query))
     try:
@@ -153,7 +153,7 @@ def test_a_shift_by_minutes_at_midnight_leaves_each_hour_in_its_day():
 
 
 class TestWhatDoesNotAddUp:
-    """An error that names the query; asked, it gives the result."""
+    """The error names a query, and that query gives the result."""
 
     @pytest.mark.parametrize("step", ["month", None])
     def test_a_mean_of_means(self, step):
@@ -190,8 +190,8 @@ class TestWhatDoesNotAddUp:
         frame = vq.call().avg("cost").by("type").step("day").last("10d", complete=True).fetch()
         with pytest.raises(NonAdditiveError) as raised:
             frame.vapi.rollup(step="all")
-        asked = vq.call().avg("cost").by("type").between(frame.vapi.meta.start, frame.vapi.meta.end).fetch()
-        same(named_query(raised.value, vq).fetch(), asked)
+        fetched = vq.call().avg("cost").by("type").between(frame.vapi.meta.start, frame.vapi.meta.end).fetch()
+        same(named_query(raised.value, vq).fetch(), fetched)
 
     def test_a_column_of_ones_own(self):
         """Nothing says how it adds up, and the line that leaves it out is named."""
@@ -237,7 +237,7 @@ class TestWords:
             self.frame().xs("2026-10-03", level="date").vapi.rollup(step="month")
 
     def test_groups_come_in_the_order_asked(self):
-        """The index is date, then the groups as by has them; the query that it answers has them so, too."""
+        """The index is date, then the groups in the order of by; the query of the frame has the same order."""
         frame = vf.demo().call().sum("cost").by("type", "status").step("day").during("2026-10").fetch()
         turned = frame.vapi.rollup(by=["status", "type"])
         assert turned.index.names == ["date", "status", "type"]

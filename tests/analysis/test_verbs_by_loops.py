@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.examples import examples
-from tests.support.shapes import QUIET, asked, fetch
+from tests.support.shapes import QUIET, fetch, sources_and_queries
 from vapi_frames.errors import VapiFramesError
 
 pytestmark = [pytest.mark.extra("local"), *QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
@@ -102,7 +102,7 @@ def is_choice(rows, fetched):
 
 
 @examples(60)
-@given(asked(steps=(None, "hour", "day", "week", "month")), st.sampled_from(sorted(BETWEEN)), st.data())
+@given(sources_and_queries(steps=(None, "hour", "day", "week", "month")), st.sampled_from(sorted(BETWEEN)), st.data())
 def test_each_verb_is_a_loop_over_the_rows_or_refuses(drawn, between, data):
     """Whatever pandas did between: rows as fetched give the numbers of the loop, others none; the input stays as it is."""
     vq, query = drawn

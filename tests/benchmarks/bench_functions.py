@@ -1,6 +1,6 @@
 """The functions one by one, under pytest-benchmark: ``pytest tests/benchmarks/bench_functions.py``.
 
-The name keeps it out of the tests, which never look at the time that something takes.
+pytest does not collect it by its name, because tests never depend on the time that something takes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ CASES = {
     "a DataFrame of calls": (functools.partial(records.in_memory, 100_000, SEED), (records.GROUPED,)),
     **{name: (functools.partial(case, 100_000, SEED), (verbs.BY_HAND,)) for name, case in verbs.CASES.items()},
 }
-PAIRS = [(name, who) for name, (_, peers) in CASES.items() for who in (OURS, *peers)]
+PAIRS = [(name, tool) for name, (_, peers) in CASES.items() for tool in (OURS, *peers)]
 pytestmark = pytest.mark.filterwarnings("ignore")  # a reply of 100,000 rows looks like one that was cut
 
 
-@pytest.mark.parametrize(("name", "who"), PAIRS)
-def test_functions(benchmark, name, who):
-    """Time a contender; those that do the same stand together."""
+@pytest.mark.parametrize(("name", "tool"), PAIRS)
+def test_functions(benchmark, name, tool):
+    """Time a contender; contenders of one case are in one group."""
     benchmark.group = name
     made, _ = CASES[name]
-    benchmark(made().contenders[who])
+    benchmark(made().contenders[tool])
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,13 @@ def pattern(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", records.QUERIES)
-@pytest.mark.parametrize("who", [OURS, records.HAND])
-def test_queries(benchmark, pattern, name, who):
+@pytest.mark.parametrize("tool", [OURS, records.HAND])
+def test_queries(benchmark, pattern, name, tool):
     """Time a query to Parquet."""
     benchmark.group = name
-    benchmark(records.case(name, pattern, {}).contenders[who])
+    benchmark(records.case(name, pattern, {}).contenders[tool])
 
 
 def test_compiling(benchmark):
-    """Time a query of ten verbs until it is a body."""
+    """Time building and compiling a query of ten verbs."""
     benchmark(verbs.ten_verbs)

@@ -1,4 +1,4 @@
-"""Call records of any number, the same for the same seed: files of a million, each its stretch of twenty months."""
+"""Call records of any number, the same for the same seed: files of a million calls, each with its own part of twenty months."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BEGIN, END = datetime(2025, 3, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
 ZONE = "America/New_York"
 _FILE = 1_000_000
 ROW_GROUP = 122_880
-"""Rows that are written together, as DuckDB writes them."""
+"""The rows of a row group, as DuckDB writes them."""
 
 
 def calls(rows, seed, start=BEGIN, end=END):
@@ -27,7 +27,7 @@ def files(folder, rows, seed):
     for at in range(count):
         start, end = (BEGIN + (END - BEGIN) * part / count for part in (at, at + 1))
         frame = calls(rows // count, seed + at, start, end)
-        if at + 1 < count:  # what goes on at the end of its stretch would go on for ever
+        if at + 1 < count:  # a call in progress at the end of its part would never end
             frame = frame[frame["endedAt"].notna()]
         frame.to_parquet(folder / f"{at:02}.parquet", index=False, row_group_size=ROW_GROUP)
     return str(folder / "*.parquet")

@@ -11,7 +11,7 @@ from statistics import median
 import duckdb
 
 from tests.benchmarks.data import ZONE, files
-from tests.benchmarks.timing import Row, told
+from tests.benchmarks.timing import Row, format_seconds
 from tests.support.endpoint import SAFETY, command
 from vapi_frames import vq
 
@@ -33,20 +33,20 @@ def rows(seed, count, folder, rounds, clients=8):
         WHERE "createdAt" >= TIMESTAMPTZ '{DAYS[0]}' AND "createdAt" < TIMESTAMPTZ '{DAYS[1]}' GROUP BY ALL ORDER BY ALL"""
     body = json.dumps(build_query().body())
     with command(pattern) as (endpoint, _, _):
-        there = _Client(endpoint)
-        [answer] = there.ask(body)
+        client = _Client(endpoint)
+        [result] = client.ask(body)
         hand = connection.sql(sql).fetchall()
-        assert len(answer["result"]) == len(hand) >= 900
+        assert len(result["result"]) == len(hand) >= 900
         ours, theirs = [], []
         for _ in range(20 * rounds):
             began = time.perf_counter()
-            there.ask(body)
+            client.ask(body)
             between = time.perf_counter()
             connection.sql(sql).fetchall()
             ours.append(between - began)
             theirs.append(time.perf_counter() - between)
-        said = f"{told([median(ours)])} / {told([median(theirs)])} of {count:,} calls"
-        what = f"endpoint, {len(hand):,}-row answer, p50"
+        said = f"{format_seconds([median(ours)])} / {format_seconds([median(theirs)])} of {count:,} calls"
+        what = f"endpoint, {len(hand):,}-row result, p50"
         yield Row(what, "the same SQL in process", median(ours) / median(theirs), 3, said)
         yield Row(
             f"the same, {clients} clients at once",

@@ -1,4 +1,4 @@
-"""Ten times the rows: how many times as long it takes."""
+"""How many times as long everything takes with ten times the rows."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import functools
 import vapi_frames as vf
 from tests.benchmarks import records, replies, verbs
 from tests.benchmarks.data import files
-from tests.benchmarks.timing import OURS, Row, interleaved, told
+from tests.benchmarks.timing import OURS, Row, format_seconds, interleaved
 
 MARK = 12
 
 
 def rows(seed, folder, large, rounds):
-    """Yield a row for each thing that grows."""
+    """Yield a row for each function whose time grows with the rows."""
     small = large // 10
     for what, made in _things(seed, folder).items():
         less, more = made(small), made(large)
         less(), more()
         seconds = interleaved({"less": less, "more": more}, rounds)
         ratio = min(seconds["more"]) / min(seconds["less"])
-        said = f"{told(seconds['more'])} / {told(seconds['less'])}"
+        said = f"{format_seconds(seconds['more'])} / {format_seconds(seconds['less'])}"
         yield Row(f"{what}, {large:,} rows", f"{small:,} rows", ratio, MARK, said)
 
 

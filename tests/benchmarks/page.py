@@ -35,9 +35,9 @@ _TAIL = """
   Without a step there is nothing to gain, so that *no step* and *three groups* take what the engine takes.
 - A query to call records costs some ten milliseconds before the engine starts, whatever their number: of small files
   it is the larger part.
-- The first query to several files also looks for ids that stand twice, once until a file changes; the ten queries
-  are asked after it. Memory is that of a query to files whose row groups have 122,880 rows, as DuckDB writes them.
-  Larger row groups take more: pandas writes a million rows in one, of which two threads hold two at a time.
+- The first query to several files also looks for duplicate ids, and does so again only when a file changes. The ten
+  queries run after it. Memory is that of a query to files with row groups of 122,880 rows, as DuckDB writes them.
+  Larger row groups take more: pandas writes a million rows in one group, and two threads read two groups at a time.
 - `pyarrow.json` is told beforehand what the columns of a reply are, makes no object of a row, and fails on a reply that
   has other columns, or numbers as text here and not there; a key that is absent and one that is null are the same to
   it. This package reads any reply of the contract, and says which value of which row is wrong. For that each row is a

@@ -14,7 +14,7 @@ import polars as pl
 
 import vapi_frames as vf
 from tests.benchmarks.data import BEGIN, END, ZONE, calls, files
-from tests.benchmarks.timing import OURS, Case, Row, interleaved, paired, peak, told
+from tests.benchmarks.timing import OURS, Case, Row, format_seconds, interleaved, paired, peak
 
 HAND = "DuckDB SQL by hand"
 GROUPED = "pandas groupby, the zone done right"
@@ -23,7 +23,7 @@ HOUR = ("2026-01-14T15:00Z", "2026-01-14T16:00Z")
 
 
 class Query(NamedTuple):
-    """A typical query: as this package asks it, in SQL, and what pandas and polars need to answer it."""
+    """A typical query: as this package writes it, in SQL, and what pandas and polars need to compute the same."""
 
     ask: object
     select: str
@@ -40,7 +40,7 @@ class Query(NamedTuple):
         return list(dict.fromkeys(["createdAt", *self.groups, *used]))
 
     def sql(self):
-        """Return what an expert writes."""
+        """Return the SQL that an expert writes."""
         bucket = [f"date_trunc('{self.step}', \"createdAt\" AT TIME ZONE '{ZONE}') AS d"] if self.step else []
         keys = [*bucket, *(f'"{name}"' for name in self.groups)]
         low, high = (f"TIMESTAMPTZ '{side}'" for side in self.within)
@@ -85,12 +85,12 @@ _EVERY = {"second": "1s", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo
 
 
 def ask(vq, query):
-    """Answer with this package."""
+    """Compute *query* with this package."""
     return query.ask(vq.call().between(BEGIN, END).tz(ZONE)).fetch()
 
 
 def by_pandas(pattern, query):
-    """Answer with pandas: the columns are read, the calls chosen, and grouped by the wall clock's buckets."""
+    """Compute *query* with pandas: read the columns, choose the calls, group them by the buckets of the wall clock."""
     parts = []
     for path in sorted(Path(pattern).parent.glob("*.parquet")):
         part = pd.read_parquet(path, columns=query.columns)
@@ -111,7 +111,7 @@ def by_pandas(pattern, query):
 
 
 def by_polars(pattern, query):
-    """Answer with polars, lazily, so that it reads what it needs."""
+    """Compute *query* with polars, lazily, so that it reads only what it needs."""
     low, high = (pl.lit(pd.Timestamp(side).to_pydatetime()).cast(pl.Datetime("us", "UTC")) for side in query.within)
     table = pl.scan_parquet(pattern).filter((pl.col("createdAt") >= low) & (pl.col("createdAt") < high))
     keys = [pl.col(name) for name in query.groups]
@@ -132,7 +132,7 @@ def _polars_column(column):
 
 
 def total(result):
-    """Return the sum of the first measure, or what stands for it: the last columns of each result are the measures."""
+    """Return the sum of the first numeric column, which is the first measure."""
     return float(result.select_dtypes("number").iloc[:, 0].sum())
 
 
@@ -144,14 +144,14 @@ def case(name, pattern, others):
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"CREATE VIEW calls AS SELECT * FROM read_parquet('{pattern}')")
     contenders = {OURS: functools.partial(ask, vq, query), HAND: lambda: connection.sql(query.sql()).df()}
-    contenders |= {who: functools.partial(run, pattern, query) for who, run in others.items()}
+    contenders |= {tool: functools.partial(run, pattern, query) for tool, run in others.items()}
     return Case(name, contenders)
 
 
 def _check(made):
-    """Raise unless the first measure of all adds up to the same; pandas and an average of a week have none to add."""
-    results = {who: run() for who, run in made.contenders.items()}
-    first = {who: _first(result) for who, result in results.items()}
+    """Raise unless the sum of the first measure is the same for all."""
+    results = {tool: run() for tool, run in made.contenders.items()}
+    first = {tool: _first(result) for tool, result in results.items()}
     if not all(math.isclose(one, first[OURS], rel_tol=1e-9) for one in first.values()):
         raise AssertionError(f"{made.name}: {first}")
 
@@ -171,18 +171,18 @@ def typical(pattern, said, rounds, marks):
         made = case(name, pattern, peers)
         _check(made)
         seconds = interleaved(made.contenders, rounds)
-        for who in made.contenders:
-            if who != OURS:
-                ratios.setdefault(who, []).append(paired(seconds[OURS], seconds[who]))
-        each.append(f"{name} {told(seconds[OURS])} ({ratios[HAND][-1]:.2f})")
-    for who, mark in marks.items():
-        mean = math.exp(sum(map(math.log, ratios[who])) / len(ratios[who]))
-        worst = f"{min(ratios[who]):.2f} to {max(ratios[who]):.2f}"
-        yield Row(f"{said}, ten queries, geometric mean", who, mean, mark, worst if who != HAND else "; ".join(each))
+        for tool in made.contenders:
+            if tool != OURS:
+                ratios.setdefault(tool, []).append(paired(seconds[OURS], seconds[tool]))
+        each.append(f"{name} {format_seconds(seconds[OURS])} ({ratios[HAND][-1]:.2f})")
+    for tool, mark in marks.items():
+        mean = math.exp(sum(map(math.log, ratios[tool])) / len(ratios[tool]))
+        worst = f"{min(ratios[tool]):.2f} to {max(ratios[tool]):.2f}"
+        yield Row(f"{said}, ten queries, geometric mean", tool, mean, mark, worst if tool != HAND else "; ".join(each))
 
 
 def memory(pattern, said, mark):
-    """Yield the most that a query takes above an idle process that has asked another source before."""
+    """Yield the peak memory of a query, above that of an idle process that has queried another source before."""
     prepare = (
         "import vapi_frames as vf\nfrom tests.benchmarks import records\n"
         "vf.local(vf.sample_calls(10)).call().count().last('1y').fetch()\n"
@@ -216,7 +216,13 @@ def concurrency(pattern, said, rounds, mark):
     assert ours.iloc[:, 0].max() == hand.iloc[:, 1].max()
     seconds = interleaved(contenders, rounds)
     ratio = paired(seconds[OURS], seconds[HAND])
-    yield Row(f"{said}, concurrency by the hour", HAND, ratio, mark, f"{told(seconds[OURS])} / {told(seconds[HAND])}")
+    yield Row(
+        f"{said}, concurrency by the hour",
+        HAND,
+        ratio,
+        mark,
+        f"{format_seconds(seconds[OURS])} / {format_seconds(seconds[HAND])}",
+    )
 
 
 def in_memory(rows, seed, mark=0.7):

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 import vapi_frames as vf
-from tests.benchmarks.timing import OURS, Case, Row, interleaved, paired, peak, told
+from tests.benchmarks.timing import OURS, Case, Row, format_seconds, interleaved, paired, peak
 
 BEGIN = datetime(2024, 11, 1, tzinfo=UTC)
 KEYS = ["date", "assistantId", "endedReason"]
@@ -51,9 +51,9 @@ def _iso(hours):
 
 
 def build_query(rows):
-    """Return the query that such a reply answers."""
-    asked = vf.vq.call().sum("cost").avg("duration").count().by("assistantId", "endedReason").step("hour")
-    return asked.between(BEGIN, BEGIN + timedelta(hours=rows // (ASSISTANTS * len(REASONS)))).named("q")
+    """Return the query that belongs to such a reply."""
+    query = vf.vq.call().sum("cost").avg("duration").count().by("assistantId", "endedReason").step("hour")
+    return query.between(BEGIN, BEGIN + timedelta(hours=rows // (ASSISTANTS * len(REASONS)))).named("q")
 
 
 def ours(content, rows):
@@ -76,7 +76,7 @@ def _framed(frame):
 
 
 def sdk(content, rows):
-    """Read it with the official SDK, which is given the bytes where it would wait for a server."""
+    """Read it with the official SDK, over a transport that returns the bytes at once."""
     [result] = _client(content).analytics.get(queries=_built(rows).body()["queries"])
     return _framed(pd.DataFrame(result.result))
 
@@ -86,12 +86,12 @@ def _client(content):
     import httpx
     from vapi import Vapi
 
-    answered = httpx.MockTransport(lambda request: httpx.Response(201, content=content))
-    return Vapi(token="benchmark", httpx_client=httpx.Client(transport=answered))
+    transport = httpx.MockTransport(lambda request: httpx.Response(201, content=content))
+    return Vapi(token="benchmark", httpx_client=httpx.Client(transport=transport))
 
 
 def _indexed(dates, assistants, reasons, **measures):
-    """Return the same frame from Arrow arrays as fast as it can be made: each distinct date and text is read once."""
+    """Return the same frame from Arrow arrays, as fast as possible: each distinct date and text is converted once."""
     levels, codes = [], []
     for column in (dates, assistants, reasons):
         encoded = column.dictionary_encode() if isinstance(column, pa.Array) else column.combine_chunks()
@@ -135,7 +135,7 @@ def _decoder():
 
 
 def with_msgspec(content, rows):
-    """Read it with msgspec, told beforehand what a row is."""
+    """Read it with msgspec, with the schema of a row given beforehand."""
     found = _decoder().decode(content)[0].result
     arrays = [pa.array([getattr(one, key) for one in found]) for key in KEYS]
     return _indexed(
@@ -178,7 +178,7 @@ def with_duckdb(content, rows):
 
 
 def with_arrow(content, rows):
-    """Read it with Arrow, told beforehand what a row is."""
+    """Read it with Arrow, with the schema of a row given beforehand."""
     import pyarrow.json
 
     one = pa.struct(
@@ -233,11 +233,11 @@ def rows(seed, large, rounds):
     yield from case(100_000, seed, {NOTEBOOK: 0.6, SDK: 0.08}).rows(rounds)
     prepare = (
         "from tests.benchmarks import replies\ncontent = replies.reply(100_000, {seed})\n"
-        "replies.{who}(replies.reply(1_000, {seed}), 1_000)\nimport gc; gc.collect()"
+        "replies.{tool}(replies.reply(1_000, {seed}), 1_000)\nimport gc; gc.collect()"
     )
     memory = {
-        who: peak(prepare.format(who=who, seed=seed), f"result = replies.{who}(content, 100_000)")
-        for who in ("ours", "plain")
+        tool: peak(prepare.format(tool=tool, seed=seed), f"result = replies.{tool}(content, 100_000)")
+        for tool in ("ours", "plain")
     }
     yield Row(
         "the same 100,000 rows, peak memory", NOTEBOOK, memory["ours"] / memory["plain"], 0.8,
@@ -247,18 +247,18 @@ def rows(seed, large, rounds):
     largest.check()
     seconds = interleaved(largest.contenders, max(2, rounds // 2))
     best = min(PARSERS, key=lambda name: min(seconds[name]))
-    others = ", ".join(f"{name} {told(seconds[name])}" for name in PARSERS)
+    others = ", ".join(f"{name} {format_seconds(seconds[name])}" for name in PARSERS)
     yield Row(
         largest.name, f"the fastest of orjson, msgspec, polars, DuckDB and pyarrow.json: {best}",
-        paired(seconds[OURS], seconds[best]), 1.3, f"{told(seconds[OURS])} / {others}",
+        paired(seconds[OURS], seconds[best]), 1.3, f"{format_seconds(seconds[OURS])} / {others}",
     )  # fmt: skip
     yield from _parsing(reply(large, seed), large, min(seconds[OURS]))
 
 
 def _parsing(content, count, whole):
-    """Yield what of it is the parser's own: the text as dicts, before anything is known of a column."""
+    """Yield the part that the JSON parser takes: from text to dicts, before any column is built."""
     import pydantic_core
 
     seconds = interleaved({"": lambda: pydantic_core.from_json(content, cache_strings="all")}, 3)[""]
     what = f"of it, the JSON of {count:,} rows as dicts"
-    yield Row(what, "the whole", min(seconds) / whole, None, f"{told(seconds)} / {told([whole])}")
+    yield Row(what, "the whole", min(seconds) / whole, None, f"{format_seconds(seconds)} / {format_seconds([whole])}")

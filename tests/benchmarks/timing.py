@@ -43,7 +43,7 @@ class Case:
         name: What they do.
         contenders: Name → a function without arguments.
         marks: Peer → the ratio that ours should not pass.
-        total: Of a result, a number by which two are compared; ``None`` where they are nothing alike.
+        total: Reduces a result to the number that all contenders must share; ``None`` where results have different shapes.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Case:
     total: Callable[[Any], float] | None = None
 
     def check(self):
-        """Raise unless all give the same; each has then run once."""
+        """Run each contender once, and raise unless all give the same."""
         found = {name: run() for name, run in self.contenders.items()}
         if self.total is not None:
             totals = {name: self.total(result) for name, result in found.items()}
@@ -65,11 +65,13 @@ class Case:
         seconds = interleaved(self.contenders, rounds)
         for peer, mark in self.marks.items():
             ratio = paired(seconds[OURS], seconds[peer])
-            yield Row(self.name, peer, ratio, mark, f"{told(seconds[OURS])} / {told(seconds[peer])}")
+            yield Row(
+                self.name, peer, ratio, mark, f"{format_seconds(seconds[OURS])} / {format_seconds(seconds[peer])}"
+            )
 
 
 def interleaved(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each run of each contender; they take turns, so that a slow minute meets all of them."""
+    """Return the seconds of each run of each contender; they take turns, so that a slow minute of the machine slows all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
@@ -82,12 +84,12 @@ def interleaved(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dic
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Return the median of the ratios of runs that stood side by side."""
+    """Return the median of the ratios of runs that were timed next to each other."""
     return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def told(seconds: Sequence[float]) -> str:
-    """Return the best of *seconds* in words."""
+def format_seconds(seconds: Sequence[float]) -> str:
+    """Return the best of *seconds* as text, with a unit."""
     best = min(seconds)
     if best < 1e-3:
         return f"{best * 1e6:.0f} µs"
@@ -100,7 +102,7 @@ def process(code: str) -> float:
     Raises:
         AssertionError: It failed.
     """
-    # What is installed has been compiled; a checkout is when it is first imported, unless that is forbidden.
+    # Installed packages are compiled to bytecode already. A checkout is compiled at its first import, unless this variable forbids it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
     child = os.posix_spawn(sys.executable, [sys.executable, "-W", "ignore", "-c", code], environment)
@@ -112,7 +114,7 @@ def process(code: str) -> float:
 def peak(prepare: str, run: str) -> float:
     """Return by how many MB *run* raises the memory of a fresh process in which *prepare* has been run.
 
-    Both are Python. What *prepare* has imported and called for the first time does not count.
+    Both are Python code. Memory that *prepare* took, such as for imports, does not count.
     """
     code = (
         f"{prepare}\n"
@@ -125,6 +127,6 @@ def peak(prepare: str, run: str) -> float:
         f"{run}\n"
         "print(held('VmHWM') - before)\n"
     )
-    told = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
-    assert not told.returncode, told.stderr
-    return float(told.stdout.splitlines()[-1])
+    child = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert not child.returncode, child.stderr
+    return float(child.stdout.splitlines()[-1])

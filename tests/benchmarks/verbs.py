@@ -1,4 +1,4 @@
-"""Verbs on a result frame of a million rows, and what pandas does at each step with what the frame knows of itself."""
+"""Verbs on a result frame of a million rows, and the cost of a frame's provenance in pandas' own steps."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _WIRE = "%Y-%m-%dT%H:%M:%S.000Z"
 
 
 @functools.lru_cache(2)
-def answer(rows, seed, kept=1.0):
+def result_frame(rows, seed, kept=1.0):
     """Return a frame by hour, assistant and ended reason; *kept* is the share of its rows that have calls."""
     [whole] = json.loads(reply(rows, seed))
     found = whole["result"]
     if kept < 1:
         chosen = np.random.default_rng(seed).random(len(found)) < kept
         found = [row for row, is_there in zip(found, chosen, strict=True) if is_there]
-    asked = vf.vq.call().sum("cost").count().by("assistantId", "endedReason").step("hour")
+    query = vf.vq.call().sum("cost").count().by("assistantId", "endedReason").step("hour")
     span = build_query(rows).time_range
     result = [{key: value for key, value in row.items() if key != "avgDuration"} for row in found]
     content = json.dumps([{**whole, "result": result}])
-    return vf.to_frame(content, asked.between(span.start, span.end).named("q"))
+    return vf.to_frame(content, query.between(span.start, span.end).named("q"))
 
 
 def bare(frame):
-    """Return a frame that knows nothing."""
+    """Return a copy of *frame* without provenance."""
     plain = frame.copy()
     plain.attrs = {}
     return plain
 
 
 def rollup(rows, seed):
-    """Return the case of hours and reasons put together to days by assistant."""
-    frame = answer(rows, seed)
+    """Return the case of adding up hours and reasons to days by assistant."""
+    frame = result_frame(rows, seed)
     plain = bare(frame)
 
     def by_hand():
@@ -62,8 +62,8 @@ def rollup(rows, seed):
 
 
 def fill(rows, seed):
-    """Return the case of a tenth of the rows missing."""
-    frame = answer(rows, seed, 0.9)
+    """Return the case of filling a frame that lacks a tenth of its rows."""
+    frame = result_frame(rows, seed, 0.9)
     plain = bare(frame)
     meta = frame.vapi.meta
 
@@ -80,8 +80,8 @@ def fill(rows, seed):
 
 
 def share(rows, seed):
-    """Return the case of each row's share of its hour."""
-    frame = answer(rows, seed)
+    """Return the case of computing each row's share of its hour."""
+    frame = result_frame(rows, seed)
     plain = bare(frame)
 
     def by_hand():
@@ -95,8 +95,8 @@ def share(rows, seed):
 
 
 def outcome(rows, seed):
-    """Return the case of ended reasons put together to outcomes."""
-    frame = answer(rows, seed)
+    """Return the case of adding up ended reasons to outcomes."""
+    frame = result_frame(rows, seed)
     plain = bare(frame)
     families = {reason: classify_at_level(reason, "outcome") for reason in frame.index.levels[2]}
 
@@ -111,15 +111,15 @@ def outcome(rows, seed):
 
 
 def compare(rows, seed):
-    """Return the case of the last half of the range set against the one before, both answered already."""
-    frame = answer(rows, seed, 0.9)
+    """Return the case of comparing the last half of the range with the half before; both are fetched already."""
+    frame = result_frame(rows, seed, 0.9)
     meta = frame.vapi.meta
     length = (meta.end - meta.start) // (2 * _DAY) * _DAY
     middle = meta.start + length
-    asked = meta.query.between(middle, middle + length)
-    comparison = asked.compare("previous")
+    query = meta.query.between(middle, middle + length)
+    comparison = query.compare("previous")
     periods = comparison.periods(meta.end)
-    present, before = (_only(frame, asked.between(start, start + length)) for start in (middle, meta.start))
+    present, before = (_only(frame, query.between(start, start + length)) for start in (middle, meta.start))
     now, then = bare(present), bare(before)
 
     def ours():
@@ -144,14 +144,14 @@ def compare(rows, seed):
     )  # fmt: skip
 
 
-def _only(frame, asked):
-    """Return the part of a result that lies in the range of *asked*, as the result to that."""
-    low, high = (side.strftime(_WIRE) for side in (asked.time_range.start, asked.time_range.end))
+def _only(frame, query):
+    """Return the part of a result that lies in the range of *query*, as the result of that query."""
+    low, high = (side.strftime(_WIRE) for side in (query.time_range.start, query.time_range.end))
     flat = frame.reset_index()
     flat["date"] = flat["date"].dt.strftime(_WIRE)
     rows = flat[(flat["date"] >= low) & (flat["date"] < high)].to_dict("records")
     span = {"step": "hour", "start": low, "end": high, "timezone": "UTC"}
-    return vf.to_frame([{"name": "q", "timeRange": span, "result": rows}], asked.named("q"))
+    return vf.to_frame([{"name": "q", "timeRange": span, "result": rows}], query.named("q"))
 
 
 def _total(found):
@@ -162,8 +162,8 @@ CASES = {"rollup": rollup, "fill_gaps": fill, "share": share, "compare": compare
 
 
 def attributes(seed):
-    """Yield what a column or the first rows cost on a frame that knows what it is, against one that does not."""
-    frame = answer(10_000, seed)
+    """Yield the time of taking a column or the first rows, on a frame with provenance against one without."""
+    frame = result_frame(10_000, seed)
     plain = bare(frame)
     for said, look in (('df["x"]', lambda one: one["sumCost"]), ("df.head()", lambda one: one.head())):
         seconds = {True: [], False: []}
@@ -181,13 +181,13 @@ def attributes(seed):
 
 
 def ten_verbs():
-    """Return a query of ten verbs, compiled."""
-    asked = vf.vq.call().sum("cost").avg("duration").count().max("cost").by("assistantId", "endedReason")
-    return asked.by_variable("plan").step("day").last("30d").tz("America/New_York").named("spend").body()
+    """Build a query of ten verbs, and return its body."""
+    query = vf.vq.call().sum("cost").avg("duration").count().max("cost").by("assistantId", "endedReason")
+    return query.by_variable("plan").step("day").last("30d").tz("America/New_York").named("spend").body()
 
 
 def compiling():
-    """Yield the microseconds that a query of ten verbs takes until it is a body."""
+    """Yield the microseconds that it takes to build and compile a query of ten verbs."""
     ten_verbs()
     best = min(timeit.repeat(ten_verbs, number=200, repeat=25)) / 200 * 1e6
     yield Row("building and compiling a query of ten verbs", "", best, 100, "best of 25", "µs")

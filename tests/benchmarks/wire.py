@@ -1,5 +1,6 @@
-"""Two years by the hour for forty assistants, of a server that takes a tenth of a second for each request: requests and
-seconds of a loop of the official SDK over the days, of this package, of its second run, and of one a day later.
+"""Requests and seconds of two years by the hour for forty assistants, from a server that takes 0.1 s for each request.
+
+Compared are a loop of the official SDK over the days, this package, its second run, and a run one day later.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BEGIN = datetime(2024, 11, 1, tzinfo=UTC)
 
 
 def serve(latency, days, assistants, pipe):
-    """Serve the rows of every hour until the other end of *pipe* says stop; each message asks for the count so far."""
+    """Serve the rows of every hour until the other end of *pipe* says stop; any other message is replied to with the number of requests so far."""
     hours = [
         b",".join(
             b'{"date":"%s","assistantId":"assistant-%d","sumCost":%d.%02d,"countId":"%d"}'
@@ -60,7 +61,7 @@ def serve(latency, days, assistants, pipe):
 
 @contextlib.contextmanager
 def serving(latency, days, assistants):
-    """Serve in a process of its own; give the address, and what returns the number of requests so far."""
+    """Serve in a separate process; yield the address, and a function that returns the number of requests so far."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(latency, days, assistants, theirs), daemon=True)
@@ -78,7 +79,7 @@ def serving(latency, days, assistants):
 
 
 def loop(url, body, days):
-    """Ask the official SDK day by day, and put the days together with plain pandas: what a notebook does without us."""
+    """Ask the official SDK day by day, and concatenate the days with plain pandas, as a notebook does without this package."""
     from vapi import Vapi
 
     frames = []
@@ -136,7 +137,7 @@ MARKS = {"cold, this package": 0.02, "warm": 0.005}
 
 
 def rows(days, assistants):
-    """Yield the rows of the table; *days* are the hours of a day each."""
+    """Yield the rows of the table; *days* is the length of the range."""
     table = measure(days=days, assistants=assistants)
     first = table.iloc[0]
     said = f"{days} days by the hour, {assistants} assistants, 0.1 s a request"

@@ -26,7 +26,7 @@ SAMPLE = [
 
 
 def odd_midnights(zone):
-    """Return the days since 1970 whose midnight the clock skips or shows twice; PEP 495 has two offsets for both."""
+    """Return the days since 1970 on which the clock skips midnight or shows it twice; PEP 495 gives both two offsets."""
     tz, found = ZoneInfo(zone), []
     for ordinal in range(date(1970, 1, 2).toordinal(), date(2037, 1, 1).toordinal()):
         midnight = datetime.combine(date.fromordinal(ordinal), time(), tz)

@@ -66,10 +66,46 @@ def test_the_demos_numbers_are_those_of_plain_loops(tmp_path):
     assert f"{frame['sumCost'].iloc[0]:.4f}".rstrip("0") in text
 
 
-def test_what_goes_wrong_is_one_line_on_stderr(tmp_path, capsys):
-    """No traceback for a chart that cannot be written."""
-    assert main(["demo", "--png", str(tmp_path / "no" / "folder.png")]) == 1
-    assert capsys.readouterr().err.startswith("vapi-frames: ")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no/folder.png", "there is no folder "),
+        ("chart.xyz", "must end in one of .png, .svg, .pdf, .jpg"),
+        ("chart", "must end in one of "),
+        ("", "must end in one of "),
+        ("folder.png", "is a folder; name a file"),
+    ],
+)
+def test_a_chart_that_cannot_be_a_file_ends_with_2(tmp_path, monkeypatch, capsys, name, message):
+    """As with ``query``, a wrong path is one line on stderr, before the query runs."""
+    (tmp_path / "folder.png").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vapi_frames.interface.connect.demo", lambda: pytest.fail("the query ran"))
+    assert main(["demo", "--png", name]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("vapi-frames: ")
+    assert message in line
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_chart_that_cannot_be_written_ends_with_1(tmp_path, monkeypatch, capsys):
+    """A full disk is one line on stderr; running it again may help."""
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    assert main(["demo", "--png", str(tmp_path / "chart.png")]) == 1
+    assert capsys.readouterr().err == "vapi-frames: [Errno 28] No space left on device\n"
+
+
+def test_the_demo_expands_the_home_folder(tmp_path, monkeypatch, capsys):
+    """--png=~/chart.png, which a shell leaves alone, is a file in the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert main(["demo", "--png", "~/chart.png"]) == 0
+    assert str(tmp_path / "chart.png") in capsys.readouterr().out
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_version_is_the_packages(capsys):

@@ -309,6 +309,21 @@ def test_a_wrong_query_or_path_ends_with_2(invoke, no_fetch, query, out, message
     assert [path.name for path in no_fetch.iterdir()] == ["folder.csv"]
 
 
+@pytest.mark.parametrize("out", ["~/{name}.csv", "~/sub/../{name}.csv"])
+def test_paths_begin_in_the_home_folder_where_they_say_so(invoke, tmp_path, monkeypatch, out):
+    """A shell leaves the ~ of ``--out=~/f`` and ``@~/f`` alone. A query's name that begins with ~ is only a name."""
+    home = tmp_path / "home"
+    (home / "sub").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    (home / "query.txt").write_text(COUNT + '.named("~root")', encoding="utf-8")
+    assert invoke("@~/query.txt", "--source", "demo", f"--out={out}")[0] == 0
+    assert (home / "~root.csv").read_text(encoding="utf-8").startswith("countId\n")
+    monkeypatch.chdir(tmp_path)
+    assert invoke("@~/query.txt", "--source", "demo", "--out", "{name}.csv")[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "~root.csv"]
+
+
 def test_bytes_that_are_no_text_are_refused():
     """An argument in another encoding than UTF-8 cannot be read as a query."""
     code, out, err = run(os.fsdecode(COUNT.encode() + b".named('\xff')"), "--source", "demo")

@@ -79,7 +79,7 @@ def test_a_key_file_takes_precedence_over_the_environment(calls, tmp_path):
 
 @contextlib.contextmanager
 def begun(endpoint, content):
-    """Open a connection whose request has begun: the server has read its head, and waits for *content*."""
+    """Open a connection and begin a request: the server has read its head, and waits for *content*."""
     head = f"POST /analytics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     head += f"Content-Length: {len(content)}\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as connection:

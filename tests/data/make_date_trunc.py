@@ -1,4 +1,4 @@
-"""Write date_trunc.csv: what a real PostgreSQL answers for ``date_trunc(step, instant, zone)``.
+"""Write date_trunc.csv: the values of a real PostgreSQL for ``date_trunc(step, instant, zone)``.
 
 Run it as any user but root (the server refuses root), where PostgreSQL 14 or later is installed and was built
 to read the system's zone data, as Debian's is:
@@ -92,10 +92,10 @@ CHANGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 ANYWHERE = 4
 NEAR = 3
 
-ANSWER = """
+SELECT_BUCKETS = """
 COPY (
     SELECT step, zone, micro(at) AS instant, micro(date_trunc(step, at, zone)) AS bucket
-    FROM (SELECT step, zone, timestamptz 'epoch' + instant * interval '1 microsecond' AS at FROM ask) AS asked
+    FROM (SELECT step, zone, timestamptz 'epoch' + instant * interval '1 microsecond' AS at FROM ask) AS instants
     ORDER BY zone, instant, array_position(ARRAY[{steps}], step)
 ) TO STDOUT (FORMAT csv);
 """
@@ -141,7 +141,7 @@ def zone_data(ask: Ask) -> str:
     built = ask("SELECT setting FROM pg_config WHERE name = 'CONFIGURE'")
     folder = re.search(r"--with-system-tzdata=([^'\s]+)", built)
     if not folder:
-        sys.exit("this PostgreSQL carries zone data of its own, whose version it does not tell")
+        sys.exit("this PostgreSQL uses its own zone data and does not tell their version")
     said = []
     with Path(folder[1], "tzdata.zi").open(encoding="utf-8") as lines:
         for line in lines:
@@ -210,17 +210,17 @@ def main(target: Path) -> None:
             if not name.startswith(("posix/", "right/")) and name not in {"Factory", "localtime"}
         )
         rows = sorted({*around_changes(), *everywhere(names)})
-        answers = ask(
+        buckets = ask(
             "CREATE TABLE ask (step text, zone text, instant bigint);\n"
             "CREATE FUNCTION micro(timestamptz) RETURNS bigint LANGUAGE sql AS\n"
             "    'SELECT (EXTRACT(epoch FROM $1) * 1000000)::bigint';\n"
             "COPY ask FROM STDIN (FORMAT csv);\n"
             + "".join(f"{step},{zone},{instant}\n" for step, zone, instant in rows)
             + "\\.\n"
-            + ANSWER.format(steps=", ".join(f"'{step}'" for step in STEPS))
+            + SELECT_BUCKETS.format(steps=", ".join(f"'{step}'" for step in STEPS))
         )
         header = (
-            "# What PostgreSQL answers for date_trunc(step, instant, zone), made by make_date_trunc.py.\n"
+            "# What PostgreSQL buckets for date_trunc(step, instant, zone), made by make_date_trunc.py.\n"
             "# instant and bucket are whole microseconds since 1970-01-01 00:00 UTC.\n"
             f"# PostgreSQL: {ask('SHOW server_version').strip()}\n"
             f"# zone data: {zone_data(ask)}\n"
@@ -228,7 +228,7 @@ def main(target: Path) -> None:
             f"# read as an abbreviation, so with one fixed offset: {' '.join(ask(ABBREVIATIONS).split())}\n"
             "step,zone,instant,bucket\n"
         )
-    target.write_text(header + answers, encoding="utf-8", newline="\n")
+    target.write_text(header + buckets, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

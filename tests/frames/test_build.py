@@ -55,7 +55,7 @@ def test_the_settled_frame():
 
 @pytest.mark.parametrize("form", ["bytes", "text", "dicts", "dict", "bytearray"])
 def test_every_form_of_a_reply_gives_the_same_frame(form):
-    """Bytes, text, what json.loads makes of it, or a single answer."""
+    """Bytes, text, what json.loads makes of it, or a single result."""
     forms = {
         "bytes": json.dumps(reply(ROWS)).encode(),
         "text": json.dumps(reply(ROWS)),
@@ -192,7 +192,7 @@ def test_numbers_are_read_in_every_form(value, number):
 
 
 def test_missing_keys_are_errors_and_unknown_ones_are_said():
-    """A row without a measure breaks the contract; a key that nobody requested passes with one warning."""
+    """A row without a measure breaks the contract; a key that is not in the query passes with one warning."""
     with pytest.raises(ResponseError, match=r"\$\[0\]\.result\[1\]: the row has no 'countId'"):
         vf.to_frame(reply([ROWS[0], {k: v for k, v in ROWS[1].items() if k != "countId"}]), QUERY)
     with pytest.raises(ResponseError, match="no 'date'"):
@@ -208,7 +208,7 @@ def test_a_row_that_stands_twice_is_an_error():
     """Two rows for one group and bucket would be counted twice."""
     with pytest.raises(ResponseError, match="two rows have the same keys"):
         vf.to_frame(reply([ROWS[0], ROWS[0]]), QUERY)
-    with pytest.raises(ResponseError, match="so one row; the reply has 2"):
+    with pytest.raises(ResponseError, match="has one row, and the reply has 2"):
         vf.to_frame(reply([{"countId": 1}, {"countId": 2}]), vq.call().count())
 
 
@@ -261,7 +261,7 @@ def test_categorical_levels_hold_the_values_seen():
 def test_a_reply_that_leaves_its_dates_open_says_so_once():
     """Hours fit both readings: the instant is taken, meta says assumed, a warning says so."""
     query = vq.call().count().step("hour").between("2026-10-30", "2026-11-03").tz("America/New_York")
-    with pytest.warns(ResponseWarning, match="taken for instants"):
+    with pytest.warns(ResponseWarning, match="read as instants"):
         frame = vf.to_frame(reply([{"date": "2026-10-31T12:00:00Z", "countId": "1"}]), query)
     assert "assumed" in frame.vapi.meta.notes[0]
     assert "assumed" in repr(frame.vapi)
@@ -375,7 +375,7 @@ class TestMeta:
         ({"countId": "0x10"}, "whole number"),
         ({"countId": "9223372036854775808"}, "whole number"),
         ({"countId": "9" * 5000}, "whole number"),
-        ({"countId": 1, 3: 4}, "which is no text"),
+        ({"countId": 1, 3: 4}, "which is not text"),
         ({"countId": "x" * 10_000_000}, "whole number"),
     ],
 )

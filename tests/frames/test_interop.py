@@ -30,7 +30,7 @@ SHAPES = {
 
 
 class Counting:
-    """Answers as another does, and counts how often it was asked."""
+    """Delegates to another source, and counts the calls of `answer`."""
 
     def __init__(self, source):
         self._source = source
@@ -56,7 +56,7 @@ def vq(source):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_query_is_read_as_its_answer(vq, shape):
+def test_a_query_is_read_as_its_result(vq, shape):
     """polars, pyarrow and DuckDB get the rows and types of to_arrow, and to_arrow those of the frame."""
     query = SHAPES[shape](vq)
     expected = query.to_arrow()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.support.examples import examples
 from tests.support.pandas_steps import STEPS
-from tests.support.shapes import QUIET, asked, fetch, same
+from tests.support.shapes import QUIET, fetch, same, sources_and_queries
 from vapi_frames import analysis
 from vapi_frames.errors import ProvenanceError, QueryError
 
@@ -137,7 +137,7 @@ class TestCases:
 
 
 @examples(30)
-@given(asked(steps=("hour", "day", "week"), groups=2), st.data())
+@given(sources_and_queries(steps=("hour", "day", "week"), groups=2), st.data())
 def test_the_query_of_a_choice_gives_the_choice(drawn, data):
     """A run of buckets, values of groups and some of the measures, fetched again; any other choice has no query."""
     vq, query = drawn

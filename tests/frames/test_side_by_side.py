@@ -1,4 +1,4 @@
-"""A query against another period: both asked at once, paired on the calendar, compared only where they are alike."""
+"""A query against another period: both are fetched at once, paired on the calendar, and compared only where both have values."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class TestThePeriodBefore:
     def test_both_go_out_in_one_body(self):
         """The body holds the query and the other period, under names of their own."""
         comparison = vq.call().sum("cost").step("day").during("2026-10").named("spend").compare()
-        asked, before = comparison.body(NOW)["queries"]
-        assert (asked["name"], before["name"]) == ("spend", "spend-before")
+        present, before = comparison.body(NOW)["queries"]
+        assert (present["name"], before["name"]) == ("spend", "spend-before")
         assert before["timeRange"]["start"] == "2026-09-01T00:00:00Z"
         assert repr(comparison).endswith('.named("spend").compare("previous")')
 
@@ -214,7 +214,7 @@ class TestSideBySide:
         assert "cannot be compared" in changed.vapi.describe()
 
     def test_buckets_that_have_not_begun_are_not_zero(self):
-        """Of tomorrow nothing is known, and nothing is asked of the day that it faces."""
+        """Tomorrow has no data, so the day that it would be compared with is not queried."""
         df = (
             vf.local(days("2026-11-01", 15, 1.0), now=NOW)
             .call()
@@ -268,7 +268,7 @@ class TestSideBySide:
 
 
 def test_both_periods_are_one_request():
-    """The API is asked once."""
+    """The API gets one request."""
     nothing = servers.answering(change=lambda found: [one | {"result": []} for one in found])
     with servers.Server(nothing) as server:
         df = vf.connect("key", base_url=server.url).call().count().during("2025-10").compare().fetch()
@@ -292,8 +292,8 @@ def test_random_comparisons_are_what_two_oracles_say(data):
         data.draw(st.sampled_from(["previous", "1d", "7d"])), align=data.draw(st.sampled_from(["ordinal", "calendar"]))
     )
     df = vf.local(as_frame(calls), now=now).compare(comparison)
-    asked, before = comparison.queries(now)
-    there, then = reference.compute(calls, asked, now), reference.compute(calls, before, now)
+    present, before = comparison.queries(now)
+    there, then = reference.compute(calls, present, now), reference.compute(calls, before, now)
     met = set(), set()
     for key, row in zip(df.index, df.to_dict("records"), strict=True):
         date, *groups = key if isinstance(key, tuple) else (key,)

@@ -140,7 +140,7 @@ class TestWide:
         assert ask(lambda q: q.by("type", "status").during("2026-10")).vapi.wide("countId").index.name == "type"
 
     def test_a_column_may_be_named_in_three_ways(self):
-        """Its own name, the API's column where one measure answers, or nothing where there is only one measure."""
+        """Its own name, the API's column where only one measure fits, or nothing where there is only one measure."""
         frame = ask(lambda q: q.by("type").step("month").during("2026-10"))
         pd.testing.assert_frame_equal(frame.vapi.wide("sumCost"), frame.vapi.wide("cost"))
         pd.testing.assert_frame_equal(frame[["sumCost"]].vapi.wide(), frame.vapi.wide("cost"))
@@ -212,10 +212,10 @@ class TestMangledFrames:
     @pytest.mark.parametrize(
         ("mangle", "match"),
         [
-            (lambda f: f.reset_index(), "set_index them again"),
-            (lambda f: pd.concat([f, f]), "a row stands twice"),
-            (lambda f: f.droplevel("type"), "a row stands twice"),
-            (lambda f: f.rename_axis(["day", "kind"]), "should hold date, type, and holds day, kind"),
+            (lambda f: f.reset_index(), "restore it with set_index"),
+            (lambda f: pd.concat([f, f]), "the index has a row twice"),
+            (lambda f: f.droplevel("type"), "the index has a row twice"),
+            (lambda f: f.rename_axis(["day", "kind"]), "should have the levels date, type, and has day, kind"),
             (lambda f: f.rename(columns={"sumCost": "cost"})[["cost"]], "none of the measures"),
             (lambda f: f[["sumCost"]].unstack("type"), "none of the measures"),
         ],
@@ -257,7 +257,7 @@ class TestMangledFrames:
         for other in (self.frame().astype(str), pd.concat([self.frame()] * 2, axis=1)):
             if "vapi" in other.attrs:
                 with pytest.raises(
-                    ProvenanceError, match="no longer holds numbers|not those that were fetched|one name"
+                    ProvenanceError, match="no longer holds numbers|not those that were fetched|the same name"
                 ):
                     _ = other.vapi.units
 

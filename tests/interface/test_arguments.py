@@ -17,7 +17,7 @@ CALLS = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z"}]
 
 
 class Odd:
-    """An object whose repr fails."""
+    """An object with a repr that fails."""
 
     def __repr__(self):
         raise RuntimeError("no repr")
@@ -69,7 +69,7 @@ def test_an_argument_of_any_kind_is_taken_or_refused(value, tmp_path, monkeypatc
 @pytest.mark.extra("warehouse")
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_an_argument_of_warehouse_of_any_kind_is_taken_or_refused(value):
-    """The same for a warehouse, whose connection may be anything."""
+    """The same for a warehouse, where the connection may be anything."""
     duckdb = pytest.importorskip("duckdb")
     connection = duckdb.connect()
     for name in ("connection", "table", "dialect", "columns", "now"):

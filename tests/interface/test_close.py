@@ -113,11 +113,11 @@ def test_temporary_files_of_call_records_are_deleted(tmp_path, monkeypatch):
 
 def test_a_fetch_that_is_under_way_while_it_is_closed_ends():
     """Its request may end, and its socket is closed then; nothing is sent afterwards."""
-    arrived, answer = threading.Event(), threading.Event()
+    arrived, may_reply = threading.Event(), threading.Event()
 
     def slow(request, connection):
         arrived.set()
-        assert answer.wait(SAFETY)
+        assert may_reply.wait(SAFETY)
         return reply(201, [{"name": "one", "timeRange": {}, "result": [{"countId": "1"}]}])(request, connection)
 
     with Server(slow) as server:
@@ -126,7 +126,7 @@ def test_a_fetch_that_is_under_way_while_it_is_closed_ends():
         thread.start()
         assert arrived.wait(SAFETY)
         vq.close()
-        answer.set()
+        may_reply.set()
         thread.join(SAFETY)
         server.wait_until_closed()
     assert found[0]["one"]["countId"].tolist() == [1]

@@ -74,11 +74,11 @@ class TestMinutes:
     """Whether durations are minutes is checked where something else knows."""
 
     def ask(self, scale, **options):
-        """Ask a server whose durations are *scale* times the minutes for both kinds of minutes."""
+        """Query a server that gives durations of *scale* times the minutes, for both kinds of minutes."""
 
         def change(found):
-            for answer in found:
-                for row in answer["result"]:
+            for result in found:
+                for row in result["result"]:
                     row |= {name: 100.0 * (scale if "Duration" in name else 1) for name in row if name != "date"}
             return found
 
@@ -119,7 +119,7 @@ class TestMinutes:
         assert df.vapi.rollup("all")["sumCostPerMinute"].tolist() == [3.0]
 
     def test_call_records_know_it_too(self):
-        """The same query asked of the records: about 1 where they agree."""
+        """Compares the API with the records: the ratios are about 1 where both agree."""
         calls = vf.sample_calls(500)
         df = vf.local(calls).call().sum("duration").by("type").during("2026-10").fetch()
         assert df.vapi.check_units(calls) == pytest.approx(1.0)

@@ -45,7 +45,7 @@ def calls():
     return sample[sample["createdAt"].between(*map(pd.Timestamp, RANGE), inclusive="left")]
 
 
-def asked(code, calls):
+def fetch_query(code, calls):
     """Return the result to a query of a row, about the records' range where the row has none."""
     query = eval(code, {"vq": vf.local(calls)})
     return (query if query.time_range else query.between(*RANGE)).fetch()
@@ -68,14 +68,14 @@ def assert_same(mine, theirs):
 @pytest.mark.parametrize(("theirs", "mine"), PANDAS)
 def test_pandas_gives_the_same_numbers(theirs, mine, calls):
     """What pandas makes of the records is the result."""
-    assert_same(asked(mine, calls), eval(theirs, {"calls": calls}))
+    assert_same(fetch_query(mine, calls), eval(theirs, {"calls": calls}))
 
 
 @pytest.mark.parametrize(("theirs", "mine"), [row[:2] for row in FRAMES])
 def test_pandas_on_an_answer_gives_the_same_numbers(theirs, mine, calls):
     """What pandas makes of a whole result is what the verb makes."""
-    types = asked('vq.call().sum("cost").step("day").by("type")', calls)
-    daily = asked('vq.call().sum("cost", "duration").step("day")', calls)
+    types = fetch_query('vq.call().sum("cost").step("day").by("type")', calls)
+    daily = fetch_query('vq.call().sum("cost", "duration").step("day")', calls)
     names = {"types": types, "daily": daily}
     assert_same(eval(mine, names), eval(theirs, names))
 
@@ -88,13 +88,13 @@ def test_sql_gives_the_same_numbers(theirs, mine, calls):
         connection.register("calls", calls.assign(**naive))
         table = connection.sql(theirs).df()
     theirs = table[[name for name in table if pd.api.types.is_numeric_dtype(table[name])]]
-    assert_same(asked(mine, calls), theirs)
+    assert_same(fetch_query(mine, calls), theirs)
 
 
 @pytest.mark.parametrize(("theirs", "mine"), AFTER)
 def test_what_sql_does_to_groups_runs(theirs, mine, calls):
     """Each row does something to a result with three groups, and keeps what it is."""
-    df = asked('vq.call().sum("cost").by("type")', calls)
+    df = fetch_query('vq.call().sum("cost").by("type")', calls)
     found = eval(mine, {"df": df})
     assert 1 <= len(found) <= len(df) == 3
     assert found.vapi.units["sumCost"] == "USD"

@@ -52,7 +52,7 @@ def here(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("package", "code"), BLOCKS)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 def test_blocks_of_engines_run(package, code, here, request, tmp_path):
-    """What a block asks the engine, the engine answers."""
+    """The engine runs what a block sends to it."""
     name = ENGINES[package]
     here[name](request.getfixturevalue(name))
     names = {}

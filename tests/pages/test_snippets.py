@@ -1,6 +1,6 @@
 """Blocks of plain Python on the pages run as they stand, one after another as they are read.
 
-Where they ask the API, a real endpoint on a loopback port answers from the sample organization, at the address that the
+Blocks that query the API reach a real endpoint on a loopback port, which serves the sample organization at the address that the
 package would otherwise take by default: only the address and the key differ. Blocks of an engine are in
 test_engine_snippets.
 """
@@ -32,7 +32,7 @@ LISTS = {"/assistant": [{"id": "3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10", "name": "
 def with_lists(app):
     """Return *app* with what else the API has and pages ask for: assistants, and calls, of which there are none."""
 
-    async def answer(scope, receive, send):
+    async def reply(scope, receive, send):
         if scope.get("path") in LISTS:
             headers = [(b"content-type", b"application/json")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -40,7 +40,7 @@ def with_lists(app):
         else:
             await app(scope, receive, send)
 
-    return answer
+    return reply
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_plain_blocks_run(document, api):
 def refusing_at_first(app, alone):
     """Return *app*, which refuses what begins in October until it was requested alone; *alone* notes that it was."""
 
-    async def answer(scope, receive, send):
+    async def reply(scope, receive, send):
         if scope["type"] != "http":
             return await app(scope, receive, send)
         messages = [await receive()]
@@ -105,7 +105,7 @@ def refusing_at_first(app, alone):
         await send({"type": "http.response.start", "status": 400, "headers": []})
         return await send({"type": "http.response.body", "body": b""})
 
-    return answer
+    return reply
 
 
 async def _first(messages, receive):

@@ -190,7 +190,7 @@ def thirty():
 
 
 def test_thirty_groups_stay_legible():
-    """Seven lines and all others as one, whose sum is theirs; of averages, which do not add up, eight."""
+    """Seven lines, and one with the sum of all others; of averages, which do not add up, eight lines."""
     query, frame = thirty()
     axes = frame.vapi.plot("cost")
     assert len(axes.get_lines()) == 8

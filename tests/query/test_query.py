@@ -244,7 +244,7 @@ def test_bad_input_says_what_would_be_right(build, match):
 
 
 def test_an_unknown_verb_names_the_right_one():
-    """People who come from pandas or SQL are told the word used here."""
+    """A verb of pandas or SQL raises an error that names the word used here."""
     with pytest.raises(AttributeError, match=r"did you mean \.by\(\)"):
         vq.call().groupby("type")
     with pytest.raises(AttributeError, match=r"\.sum\(\)"):

@@ -161,7 +161,7 @@ def test_a_wrong_word_names_the_nearest_right_one(word, message):
 
 
 def test_other_words_for_it_name_the_verb():
-    """Who comes from pandas or SQL is told the word."""
+    """A verb of pandas or SQL raises an error that names the word used here."""
     for word in ("filter", "query", "filter_by"):
         with pytest.raises(AttributeError, match=r"did you mean \.where\(\)"):
             getattr(vq.call(), word)

@@ -51,7 +51,7 @@ def test_in_utc_there_is_nothing_to_assume():
 
 
 def test_the_range_decides_the_convention_of_hours():
-    """An hour's text fits both readings on the grid; the asked range rules one out."""
+    """An hour's text fits both readings on the grid; the range of the query rules one out."""
     start = epoch("2026-03-08T00:00")
     reading = read_dates(["2026-03-08T05:00:00Z", "2026-03-08T06:00:00Z"], "hour", NEW_YORK, start, start + 2 * 3600)
     assert reading.convention == "instant"
@@ -79,7 +79,7 @@ def test_a_duplicate_row_rules_a_reading_out():
 
 @pytest.mark.parametrize("text", ["2026-03-08T03:00:00.000Z", "2026-03-08T05:00:01Z", "2026-03-01T05:00:00Z"])
 def test_a_date_off_the_grid_or_out_of_range_is_an_error(text):
-    """A date that is no bucket of the asked step, zone and range is never shifted to one."""
+    """A date that is no bucket of the query's step, zone and range is never shifted to one."""
     with pytest.raises(BucketAlignmentError, match="not the start of a day") as caught:
         read_dates(["2026-03-07T05:00:00.000Z", text], "day", NEW_YORK, *RANGE, path=lambda t: f"$[0].result[{t}].date")
     assert caught.value.path == f"$[0].result[{text}].date"

@@ -37,11 +37,11 @@ def query_of(start, days, *, step=None):
 
 @given(DAYS, DAYS, st.sampled_from([None, "day"]))
 @examples(60)
-def test_a_reply_of_another_range_is_refused(asked, replied, step):
-    """A range that ends early, or begins late, is a warning; one with instants that were not asked for is refused."""
-    query, reply = query_of(*asked, step=step), reply_to(*replied, step=step)
-    is_within = asked[0] <= replied[0] and sum(replied) <= sum(asked)
-    if asked == replied:
+def test_a_reply_of_another_range_is_refused(requested, replied, step):
+    """A range that ends early, or begins late, is a warning; one with instants outside the range is refused."""
+    query, reply = query_of(*requested, step=step), reply_to(*replied, step=step)
+    is_within = requested[0] <= replied[0] and sum(replied) <= sum(requested)
+    if requested == replied:
         assert vf.to_frame(reply, query)["countId"].sum() == 1
     elif is_within:
         with pytest.warns(ResponseWarning, match="range of the reply is not the query's"):
@@ -64,7 +64,7 @@ def test_a_range_rounded_to_whole_buckets_is_the_querys():
 def test_a_reply_with_a_group_that_was_not_asked_for_is_refused(group):
     """Its row is a part of the total, and would pass for it; nor is it the value of a variable."""
     for query in (query_of(0, 1), query_of(0, 1).by_variable("plan")):
-        with pytest.raises(ResponseError, match=f"rows have the group '{group}', and the query has not"):
+        with pytest.raises(ResponseError, match=f"rows have the group '{group}', and the query does not"):
             vf.to_frame(reply_to(0, 1, **{group: "x"}), query)
 
 

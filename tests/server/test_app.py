@@ -59,7 +59,7 @@ def busy(step, start, end, **parts):
 
 @pytest.fixture(scope="module")
 def source():
-    """Answer from a few calls around a change of the clock."""
+    """Serve a few calls around a change of the clock."""
     return vf.local(CALLS, now=NOW).source
 
 
@@ -492,7 +492,7 @@ def test_one_connection_serves_many_requests(endpoint):
     ],
 )  # fmt: skip
 def test_without_a_key_only_this_machines_own_name_is_answered(source, host, status):
-    """A web page whose name resolves to this machine cannot send queries through its visitor's browser."""
+    """A web page under a name that resolves to this machine cannot send queries through its visitor's browser."""
     with running(source, key=None) as endpoint:
         reply = endpoint.send(one(), headers={"Host": host})
     assert reply[0] == status
@@ -521,7 +521,7 @@ def test_what_no_header_can_carry_is_no_key(source, key):
     ],
 )
 def test_limits_that_make_no_sense_are_refused(source, limit):
-    """An app that could not answer any request is not made."""
+    """An app that could not answer any request is refused at once."""
     with pytest.raises(QueryError, match=next(iter(limit))):
         create_app(source, key=None, **limit)
 
@@ -550,7 +550,7 @@ def test_the_app_does_not_keep_the_key(source):
 
 
 class Scripted:
-    """A source whose results a test decides."""
+    """A source with results that a test sets."""
 
     kind = "scripted"
 
@@ -693,7 +693,7 @@ def test_a_slow_query_is_a_504_and_its_work_ends(both):
 
 @contextlib.contextmanager
 def waiting(endpoint, both):
-    """Open a connection whose request takes minutes, and has reached the source."""
+    """Open a connection with a request that takes minutes, and wait until it has reached the source."""
     body = json.dumps(SLOW).encode()
     head = f"POST /analytics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as connection:
@@ -761,7 +761,7 @@ def test_an_incomplete_request_is_closed(source, monkeypatch, begun):
 def test_a_stop_reaches_only_its_own_work():
     """Only work inside the scope is cancelled, and not before; other threads and later work continue."""
     stop, called = Stop(), []
-    with on_cancel(lambda: called.append("nobody's")), stop.scope():
+    with on_cancel(lambda: called.append("another's")), stop.scope():
         with on_cancel(lambda: called.append("before")):
             pass
         with on_cancel(lambda: called.append("outer")), on_cancel(lambda: called.append("inner")):

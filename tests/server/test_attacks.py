@@ -219,7 +219,7 @@ def test_a_reply_has_limits(queries, limits, status):
     if status == 413:
         assert reply[2]["error"] == "Payload Too Large"
         assert "send a coarser step, fewer groups" in reply[2]["message"][0]
-        assert len(asked) <= queries  # the source is not asked for what is not sent
+        assert len(asked) <= queries  # queries that are not sent are not computed
 
 
 def test_replies_that_are_not_read_are_bounded(monkeypatch):

@@ -31,7 +31,7 @@ LIMITED = [word for word in HOSTILE if 0 < len(word) <= 40 and word != "date"]
 
 @pytest.fixture(scope="module")
 def local():
-    """Answer from the sample, with hostile words among its groups and variables."""
+    """Serve the sample, with hostile words among its groups and variables."""
     calls = vf.sample_calls(4_000)
     words = pd.Series(HOSTILE).take([at % len(HOSTILE) for at in range(len(calls))]).tolist()
     calls["assistantId"] = [None if at % 7 == 0 else word for at, word in enumerate(words)]

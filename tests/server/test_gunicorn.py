@@ -57,7 +57,7 @@ def test_preloaded_workers_answer_and_end_normally(tmp_path):
                     assert time.monotonic() < deadline, log.read_text()
                     time.sleep(0.2)
             assert status == 201
-            for _ in range(10):  # of each connection, either worker may answer
+            for _ in range(10):  # either worker may take a connection
                 status, _, reply = endpoint.send(body)
                 assert (status, len(reply[0]["result"])) == (201, 3)
             server.send_signal(signal.SIGTERM)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.extra("server")
 
 
 def test_many_clients_get_their_own_right_answers(capsys):
-    """Of 32 parallel clients none gets a wrong, lost or mixed-up answer, and the server's memory does not grow."""
+    """Of 32 parallel clients none gets a wrong, lost or mixed-up reply, and the server's memory does not grow."""
     found = load.run(clients=32, seconds=4)
     with capsys.disabled():
         print(f"\n32 clients, 4 s: {found}")  # noqa: T201 - how fast it was, in every log

@@ -47,7 +47,7 @@ def test_a_bad_day(case, monkeypatch):
 
 
 def test_the_cases_are_what_was_promised():
-    """No case was lost, and none stands twice."""
+    """No case is missing or repeated."""
     assert len({case.what for case in CASES}) == len(CASES) == 66
 
 

@@ -160,7 +160,7 @@ def test_what_takes_longer_has_a_line_that_goes_away(clock, terminal):
 
 @pytest.mark.extra("progress")
 def test_true_shows_from_the_beginning_and_leaves_the_last(clock, terminal):
-    """Who asks for it sees one short request, too."""
+    """With progress=True one short request is shown, too."""
     with showing(True):
         fetch(clock, pieces=1, seconds=0.3)
     assert terminal.states()[0] == "vapi-frames: 0 of 1 piece, 0 requests, 0 s"
@@ -358,7 +358,7 @@ def test_a_log_has_few_lines(clock, pipe):
     assert "\r" not in pipe.text
 
 
-# -- who is told
+# -- where warnings go
 
 
 def test_a_callable_is_told_each_change(clock, pipe):
@@ -537,7 +537,9 @@ def test_a_fetch_that_fails_says_that_progress_failed_too():
         arrived()
         arrived()
 
-    assert breaks(KeyboardInterrupt, tell, work).__notes__ == ["progress had failed, too: ZeroDivisionError('mine')"]
+    assert breaks(KeyboardInterrupt, tell, work).__notes__ == [
+        "the progress function failed, too: ZeroDivisionError('mine')"
+    ]
 
 
 # -- notebooks

@@ -78,7 +78,7 @@ def test_the_planted_key_is_really_sent():
 
 
 def test_no_object_shows_the_key():
-    """Nothing that is reachable from a vq that has asked shows the key: not its source, session or queries."""
+    """Nothing that is reachable from a vq that has sent a query shows the key: not its source, session or queries."""
     with Server(answering()) as server:
         vq = ask(server)
         query = vq.call().sum("cost").by("type").last("7d").named("q")

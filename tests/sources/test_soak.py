@@ -9,7 +9,7 @@ from tests.support.soak import soak
 
 @pytest.mark.parametrize(("pieces", "queries"), [(800, 1), (900, 7)])
 def test_a_short_soak(pieces, queries):
-    """Nothing is lost, nothing wrong, nothing that was answered is asked again, and memory does not follow the pieces."""
+    """No piece is lost, wrong, or requested again after it succeeded; memory does not grow with the number of pieces."""
     seen = soak(pieces, 0.1, max_queries=queries)
     assert sum(seen["faults"].values()) > 5
     assert (seen["wrong"], seen["twice"], seen["answered"]) == (0, 0, pieces)

@@ -102,12 +102,12 @@ def run(clients, seconds):
         def query(number):
             dice = random.Random(number)
             while not stop.is_set():
-                asked, expected = dice.choice(known)
+                query, expected = dice.choice(known)
                 name = f"client {number} reply {len(replies)}"
-                status, content = _send(endpoint, {"queries": [{**asked, "name": name}]})
+                status, content = _send(endpoint, {"queries": [{**query, "name": name}]})
                 replies.append(number)
                 if (status, content) != (201, [{"name": name, **expected}]):
-                    wrong.append(f"{asked} got {status} {content}")
+                    wrong.append(f"{query} got {status} {content}")
 
         def careful(act, number):
             try:

@@ -31,7 +31,7 @@ class Case:
         what: What happens, in words.
         becomes: The result, or the name of the error.
         says: What the error's message holds.
-        where: Gives the address, and the servers whose requests count, while the case runs.
+        where: Yields the address and the servers that count requests, for as long as the case runs.
         requests: How many requests arrive, ``None`` where that is no matter.
         environment: Variables that are set meanwhile; ``{}`` stands for the address of a proxy.
         most: Seconds that it may take.
@@ -95,7 +95,7 @@ def untrusted():
 
 @contextmanager
 def redirected(status):
-    """Redirect to another host, which must not be asked."""
+    """Redirect to another host, which must get no request."""
     with Server(answering()) as other:
         with Server(reply(status, Location=f"{other.url.replace('127.0.0.1', 'localhost')}/analytics")) as server:
             yield server.url, server
@@ -125,7 +125,7 @@ def dripping(request, connection):
 
 def bulky(request, connection):
     """Send a result of two hundred megabytes, most of them blanks."""
-    content = json.dumps(servers.answers(request)).encode()
+    content = json.dumps(servers.results_of(request)).encode()
     block = b" " * 2**20
     connection.sendall(servers.head(201, {"Content-Length": len(content) + 200 * len(block)}) + content[:1])
     for _ in range(200):
@@ -143,7 +143,7 @@ def endless(request, connection):
 
 
 def cut_gzip(request, connection):
-    """Send a compressed answer that lacks its end."""
+    """Send a compressed reply that lacks its end."""
     rows = [{"name": "q", "timeRange": {}, "result": [{"sumCost": 1 / n} for n in range(1, 900)]}]
     content = gzip.compress(json.dumps(rows).encode())
     return reply(201, content[: len(content) // 2], Content_Encoding="gzip")(request, connection)

@@ -25,7 +25,7 @@ from vapi_frames.sources.cache import cache
 from vapi_frames.sources.cache.database import FILE_NAME
 
 SAFETY = 60.0  # seconds beyond its own after which a process is given up; none comes near
-EXPECTED = ("is damaged", "not as they were written", "no such table")
+EXPECTED = ("is damaged", "changed after they were written", "no such table")
 
 
 def queries():

@@ -100,7 +100,7 @@ def types_page() -> str:
 
 
 def _backends(calls: Any, levels: Any) -> str:
-    asked = [
+    queries = [
         (calls.count().sum("cost").avg("duration").max("cost").by("type").by_variable("plan").step("day"), {
             "date": "`date`", "type": "group", "plan": "variable", "countId": "count", "sumCost": "sum",
             "avgDuration": "average", "maxCost": "least, greatest",
@@ -111,7 +111,7 @@ def _backends(calls: Any, levels: Any) -> str:
         (levels.history("concurrency"), {"historyConcurrency": "history of calls at once"}),
     ]  # fmt: skip
     rows = []
-    for query, kinds in asked:
+    for query, kinds in queries:
         options: list[dict[str, Any]] = [{}, {"dtype_backend": "numpy_nullable"}, {"dtype_backend": "pyarrow"}]
         frames = [query.fetch(**one).reset_index() for one in [*options, {"categorical": True}]]
         schema, polars = query.to_arrow().schema, query.to_polars().schema

@@ -1,4 +1,4 @@
-"""Real servers on 127.0.0.1 that do what a test tells them, well or badly, and remember what they were asked."""
+"""Real servers on 127.0.0.1 that behave, well or badly, as a test tells them, and keep the requests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Server:
 
     Attributes:
         url: Its address, as a base_url.
-        requests: What it was asked.
+        requests: The requests that it got, in order.
         connections: How many TCP connections it accepted.
     """
 
@@ -141,8 +141,8 @@ def failing(status, message="no", **headers):
     return reply(status, {"message": message, "error": "Whatever", "statusCode": status}, **headers)
 
 
-def answers(request):
-    """Return a right result to each query of a request: one row, whose values are 1, 2, ... for each operation."""
+def results_of(request):
+    """Return a right result for each query of a request: one row, with the values 1, 2, ... for the operations."""
     return [
         {
             "name": query["name"],
@@ -154,10 +154,10 @@ def answers(request):
 
 
 def answering(status=201, *, change=lambda found: found, gzipped=False, **headers):
-    """Answer the queries, after *change* had its way with the results."""
+    """Reply to the queries with the results that *change* makes of right ones."""
 
     def behave(request, connection):
-        content = json.dumps(change(answers(request))).encode()
+        content = json.dumps(change(results_of(request))).encode()
         if gzipped:
             return reply(status, gzip.compress(content), Content_Encoding="gzip")(request, connection)
         return reply(status, content, **headers)(request, connection)
@@ -234,6 +234,6 @@ def closed_port():
 
 @contextlib.contextmanager
 def deaf():
-    """Give a port whose connections are never accepted: they open, and nothing comes back."""
+    """Yield a port that never accepts: connections open, and nothing comes back."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]

@@ -67,7 +67,7 @@ def ranges(draw, around, query):
 
 
 @st.composite
-def asked(draw, *, steps=STEPS, groups=3, additive=False, averages=True):
+def sources_and_queries(draw, *, steps=STEPS, groups=3, additive=False, averages=True):
     """Draw (source, query): measures of every rule, groups and variables, a zone, a range."""
     around, calls = draw(call_lists())
     query: Query = Query(table="call").sum("cost").count()
@@ -155,7 +155,7 @@ def check(frame, query, expected):
 
 
 def buckets_of(query, now=NOW):
-    """Return the buckets of the asked range that had begun, by walking it minute by minute."""
+    """Return the buckets of the query's range that had begun, by walking it minute by minute."""
     start, end = query.instants(NOW)
     at, end = start.astimezone(UTC), min(end, now).astimezone(UTC)
     found = set()

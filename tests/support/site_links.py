@@ -22,7 +22,7 @@ class Page(HTMLParser):
     Attributes:
         ids: Its anchors.
         targets: Its links, pictures, scripts and styles.
-        undescribed: The pictures without a text for who cannot see them.
+        undescribed: The pictures without an alternative text.
     """
 
     def __init__(self, path: Path) -> None:

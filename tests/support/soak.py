@@ -2,7 +2,7 @@
 
     python -m tests.support.soak --pieces 10000 --faults 0.05
 
-Nothing may be lost, nothing that was answered may be asked again, and memory must not grow with the pieces. A short form
+Nothing may be lost, no piece may be requested again after it succeeded, and memory must not grow with the pieces. A short form
 is among the tests.
 """
 
@@ -38,7 +38,7 @@ FAULTS = {
 
 
 def serve(faults, seed, pipe):
-    """Serve until the other end of *pipe* says stop; then say what was asked and answered, and how it failed."""
+    """Serve until the other end of *pipe* says stop; then report the requests, the replies and the faults."""
     randomly, failed, answered = random.Random(seed), Counter(), Counter()
 
     def fault(request):
@@ -50,7 +50,7 @@ def serve(faults, seed, pipe):
         return None
 
     class Requests(list):
-        """What is asked is counted, and not kept."""
+        """Count the requests without keeping them."""
 
         def append(self, _):
             failed["requests"] += 1

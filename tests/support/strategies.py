@@ -93,12 +93,12 @@ def call_queries(draw, around):
 
 @st.composite
 def subscription_queries(draw, around):
-    """Draw a query of table subscription that records can answer."""
+    """Draw a query of table subscription that call records can answer."""
     pairs = [("max", "concurrency"), ("min", "concurrency"), ("avg", "concurrency"),
              *((word, "minutesUsed") for word in ("sum", "avg", "min", "max", "count"))]  # fmt: skip
-    asked = draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=4, unique=True))
+    pairs_used = draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=4, unique=True))
     query: Query = Query(table="subscription")
-    for operation, column in draw(st.just(asked) | st.just([("history", "concurrency")])):
+    for operation, column in draw(st.just(pairs_used) | st.just([("history", "concurrency")])):
         query = getattr(query, operation)(column)
     step = draw(st.none() | st.sampled_from(STEPS))
     if step:
@@ -115,7 +115,7 @@ def subscription_queries(draw, around):
 
 @st.composite
 def answerable_queries(draw, around):
-    """Draw a query that records can answer."""
+    """Draw a query that call records can answer."""
     if draw(st.integers(0, 2)) == 0:
         return draw(subscription_queries(around))
     query = draw(call_queries(around))

@@ -79,14 +79,14 @@ class Calls:
 
 
 class Wire:
-    """What stands where the network would: it answers from `Calls`, or fails as it is told, and remembers.
+    """Replaces the network: it replies from `Calls`, or fails as a test tells it, and keeps the requests.
 
     Args:
-        calls: What it answers from.
+        calls: The call records from which it replies.
         fails: Of the queries of a body: the error that their request ends with, if any.
 
     Attributes:
-        bodies: What it was asked, a list of queries for each request.
+        bodies: The queries of each request, in order.
         answered: The queries that it answered.
     """
 
@@ -97,7 +97,7 @@ class Wire:
         self._lock = threading.Lock()
 
     def post(self, path, body, *, attempts=None, divisible=False):
-        """Answer one request."""
+        """Reply to one request."""
         queries = json.loads(body)["queries"]
         with self._lock:
             self.bodies.append(queries)
@@ -134,7 +134,7 @@ def connected(server, *, now=None, attempts=4, sleep=None, timeout=5.0, largest=
 
 
 def counting(calls, now, *, faults=lambda request: None):
-    """Answer the queries of a request from *calls*; *faults* may give another behavior for it."""
+    """Return the behavior that replies from *calls*; *faults* may replace it for a request."""
 
     def behave(request, connection):
         other = faults(request)

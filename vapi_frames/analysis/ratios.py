@@ -76,7 +76,7 @@ def _is_there(checked: CheckedFrame, name: str, values: npt.NDArray[Any], column
 def _check_additive(checked: CheckedFrame, name: str, what: str) -> None:
     """Raise `NonAdditiveError` unless *name* is a sum or a count: *what*, such as a ratio, is made of these alone."""
     if name in checked.own_columns:
-        raise ProvenanceError(f"{name!r} is a column of your own, so nothing says what it is: divide it with pandas")
+        raise ProvenanceError(f"{name!r} is a column of your own, so its operation is unknown: divide it with pandas")
     if name in checked.meta.derived:
         if checked.meta.derived[name].rule != "sum":
             raise NonAdditiveError(f"{what} needs a sum or a count, and {name!r} is neither")

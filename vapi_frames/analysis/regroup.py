@@ -97,7 +97,7 @@ def regroup(
     plan = plan_reaggregation(checked, checked.measures, instead, over_time=over_time, over_groups=over_groups)
     if checked.own_columns:
         raise NonAdditiveError(
-            f"{checked.own_columns[0]!r} is a column of your own, and nothing says how it adds up: drop it first, "
+            f"{checked.own_columns[0]!r} is a column of your own, and it is unknown how it adds up: drop it first, "
             f"df.drop(columns={checked.own_columns!r}), and compute it on the result"
         )
     if levels:

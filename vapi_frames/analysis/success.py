@@ -110,7 +110,7 @@ def _find_successes(texts: list[str], success: object) -> list[bool]:
     if other:
         raise QueryError(
             f"the evaluations {', '.join(map(repr, other[:_LISTED]))} are neither true and false nor pass and fail: "
-            f"pass those that are a success, e.g. success=[{other[0]!r}]"
+            f"pass those that count as a success, e.g. success=[{other[0]!r}]"
         )
     return [plain in _TRUE for plain in folded]
 
@@ -126,7 +126,9 @@ def _read_chosen(success: object, texts: list[str]) -> set[str]:
     absent = []
     for value in wanted:
         if value is None or not _fold(value):
-            raise QueryError(f"a call without an evaluation is no success: leave {format_value(value)} out of success=")
+            raise QueryError(
+                f"a call without an evaluation cannot count as a success: leave {format_value(value)} out of success="
+            )
         found = {value} & set(evaluated) or {text for text in evaluated if _fold(text) == _fold(value)}
         chosen |= found
         if not found:
@@ -136,7 +138,7 @@ def _read_chosen(success: object, texts: list[str]) -> set[str]:
         there = ", ".join(map(format_value, evaluated[:_LISTED]))
         near = suggest(absent[0], evaluated)
         warn(
-            f"no call has the evaluation {listed}, so it counts no success; "
+            f"no call has the evaluation {listed}, so it has no effect; "
             + (f"did you mean {format_value(near[0])}?" if near else f"the evaluations are {there}"),
             FrameWarning,
         )

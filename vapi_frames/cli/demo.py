@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import MissingExtraError
+from vapi_frames.files import expand_home
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add_parser", "run"]
 
+_SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
+
 
 def add_parser(commands: Any) -> None:
     """Add the command to the *commands* of a parser."""
     parser = commands.add_parser("demo", help="query a sample organization, and plot the result")
-    parser.add_argument("--png", default="vapi-frames-demo.png", help="the chart's file (default: %(default)s)")
+    parser.add_argument(
+        "--png",
+        default="vapi-frames-demo.png",
+        help="the chart's file, which is replaced: .png, .svg, .pdf or .jpg (default: %(default)s)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the query and its result, and save the chart; return the exit code."""
+    from vapi_frames.cli.export import check_path
     from vapi_frames.interface.accessor import frame as accessor_of
     from vapi_frames.interface.connect import demo
 
@@ -30,19 +37,20 @@ def run(options: argparse.Namespace) -> int:
     except ImportError:
         raise MissingExtraError("plot", "matplotlib", "the demo's chart") from None
     mpl.use("Agg")
+    chart = check_path(expand_home(options.png), _SUFFIXES)
     query = (
         demo().call().sum("cost").avg("duration").count().by("type")
         .step("day").last("14d", complete=True).tz("America/New_York").named("spend")
     )  # fmt: skip
     frame = query.fetch()
     axes = accessor_of(frame).plot("sumCost")
-    axes.figure.savefig(options.png, dpi=120, bbox_inches="tight")
+    axes.figure.savefig(chart, dpi=120, bbox_inches="tight")
     parts = {
         "The query": repr(query),
         "The body it compiles to (POST /analytics)": json.dumps(query.body(), indent=2),
         "The result, a DataFrame": frame.round(4).to_string(max_rows=12),
         "Units": ", ".join(f"{name}: {unit}" for name, unit in accessor_of(frame).units.items()),
-        "The chart": str(Path(options.png).resolve()),
+        "The chart": str(chart.resolve()),
     }
     print("\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()))  # noqa: T201
     return 0

@@ -78,15 +78,15 @@ def to_json_text(frame: pd.DataFrame) -> str:
     return "[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n"
 
 
-def check_path(path: str) -> Path:
-    """Return *path* as a file that a frame can be written to.
+def check_path(path: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
+    """Return *path* as a file that can be written.
 
     Raises:
-        QueryError: Its suffix is not one of the three, its folder does not exist, or it is a folder.
+        QueryError: Its suffix is not one of *suffixes*, its folder does not exist, or it is a folder.
     """
     target = Path(path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise QueryError(f"{path!r} must end in one of {', '.join(SUFFIXES)}, which decides the format")
+    if target.suffix.lower() not in suffixes:
+        raise QueryError(f"{path!r} must end in one of {', '.join(suffixes)}, which decides the format")
     if not target.parent.is_dir():
         raise QueryError(f"{path!r} cannot be written: there is no folder {str(target.parent)!r}")
     if target.is_dir():

@@ -23,6 +23,7 @@ from vapi_frames.cli.console import (
     run_command,
 )
 from vapi_frames.errors import PartialResultError, QueryError, VapiFramesError
+from vapi_frames.files import expand_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +97,8 @@ def _run(options: argparse.Namespace) -> int:
     from vapi_frames.query.parse import parse_queries
 
     queries = parse_queries(_read(options.query))
-    paths = _paths(options.out, queries)
+    out = options.out if options.out is None else expand_home(options.out)  # shells leave --out=~/f alone
+    paths = _paths(out, queries)
     vq = _source(options)
     if options.verbose:
         for query in queries:
@@ -104,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         frames = list(vq.fetch(*queries).values())
     except PartialResultError as error:
-        _write_part(error, paths, options.out, is_guarded=not options.raw_text)
+        _write_part(error, paths, out, is_guarded=not options.raw_text)
         return PARTIAL
     if paths:
         write_files(list(zip(frames, paths, strict=True)), is_guarded=not options.raw_text)
@@ -125,7 +127,7 @@ def _read(argument: str) -> str:
             return sys.stdin.buffer.read().decode("utf-8-sig")
         if argument.startswith("@"):
             place = argument[1:]
-            return Path(place).read_text(encoding="utf-8-sig")
+            return Path(expand_home(place)).read_text(encoding="utf-8-sig")
         if any("\ud800" <= letter <= "\udfff" for letter in argument):  # bytes that the locale could not decode
             return os.fsencode(argument).decode()
     except (OSError, ValueError) as error:

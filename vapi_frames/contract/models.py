@@ -267,7 +267,7 @@ def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
     found = payload[0] if isinstance(payload, list) and payload else payload
     if isinstance(found, Mapping) and not {"result", "timeRange"} & set(found):
         path = "$" if found is payload else "$[0]"
-        raise ResponseError(f"{_describe_other(found)}; expected is {_EXPECTED}", path=path)
+        raise ResponseError(f"{_describe_other(found)}; expected: {_EXPECTED}", path=path)
     try:
         replies = _REPLIES.validate_python(payload)
     except ValidationError as error:
@@ -308,7 +308,7 @@ def _describe_other(found: Mapping[Any, Any]) -> str:
         return f"this looks like a reply of /reporting/insight (it has {listed}), which has another form"
     if keys & {"createdAt", "startedAt", "endedReason"}:
         return f"this looks like a call record (it has {listed}): query call records with vf.local(calls)"
-    return f"this is no result: it has {listed}, and no 'result'"
+    return f"this is not a result: it has {listed}, and no 'result'"
 
 
 def _from_json(payload: str | bytes | bytearray | memoryview) -> Any:

@@ -107,7 +107,7 @@ def _infer(reply: AnalyticsQueryResult) -> Query[Any]:
             )
     if not query.aggregations:
         raise ResponseError(
-            "no row has a measure, so only the query explains the reply: pass query=", path="$[0].result"
+            "no row has a measure, so the reply cannot be read without its query: pass query=", path="$[0].result"
         )
     span = reply.time_range
     if span.step in STEPS:

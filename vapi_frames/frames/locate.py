@@ -64,7 +64,7 @@ def locate(frame: pd.DataFrame, origin: Origin, columns: Mapping[str, npt.NDArra
         columns: The values of its measures, which tell the value of a level that was dropped.
 
     Raises:
-        ProvenanceError: A row is none of them, or stands twice.
+        ProvenanceError: A row is none of them, or occurs twice.
     """
     if frame.index.is_(origin.index) and list(frame.index.names) == list(origin.index.names):
         return Located(None, {})
@@ -72,10 +72,10 @@ def locate(frame: pd.DataFrame, origin: Origin, columns: Mapping[str, npt.NDArra
     if origin.levels and not theirs and len(frame) > 1:
         wanted = ", ".join(level.name for level in origin.levels)
         found = ", ".join(str(name) for name in frame.index.names if name is not None) or "no named level"
-        raise ProvenanceError(f"the index should hold {wanted}, and holds {found}: set_index them again")
+        raise ProvenanceError(f"the index should have the levels {wanted}, and has {found}: restore it with set_index")
     keys = _number_rows(origin, theirs, len(frame))
     if not _is_unique(keys.theirs, keys.size):
-        raise ProvenanceError("a row stands twice in the index: a level was dropped, or frames were put together")
+        raise ProvenanceError("the index has a row twice: a level was dropped, or frames were concatenated")
     dropped = [level for level in origin.levels if level.name not in theirs]
     if not len(frame):
         return Located(np.zeros(0, np.int64), {level.name: None for level in dropped})
@@ -124,7 +124,7 @@ def _read(frame: pd.DataFrame, origin: Origin) -> dict[str, IndexLevel]:
     names = [level.name for level in origin.levels]
     index_names = list(frame.index.names)
     if twice := next((name for name in names if index_names.count(name) > 1), None):
-        raise ProvenanceError(f"the index has two levels {twice!r}: set_index them again")
+        raise ProvenanceError(f"the index has two levels named {twice!r}: restore it with set_index")
     return {level.name: level for level in read_keys(frame, names)}
 
 
@@ -189,7 +189,7 @@ def _find_places(mine: IndexLevel, theirs: IndexLevel) -> npt.NDArray[np.intp]:
         except (TypeError, ValueError) as error:
             raise ProvenanceError(f"{mine.name!r} no longer holds instants with a zone: {error}") from None
         if not texts.is_unique:
-            raise ProvenanceError(f"{mine.name!r} has no zone any more, and one of its hours came twice")
+            raise ProvenanceError(f"{mine.name!r} has no zone any more, and one of its hours occurs twice")
     places: npt.NDArray[np.intp] = texts.get_indexer(values)
     return places
 

@@ -172,7 +172,7 @@ class Meta:
         """
         if self.lost:
             listed = ", ".join(map(repr, self.lost))
-            raise ProvenanceError(f"the level {listed} was dropped, and no filter says which calls the rows are about")
+            raise ProvenanceError(f"the level {listed} was dropped, so it is unknown which calls the rows are about")
         if self.start is not None and self.start == self.end:
             raise ProvenanceError("no bucket of the range is whole, so no query gives the rows of whole buckets")
         if self.choice is None:
@@ -303,10 +303,10 @@ class Meta:
         """
         content, _, tail = text.rpartition(_SUM)
         if tail != f"{_checksum(content)}{_END}":
-            raise ValueError("it is not as it was written")
+            raise ValueError("it was changed")
         parts = json.loads(text)
         if parts["v"] != _VERSION:
-            raise ValueError(f"it is of version {parts['v']}, and not {_VERSION}")
+            raise ValueError(f"its version is {parts['v']}, not {_VERSION}")
         start, end = map(_instant, parts.get("range", (None, None)))
         units = parts.get("units", {})
         derived = {

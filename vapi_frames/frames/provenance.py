@@ -193,15 +193,15 @@ def check_levels(frame: pd.DataFrame, meta: Meta, *, is_unique: bool = False) ->
     Args:
         frame: The frame.
         meta: What is known of it.
-        is_unique: Whether it is known that no row stands twice.
+        is_unique: Whether it is known that no row occurs twice.
 
     Raises:
-        ProvenanceError: They are not those of the query, or a row stands twice.
+        ProvenanceError: They are not those of the query, or a row occurs twice.
     """
     names = [name for name in frame.index.names if name is not None]
     if set(names) - set(meta.levels) or (meta.levels and not names):
         wanted, found = ", ".join(meta.levels), ", ".join(map(str, names)) or "no named level"
-        raise ProvenanceError(f"the index should hold {wanted}, and holds {found}: set_index them again")
+        raise ProvenanceError(f"the index should have the levels {wanted}, and has {found}: restore it with set_index")
     levels = read_levels(frame.index)
     if not is_unique:
         if levels:
@@ -210,7 +210,7 @@ def check_levels(frame: pd.DataFrame, meta: Meta, *, is_unique: bool = False) ->
         else:
             is_unique = frame.index.is_unique
         if not is_unique:
-            raise ProvenanceError("a row stands twice in the index: a level was dropped, or frames were put together")
+            raise ProvenanceError("the index has a row twice: a level was dropped, or frames were concatenated")
     return levels
 
 
@@ -242,7 +242,7 @@ def _verify(frame: pd.DataFrame) -> _Rows:
     """
     meta = read_meta(frame)
     if not frame.columns.is_unique:
-        raise ProvenanceError("the frame has columns of one name, so no name says which measure is meant")
+        raise ProvenanceError("two columns have the same name, so it is unclear which of them is a measure")
     names = []
     if frame.columns.nlevels == 1:  # else the groups are columns
         names = [name for name in (*meta.units, *meta.derived) if name in frame.columns]
@@ -254,7 +254,7 @@ def _verify(frame: pd.DataFrame) -> _Rows:
         origin = _recognize(frame, meta, columns)
     for name in columns:
         if name not in origin.columns:
-            raise ProvenanceError(f"{name!r} was not there when the rows were recognized: load the whole frame again")
+            raise ProvenanceError(f"{name!r} is new since the rows were recognized: load the whole frame again")
     located = locate(frame, origin, columns)
     for name, values in columns.items():
         before = origin.columns[name]
@@ -289,7 +289,7 @@ def _recognize(frame: pd.DataFrame, meta: Meta, columns: Mapping[str, npt.NDArra
         if not changed:
             set_stamp(frame, frame.attrs[ATTRIBUTE], origin, is_whole=columns.keys() >= meta.hashes.keys())
             return origin
-        why = f"values of {', '.join(map(repr, changed))} or the rows that they stand in were changed"
+        why = f"values of {', '.join(map(repr, changed))}, or their rows, were changed"
     raise ProvenanceError(
         f"the frame was fetched by another process, so it is known only as a whole, and {why}. Choose rows after the "
         "whole frame is loaded and a verb has seen it, or write the choice with df.vapi.save and read it with vf.load"

@@ -127,7 +127,7 @@ def _warn_unlike(count: int, step: str | None) -> tuple[str, ...]:
     if not count:
         return ()
     rows = f"{count} row{'' if count == 1 else 's'}"
-    note = f"{rows} of a partial {step} cannot be compared: the {step} that faces it has another elapsed share"
+    note = f"{rows} of a partial {step} cannot be compared: another share of the matching {step} has elapsed"
     warn(note, FrameWarning)
     return (note,)
 

@@ -335,7 +335,7 @@ class Vq:
     def download(self, last: str = "7d", *, customers: bool = False, progress: ProgressOption = None) -> Vq:
         """Return a `Vq` of the call records that the API still lists, paged once, for as long as it is open.
 
-        It has the results of `vapi_frames.local`: also what the API does not answer, such as filters, from the records
+        It has the results of `vapi_frames.local`: also what the API cannot compute, such as filters, from the records
         as they were. Its clock stands still. They are in a temporary file that only you can read; to close the vq
         removes it, and so does the end of Python. For records that last, use `archive`.
 

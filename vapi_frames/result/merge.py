@@ -121,10 +121,10 @@ class ReplyCollector:
         notes: tuple[str, ...] = ()
         is_assumed = convention is None and bool(self._undecided)
         if is_assumed:
-            convention, notes = "instant", ("date: taken for the instant of the bucket's start (assumed)",)
+            convention, notes = "instant", ("date: read as the instant of the bucket's start (assumed)",)
             warn(
-                f"the dates of the reply could be instants or the wall clock in {self.query.zone.key}; they are taken "
-                "for instants. A range that begins or ends on a bucket of a day or longer decides it.",
+                f"the dates of the reply could be instants or the wall clock in {self.query.zone.key}; they are read "
+                "as instants. A range that begins or ends on a bucket of a day or longer decides it.",
                 ResponseWarning,
             )
         rest = [_with_dates(rows.table, _read(rows, convention), self.query) for rows in self._undecided]

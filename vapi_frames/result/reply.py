@@ -118,7 +118,7 @@ def read_rows(
         table = empty_result(query, None, None).table if not query.levels and not dated else names.empty_table()
         return Rows(query, table, start, end, root, is_same_range)
     if not query.levels and not dated and len(rows) != 1:
-        raise ResponseError(f"the query has no step and no group, so one row; the reply has {len(rows)}", path=root)
+        raise ResponseError(f"a query without a step and groups has one row, and the reply has {len(rows)}", path=root)
     is_limit = len(rows) in ROW_LIMITS and not (dated and _is_every_bucket(len(rows), query, start, end))
     if is_limit:
         warn(
@@ -237,10 +237,10 @@ def _match_keys(present: set[Any], query: Query[Any], dated: bool, root: str) ->
             query has no step.
     """
     if odd := [key for key in present if not isinstance(key, str)]:
-        raise ResponseError(f"a row has the key {format_value(odd[0])}, which is no text", path=root)
+        raise ResponseError(f"a row has the key {format_value(odd[0])}, which is not text", path=root)
     if "date" in present and not dated and "date" not in query.variables:
         raise ResponseError(
-            "the rows have dates, and the query has no step, so one row would pass for the total: add the step of the "
+            "the rows have dates, and the query has no step, so one row could pass for the sum: add the step of the "
             'rows to the query, e.g. .step("day"), and roll up the frame, .vapi.rollup("all")',
             path=f"{root}[0].date",
         )
@@ -257,7 +257,7 @@ def _match_keys(present: set[Any], query: Query[Any], dated: bool, root: str) ->
     unknown = present - fixed - set(own.values())
     if strange := sorted(unknown & _GROUPS):
         raise ResponseError(
-            f"the reply is to another query: its rows have the group {strange[0]!r}, and the query has not",
+            f"the reply is to another query: its rows have the group {strange[0]!r}, and the query does not",
             path=f"{root}[0].{strange[0]}",
         )
     for level, key in own.items():

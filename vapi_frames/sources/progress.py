@@ -238,7 +238,7 @@ def showing(progress: bool | Callable[[Progress], object] | None) -> Iterator[No
         yield
     except BaseException as failure:
         if reporter.failure is not None:
-            failure.add_note(f"progress had failed, too: {format_value(reporter.failure)}")
+            failure.add_note(f"the progress function failed, too: {format_value(reporter.failure)}")
         raise
     finally:
         _REPORTER.reset(token)

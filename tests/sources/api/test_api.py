@@ -305,7 +305,7 @@ def takes(least, most):
 @pytest.mark.parametrize("behavior", [servers.silent, servers.stalling])
 @pytest.mark.parametrize("timeout", [0.1, (SOON, 0.1)])
 def test_a_slow_reply_ends_in_time(behavior, timeout):
-    """A server that is silent before or inside its reply is left after the asked timeout, times the attempts."""
+    """A server that is silent before or inside its reply is given up after the timeout times the attempts."""
     with Server(behavior) as server, takes(0.18, SOON):
         error = fail(server, ConnectionFailedError, timeout=timeout, attempts=2)
     assert error.attempts == 2
@@ -318,7 +318,7 @@ def test_a_timeout_is_between_two_pieces_of_the_reply():
     """A long reply that keeps coming is not cut off, though as a whole it takes longer than the timeout."""
 
     def trickle(request, connection):
-        content = json.dumps(servers.answers(request)).encode()
+        content = json.dumps(servers.results_of(request)).encode()
         connection.sendall(servers.head(201, {"Content-Length": len(content)}))
         for start in range(0, len(content), len(content) // 6):
             time.sleep(0.12)
@@ -338,7 +338,7 @@ def test_a_slow_handshake_ends_in_the_time_for_connecting():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems refuse where Linux waits")
 def test_a_connection_that_never_opens_ends_in_time():
-    """A host that does not answer at all is left after the first timeout."""
+    """A host that never replies is given up after the first timeout."""
     import socket
 
     with contextlib.ExitStack() as stack:
@@ -468,7 +468,7 @@ def test_a_refused_key_says_which_key_is_right(status):
 
 @pytest.mark.parametrize("status", [404, 405])
 def test_a_wrong_place_says_what_to_check(status):
-    """No endpoint there: the message names what is asked."""
+    """No endpoint there: the message names the address."""
     with Server(failing(status)) as server:
         assert "Is base_url right? The contract is POST /analytics" in str(fail(server, StatusError))
 
@@ -659,7 +659,7 @@ def test_no_header_can_break_the_wait(value):
     ],
 )
 def test_what_is_no_answer_is_named(body, said):
-    """A 2xx reply that is empty, a page, an error, or not what was asked is a ResponseError that says which."""
+    """A 2xx reply that is empty, a page, an error, or not the reply to the request is a ResponseError that says which."""
     with Server(reply(201, body)) as server, pytest.raises(ResponseError, match=said):
         ask(server).call().count().named("q").fetch()
     assert len(server.requests) == 1
@@ -826,7 +826,7 @@ def test_a_proxy_of_the_environment_stands_before_the_api(monkeypatch):
 
 
 def test_no_proxy_is_honored(monkeypatch):
-    """A host named in NO_PROXY is asked directly."""
+    """A host named in NO_PROXY gets requests directly."""
     with Server(reply(502)) as proxy, servers.closed_port() as url:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")

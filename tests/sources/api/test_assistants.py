@@ -102,7 +102,7 @@ def test_assistants_of_one_instant_beyond_a_page_are_an_error():
             return reply(200, many)(request, connection)
         return calls(type(request)("GET", request.target.replace("/assistant", "/call"), {}, b""), connection)
 
-    with Server(listing) as server, pytest.raises(ResponseError, match="as many records as a page has"):
+    with Server(listing) as server, pytest.raises(ResponseError, match="returned a full page of records"):
         vq_of(server).assistants()
 
 

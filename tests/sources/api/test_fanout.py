@@ -19,7 +19,7 @@ import vapi_frames as vf
 from tests.support import servers
 from tests.support.examples import examples
 from tests.support.servers import Server, failing
-from tests.support.shapes import asked, same
+from tests.support.shapes import same, sources_and_queries
 from tests.support.wires import Calls, Wire, build_query, connected, counting, over, spans, status
 from vapi_frames.calendar import buckets as timegrid
 from vapi_frames.errors import (
@@ -113,7 +113,7 @@ def test_lots_hold_as_many_queries_and_buckets_as_may_be():
 
 @given(st.data())
 @examples(40)
-@pytest.mark.filterwarnings("ignore:.*taken for instants:vapi_frames.errors.ResponseWarning")
+@pytest.mark.filterwarnings("ignore:.*read as instants:vapi_frames.errors.ResponseWarning")
 def test_an_answer_does_not_depend_on_how_it_was_split(data):
     """Index, order, types and values are those of the result in one piece, and what the calls themselves say."""
     zone, step = data.draw(st.sampled_from(HARD)), data.draw(st.sampled_from(("hour", "day", "week", "month")))
@@ -156,7 +156,7 @@ def test_pieces_whose_dates_could_be_either_are_read_like_the_others():
 def test_dates_that_nothing_tells_apart_are_assumed_once():
     """Where no piece tells, the instant is taken, with one warning and one note for the whole."""
     vq = over(Wire(Calls(between=(14, 18))), buckets=24, max_queries=1)
-    with pytest.warns(ResponseWarning, match="taken for instants") as shown:
+    with pytest.warns(ResponseWarning, match="read as instants") as shown:
         frame = build_query(vq, 3).fetch()
     assert len(shown) == 1
     assert len(vf.frame(frame).meta.notes) == 1
@@ -220,7 +220,7 @@ def test_a_side_that_was_not_asked_for_is_left_to_the_server():
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning", "ignore::vapi_frames.errors.ResponseWarning")
 def test_any_query_in_pieces_has_the_answer_of_the_records(data):
     """Measures, groups, variables, zones and steps of every kind, in pieces of every size: what the records say."""
-    vq, query = data.draw(asked())
+    vq, query = data.draw(sources_and_queries())
     [local] = vq.fetch(query).values()
     wire = InProcessWire(vq.source, vq.now())
     pieces = 400_000 // timegrid.APPROXIMATE_SECONDS[query.time_step or "day"] // data.draw(st.integers(1, 12))
@@ -259,7 +259,7 @@ def test_what_is_too_large_is_halved_until_it_is_answered(error):
     wire = Wire(Calls(), fails=too_many(7, error))
     frame = build_query(over(wire), 4).fetch()
     same(frame, build_query(over(Wire(Calls())), 4).fetch())
-    assert len({*spans(wire.answered)}) == len(wire.answered), "what was answered is not asked again"
+    assert len({*spans(wire.answered)}) == len(wire.answered), "a range that succeeded is requested once"
 
 
 def test_a_server_that_takes_fewer_queries_gets_fewer():

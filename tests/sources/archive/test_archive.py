@@ -59,13 +59,13 @@ def test_every_call_is_archived_once_whatever_the_order(tmp_path_factory, instan
     assert done.requests == len(calls.requests)
     if not records:
         return
-    answers = []
+    frames = []
     for source in (str(folder), [record for record, _ in records]):
         vq = vf.local(source, now=NOW)
         query = vq.call().sum("cost", "costBreakdown.analysisBreakdown.summary").count().avg("duration")
         query = query.by("type").by_variable("plan").step("hour").between("2026-10-01", "2026-10-04")
-        answers.append(query.fetch())
-    pd.testing.assert_frame_equal(*answers)
+        frames.append(query.fetch())
+    pd.testing.assert_frame_equal(*frames)
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest", 7])
@@ -98,7 +98,7 @@ def test_an_empty_day_has_all_columns(tmp_path):
 
 
 def test_a_call_of_midnight_is_in_one_file(tmp_path):
-    """An API whose bounds are both inclusive, or that rounds what it shows, makes no call come twice, or get lost."""
+    """No call is duplicated or lost if both bounds of the API are inclusive, or if it rounds the times that it shows."""
     edge = at(3, 0)
     rounded = call("r", edge - timedelta(microseconds=300))
     rounded[0]["createdAt"] = "2026-10-03T00:00:00.000Z"

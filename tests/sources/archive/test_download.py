@@ -41,7 +41,7 @@ def private(tmp_path, monkeypatch):
 
 
 def vq_of(server, **options):
-    """Return a vq of the API whose clock stands still."""
+    """Return a vq of the API with a fixed clock."""
     source = ApiSource(ApiClient(connect(server, **options), now=NOW))
     return Vq(lambda: source)
 

@@ -52,7 +52,7 @@ def test_a_run_that_fails_keeps_the_days_it_finished(tmp_path):
         ({"message": "no such thing", "statusCode": 400}, r"\$", "it is an error: 'no such thing'"),
         ({"results": []}, r"\$", "it is an object with 'results'"),
         ("null", r"\$", "it is NoneType"),
-        ("[{]", r"\$", "no array of records"),
+        ("[{]", r"\$", "not an array of records"),
         (b"[" * 100_000, r"\$", "RecursionError"),
         (b'["\xff"]', r"\$", "UnicodeDecodeError"),
         (

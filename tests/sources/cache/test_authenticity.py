@@ -155,7 +155,9 @@ def test_an_altered_part_is_not_used(name, store):
     altered = ALTERATIONS[name](*row)
     first = "(SELECT rowid FROM parts ORDER BY begins LIMIT 1)"
     run_sql(store.folder, f"UPDATE parts SET head = ?, mac = ?, payload = ? WHERE rowid = {first}", *altered)
-    with pytest.warns(ResponseWarning, match="1 of the results in the cache in .* not as they were written") as shown:
+    with pytest.warns(
+        ResponseWarning, match="1 of the results in the cache in .* changed after they were written"
+    ) as shown:
         assert spans(store.find(HOURLY, *hours(0, 30))) == [(20, 22)]
     assert len(shown) == 1
     assert shown[0].filename == __file__
@@ -168,7 +170,7 @@ def test_an_altered_neighbor_does_not_join(store):
     """Storing what follows an altered part stores what follows only."""
     store.put(HOURLY, segment(HOURLY, *hours(0, 12)))
     run_sql(store.folder, "UPDATE parts SET payload = ?", encode_other(1000)[2])
-    with pytest.warns(ResponseWarning, match="not as they were written"):
+    with pytest.warns(ResponseWarning, match="changed after they were written"):
         store.put(HOURLY, segment(HOURLY, *hours(12, 15)))
     assert spans(store.find(HOURLY, *hours(0, 30))) == [(12, 15)]
 
@@ -183,7 +185,7 @@ def test_a_part_that_is_moved_in_time_is_not_used(query, store):
         assert store.find(query, begin, end) == []
         assert spans(store.find(query, *hours(0, 24))) == [(0, 12)]
         return
-    with pytest.warns(ResponseWarning, match="not as they were written"):
+    with pytest.warns(ResponseWarning, match="changed after they were written"):
         assert store.find(query, begin, end) == []
 
 
@@ -195,7 +197,7 @@ def test_a_part_of_another_query_is_not_used(store):
     mine = parts.query_key(SECRET, parts.format_query(HOURLY, HOST))
     [stolen] = run_sql(store.folder, "SELECT head, mac, payload FROM parts WHERE query <> ?", mine)
     run_sql(store.folder, "UPDATE parts SET head = ?, mac = ?, payload = ? WHERE query = ?", *stolen, mine)
-    with pytest.warns(ResponseWarning, match="not as they were written"):
+    with pytest.warns(ResponseWarning, match="changed after they were written"):
         assert store.find(HOURLY, *hours(0, 12)) == []
     assert len(store.find(other, *hours(0, 12))) == 1
 
@@ -205,7 +207,7 @@ def test_rows_of_another_part_are_not_used(store):
     store.put(HOURLY, segment(HOURLY, *hours(0, 12)))
     store.put(HOURLY, segment(HOURLY, *hours(24, 36)))
     run_sql(store.folder, "UPDATE parts SET payload = (SELECT payload FROM parts ORDER BY begins DESC LIMIT 1)")
-    with pytest.warns(ResponseWarning, match="not as they were written"):
+    with pytest.warns(ResponseWarning, match="changed after they were written"):
         assert spans(store.find(HOURLY, *hours(0, 36))) == [(24, 36)]
 
 
@@ -214,7 +216,7 @@ def test_an_authentic_head_alone_makes_no_result(store, monkeypatch):
     store.put(HOURLY, segment(HOURLY, *hours(0, 12)))
     known = parts._stored_schema
     monkeypatch.setattr(parts, "_stored_schema", lambda query: known(query).remove(1))
-    with pytest.warns(ResponseWarning, match="not as they were written"):
+    with pytest.warns(ResponseWarning, match="changed after they were written"):
         assert store.find(HOURLY, *hours(0, 12)) == []
 
 

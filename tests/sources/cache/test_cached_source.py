@@ -189,7 +189,7 @@ def test_an_altered_number_is_fetched_again(tmp_path):
     cached(other, tmp_path / "planted").fetch(query)
     [(planted,)] = run_sql(tmp_path / "planted", "SELECT payload FROM parts")
     run_sql(tmp_path / "mine", "UPDATE parts SET payload = ?", planted)
-    with pytest.warns(ResponseWarning, match="not as they were written"):
+    with pytest.warns(ResponseWarning, match="changed after they were written"):
         [second] = cached(wire, tmp_path / "mine").fetch(query).values()
     same(first, second)
     assert len(wire.bodies) == 2
@@ -218,7 +218,7 @@ def test_dates_that_were_assumed_are_requested_again_once_another_reply_decides(
     def days(number):
         return build_query(vf.vq, number)
 
-    with pytest.warns(ResponseWarning, match="taken for instants"):
+    with pytest.warns(ResponseWarning, match="read as instants"):
         cached(wire, tmp_path).fetch(days(3))
     always = Calls(dates="wall")
     answer, changed = calls.answer, "2026-10-04T04:00:00Z"
@@ -252,7 +252,7 @@ def test_a_server_that_writes_dates_in_two_ways_is_an_error_not_a_loop(tmp_path)
 
 @given(data=st.data())
 @examples(20)
-@pytest.mark.filterwarnings("ignore:.*taken for instants:vapi_frames.errors.ResponseWarning")
+@pytest.mark.filterwarnings("ignore:.*read as instants:vapi_frames.errors.ResponseWarning")
 @pytest.mark.filterwarnings("ignore:.*looks like a limit:vapi_frames.errors.ResponseWarning")
 def test_with_a_cache_every_frame_is_the_same(data, tmp_path_factory):
     """Whatever was fetched before, in any order and at any time, a frame is that of a vq without a cache."""

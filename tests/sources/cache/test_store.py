@@ -257,7 +257,7 @@ def test_one_convention_of_dates(store):
     ],
 )
 def test_neighbors_of_one_convention_join(before, after, together, store):
-    """Segments whose dates mean the same become one, that says what; others stay apart."""
+    """Segments with dates of the same meaning become one, which keeps that meaning; others stay apart."""
     for extent, (convention, is_assumed) in (((0, 3), before), ((3, 6), after)):
         store.put(HOURLY, segment(HOURLY, *hours(*extent), convention=convention, is_assumed=is_assumed))
     assert count_parts(store.folder) == (2 if together is None else 1)

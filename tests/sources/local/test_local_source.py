@@ -134,7 +134,7 @@ def test_records_that_cannot_be_read_are_named(make, match):
 
 
 class Unreadable:
-    """An object whose attributes raise."""
+    """An object with attributes that raise."""
 
     def __getattr__(self, name):
         raise RuntimeError(name)

@@ -133,7 +133,7 @@ def test_columns_and_types(n):
 
 
 def test_every_column_of_the_contract_can_be_asked(calls):
-    """vf.demo() answers for each of them; the duration comes from the times."""
+    """vf.demo() has results for each of them; the duration comes from the times."""
     assert {*CALL_COLUMNS, *GROUP_COLUMNS} - {"duration"} <= set(calls.columns)
 
 
@@ -310,7 +310,7 @@ def test_working_hours_follow_the_clocks(many):
 
 
 def test_clocks_change_inside_the_range(many):
-    """The default range holds the day of 25 hours, whose second hour comes twice, with calls in each."""
+    """The default range has the day of 25 hours, on which one hour comes twice, with calls in each."""
     at = local(many)
     day = at[at.dt.date.astype(str) == "2026-11-01"]
     assert day.dt.floor("h", ambiguous=day.map(lambda moment: moment.fold == 0)).nunique() == 25
@@ -374,7 +374,7 @@ def test_a_range_without_room_has_no_outage():
     ],
 )
 def test_any_range(start, end):
-    """Every call is created in the asked range, however short or long, and whatever its offset."""
+    """Every call is created in the range, however short or long, and whatever its offset."""
     calls = sample_calls(2_000, start=start, end=end)
     low, high = (pd.to_datetime(moment, utc=True) for moment in (start, end))
     assert len(calls) == 2_000

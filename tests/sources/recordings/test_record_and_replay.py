@@ -73,7 +73,7 @@ def texts(folder):
 
 
 def missed(query):
-    """Return the error that no recording answers *query*."""
+    """Return the error of a replay that has no recording for *query*."""
     with pytest.raises(ReplayMissError) as caught:
         query.fetch()
     assert type(caught.value) is ReplayMissError
@@ -484,7 +484,7 @@ def test_a_range_without_an_end_is_made_up_of_pieces_too(tmp_path):
 
 
 def test_a_piece_that_was_halved_is_replayed(tmp_path):
-    """What a server could only answer in halves is recorded in halves."""
+    """A query that the server answers only in two parts is recorded in two parts."""
 
     def fails(queries):
         span = queries[0]["timeRange"]

@@ -182,7 +182,7 @@ def test_a_range_after_now_has_missing_values():
 
 
 def test_an_empty_reason_is_no_reason():
-    """A call in progress whose endedReason is "" is in progress."""
+    """A call in progress with the endedReason "" is in progress."""
     call = {"id": "1", "createdAt": at("00:10"), "startedAt": at("00:10"), "status": "in-progress", "endedReason": ""}
     vq = vf.local([call], now="2026-10-01T02:00Z")
     assert hours(vq.subscription().max("concurrency"), 0, 2)["maxConcurrency"].tolist() == [1, 1]

@@ -20,7 +20,7 @@ NOW = "2026-11-20T00:00Z"
 
 @pytest.fixture
 def connection():
-    """Yield a DuckDB connection whose session is in a zone that is not UTC."""
+    """Yield a DuckDB connection with a session in a zone other than UTC."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'America/Los_Angeles'")
         yield connection

@@ -113,7 +113,7 @@ class Listing:
         found = []
         for window in self.between(first, now + timedelta(days=1)):
             if not window.is_whole:
-                raise ResponseError(f"{window.request} brought as many records as a page has, and there may be more")
+                raise ResponseError(f"{window.request} returned a full page of records, and there may be more")
             found += window.records
         return found
 
@@ -183,7 +183,7 @@ class Listing:
                 problem = f"it is an object with {', '.join(map(format_value, list(found)[:8])) or 'nothing'}"
                 problem = f"it is an error: {format_value(message)}" if message is not None else problem
         # Raised outside of the block, since the error would otherwise refer to the whole reply.
-        raise ResponseError(f"the reply to {self._describe(bounds)} is no array of records: {problem}")
+        raise ResponseError(f"the reply to {self._describe(bounds)} is not an array of records: {problem}")
 
     def _instants(self, page: list[Any], bounds: dict[str, str], at: int, until: int) -> list[int]:
         """Return when the records were created, in milliseconds, as far as they have a time.

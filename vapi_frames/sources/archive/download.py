@@ -151,7 +151,7 @@ class _Download:
     def _write(self, window: Window) -> None:
         if not window.is_whole:
             raise ResponseError(
-                f"{window.request} brought as many calls as a page has, all of one millisecond, and there may be more"
+                f"{window.request} returned a full page of calls, all of one millisecond, and there may be more"
             )
         lines = [(_find_id(record), json.dumps(self._strip(record))) for record in window.records]
         with self._lock:
@@ -165,7 +165,7 @@ class _Download:
             progress.say(f"{len(self._ids):,} calls")
 
     def _strip(self, record: Any) -> Any:
-        """Return *record* without what no query uses, and without customers unless they were asked for."""
+        """Return *record* without what no query uses, and without customers unless they were requested."""
         if not isinstance(record, dict):
             return record
         found = {name: value for name, value in record.items() if name not in _UNUSED}

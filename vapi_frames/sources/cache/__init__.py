@@ -1,1 +1,1 @@
-"""Answers kept on disk."""
+"""Results kept on disk."""

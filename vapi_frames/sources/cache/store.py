@@ -189,8 +189,8 @@ class _QueryParts:
         """Warn if parts were altered."""
         if self.altered:
             warn(
-                f"{self.altered} of the results in the cache in {folder} are not as they were written: they are not "
-                "used, and are fetched again",
+                f"{self.altered} of the results in the cache in {folder} were changed after they were written: they "
+                "are ignored, and are fetched again",
                 ResponseWarning,
             )
 

@@ -396,7 +396,7 @@ def _advice(status: int, location: str) -> str:
     if status in (404, 405):
         return "Is base_url right? The contract is POST /analytics"
     if 300 <= status < 400:  # noqa: PLR2004
-        return f"It points to {location or 'nowhere'}; redirects are not followed, for the key's sake: set base_url"
+        return f"It points to {location or 'nowhere'}; redirects are not followed, to protect the key: set base_url"
     return ""
 
 

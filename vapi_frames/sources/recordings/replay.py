@@ -80,7 +80,7 @@ class RecordingWire:
             return  # half of a surrogate pair: the error is raised where the reply is read
         if redact.found:
             redacted = "the key, or what looks like a bearer token or a JSON Web Token"
-            warn(f"{target.name} has *** in place of {redacted}: the replayed result differs in that", ResponseWarning)
+            warn(f"{target.name} has *** in place of {redacted}, and so will the replayed result", ResponseWarning)
 
     def scope(self) -> str:
         """Return what identifies the server and the account."""

@@ -106,7 +106,7 @@ def _note_negative_minutes(counts: Any) -> tuple[str, ...]:
 
 
 def _note_missing(counts: Any, note: str) -> tuple[str, ...]:
-    """Return *note* with the sum of *counts*, if there are any. It is no warning: calls without an answer are usual."""
+    """Return *note* with the sum of *counts*, if there are any. It is no warning: unanswered calls are usual."""
     count = pc.call_function("sum", [counts]).as_py() or 0
     return (note.format(f"{count:,}"),) if count else ()
 

@@ -111,7 +111,7 @@ def _write_text(text: str, dialect: Dialect) -> str:
     try:
         return dialect.functions["hex"].format(text.encode().hex())
     except UnicodeEncodeError:
-        raise RecordsError(f"{text!r} is no text that a table can hold") from None
+        raise RecordsError(f"{text!r} is not text that a table can hold") from None
 
 
 def write_name(parts: Sequence[str], dialect: Dialect) -> str:
