@@ -27,7 +27,7 @@ from vapi_frames.files import (
 )
 
 TOKEN = "0123456789abcdef"
-posix = pytest.mark.skipif(os.name != "posix", reason="permissions and links as POSIX has them")
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions, links and locks as POSIX has them")
 
 
 def write(path, content, **options):
@@ -314,7 +314,7 @@ def permissions(folder):
     return {str(path.relative_to(folder.parent)): path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+@posix
 @pytest.mark.usefixtures("_open_umask")
 def test_a_private_folder_is_for_its_owner_only(tmp_path):
     """With the missing ones above it; one that is there keeps its permissions."""
@@ -338,7 +338,7 @@ os.kill(os.getpid(), 9) if {is_killed} else input()
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="locks are those of POSIX")
+@posix
 def test_temporary_folders_of_dead_processes_are_deleted(tmp_path, monkeypatch):
     """Those of living ones stay, and so does what has another name, or is a link."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -369,7 +369,7 @@ def test_temporary_folders_of_dead_processes_are_deleted(tmp_path, monkeypatch):
 
 
 @pytest.mark.extra("local")
-@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+@posix
 @pytest.mark.usefixtures("_open_umask")
 def test_what_is_written_is_private_whatever_the_umask(tmp_path, monkeypatch):
     """Recordings, a cache, and what JSON and CSV are converted to."""

@@ -82,9 +82,9 @@ def test_the_metadata_say_what_it_is(built):
     ]  # fmt: skip
 
 
-def test_without_an_extra_four_packages_are_needed(built):
-    """The core is pandas, pyarrow, pydantic and requests, each with the lowest version that is tested."""
+def test_without_an_extra_few_packages_are_needed(built):
+    """The core is pandas, pyarrow, pydantic and requests with its urllib3, each with the lowest version that is tested."""
     meta = email.message_from_bytes(built[0][f"{NAME}.dist-info/METADATA"])
     core = [one for one in meta.get_all("Requires-Dist") if "extra ==" not in one]
-    assert {re.match(r"\w+", one)[0] for one in core} == {"pandas", "pyarrow", "pydantic", "requests"}
+    assert {re.match(r"\w+", one)[0] for one in core} == {"pandas", "pyarrow", "pydantic", "requests", "urllib3"}
     assert all(">=" in one for one in core)

@@ -177,9 +177,13 @@ def test_no_spelling_of_a_key_is_left(found, before, after):
     assert redact.found
 
 
-JSON_CODE = lambda one: f"\\u{ord(one):04x}"  # noqa: E731
+def json_code(one):
+    """Return *one* as JSON may escape it."""
+    return f"\\u{ord(one):04x}"
+
+
 LAYERS = {
-    "JSON": lambda text: "".join(map(JSON_CODE, text)),
+    "JSON": lambda text: "".join(map(json_code, text)),
     "JSON text": lambda text: json.dumps(text)[1:-1],
     "URL": lambda text: "".join(f"%{ord(one):02x}" for one in text),
     "some of URL": lambda text: urllib.parse.quote(text, safe=""),

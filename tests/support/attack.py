@@ -157,7 +157,7 @@ def main():
     options = parser.parse_args()
     found = run(options.clients, options.seconds)
     print(found)  # noqa: T201 - the result of the command
-    print(*found.wrong[:10], sep="\n")  # noqa: T201
+    print(*found.wrong[:10], sep="\n")  # noqa: T201 - the result of the command
     return 1 if found.wrong else 0
 
 

@@ -52,5 +52,5 @@ def run(options: argparse.Namespace) -> int:
         "Units": ", ".join(f"{name}: {unit}" for name, unit in accessor_of(frame).units.items()),
         "The chart": str(chart.resolve()),
     }
-    print("\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()))  # noqa: T201
+    print("\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()))  # noqa: T201 - a command
     return 0

@@ -336,8 +336,8 @@ class Vq:
         """Return a `Vq` of the call records that the API still lists, paged once, for as long as it is open.
 
         It has the results of `vapi_frames.local`: also what the API cannot compute, such as filters, from the records
-        as they were. Its clock stands still. They are in a temporary file that only you can read; to close the vq
-        removes it, and so does the end of Python. For records that last, use `archive`.
+        as they were. Its clock is fixed at the time of the download. They are in a temporary file that only you can
+        read; closing the vq removes it, and so does the end of Python. For records that last, use `archive`.
 
         Args:
             last: How much before now, as in `Query.last`; on the pay-as-you-go plan the API lists 14 days.

@@ -309,7 +309,7 @@ class _Endpoint:
                 return 201, self._answer(body, queries)
         except RefusedError as error:
             return error.status, error_body(error.status, error.message)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001 - one that a worker raises would end the server
             if isinstance(error, RecordsError) and is_about_query(error, queries):
                 return 400, error_body(400, [str(error)])
             if not stop.is_set:

@@ -104,7 +104,7 @@ def serve(
         for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
             # uvicorn raises the signal again after its shutdown, and that must not kill the process.
             signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-        print(f"vapi-frames answers POST {name} from {source!r}", flush=True)  # noqa: T201
+        print(f"vapi-frames answers POST {name} from {source!r}", flush=True)  # noqa: T201 - this is a command
         server.run(sockets=[listener])
 
 

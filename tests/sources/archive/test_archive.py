@@ -229,8 +229,8 @@ def test_a_folder_in_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert store(Calls(), "~/calls", since="2026-10-14").folder == tmp_path / "calls"
     monkeypatch.chdir(tmp_path)
-    unknown = store(Calls(), "~nobody-of-that-name/calls", since="2026-10-14")
-    assert unknown.folder == tmp_path / "~nobody-of-that-name" / "calls"
+    unknown = store(Calls(), "~no-such-user/calls", since="2026-10-14")
+    assert unknown.folder == tmp_path / "~no-such-user" / "calls"
 
 
 # --- again -----------------------------------------------------------------------------------------------------------

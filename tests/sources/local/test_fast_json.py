@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
+import tempfile
 from unittest import mock
 
 import pandas as pd
@@ -112,3 +114,33 @@ def test_an_odd_file_says_the_same_when_it_is_large(tmp_path, data):
     wanted, _ = ask(path, is_large=False)
     found, _ = ask(path, is_large=True)
     assert is_same(found, wanted), (found, wanted)
+
+
+def test_a_file_that_needs_more_memory_is_left_to_the_decoder(tmp_path, monkeypatch):
+    """The limit is one of the conversion alone, and what it stops has the same result."""
+    path = tmp_path / "calls.jsonl"
+    path.write_text("".join(json.dumps({**CALL, "id": str(n), "transcript": "x" * 2_000}) + "\n" for n in range(2_000)))
+    wanted, fast = ask(path, is_large=True)
+    assert fast == 1
+    monkeypatch.setattr(fast_json, "_MEMORY_LIMIT", "1MB")
+    found, fast = ask(path, is_large=True)
+    assert fast == 0
+    assert is_same(found, wanted)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_a_converted_file_is_private(tmp_path, monkeypatch):
+    """DuckDB writes into the private file, not into one of its own that takes that name."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = tmp_path / "calls.jsonl"
+    path.write_text(f"{LINE}\n{LINE}\n")
+    before = os.umask(0)
+    try:
+        with mock.patch.multiple(fast_json, _SMALLEST=0, _SMALLEST_ZIPPED=0):
+            vq = vf.local(path)
+            vq.call().count().during("2026-07").fetch()
+    finally:
+        os.umask(before)
+    [folder] = tmp_path.glob("vapi-frames-calls-*")
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    vq.close()

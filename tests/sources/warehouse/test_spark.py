@@ -112,7 +112,7 @@ def test_a_canceled_query_ends(spark):
 def test_a_path_is_no_table_of_spark(spark, tmp_path):
     """Spark would read the files of `parquet`.`/data`."""
     vf.sample_calls(10).to_parquet(tmp_path / "calls.parquet")
-    with pytest.raises(SourceError, match=r"no table or view .*: for files, use vf.local\(path\)"):
+    with pytest.raises(SourceError, match=r"no table or view .* in its catalog; for files, use vf.local\(path\)"):
         fetch(spark, ("parquet", str(tmp_path / "calls.parquet")), COUNT)
 
 

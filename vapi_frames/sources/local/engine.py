@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["first_line", "open_cursor", "start_database"]
 
+_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+# A timestamp without a zone is UTC on the API, and must not get the zone of this machine. Cursors inherit what is set
+# globally.
+_SETTINGS = "SET GLOBAL TimeZone = 'UTC'; SET GLOBAL python_enable_replacements = false"
+
 _LOCK = threading.Lock()
 # By process id: after a fork the child must not close the parent's database: its threads exist only in the parent.
 _DATABASES: dict[int, DuckDBPyConnection] = {}
@@ -47,11 +52,8 @@ def start_database() -> None:
         _find_database()
 
 
-def _find_database() -> DuckDBPyConnection:
-    """Return the database of this process; to start one takes as long as a query.
-
-    It holds no data: what a query reads is registered with the cursor of that query only.
-    """
+def _start(**config: str) -> DuckDBPyConnection:
+    """Return a new database; it holds no data, what a query reads is registered with the cursor of that query only."""
     import concurrent.futures.thread  # noqa: F401 - which cannot be imported any more once Python shuts down
 
     try:
@@ -59,32 +61,33 @@ def _find_database() -> DuckDBPyConnection:
     except ImportError:
         raise MissingExtraError("local", "duckdb", "answering from call records") from None
 
-    if known := _DATABASES.get(os.getpid()):
-        return known
-    connection = duckdb.connect(
-        ":memory:",
-        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
-    )
-    # A timestamp without a zone is UTC on the API, and must not get the zone of this machine. Cursors inherit what is
-    # set globally.
-    connection.execute("SET GLOBAL TimeZone = 'UTC'; SET GLOBAL python_enable_replacements = false")
-    _DATABASES[os.getpid()] = connection
+    connection = duckdb.connect(":memory:", config={**_CONFIG, **config})
+    connection.execute(_SETTINGS)
     return connection
 
 
+def _find_database() -> DuckDBPyConnection:
+    """Return the database of this process; to start one takes as long as a query."""
+    if (known := _DATABASES.get(os.getpid())) is None:
+        known = _DATABASES[os.getpid()] = _start()
+    return known
+
+
 @contextmanager
-def open_cursor(names: Sequence[str]) -> Iterator[DuckDBPyConnection]:
+def open_cursor(names: Sequence[str], *, memory_limit: str = "") -> Iterator[DuckDBPyConnection]:
     """Yield a cursor of the database; its statements end when the query is canceled.
 
     Args:
         names: The names of columns that are registered as ``c0``, ``c1``, ..., for messages; may be filled later.
+        memory_limit: How much memory its statements may take, e.g. ``"1GB"``; the cursor then has a database of its
+            own, because a limit is one of a whole database. It spills nothing to the disk.
 
     Raises:
         RecordsError: DuckDB could not read the records.
         SourceError: The query is canceled.
     """
     with _LOCK:
-        connection = _find_database().cursor()
+        connection = _start(memory_limit=memory_limit, temp_directory="") if memory_limit else _find_database().cursor()
     import duckdb
 
     try:

@@ -32,11 +32,13 @@ __all__ = ["FastFile", "convert_fast"]
 
 _SMALLEST = 1 << 20  # bytes; smaller files share one Parquet file
 _SMALLEST_ZIPPED = 1 << 16
+_MEMORY_LIMIT = "1GB"  # some 500 MB on two threads; where more are not enough, the decoder takes its constant memory
 _MOST_SHAPES = 10_000  # sets of keys that are looked at in Python
 _NAMES = tuple(dict.fromkeys(path.split(".")[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS) if path != "duration"))
 _SPELLED = r"[0-9][.eE]|[0-9]{16}|\\|NaN|Infinity|-0"
 """Where Python may spell what is in a nested variable in another way than the file does."""
 _ODD = "error('odd')"
+_INTO_PARQUET = "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"  # into the private file that is there
 
 
 class FastFile(NamedTuple):
@@ -72,7 +74,7 @@ def convert_fast(path: str, new_path: Callable[[], str]) -> tuple[str, FastFile]
         return None
     staged, target = new_path(), new_path()
     try:
-        with open_cursor([]) as connection:
+        with open_cursor([], memory_limit=_MEMORY_LIMIT) as connection:
             return target, _convert(connection, path, form, staged, target)
     except (RecordsError, _OddFileError):  # the decoder finds the same, and where it is
         Path(target).unlink(missing_ok=True)
@@ -128,8 +130,8 @@ def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, 
     listed = ", ".join(map(quote_text, ["$", *pointers]))
     connection.execute(
         f"COPY (SELECT {fields}, k, {checks} AS is_usual FROM (SELECT json, json_keys(json, [{listed}]) AS k, "
-        f"from_json(json, {quote_text(json.dumps(structure))}) AS r FROM {source})) TO {quote_text(staged)} "
-        "(FORMAT parquet, COMPRESSION zstd)"
+        f"from_json(json, {quote_text(json.dumps(structure))}) AS r FROM {source})) "
+        f"TO {quote_text(staged)} {_INTO_PARQUET}"
     )
     relation = f"read_parquet({quote_text(staged)})"
     names = _check_shapes(connection, relation)
@@ -193,7 +195,7 @@ def _write(
     selected = ", ".join(f"{columns[name]} AS {quote_name(name)}" for name in ordered)
     connection.execute(
         f"COPY (SELECT {selected}, {written} AS {quote_name(VARIABLES_MAP)} FROM {relation}) TO {quote_text(target)} "
-        "(FORMAT parquet, COMPRESSION zstd)"
+        f"{_INTO_PARQUET}"
     )
     keys: dict[str, None] = {}
     for root in roots:

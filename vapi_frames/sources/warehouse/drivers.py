@@ -109,7 +109,7 @@ class _SparkDriver:
         # Spark reads the files of `parquet`.`/data`, which is no table of its catalog.
         is_path = len(table) > 1 and table[-2].lower() in _FILE_FORMATS
         if is_path and not self._session.catalog.tableExists(write_name(table, self._dialect)):
-            _check_found([], table, "spark")
+            raise SourceError(f"spark has no table or view {'.'.join(table)!r} in its catalog")
         schema = self._session.sql(_select_nothing(table, self._dialect)).schema
         return [(one.name, read_spark_type(one.dataType)) for one in schema.fields]
 
@@ -126,12 +126,7 @@ class _DuckdbDriver:
             return self._connection.sql(text).to_arrow_table()
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
-        import duckdb
-
-        try:
-            _check_found(self._connection.sql(_search_catalog(table)).fetchall(), table)
-        except SourceError as error:  # the cause of the error is the engine's, as for any other
-            raise error from duckdb.CatalogException(str(error))
+        self._connection.sql(_look_up(table, self._dialect))
         found = self._connection.sql(_select_nothing(table, self._dialect))
         return [(name, read_duckdb_type(one)) for name, one in zip(found.columns, found.types, strict=True)]
 
@@ -152,7 +147,7 @@ class _ConnectionDriver:
             rows, _ = self._fetch(f"DESCRIBE TABLE {write_name(table, self._dialect)}")
             return [(row[0], parse_type(row[1], dialect)) for row in rows]
         if dialect == "duckdb":
-            _check_found(self._fetch(_search_catalog(table))[0], table)
+            self._fetch(_look_up(table, self._dialect))
         _, described = self._fetch(_select_nothing(table, self._dialect))
         codes = [one[1] for one in described]
         if dialect == "postgres" and all(isinstance(code, int) for code in codes):
@@ -207,27 +202,13 @@ def _is_idle(connection: Any) -> bool:
     return getattr(connection, "_in_transaction", None) is False  # pg8000
 
 
-def _search_catalog(table: Sequence[str]) -> str:
-    """Return a query of DuckDB's catalog that has a row where *table* is there.
+def _look_up(table: Sequence[str], dialect: Dialect) -> str:
+    """Return a statement of DuckDB that fails where its catalog has no such *table*.
 
-    DuckDB takes a name that is no table for a file, an address or a variable of Python, reads it, and may install what
-    that needs.
+    A SELECT would take the name for a file, an address or a variable of Python, read it, and may install what that
+    needs.
     """
-    *around, name = (f"lower({quote_text(part)})" for part in table)
-    conditions = [f"lower(table_name) = {name}"]
-    if len(around) == 1:  # a schema, or the default schema of a database
-        conditions.append(f"{around[0]} IN (lower(table_schema), lower(table_catalog))")
-    elif around:
-        conditions += [f"lower(table_schema) = {around[-1]}", f"lower(table_catalog) = {around[0]}"]
-    return f"SELECT 1 FROM information_schema.tables WHERE {' AND '.join(conditions)} LIMIT 1"
-
-
-def _check_found(rows: Sequence[object], table: Sequence[str], engine: str = "duckdb") -> None:
-    if not rows and not any("\0" in part for part in table):  # which the engine refuses by name
-        raise SourceError(
-            f"{engine} could not run the query: Catalog Error: no table or view {'.'.join(table)!r}: for files, use "
-            "vf.local(path)"
-        )
+    return f"PRAGMA table_info({quote_text(write_name(table, dialect))})"
 
 
 def _select_nothing(table: Sequence[str], dialect: Dialect) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vapi_frames.result.result import Result
     from vapi_frames.sources.sql.select import QueryColumns
     from vapi_frames.sources.warehouse.table import TableColumns
+    from vapi_frames.sources.warehouse.types import ColumnType
 
     T = TypeVar("T")
 
@@ -103,8 +104,7 @@ class WarehouseSource:
     def _answer(self, query: Query[Any], now: datetime) -> Result:
         start, end = fill_defaults(query.instants(now), now)
         if self._table is None:
-            found = self._call(lambda: self._driver.columns(self._parts))
-            self._table = read_table(self._parts, found, self._dialect, self._places)
+            self._table = read_table(self._parts, self._read_columns(), self._dialect, self._places)
         table = self._table
         columns = self._columns(query, table)
         self._check_times(table, columns)
@@ -115,6 +115,14 @@ class WarehouseSource:
         if not has_matched:
             warn_of_no_match(query, (start, end), records_range or self._records_range(table, columns))
         return result
+
+    def _read_columns(self) -> list[tuple[str, ColumnType]]:
+        try:
+            return self._call(lambda: self._driver.columns(self._parts))
+        except SourceError as error:
+            if "/" in "".join(self._parts):
+                raise SourceError(f"{error}; for files, use vf.local(path)") from error.__cause__
+            raise
 
     def _columns(self, query: Query[Any], table: TableColumns) -> QueryColumns:
         columns = find_columns(query, table.columns, COMMON, table.overrides)
