@@ -42,7 +42,7 @@ def coverage(frame: pd.DataFrame) -> pd.Series[int]:
     if not meta.coverage:
         source = _SOURCES.get(meta.source, f"a {meta.source}")
         raise QueryError(
-            f"only frames from call records have coverage, and this one is from {source}: fetch its query from "
+            f"only frames from call records have coverage, and this frame is from {source}: fetch its query from "
             'vf.local(calls), or from an archive of the API\'s calls, vf.local("calls/")'
         )
     index = pd.Index(list(meta.coverage), dtype="str")

@@ -52,8 +52,11 @@ def start_database() -> None:
         _find_database()
 
 
-def _start(**config: str) -> DuckDBPyConnection:
-    """Return a new database; it holds no data, what a query reads is registered with the cursor of that query only."""
+def _find_database(**config: str) -> DuckDBPyConnection:
+    """Return the database of this process, or with a *config* a new one; to start one takes as long as a query.
+
+    It holds no data: what a query reads is registered with the cursor of that query only.
+    """
     import concurrent.futures.thread  # noqa: F401 - which cannot be imported any more once Python shuts down
 
     try:
@@ -61,16 +64,13 @@ def _start(**config: str) -> DuckDBPyConnection:
     except ImportError:
         raise MissingExtraError("local", "duckdb", "answering from call records") from None
 
+    if not config and (known := _DATABASES.get(os.getpid())):
+        return known
     connection = duckdb.connect(":memory:", config={**_CONFIG, **config})
     connection.execute(_SETTINGS)
+    if not config:
+        _DATABASES[os.getpid()] = connection
     return connection
-
-
-def _find_database() -> DuckDBPyConnection:
-    """Return the database of this process; to start one takes as long as a query."""
-    if (known := _DATABASES.get(os.getpid())) is None:
-        known = _DATABASES[os.getpid()] = _start()
-    return known
 
 
 @contextmanager
@@ -87,7 +87,9 @@ def open_cursor(names: Sequence[str], *, memory_limit: str = "") -> Iterator[Duc
         SourceError: The query is canceled.
     """
     with _LOCK:
-        connection = _start(memory_limit=memory_limit, temp_directory="") if memory_limit else _find_database().cursor()
+        limits = {"memory_limit": memory_limit, "temp_directory": ""} if memory_limit else {}
+        database = _find_database(**limits)
+        connection = database if limits else database.cursor()
     import duckdb
 
     try:
