@@ -1,0 +1,71 @@
+"""An archive that an earlier version wrote: it is read as the calls were, and a run adds to it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import vapi_frames as vf
+from tests.support.call_list import Calls, at, call, ids, store
+
+DATA = Path(__file__).parents[2] / "data"
+ARCHIVE = DATA / "archive-2026-10"
+CALLS = [json.loads(line) for line in (DATA / "archive-2026-10.jsonl").read_text("utf-8").splitlines()]
+"""The calls that the API listed when the archive was made, on 6 October: three days with calls, and one without."""
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """Return a copy of the archive."""
+    folder = tmp_path / "calls"
+    shutil.copytree(ARCHIVE, folder)
+    return folder
+
+
+@pytest.mark.extra("local")
+def test_counts_sums_and_variables_of_an_earlier_archive():
+    """Each number is that of a plain loop over the calls."""
+    query = vf.local(ARCHIVE, now=at(6)).call().count().sum("cost", "costBreakdown.transcriber").by_variable("plan")
+    frame = query.between("2026-10-01", "2026-10-05").fetch()
+    plans = [one["artifact"]["variableValues"].get("plan") for one in CALLS]
+    found = {None if pd.isna(plan) else plan: row for plan, row in frame.iterrows()}
+    assert {plan: row["countId"] for plan, row in found.items()} == Counter(plans)
+    for plan, row in found.items():
+        mine = [one for one, its in zip(CALLS, plans, strict=True) if its == plan]
+        assert row["sumCost"] == pytest.approx(sum(one["cost"] for one in mine))
+        parts = [one["costBreakdown"]["stt"] for one in mine if one["costBreakdown"]]
+        assert row["sumCostBreakdownTranscriber"] == pytest.approx(sum(parts))
+
+
+@pytest.mark.extra("local")
+def test_an_earlier_archive_has_the_results_of_its_calls():
+    """By day, type and variables with odd names, the two sources give equal frames."""
+    frames = []
+    for source in (ARCHIVE, CALLS):
+        query = vf.local(source, now=at(6)).call().count().sum("duration").avg("cost").max("costBreakdown.llm")
+        query = query.by("type", "endedReason").by_variable("Région", "vip", "attempt").step("day")
+        frames.append(query.between("2026-10-01", "2026-10-05").fetch())
+    pd.testing.assert_frame_equal(*frames)
+
+
+@pytest.mark.extra("local")
+def test_a_run_adds_to_an_earlier_archive(earlier):
+    """Its days are complete; one that is fetched again keeps what only the archive has."""
+    calls = Calls(call("new", at(5)), call("more", at(3, 7)))
+    done = store(calls, earlier, since="2026-10-01", until="2026-10-06", now=at(6))
+    assert (done.days, done.calls) == (1, 1)
+    done = store(calls, earlier, since="2026-10-03", until="2026-10-06", now=at(6), recordings=True)
+    assert (done.days, done.calls, done.updated) == (3, 1, 0)
+    found = {id_ for day in ids(earlier).values() for id_ in day}
+    assert found == {*(one["id"] for one in CALLS), "new", "more"}
+    frame = vf.local(earlier, now=at(6)).call().count().by_variable("plan").between("2026-10-01", "2026-10-06").fetch()
+    expected = Counter(one["artifact"]["variableValues"].get("plan") for one in CALLS) + Counter({"pro": 2})
+    assert {None if pd.isna(plan) else plan: count for plan, count in frame["countId"].items()} == expected
+    rows = pq.read_table(earlier / "2026-10-03.parquet").to_pylist()
+    assert [row["transcript"] for row in rows if row["id"] == "call-02"] == ["AI: made-up 2"]
