@@ -19,6 +19,9 @@ from vapi_frames.sources.http.connection import Connection
 KEY = "archive-test-key-4c1b77"
 NOW = datetime(2026, 10, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+DATA = Path(__file__).parents[1] / "data"
+EARLIER = DATA / "archive-2026-10"
+"""An archive that an earlier version wrote on 6 October: three days with calls, and one without, without digests."""
 
 
 def at(day, hour=12, **more):

@@ -6,17 +6,19 @@ import argparse
 from typing import Any
 
 from vapi_frames.cli.console import add_api_options, api_options, make_redactor, print_data, run_command
+from vapi_frames.errors import QueryError
 
 __all__ = ["add_parser", "run"]
 
 _EPILOG = """\
 examples:
   vapi-frames archive calls/ --since 2026-10-01
+  vapi-frames archive calls/ --verify
   vapi-frames archive calls/ && vapi-frames query @query.txt --source calls/ --out spend.parquet
 
 exit codes:
   0    all calls are in the folder; stdout has one line with the number of new ones
-  1    the API failed, or a file could not be written; the days that were finished stay
+  1    the API failed, a file could not be written, or a day is damaged; the days that were finished stay
   2    an argument is wrong; running it again does not help
   130  Ctrl-C
 
@@ -38,6 +40,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--until", metavar="TIME", help="the day after the last (default: up to now)")
     parser.add_argument("--transcripts", action="store_true", help="keep transcripts and summaries, too")
     parser.add_argument("--recordings", action="store_true", help="keep the addresses of recordings, too")
+    parser.add_argument(
+        "--verify", action="store_true",
+        help="fetch nothing, but read all files; exit code 1 and the list of days if any are damaged",
+    )  # fmt: skip
     add_api_options(parser)
 
 
@@ -47,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.verify:
+        return _verify(options)
     from vapi_frames.interface.connect import connect
 
     vq = connect(**{name: value for name, value in api_options(options).items() if value is not None})
@@ -55,4 +63,14 @@ def _run(options: argparse.Namespace) -> int:
         recordings=options.recordings,
     )  # fmt: skip
     print_data(make_redactor()(f"{report}\n"))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from vapi_frames.sources.archive.verify import verify_archive
+
+    given = [name for name in ("since", "until", "transcripts", "recordings") if getattr(options, name)]
+    if given:
+        raise QueryError(f"--verify fetches nothing: leave out --{given[0]}")
+    print_data(make_redactor()(f"{verify_archive(options.folder)}\n"))
     return 0

@@ -5,33 +5,30 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 import vapi_frames as vf
-from tests.support.call_list import Calls, at, call, ids, store
+from tests.support.call_list import DATA, EARLIER, Calls, at, call, ids, store
 
-DATA = Path(__file__).parents[2] / "data"
-ARCHIVE = DATA / "archive-2026-10"
 CALLS = [json.loads(line) for line in (DATA / "archive-2026-10.jsonl").read_text("utf-8").splitlines()]
-"""The calls that the API listed when the archive was made, on 6 October: three days with calls, and one without."""
+"""The calls that the API listed when the archive was made."""
 
 
 @pytest.fixture
 def earlier(tmp_path):
     """Return a copy of the archive."""
     folder = tmp_path / "calls"
-    shutil.copytree(ARCHIVE, folder)
+    shutil.copytree(EARLIER, folder)
     return folder
 
 
 @pytest.mark.extra("local")
 def test_counts_sums_and_variables_of_an_earlier_archive():
     """Each number is that of a plain loop over the calls."""
-    query = vf.local(ARCHIVE, now=at(6)).call().count().sum("cost", "costBreakdown.transcriber").by_variable("plan")
+    query = vf.local(EARLIER, now=at(6)).call().count().sum("cost", "costBreakdown.transcriber").by_variable("plan")
     frame = query.between("2026-10-01", "2026-10-05").fetch()
     plans = [one["artifact"]["variableValues"].get("plan") for one in CALLS]
     found = {None if pd.isna(plan) else plan: row for plan, row in frame.iterrows()}
@@ -47,7 +44,7 @@ def test_counts_sums_and_variables_of_an_earlier_archive():
 def test_an_earlier_archive_has_the_results_of_its_calls():
     """By day, type and variables with odd names, the two sources give equal frames."""
     frames = []
-    for source in (ARCHIVE, CALLS):
+    for source in (EARLIER, CALLS):
         query = vf.local(source, now=at(6)).call().count().sum("duration").avg("cost").max("costBreakdown.llm")
         query = query.by("type", "endedReason").by_variable("Région", "vip", "attempt").step("day")
         frames.append(query.between("2026-10-01", "2026-10-05").fetch())

@@ -19,6 +19,7 @@ from vapi_frames.sources.api.listing import LIMIT, Listing
 from vapi_frames.sources.archive.day_files import DayFiles, Row, State
 from vapi_frames.sources.records.columns import ENDED_STATUSES
 from vapi_frames.sources.records.days import API_RETENTION
+from vapi_frames.sources.records.digests import describe_damage
 from vapi_frames.sources.records.flatten import flatten_call
 from vapi_frames.sources.records.paths import VARIABLE_ROOTS
 
@@ -107,7 +108,8 @@ def archive(
         QueryError: The range is empty, *folder* is a file, or it has the calls of another organization.
         SourceError: A request failed.
         ResponseError: A reply is no list of calls; or a call could not be read, and all others were stored.
-        RecordsError: Another run uses the folder, or a file with the name of a day is not of an archive.
+        RecordsError: Another run uses the folder, a file with the name of a day is not of an archive, or a day that the
+            API may no longer list is damaged; all other days were stored.
         OSError: A file cannot be written.
     """
     first, last = _choose_days(since, until, now)
@@ -115,11 +117,13 @@ def archive(
     files = DayFiles(folder)
     with files.lock():
         states = files.read_states()
+        for day in [one for one in files.damaged if _is_listed(one, now)]:
+            files.set_aside(day)
         columns = frozenset(extras)
         days = [
             day
             for day in _list_days(first or _find_first_day(states, now, columns), last)
-            if day not in states or not _is_complete(day, states[day], now, columns)
+            if day not in files.damaged and (day not in states or not _is_complete(day, states[day], now, columns))
         ]
         _warn_of_expired([day for day in days if day not in states], now)
         run = _Run(files, extras, now, {one.organization for one in states.values() if one.organization})
@@ -128,12 +132,17 @@ def archive(
         for consecutive in _split_consecutive(days):
             start, end = _midnight(consecutive[0]) - _MARGIN, _midnight(consecutive[-1]) + _DAY + _MARGIN
             run.store(consecutive, listing.between(start, end))
+        damage = _describe_damage(files)
         if run.failure is not None:
+            if damage:
+                warn(damage, RecordsWarning)
             path, message = run.failure
             more = f", and {run.failures - 1:,} more like it" if run.failures > 1 else ""
             raise ResponseError(
                 f"{message}{more}; all other calls were stored, and the next run fetches their days again", path=path
             )
+        if damage:
+            raise RecordsError(damage, file=str(files.folder))
         return ArchiveSummary(
             folder=files.folder, days=len(days), calls=run.new, updated=run.updated, open=run.open,
             requests=listing.requests,
@@ -213,6 +222,10 @@ class _Run:
     def _write_day(self, day: date, calls: dict[str, Row], *, has_failed: bool) -> None:
         """Write the file of *day*: what it has, updated by *calls*."""
         stored = self._files.read_rows(day)
+        if day in self._files.damaged:
+            if not _is_listed(day, self._now):
+                return
+            self._files.set_aside(day)
         merged = {id_: {**stored.get(id_, {}), **row} for id_, row in (stored | calls).items()}
         oldest = self._now - API_RETENTION
         open_ = sum(not _is_over(row) and (id_ in calls or row["createdAt"] >= oldest) for id_, row in merged.items())
@@ -224,6 +237,22 @@ class _Run:
         self.new += len(merged) - len(stored)
         self.updated += sum(merged[id_] != row for id_, row in stored.items())
         self.open += open_
+
+
+def _is_listed(day: date, now: datetime) -> bool:
+    """Return whether the API still lists all calls of *day*, so that its file can be made anew."""
+    return _midnight(day) >= now - API_RETENTION
+
+
+def _describe_damage(files: DayFiles) -> str:
+    """Return the message about the days that a run left as they are; an empty text if there are none."""
+    if not files.damaged:
+        return ""
+    damaged = {files.folder / f"{day.isoformat()}.parquet": problem for day, problem in files.damaged.items()}
+    return (
+        f"{describe_damage(damaged)}. The API may no longer list them, so they were left as they are, and all other "
+        "days were stored. Copy the files back from a backup"
+    )
 
 
 def _is_complete(day: date, state: State, now: datetime, columns: frozenset[str]) -> bool:

@@ -1,22 +1,33 @@
 """The files of an archive: one per UTC day, with the state of the day in the metadata of the file.
 
-So both are replaced together: a run that is killed leaves the old file, or the new one.
+So both are replaced together: a run that is killed leaves the old file, or the new one. Each file has a digest, which
+is checked before anything is read from it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
 from vapi_frames.files import atomic_write, expand_path, is_temporary, make_private_folder
-from vapi_frames.sources.records.days import DAY_STATE
+from vapi_frames.sources.records.days import DAY_STATE, is_archived_day
+from vapi_frames.sources.records.digests import (
+    DIGESTS_FILE,
+    compute_digest,
+    describe_change,
+    find_damaged,
+    format_digests,
+    read_digests,
+)
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type
 
 if TYPE_CHECKING:
@@ -26,12 +37,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["DayFiles", "Row", "State"]
+__all__ = ["DayFiles", "Row", "State", "list_days"]
 
 Row: TypeAlias = dict[str, Any]
 """The values of a call by column; missing values may be left out."""
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
+_WRITTEN = re.compile(rf"{_NAME.pattern}|{DIGESTS_FILE}")
 _COLUMNS = tuple(column for column in FLAT_COLUMNS if column != "duration")
 
 
@@ -74,6 +86,10 @@ class State:
 class DayFiles:
     """The files of a folder, which is created if there is none.
 
+    Attributes:
+        folder: The folder.
+        damaged: Day → what is wrong with its file, for those whose files are not as they were written.
+
     Raises:
         QueryError: The folder is a file.
         OSError: It cannot be created.
@@ -81,6 +97,7 @@ class DayFiles:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = expand_path(folder)
+        self.damaged: dict[date, str] = {}
         if self.folder.exists() and not self.folder.is_dir():
             raise QueryError(f"{str(folder)!r} is a file; an archive is a folder")
         make_private_folder(self.folder)
@@ -111,23 +128,22 @@ class DayFiles:
 
     def _delete_temporaries(self) -> None:
         for path in self.folder.iterdir():
-            if is_temporary(path.name, _NAME):
+            if is_temporary(path.name, _WRITTEN):
                 path.unlink(missing_ok=True)
 
     def read_states(self) -> dict[date, State]:
-        """Return the state of each day that has a file.
+        """Return the state of each day that has a file; those that are `damaged` are left out.
 
         Raises:
             RecordsError: A file has a day's name and was not written by an archive.
         """
-        found = {}
-        for path in sorted(self.folder.iterdir()):
-            matched = _NAME.fullmatch(path.name)
-            if matched and _is_date(matched[1]) and (state := self._state(path)) is not None:
-                found[date.fromisoformat(matched[1])] = state
-        return found
+        paths = list_days(self.folder)
+        damaged = find_damaged(paths.values())
+        self.damaged |= {day: damaged[path] for day, path in paths.items() if path in damaged}
+        states = {day: self._state(day, path) for day, path in paths.items() if path not in damaged}
+        return {day: state for day, state in states.items() if state is not None}
 
-    def _state(self, path: Path) -> State | None:
+    def _state(self, day: date, path: Path) -> State | None:
         import pyarrow as pa
         from pyarrow.parquet import read_schema
 
@@ -135,7 +151,7 @@ class DayFiles:
             with path.open("rb") as file:
                 schema: pa.Schema = read_schema(file)
         except (pa.ArrowException, OSError) as error:
-            self._set_aside(path, error)
+            self._note_damage(day, error)
             return None
         try:
             return State.from_json((schema.metadata or {})[DAY_STATE])
@@ -146,18 +162,22 @@ class DayFiles:
             ) from None
 
     def read_rows(self, day: date) -> dict[str, Row]:
-        """Return the calls of *day* by id; none if its file is damaged, which is then set aside."""
+        """Return the calls of *day* by id; none if its file is damaged, and the day is then among the `damaged`."""
         import pyarrow as pa
         from pyarrow.parquet import read_table
 
         path = self._path(day)
         if not path.exists():
             return {}
+        content = path.read_bytes()  # the rows that are read are of the bytes that were checked
+        expected = (read_digests(self.folder) or {}).get(path.name)
+        if expected and hashlib.sha256(content).hexdigest() not in expected:
+            self.damaged[day] = describe_change(path)
+            return {}
         try:
-            with path.open("rb") as file:
-                table: pa.Table = read_table(file)
+            table: pa.Table = read_table(pa.BufferReader(content))
         except (pa.ArrowException, OSError) as error:
-            self._set_aside(path, error)
+            self._note_damage(day, error)
             return {}
         return {row["id"]: {name: value for name, value in row.items() if value is not None} for row in _rows(table)}
 
@@ -169,23 +189,76 @@ class DayFiles:
         """
         from pyarrow.parquet import write_table
 
+        path = self._path(day)
         table = _table(sorted(rows, key=lambda row: (row["createdAt"], row["id"])), state)
-        with atomic_write(self._path(day), mode=0o600) as file:
-            write_table(table, file, compression="zstd")
+        with atomic_write(path, mode=0o600) as file:
+            hashed = _HashedFile(file)
+            write_table(table, hashed, compression="zstd", write_page_checksum=True)
+            digests = self._read_digests()
+            digest = hashed.digest.hexdigest()
+            # Both, until the new file has the name: whichever is there, it is as it was written.
+            self._write_digests({**digests, path.name: (*digests.get(path.name, ()), digest)})
+        self._write_digests({**digests, path.name: (digest,)})
 
-    def _path(self, day: date) -> Path:
-        return self.folder / f"{day.isoformat()}.parquet"
-
-    def _set_aside(self, path: Path, error: Exception) -> None:
-        if isinstance(error, OSError) and error.errno is not None:  # the system refuses, which says nothing of the file
-            raise error
+    def set_aside(self, day: date) -> None:
+        """Give the file of a damaged *day* another name, and warn of it."""
+        path = self._path(day)
         places = (path.with_name(f"{path.name}.broken{n or ''}") for n in itertools.count())
         place = next(one for one in places if not one.exists())
         path.replace(place)
         warn(
-            f"{str(path)!r} is damaged, was set aside as {place.name!r}, and its day is fetched again: {error}",
+            f"{str(path)!r} is damaged, was set aside as {place.name!r}, and its day is fetched again: "
+            f"{self.damaged.pop(day)}",
             RecordsWarning,
         )
+
+    def _read_digests(self) -> Mapping[str, tuple[str, ...]]:
+        """Return name of a file → its digests; of an archive without digests those that its files have now."""
+        digests = read_digests(self.folder)
+        if digests is None:
+            paths = [path for path in list_days(self.folder).values() if is_archived_day(str(path))]
+            digests = {path.name: (compute_digest(path),) for path in paths}
+        return digests
+
+    def _write_digests(self, digests: Mapping[str, tuple[str, ...]]) -> None:
+        with atomic_write(self.folder / DIGESTS_FILE, mode=0o600) as file:
+            file.write(format_digests(digests))
+
+    def _path(self, day: date) -> Path:
+        return self.folder / f"{day.isoformat()}.parquet"
+
+    def _note_damage(self, day: date, error: Exception) -> None:
+        if isinstance(error, OSError) and error.errno is not None:  # the system refuses, which says nothing of the file
+            raise error
+        self.damaged[day] = str(error)
+
+
+class _HashedFile(io.RawIOBase):
+    """A file that computes the digest of what is written to it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def list_days(folder: Path) -> dict[date, Path]:
+    """Return day → path of the files of *folder* with the name of a day, in order."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        matched = _NAME.fullmatch(path.name)
+        if matched and _is_date(matched[1]):
+            found[date.fromisoformat(matched[1])] = path
+    return found
 
 
 def _is_date(text: str) -> bool:

@@ -20,6 +20,7 @@ from vapi_frames.sources.local.json_reader import begins_like_json, is_json
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, describe_columns
 from vapi_frames.sources.local.spool import ParquetSpool
 from vapi_frames.sources.local.tables import convert_table, is_table
+from vapi_frames.sources.records.digests import check_digests
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, SkippedRecords, flatten_calls
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class FileRecords:
         """Return the files as they are now, all as Parquet.
 
         Raises:
-            RecordsError: A file is gone, or a JSON file cannot be read.
+            RecordsError: A file is gone, a JSON file cannot be read, or a day of an archive is damaged.
         """
         with self._lock:
             return self._read()
@@ -140,6 +141,7 @@ class FileRecords:
     def _read(self) -> RecordsSnapshot:
         states = [_read_state(path) for path in self._find()]
         self._kinds = {state: self._kinds.get(state) or _find_kind(state[0]) for state in states}
+        check_digests(Path(os.path.realpath(state[0])) for state in states if self._kinds[state] == "parquet")
         known = {chunk.states[0]: chunk for chunk in self._chunks}
         paths: list[str] = []
         chunks: list[ConvertedFiles] = []
