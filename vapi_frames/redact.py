@@ -23,6 +23,8 @@ KEY_VARIABLES = ("VAPI_API_KEY", "VAPI_TOKEN")
 _SECRET_VARIABLES = (*KEY_VARIABLES, "VAPI_FRAMES_KEY")  # the last one is that of the endpoint
 SHORTEST_KEY = 8  # characters; a shorter one is a placeholder, and could occur in any text
 _MOST_DECODINGS = 8  # more codes within codes than any server makes by accident
+_BLOCK = 1 << 20  # characters that are decoded together
+_OVERLAP = 1 << 16  # characters that a key may take, however it is spelled
 _JSON_ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([\"/\\]))")
 # A bearer token has a digit, or "bearer certificates" would be one.
 _TOKENS = re.compile(
@@ -66,7 +68,7 @@ def replace_spelled(content: bytes, key: str) -> bytes:
     """
     if len(key) < SHORTEST_KEY:
         return content
-    # A reply may have 256 MB, and decoding is slow: most replies have none of these.
+    # A reply may have 64 MB, and decoding is slow: most replies have none of these.
     has_escapes = any(sign in content for sign in (b"\\", b"%", b"&")) and _ESCAPES.search(content)
     if not has_escapes and not any(text.encode() in content for text in (key, *_in_base64(key))):
         return content
@@ -77,7 +79,9 @@ def replace_spelled(content: bytes, key: str) -> bytes:
 def _is_spelled(text: str, key: Secret) -> bool:
     """Return whether *text* has *key* as it is, in base64, or after any number of decodings."""
     forms = _plain_forms(key)
-    return any(form in level.lower() for level in _decode(text) for form in forms)
+    # In blocks, because what is decoded takes many times the memory of the text; a key may lie across two.
+    blocks = (text[start : start + _BLOCK + _OVERLAP] for start in range(0, len(text), _BLOCK))
+    return any(form in level.lower() for block in blocks for level in _decode(block) for form in forms)
 
 
 def _decode(text: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
+from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
 from vapi_frames.contract.unique_keys import check_unique_keys
 from vapi_frames.contract.vocabulary import (
     COLUMN_SYNONYMS,
@@ -313,6 +314,8 @@ def _describe_other(found: Mapping[Any, Any]) -> str:
 
 def _from_json(payload: str | bytes | bytearray | memoryview) -> Any:
     text = bytes(payload) if isinstance(payload, memoryview) else payload
+    if has_too_many_parts(text):
+        raise ResponseError(f"the reply holds more than {MOST_PARTS:,} keys and values, more than is decoded at once")
     try:
         parsed = pydantic_core.from_json(text, allow_inf_nan=False, cache_strings="all")
     except ValueError as error:

@@ -22,6 +22,7 @@ from urllib3.exceptions import (  # requests does not wrap all of them
 )
 
 from vapi_frames.cancellation import raise_if_cancelled
+from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
 from vapi_frames.contract.vocabulary import BASE_URL
 from vapi_frames.errors import (
     AuthenticationError,
@@ -59,7 +60,8 @@ _MAX_WAIT = 60.0  # seconds; if the server requests more, the error reports it
 _MAX_TIMEOUT = 86_400.0  # seconds; sockets refuse very large numbers
 _TIMEOUTS_PER_REPLY = 10  # read time-outs within which the complete reply must arrive
 _BLOCK = 65_536  # bytes of one read
-MAX_BYTES = 2**28  # bytes of a reply, decompressed
+MAX_BYTES = 2**26  # bytes of a reply, decompressed
+_FEWER = "fetch fewer buckets or groups at a time"
 _ERROR_BYTES = 65_536  # of an error's body are read for its message
 _BODY_CHARS = 2_000  # of a reply's body in the attribute of an error
 _MESSAGE_CHARS = 500  # of a reply's body in the message of an error
@@ -278,13 +280,13 @@ class Connection:
         while piece := read(_BLOCK, decode_content=True):
             content += piece
             if len(content) > self._largest:
-                raise _TooLargeError(
-                    f"the reply has more than {self._largest:,} bytes: fetch fewer buckets or groups at a time"
-                )
+                raise _TooLargeError(f"the reply has more than {self._largest:,} bytes: {_FEWER}")
             if time.monotonic() > until:
                 raise requests.ReadTimeout(
                     f"Read timed out: the reply is incomplete after {_TIMEOUTS_PER_REPLY} time-outs"
                 )
+        if has_too_many_parts(content):
+            raise _TooLargeError(f"the reply holds more than {MOST_PARTS:,} keys and values: {_FEWER}")
         return bytes(content)
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
 from vapi_frames.errors import RecordsError, format_value
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ __all__ = ["JsonDecoder", "begins_like_json", "check_value", "decode_texts", "is
 
 _LINES = (".jsonl", ".ndjson")
 _CHUNK = 1 << 20  # characters that are read together
-_LONGEST = 1 << 27  # characters of one value; each element of an array is a value
+_LONGEST = 1 << 26  # characters of one value; each element of an array is a value
 _TOKEN = 16  # a token that is no string is shorter, so where a value is cut off, decoding fails this near to its end
 _CUT_OFF = "the file ends within a value, as if it had been cut off"
 _TOO_DEEP = "it is nested too deeply"
-_TOO_LONG = f"a value is longer than {_LONGEST:,} characters"
+_CURE = "write each call on a line of its own, and leave out what no query uses"
+_TOO_LONG = f"a value is longer than {_LONGEST:,} characters: {_CURE}"
+_TOO_MANY = f"a value holds more than {MOST_PARTS:,} keys and values: {_CURE}"
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
@@ -168,7 +171,11 @@ def _decode_line(text: str, decoder: JsonDecoder) -> Iterator[Any]:
         yield _InvalidValue("it is not UTF-8 text")
         return
     at = _skip_blank(text, 0)
+    is_large = has_too_many_parts(text)
     while at < len(text):
+        if is_large and has_too_many_parts(text, at):
+            yield _InvalidValue(_TOO_MANY)
+            return
         try:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
@@ -208,6 +215,7 @@ class StreamingJsonReader:
         self._line = line
         self._path = path
         self._decoder = decoder
+        self._is_large = False  # whether the text that was read may hold too much for one value
 
     def values(self) -> Iterator[tuple[int, Any]]:
         """Yield each value, or each element of an array, with the line on which it begins.
@@ -235,6 +243,8 @@ class StreamingJsonReader:
 
     def _decode(self) -> Any:
         while True:
+            if self._is_large and has_too_many_parts(self._text, self._at):
+                raise self._error(_TOO_MANY)
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
@@ -273,6 +283,7 @@ class StreamingJsonReader:
         more = self._file.read(max(_CHUNK, len(self._text) - self._at))
         self._text = self._text[self._at :] + more
         self._at = self._counted = 0
+        self._is_large = has_too_many_parts(self._text)
         return bool(more)
 
     def _current_line(self) -> int:

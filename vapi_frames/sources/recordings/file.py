@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vapi_frames.calendar.ranges import format_iso, parse_now
+from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
 from vapi_frames.contract.models import parse_request
 from vapi_frames.contract.vocabulary import check_units
 from vapi_frames.errors import QueryError, ReplayMissError, format_value
@@ -73,6 +74,8 @@ def _parse_json(content: str | bytes) -> Any:
         ValueError: It is not JSON.
         RecursionError: It is too deep.
     """
+    if has_too_many_parts(content):
+        raise ValueError(f"it holds more than {MOST_PARTS:,} keys and values")
     return json.loads(content, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
 from vapi_frames.errors import RecordsError, format_value
 from vapi_frames.sources.records.paths import (
     FLAT_COLUMNS,
@@ -309,6 +310,8 @@ def _read_object(value: Any, name: str) -> dict[str, Any] | None:
     if isinstance(value, str):
         if value.strip() in ("", "null"):
             return None
+        if has_too_many_parts(value):
+            raise RecordsError(f"{name} holds more than {MOST_PARTS:,} keys and values", column=name)
         try:
             found = json.loads(value)
         except (ValueError, RecursionError):

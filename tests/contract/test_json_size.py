@@ -1,0 +1,41 @@
+"""How much a JSON text holds, counted without decoding it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.examples import examples
+from vapi_frames.contract.json_size import count_parts
+
+pytestmark = pytest.mark.property
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(alphabet='a"\\[]{},:é😀 '),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(alphabet='k"\\,{é', max_size=3), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+def count(value):
+    """Return the keys and values within *value*, and its own brackets."""
+    if isinstance(value, dict):
+        return 1 + len(value) + max(len(value) - 1, 0) + sum(map(count, value.values()))
+    if isinstance(value, list):
+        return 1 + max(len(value) - 1, 0) + sum(map(count, value))
+    return 0
+
+
+@examples(100)
+@given(VALUES, VALUES, st.booleans(), st.booleans())
+def test_the_count_is_that_of_the_decoded_value(value, after, is_ascii, is_bytes):
+    """It is exact where it matters, for text and bytes, and ends where the value ends."""
+    text = json.dumps(value, ensure_ascii=is_ascii)
+    whole = f'"x", {text}, {json.dumps(after, ensure_ascii=is_ascii)}'
+    expected = count(value)
+    for most in {0, max(expected - 1, 0), expected, expected + 1}:
+        counted = count_parts(whole.encode() if is_bytes else whole, len('"x", '), most=most)
+        assert (counted > most) == (expected > most)
