@@ -111,21 +111,23 @@ def process(code: str) -> float:
     return time.perf_counter() - began
 
 
-def peak(prepare: str, run: str) -> float:
-    """Return by how many MB *run* raises the memory of a fresh process in which *prepare* has been run.
+def peak(prepare: str, run: str, *, before: str = "") -> float:
+    """Return by how many MB the memory of a fresh process peaks in *run*, above what it was after *prepare*.
 
-    Both are Python code. Memory that *prepare* took, such as for imports, does not count.
+    All are Python code. Memory that *prepare* took, such as for imports, does not count; what is left of that of
+    *before*, which runs in between, does.
     """
     code = (
         f"{prepare}\n"
         "def held(word):\n"
         "    with open('/proc/self/status') as file:\n"
         "        return int(next(line for line in file if line.startswith(word)).split()[1]) / 1024\n"
+        "idle = held('VmRSS')\n"
+        f"{before}\n"
         "with open('/proc/self/clear_refs', 'w') as file:\n"
         "    file.write('5')  # the peak begins anew\n"
-        "before = held('VmRSS')\n"
         f"{run}\n"
-        "print(held('VmHWM') - before)\n"
+        "print(held('VmHWM') - idle)\n"
     )
     child = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     assert not child.returncode, child.stderr

@@ -15,6 +15,7 @@ from vapi_frames.query.query import Query
 from vapi_frames.sources.records.columns import ENDED_STATUSES, columns_used, find_columns, write_columns
 from vapi_frames.sources.records.days import API_RETENTION, read_archived_day
 from vapi_frames.sources.records.duckdb import DUCKDB, IS_NUMBER, NULL_TYPES, json_pointer
+from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.sql.select import quote_text, write_condition
 
 if TYPE_CHECKING:
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.sources.local.relation import Relation
+    from vapi_frames.sources.sql.select import QueryColumns
 
-__all__ = ["PROBES", "StoredDays", "can_count", "count_missing", "probe_query"]
+    Span = tuple[datetime, datetime]
+
+__all__ = ["LACKING", "PROBES", "StoredDays", "can_count", "count_calls", "count_missing", "probe_query"]
 
 _CALLS: Query[Any] = Query(table="call")
 _SUBSCRIPTION: Query[Any] = Query(table="subscription")
+LACKING = ("endedAt", "cost", "id")
+"""The columns of which the missing values are counted."""
 PROBES = (_CALLS.sum("cost"), _CALLS.count(), _SUBSCRIPTION.max("concurrency"))
 """Queries that use the columns that are looked at: the cost, the id, and what says that a call is over."""
 
@@ -46,9 +52,20 @@ def can_count(relation: Relation, query: Query[Any]) -> bool:
     return all(relation.columns[name].type is not None for name in columns_used(query, relation.columns))
 
 
-def count_missing(
-    connection: DuckDBPyConnection, relation: Relation, query: Query[Any], span: tuple[datetime, datetime]
-) -> dict[str, int]:
+def count_calls(
+    connection: DuckDBPyConnection,
+    relation: str,
+    columns: QueryColumns,
+    query: Query[Any],
+    span: Span,
+) -> int:
+    """Return how many calls of the *relation* are in [start, end) and match the filters of *query*."""
+    text = f"SELECT count(*) FROM {relation} WHERE {write_condition(query, columns, *span)}"
+    [[count]] = connection.sql(text).fetchall()
+    return int(count)
+
+
+def count_missing(connection: DuckDBPyConnection, relation: Relation, query: Query[Any], span: Span) -> dict[str, int]:
     """Return how many calls of [start, end) match the filters of *query*, and how many of them lack what.
 
     Args:
@@ -62,7 +79,9 @@ def count_missing(
     )
     found = write_columns(replace(query, filters=()), relation.columns, _PRESENCE, relation.overrides)
     used = {one.column for one in query.measures}
-    ended, cost, id_ = (f"{found.get(name, 'NULL')} IS NULL" for name in ("endedAt", "cost", "id"))
+    ended, cost, id_ = (
+        "false" if _is_complete(relation, name) else f"{found.get(name, 'NULL')} IS NULL" for name in LACKING
+    )
     status, reason = (found.get(name, "NULL") for name in ("status", "endedReason"))
     is_over = f"coalesce({status} IN ({_STATUSES}), false) OR coalesce({reason} <> '', false)"
     conditions = {"calls": "true"}
@@ -76,6 +95,12 @@ def count_missing(
     text = f"SELECT {counts} FROM {relation.sql} WHERE {write_condition(query, dated, *span)}"
     [row] = connection.sql(text).fetchall()
     return dict(zip(conditions, row, strict=True))
+
+
+def _is_complete(relation: Relation, column: str) -> bool:
+    """Return whether no record lacks a *column* of the API, as is known without reading it."""
+    places = (name for name, keys in column_paths(column) if not keys)
+    return column not in relation.overrides and any(name in relation.complete for name in places)
 
 
 class StoredDays:
@@ -93,7 +118,7 @@ class StoredDays:
             if (found := read_archived_day(path)) is not None:
                 self._fetched[found[0]] = found[1]
 
-    def count(self, span: tuple[datetime, datetime], now: datetime) -> dict[str, int]:
+    def count(self, span: Span, now: datetime) -> dict[str, int]:
         """Return how many UTC days of [start, end) are not all there, and how many of them the API lists no more."""
         start, end = span[0], min(span[1], now)
         expired = min(end, now - API_RETENTION)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vapi_frames.errors import RecordsError
 from vapi_frames.files import make_private_file, make_temporary_folder, remove_temporary_folder
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
-from vapi_frames.sources.local.engine import first_line
+from vapi_frames.sources.local.footers import read_footer
 from vapi_frames.sources.local.groups import open_parquet
 from vapi_frames.sources.local.json_reader import begins_like_json, is_json
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, describe_columns
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.query.query import Query
+    from vapi_frames.sources.local.footers import Footer
     from vapi_frames.sources.records.flatten import Places
     from vapi_frames.sources.records.places import NamePath
 
@@ -107,7 +108,7 @@ class FileRecords:
         self._places = places or {}
         self._tables: dict[FileState, ConvertedTable] = {}
         self._kinds: dict[FileState, str] = {}
-        self._schemas: tuple[object, dict[str, dict[str, str]]] | None = None
+        self._footers: tuple[object, dict[str, Footer]] | None = None
         self._skips = skips
         self._lock = threading.Lock()
         self._chunks: list[ConvertedFiles] = []
@@ -189,26 +190,32 @@ class FileRecords:
         )
 
     def register(
-        self, connection: DuckDBPyConnection, query: Query[Any], snapshot: RecordsSnapshot, *, with_rows: bool
+        self,
+        connection: DuckDBPyConnection,
+        query: Query[Any],
+        snapshot: RecordsSnapshot,
+        *,
+        with_rows: bool,
+        lacking: Sequence[str] = (),
     ) -> Relation:
         """Return the files as a relation, and how it names their columns."""
-        del with_rows
+        del with_rows, lacking
         if snapshot.is_empty:
             connection.register("calls", flatten_calls([], SkippedRecords()))
             return Relation("calls", describe_columns(connection.table("calls")), ROW_IN_FILES, [])
-        return open_parquet(connection, query, snapshot, self._read_schemas(snapshot), self._places)
+        return open_parquet(connection, query, snapshot, self._read_footers(snapshot), self._places)
 
-    def _read_schemas(self, snapshot: RecordsSnapshot) -> dict[str, dict[str, str]]:
-        """Return path → name and type of each column of the Parquet files, read only after a change."""
+    def _read_footers(self, snapshot: RecordsSnapshot) -> dict[str, Footer]:
+        """Return path → what the footer of the Parquet file says, read only after a change."""
         state = snapshot.state, tuple(snapshot.paths)
-        if self._schemas is None or self._schemas[0] != state:
-            self._schemas = state, {path: _read_schema(path) for path in snapshot.paths}
-        return self._schemas[1]
+        if self._footers is None or self._footers[0] != state:
+            self._footers = state, {path: read_footer(path) for path in snapshot.paths}
+        return self._footers[1]
 
     def delete_converted(self) -> None:
         """Delete the converted files, except those that a query still reads."""
         with self._lock:
-            self._chunks, self._tables, self._schemas = [], {}, None
+            self._chunks, self._tables, self._footers = [], {}, None
 
     def _new_path(self) -> str:
         try:
@@ -232,18 +239,6 @@ def _find_kind(path: str) -> str:
     if is_table(path):
         return "table"
     return "json" if not _is_parquet(Path(path)) and begins_like_json(path) else "parquet"
-
-
-def _read_schema(path: str) -> dict[str, str]:
-    from pyarrow import ArrowException
-    from pyarrow.parquet import read_schema
-
-    try:
-        return {field.name: str(field.type) for field in read_schema(path)}
-    except (OSError, ArrowException) as error:
-        raise RecordsError(
-            f"{path!r} cannot be read: {first_line(error)}; files of Parquet, JSON, CSV and TSV can", file=path
-        ) from error
 
 
 def _expand(pattern: str) -> list[str]:

@@ -10,6 +10,7 @@ import glob
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
+from vapi_frames.sources.local.footers import find_complete
 from vapi_frames.sources.local.relation import ColumnKind, Relation, add_places, describe_columns
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used, has_objects, write_columns
 from vapi_frames.sources.records.duckdb import DUCKDB
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.query.query import Query
+    from vapi_frames.sources.local.footers import Footer
     from vapi_frames.sources.local.relation import RecordsSnapshot
     from vapi_frames.sources.records.places import NamePath
 
@@ -46,7 +48,7 @@ def open_parquet(
     connection: DuckDBPyConnection,
     query: Query[Any],
     snapshot: RecordsSnapshot,
-    schemas: Mapping[str, Mapping[str, str]],
+    footers: Mapping[str, Footer],
     places: Mapping[str, NamePath],
 ) -> Relation:
     """Return the Parquet files of *snapshot* as a relation; DuckDB reads only the columns that it needs.
@@ -55,13 +57,14 @@ def open_parquet(
         connection: The cursor.
         query: What may use the relation.
         snapshot: The files.
-        schemas: Path → name and type of each of its columns.
+        footers: Path → what the footer of the file says.
         places: Column of the API → where the caller says it is, in files that are no converted JSON.
     """
-    groups = _split_files(query, snapshot, schemas, places)
+    groups = _split_files(query, snapshot, footers, places)
     if len(groups) == 1:
         group = _open_group(connection, snapshot.paths, snapshot, places)
-        return Relation(group.sql, group.columns, ROW_IN_FILES, [], group.overrides, snapshot.is_nested)
+        complete = find_complete([footers[path] for path in snapshot.paths])
+        return Relation(group.sql, group.columns, ROW_IN_FILES, [], group.overrides, snapshot.is_nested, complete)
     opened = [_open_group(connection, [snapshot.paths[at] for at in group], snapshot, places) for group in groups]
     found = [write_columns(query, group.columns, DUCKDB, group.overrides) for group in opened]
     names = list(dict.fromkeys(name for columns in found for name in columns))
@@ -85,12 +88,14 @@ def _kind_of(column: str) -> str:
 def _split_files(
     query: Query[Any],
     snapshot: RecordsSnapshot,
-    schemas: Mapping[str, Mapping[str, str]],
+    footers: Mapping[str, Footer],
     places: Mapping[str, NamePath],
 ) -> list[list[int]]:
     """Return the numbers of the files, in one group if each column that *query* may use has one type in all."""
     paths = snapshot.paths
-    used = {path: _types_used(query, schemas[path], path in snapshot.cells, places) for path in dict.fromkeys(paths)}
+    used = {
+        path: _types_used(query, footers[path].types, path in snapshot.cells, places) for path in dict.fromkeys(paths)
+    }
     types: dict[str, str] = {}
     is_same = all(types.setdefault(name, type_) == type_ for one in used.values() for name, type_ in one.items())
     if is_same and len({path in snapshot.cells for path in paths}) == 1:

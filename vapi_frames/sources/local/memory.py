@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.duplicates import RowLocation, add_row_numbers
@@ -13,11 +15,12 @@ from vapi_frames.sources.local.json_reader import decode_texts
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, add_places, describe_columns
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used, missing_column
 from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls
-from vapi_frames.sources.records.paths import CONTAINERS, TIME_COLUMNS
+from vapi_frames.sources.records.paths import CONTAINERS, TIME_COLUMNS, column_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.query.query import Query
@@ -44,7 +47,13 @@ class TableRecords:
         return RecordsSnapshot(len(self._data) if isinstance(self._data, pa.Table) else None)
 
     def register(
-        self, connection: DuckDBPyConnection, query: Query[Any], snapshot: RecordsSnapshot, *, with_rows: bool
+        self,
+        connection: DuckDBPyConnection,
+        query: Query[Any],
+        snapshot: RecordsSnapshot,
+        *,
+        with_rows: bool,
+        lacking: Sequence[str] = (),
     ) -> Relation:
         """Register the columns that *query* may use, by number: DuckDB cannot tell names apart by case."""
         data, places = self._data, self._places
@@ -57,6 +66,8 @@ class TableRecords:
         if not used:
             raise missing_column("createdAt", names)
         is_nested = snapshot.is_nested or _is_nested(data, names)
+        if lacking and not places and not with_rows and (lacks := _find_lacking(data, names, lacking)) is not None:
+            data = data.filter(pa.array(lacks)) if isinstance(data, pa.Table) else data[lacks]
         if isinstance(data, pa.Table):
             table = data.select(used)
         elif (found := _read_frame(data, used)) is not None:
@@ -111,6 +122,31 @@ def _is_nested(data: Any, names: Sequence[str]) -> bool:
         if type_ is not None and (pa.types.is_struct(type_) or pa.types.is_map(type_)):
             return True
     return False
+
+
+def _find_lacking(data: Any, names: Sequence[str], wanted: Sequence[str]) -> npt.NDArray[np.bool_] | None:
+    """Return for each row whether it lacks a *wanted* column of the API; ``None`` where only its cells would tell."""
+    lacks = np.zeros(len(data), np.bool_)
+    for column in wanted:
+        missing = [_find_missing(data, name) for name, keys in column_paths(column) if not keys and name in names]
+        known = [one for one in missing if one is not None]
+        if not known or len(known) < len(missing):
+            return None
+        lacks |= np.logical_and.reduce(known)
+    return lacks
+
+
+def _find_missing(data: Any, name: str) -> npt.NDArray[np.bool_] | None:
+    """Return which values of a column are missing; ``None`` where a value may be an object, in which one is."""
+    if isinstance(data, pa.Table):
+        column = data.column(name)
+        if pa.types.is_nested(column.type) or isinstance(column.type, pa.BaseExtensionType):
+            return None
+        return np.asarray(pc.call_function("is_null", [column], pc.NullOptions(nan_is_null=True)), np.bool_)
+    type_ = getattr(data[name].dtype, "pyarrow_dtype", None)
+    if data[name].dtype == object or (type_ is not None and pa.types.is_nested(type_)):
+        return None
+    return np.asarray(data[name].isna(), np.bool_)
 
 
 def _read_frame(frame: Any, used: list[str]) -> pa.Table | None:

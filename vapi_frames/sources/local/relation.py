@@ -12,7 +12,7 @@ from vapi_frames.sources.records.places import find_places, split_places
 from vapi_frames.sources.sql.select import quote_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -64,6 +64,7 @@ class Relation(NamedTuple):
         names: The names of columns that are registered as ``c0``, ``c1``, ...
         overrides: Column of the API → the only place that has it, as the caller says.
         is_nested: Whether a column that the records lack is missing in each; else it is an error.
+        complete: Columns that are known, without reading them, to have a value in each record.
     """
 
     sql: str
@@ -72,6 +73,7 @@ class Relation(NamedTuple):
     names: list[str]
     overrides: Mapping[str, ColumnExpr] = {}
     is_nested: bool = False
+    complete: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,18 @@ class Records(Protocol):
         ...
 
     def register(
-        self, connection: DuckDBPyConnection, query: Query[Any], snapshot: RecordsSnapshot, *, with_rows: bool
+        self,
+        connection: DuckDBPyConnection,
+        query: Query[Any],
+        snapshot: RecordsSnapshot,
+        *,
+        with_rows: bool,
+        lacking: Sequence[str] = (),
     ) -> Relation:
-        """Return the relation of *snapshot*: the columns that *query* may use, and *with_rows* the id and row too."""
+        """Return the relation of *snapshot*: the columns that *query* may use, and *with_rows* the id and row too.
+
+        It may leave out records that have all the columns *lacking*.
+        """
         ...
 
 

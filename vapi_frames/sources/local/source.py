@@ -12,7 +12,15 @@ from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import RecordsError, RecordsWarning, require, warn
 from vapi_frames.query.query import Query
 from vapi_frames.result.result import COVERAGE, Result, empty_result
-from vapi_frames.sources.local.coverage import PROBES, StoredDays, can_count, count_missing, probe_query
+from vapi_frames.sources.local.coverage import (
+    LACKING,
+    PROBES,
+    StoredDays,
+    can_count,
+    count_calls,
+    count_missing,
+    probe_query,
+)
 from vapi_frames.sources.local.duplicates import check_row_location, exclude_duplicates, find_duplicates
 from vapi_frames.sources.local.engine import open_cursor, start_database
 from vapi_frames.sources.local.files import FileRecords
@@ -58,6 +66,15 @@ class _Overview(NamedTuple):
     undated: int
     range: tuple[datetime, datetime] | None
     names: frozenset[str]
+
+    @property
+    def dated(self) -> int:
+        """How many have a time of creation."""
+        return self.calls - self.undated
+
+    def is_within(self, start: datetime, end: datetime) -> bool:
+        """Return whether all that have a time of creation are of [start, end)."""
+        return self.range is None or (start <= self.range[0] and self.range[1] < end)
 
 
 class LocalSource:
@@ -167,11 +184,15 @@ class LocalSource:
             # Queries of one notebook have few ranges and filters, and counting takes as long as a query.
             key = snapshot.state, start, end, query.filters
             counts = self._counted.get(key) if snapshot.state is not None else None
+            calls = 0
             if counts is None and can_count(relation, wanted):
                 counts = count_missing(connection, relation, wanted, (start, end))
+            elif counts is None:
+                is_all = not query.filters and overview.is_within(start, end)
+                calls = overview.dated if is_all else count_calls(connection, counted, columns, query, (start, end))
         if not has_matched:
             warn_of_no_match(query, (start, end), overview.range, calls=overview.calls)
-        counts = counts or self._count_missing(query, snapshot, (start, end))
+        counts = counts or self._count_missing(query, snapshot, (start, end)) | {"calls": calls}
         if len(self._counted) >= _MOST_COUNTED:
             self._counted = {}
         self._counted[key] = counts
@@ -187,7 +208,7 @@ class LocalSource:
         for probes in (PROBES, *((probe,) for probe in PROBES)):
             wanted = probe_query(query, probes)
             try:
-                with self._open(wanted, replace(snapshot, notes=[])) as (connection, relation):
+                with self._open(wanted, replace(snapshot, notes=[]), LACKING) as (connection, relation):
                     counts |= count_missing(connection, relation, wanted, span)
             except RecordsError:  # the query itself does not use that column
                 continue
@@ -216,12 +237,17 @@ class LocalSource:
         return snapshot
 
     @contextmanager
-    def _open(self, query: Query[Any], snapshot: RecordsSnapshot) -> Iterator[tuple[DuckDBPyConnection, Relation]]:
-        """Yield a cursor, and the relation that *query* reads, without the duplicates that do not count."""
+    def _open(
+        self, query: Query[Any], snapshot: RecordsSnapshot, lacking: Sequence[str] = ()
+    ) -> Iterator[tuple[DuckDBPyConnection, Relation]]:
+        """Yield a cursor, and the relation that *query* reads, without the duplicates that do not count.
+
+        It may leave out records that have all the columns *lacking*.
+        """
         names: list[str] = []
         finds_duplicates = not snapshot.is_empty and (self._duplicates != "keep" or snapshot.warns_of_duplicates)
         with open_cursor(names) as connection:
-            relation = self._records.register(connection, query, snapshot, with_rows=finds_duplicates)
+            relation = self._records.register(connection, query, snapshot, with_rows=finds_duplicates, lacking=lacking)
             names += relation.names
             if finds_duplicates:
                 relation = relation._replace(sql=self._without_duplicates(connection, relation, snapshot))
