@@ -191,8 +191,12 @@ def memory(pattern, said, mark):
     asked = {name: f"records.ask(vq, records.QUERIES[{name!r}])" for name in QUERIES}
     first = next(iter(asked.values()))
     yield Row(
-        f"{said}, peak memory of the first query", "the idle process", peak(prepare, first), None,
-        "with the look for ids that stand twice", "MB",
+        f"{said}, peak memory of the first query",
+        "the idle process",
+        peak(prepare, first),
+        None,
+        "with the look for ids that stand twice",
+        "MB",
     )
     peaks = {name: peak(prepare, run, before=first) for name, run in asked.items()}
     worst = max(peaks, key=peaks.__getitem__)
