@@ -145,8 +145,23 @@ def test_columns_of_ones_own():
     assert filled["mine"].isna().sum() == filled["note"].isna().sum() == 6
     own = few().assign(filled=[7.0, 8.0])
     assert own.vapi.fill_gaps()["filled"].sum() == 15
-    with pytest.raises(QueryError, match="already has a column 'filled'"):
+    with pytest.raises(QueryError, match="already has a column or level 'filled'"):
         own.vapi.fill_gaps(mark=True)
+
+
+def test_the_mark_replaces_no_measure_and_no_level():
+    """A measure, a ratio or a variable called filled stays what it is; marked twice, the rows of both are marked."""
+    calls = [{"id": "1", "createdAt": "2026-10-01T12:00Z", "cost": 0.5, "variableValues": {"filled": "x"}}]
+    query = vf.local(calls).call().sum("cost").step("day").between("2026-10-01", "2026-10-03")
+    frames = (
+        query.count(alias="filled").fetch(), query.count().fetch().vapi.ratio("cost", "id", name="filled"),
+        query.by_variable("filled").fetch(),
+    )  # fmt: skip
+    for frame in frames:
+        with pytest.raises(QueryError, match="already has a column or level 'filled'"):
+            frame.vapi.fill_gaps(mark=True)
+    marked = query.fetch().vapi.fill_gaps(mark=True)
+    assert marked.vapi.fill_gaps(mark=True)["filled"].tolist() == [False, True]
 
 
 def test_what_holds_for_the_rows_that_there_are():

@@ -237,8 +237,24 @@ class TestLabel:
             self.frame().vapi.label({}, of="assistant")
         with pytest.raises(QueryError, match="mapping id → name, not list"):
             self.frame().vapi.label(["Ann"])
-        with pytest.raises(QueryError, match="already has a column or level 'assistantName'"):
+        with pytest.raises(QueryError, match=r"already has a level 'assistantName'.*rollup\(by=\['assistantId"):
             self.frame().vapi.label({}).vapi.label({})
+        with pytest.raises(QueryError, match="the name of 'a' must be text, not 5"):
+            self.frame().vapi.label({"a": 5})
+
+    @pytest.mark.parametrize("level", ["outcome", "fault"])
+    def test_no_level_is_called_like_another_level_or_column(self, level):
+        """A measure or a variable called outcome stays alone under its name."""
+        calls = [
+            {"id": "1", "createdAt": "2026-10-01T12:00Z", "endedReason": "voicemail", "variableValues": {level: "x"}}
+        ]
+        query = vf.local(calls).call().by("endedReason").during("2026-10-01")
+        with pytest.raises(QueryError, match=f"already has a column '{level}'"):
+            query.count(alias=level).fetch().vapi.outcome(level)
+        frame = query.count().by_variable(level).fetch()
+        with pytest.raises(QueryError, match=rf"already has a level '{level}'.*rollup\(by=\['endedReason'\]\)"):
+            frame.vapi.outcome(level)
+        assert frame.vapi.rollup(by=["endedReason"]).vapi.outcome(level)["countId"].tolist() == [1]
 
     def test_the_query_is_by_ids(self):
         """Names are not the API's; errors name a query that works."""

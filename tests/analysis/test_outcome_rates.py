@@ -121,5 +121,5 @@ def test_what_it_needs_is_said():
     for nothing in ([], ()):
         with pytest.raises(QueryError, match="pass one or several of 'answered'"):
             frame.vapi.outcome_rate(nothing)
-    with pytest.raises(QueryError, match="3 is no rate"):
+    with pytest.raises(QueryError, match="rates must be a name or a list of names, e.g. rates=.*, not 3"):
         frame.vapi.outcome_rate(3)

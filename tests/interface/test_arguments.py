@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from pathlib import Path
 
 import pandas as pd
@@ -86,3 +87,42 @@ def test_a_settle_of_centuries_is_refused(settle):
     """It names the argument, the value and the limit."""
     with pytest.raises(QueryError, match=rf"settle must be at most 36,525 days, not '{settle}'"):
         vf.connect(settle=settle)
+
+
+NO_VERBS = ("call", "subscription", "save", "plot")  # these take nothing, a path, or what pandas takes
+
+
+def call_verbs(df):
+    """Yield each verb of ``df.vapi`` with the name of each of its arguments, and how to call it."""
+    for name, verb in inspect.getmembers(type(df.vapi), inspect.isfunction):
+        if name.startswith("_") or name in NO_VERBS:
+            continue
+        parameters = [one for one in inspect.signature(verb).parameters.values() if one.name != "self"]
+        needed = {one.name: NEEDED[one.name] for one in parameters if one.default is one.empty}
+        for one in parameters:
+            yield (
+                f"{name}({one.name}=)",
+                lambda value, n=name, p=one.name, o=needed: getattr(df.vapi, n)(**{**o, p: value}),
+            )
+
+
+NEEDED = {"num": "cost", "den": "id", "names": {"a": "Ann"}, "calls": CALLS}
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")
+@pytest.mark.parametrize(
+    "value", [*VALUES, [[1]], [["failed"]], {"a": ["x", "y"]}], ids=lambda value: type(value).__name__
+)
+def test_an_argument_of_a_verb_of_any_kind_is_taken_or_refused(value):
+    """Each argument of each verb on a frame."""
+    query = (
+        vf.demo().call().sum("cost", "duration").count().by("endedReason", "analysis.successEvaluation", "assistantId")
+    )
+    df = query.step("day").during("2026-10-01").fetch()
+    for name, use in call_verbs(df):
+        try:
+            use(value)
+        except VapiFramesError:
+            continue
+        except Exception as error:  # noqa: BLE001 - the test looks at any exception
+            pytest.fail(f"{name} raises {error!r}")

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vapi_frames.analysis.arguments import check_count, check_flag, read_names
 from vapi_frames.analysis.gaps import find_fill_rules, locate_buckets
 from vapi_frames.analysis.ratios import add_columns
 from vapi_frames.calendar.buckets import find_zone
-from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, warn
+from vapi_frames.errors import FrameWarning, UnknownWordError, warn
 from vapi_frames.frames.levels import distinct_rows
 from vapi_frames.frames.meta import DerivedColumn
 from vapi_frames.frames.partial import elapsed_shares
@@ -59,8 +60,8 @@ def change(
         2026-10-05 00:00:00+00:00   474.34           NaN             NaN
         2026-10-12 00:00:00+00:00   505.23         30.89            6.51
     """
-    if isinstance(periods, bool) or not isinstance(periods, int | np.integer) or periods < 1:
-        raise QueryError(f"periods must be a whole number of at least 1, not {periods!r}")
+    periods = check_count(periods, "periods")
+    check_flag(whole, "whole")
     checked = check_frame(frame)
     checked.check_whole("change", whole=whole)
     names = _find_measures(checked, columns)
@@ -91,7 +92,7 @@ def _find_measures(checked: CheckedFrame, columns: str | Sequence[str] | None) -
     if columns is None:
         derived = checked.meta.derived
         return [name for name in checked.measures if name not in derived or derived[name].rule != "none"]
-    names = [find_column(checked.frame, one) for one in ([columns] if isinstance(columns, str) else columns)]
+    names = [find_column(checked.frame, one) for one in read_names(columns, "columns", '["sumCost"]')]
     for name in names:
         if name not in checked.measures:
             raise UnknownWordError(name, "measure of the frame", checked.measures)

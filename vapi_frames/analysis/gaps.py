@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from vapi_frames.analysis.arguments import check_flag
 from vapi_frames.calendar.buckets import (
     DAY,
     FIXED_STEPS,
@@ -55,7 +56,7 @@ def fill_gaps(
 
     Raises:
         ProvenanceError: Rows were left out before, so an absent one may have calls; or a row lies off the grid.
-        QueryError: There is no step, or there would be more than ten million rows.
+        QueryError: There is no step, there would be more than ten million rows, or *mark* finds another ``filled``.
 
     Examples:
         >>> import vapi_frames as vf
@@ -69,10 +70,12 @@ def fill_gaps(
     """
     if concurrency is not None:
         require(concurrency, ("carry",), "fill for concurrency")
+    check_flag(mark, "mark")
+    check_flag(whole, "whole")
     checked = check_frame(frame)
     checked.check_whole("fill_gaps", whole=whole)
-    if mark and FLAG in checked.own_columns:
-        raise QueryError(f"the frame already has a column {FLAG!r}: rename it, so that mark=True can add its own")
+    if mark and FLAG in {*frame.columns, *checked.meta.units, *frame.index.names} - {*checked.flag_columns}:
+        raise QueryError(f"the frame already has a column or level {FLAG!r}: give it another name, or leave mark out")
     buckets, place = locate_buckets(checked)
     rules = find_fill_rules(checked, checked.measures)
     groups = [level for level in checked.levels if level.name != "date"]

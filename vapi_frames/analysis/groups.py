@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from vapi_frames.analysis.arguments import check_count, check_flag, check_level_is_free
 from vapi_frames.analysis.regroup import find_query, plan_reaggregation, regroup
 from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS
-from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
+from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, drop_unused
 from vapi_frames.frames.meta import ATTRIBUTE
 from vapi_frames.frames.origin import add_note, attach_meta
@@ -74,8 +75,8 @@ def top(
         >>> df.pipe(vf.analysis.top, 2)["countId"].to_dict()
         {'assistant-ended-call': 2366, 'customer-ended-call': 6707, 'other': 4422}
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise QueryError(f"n must be a whole number of at least 1, not {n!r}")
+    n = check_count(n, "n")
+    check_flag(other, "other")
     checked = check_frame(frame)
     level = _find_group(checked, of, "top() ranks")
     ranked = _rank(checked, level, find_column(frame, by))
@@ -148,6 +149,7 @@ def outcome(frame: pd.DataFrame, level: ended_reasons.ReasonLevel = "outcome") -
 
     Raises:
         UnknownWordError: There is no such level, or the frame is not by ended reason.
+        QueryError: The frame has a column or level of that name already.
         NonAdditiveError: A measure cannot be re-aggregated exactly.
 
     Examples:
@@ -162,6 +164,7 @@ def outcome(frame: pd.DataFrame, level: ended_reasons.ReasonLevel = "outcome") -
     if "endedReason" not in levels:
         hint = 'Add it to the query: .by("endedReason").'
         raise UnknownWordError("endedReason", "group of the frame", levels, hint=hint)
+    check_level_is_free(checked, level)
     reasons = drop_unused(levels["endedReason"])
     texts = [str(value) for value in reasons.uniques]
     families = [str(ended_reasons.classify_at_level(text, level)) for text in texts]
@@ -200,7 +203,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
         The same rows, measures and types, with one more level: ``assistantName`` for ``assistantId``.
 
     Raises:
-        QueryError: *names* is no mapping, or the frame has such a level already.
+        QueryError: *names* is no mapping of text, or the frame has such a level already.
         UnknownWordError: The frame has no such group.
 
     Examples:
@@ -214,25 +217,29 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
         raise QueryError(f"names must be a mapping id → name, not {type(names).__name__}")
     checked = check_frame(frame)
     ids = _find_group(checked, of, "label() names")
-    name = f"{of.removesuffix('Id')}Name"
-    if name in (*checked.frame.columns, *(one.name for one in checked.levels)):
-        raise QueryError(f"the frame already has a column or level {name!r}: drop or rename it first")
+    name = f"{ids.name.removesuffix('Id')}Name"
+    check_level_is_free(checked, name)
     texts = _distinct_names([str(one) for one in ids.uniques], names)
     order = np.argsort(np.array(texts, dtype=object), kind="stable")
     position = np.full(len(texts) + 1, -1, np.int64)
     position[order] = np.arange(len(texts))
     named = IndexLevel(name, _like(ids.uniques, [texts[place] for place in order], name), position[ids.codes])
-    levels = [level for one in checked.levels for level in ((named, one) if one.name == of else (one,))]
+    levels = [level for one in checked.levels for level in ((named, one) if one.name == ids.name else (one,))]
     levels, places = distinct_rows(levels)
     result = frame.iloc[np.argsort(places)]
     result.index = build_index(levels)
-    meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, name: of})
+    meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, name: ids.name})
     return attach_meta(result, meta)
 
 
 def _distinct_names(ids: list[str], names: Mapping[str, str] | pd.Series) -> list[str]:
     """Return a name for each of *ids*, with the id in brackets where two have the same."""
-    by_id = {str(key): str(value) for key, value in names.items() if not pd.isna(value)}
+    by_id = {}
+    for key, name in names.items():
+        if isinstance(name, str):
+            by_id[str(key)] = name
+        elif not (pd.api.types.is_scalar(name) and pd.isna(name)):
+            raise QueryError(f"the name of {format_value(key)} must be text, not {format_value(name)}")
     found = [by_id.get(one, one) for one in ids]
     count = Counter(found)
     short = [f"{name} ({one[:_ID_CHARS]})" if count[name] > 1 else name for one, name in zip(ids, found, strict=True)]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from vapi_frames.analysis.arguments import read_names
 from vapi_frames.analysis.ratios import add_ratio
 from vapi_frames.analysis.success import count_chosen
 from vapi_frames.contract.ended_reasons import OUTCOMES, classify_reason
-from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
+from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
 from vapi_frames.frames.columns import to_numpy
 from vapi_frames.frames.origin import add_note
 from vapi_frames.frames.provenance import check_frame, find_column
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
 __all__ = ["OutcomeRate", "outcome_rate"]
@@ -103,9 +105,7 @@ def outcome_rate(frame: pd.DataFrame, rates: OutcomeRate | Iterable[OutcomeRate]
 
 def _read_rates(rates: object) -> list[str]:
     """Return the names of the rates, each once, in their order."""
-    if not isinstance(rates, str | Iterable):
-        raise QueryError(f'{format_value(rates)} is no rate: pass its name, e.g. "answered"')
-    names = list(dict.fromkeys([rates] if isinstance(rates, str) else rates))
+    names = list(dict.fromkeys(read_names(rates, "rates", '["answered"]')))
     if not names:
         raise QueryError(f"rates is empty: pass one or several of {', '.join(map(repr, RATES))}")
     for name in names:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from vapi_frames.analysis.arguments import read_names
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS, minutes_per, select_cost_parts
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.meta import DerivedColumn
 from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column
-from vapi_frames.query.aggregation import Reaggregation
+from vapi_frames.query.aggregation import Reaggregation, check_text
 from vapi_frames.result.aggregate import aggregate, divide
 from vapi_frames.result.ordering import combine_codes
 
@@ -106,7 +107,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
 
     Raises:
         NonAdditiveError: One of them is an average, a minimum or a maximum.
-        QueryError: *name* is that of another column or level.
+        QueryError: *name* is that of another column or level, or no text.
 
     Examples:
         >>> import vapi_frames as vf
@@ -116,14 +117,16 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
     """
     checked = check_frame(frame)
     above, below = _find_additive(frame, num), _find_additive(frame, den)
-    if name is not None and name not in (above, below):
-        _check_free(checked.frame, name)
+    if name is not None:
+        check_text(name, "name", None)
+        if name not in (above, below):
+            _check_free(checked.frame, name)
     return add_ratio(checked, above, below, name or f"{above}Per{below[0].upper()}{below[1:]}")
 
 
 def _find_additive(frame: pd.DataFrame, column: str | None) -> str:
     """Return the column of *frame* that *column* means; of a column of the API, its sum, of ``id`` the count."""
-    return find_column(frame, column, operation="count" if column == "id" else "sum")
+    return find_column(frame, column, operation="count" if isinstance(column, str) and column == "id" else "sum")
 
 
 def add_ratio(
@@ -176,7 +179,7 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         [0.1208, 0.1398, 0.1133]
     """
     checked = check_frame(frame)
-    above = _find_additive(frame, column or "cost")
+    above = _find_additive(frame, "cost" if column is None else column)
     is_subscription = any(one.column == "minutesUsed" for one in checked.meta.aggregations)
     minutes = find_column(frame, "minutesUsed" if is_subscription else "duration", operation="sum")
     units = checked.meta.all_units()
@@ -204,7 +207,7 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.per_call)["sumCostPerCall"].round(4).tolist()
         [0.1763, 0.1352, 0.1535]
     """
-    above = _find_additive(frame, column or "cost")
+    above = _find_additive(frame, "cost" if column is None else column)
     return add_ratio(check_frame(frame), above, _find_additive(frame, "id"), f"{above}PerCall")
 
 
@@ -241,7 +244,7 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
 def _slices(checked: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
     """Return, for each row, the number of its slice; and how many numbers there are."""
     levels = {level.name: level for level in checked.levels}
-    names = [] if within is None else [within] if isinstance(within, str) else list(within)
+    names = [] if within is None else read_names(within, "within", '"date"')
     synonyms = GROUP_SYNONYMS | dict.fromkeys(("time", *STEPS), "date")
     for name in names:
         require(name, levels, "level of the frame", synonyms=synonyms)

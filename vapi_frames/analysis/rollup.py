@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vapi_frames.analysis.arguments import read_names
 from vapi_frames.analysis.regroup import find_query, regroup
 from vapi_frames.calendar import buckets
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, GROUP_SYNONYMS, STEP_SYNONYMS, STEPS
@@ -126,7 +127,7 @@ def _check_groups(checked: CheckedFrame, by: str | Sequence[str] | None) -> list
     levels = {level.name: level for level in checked.levels if level.name != "date"}
     if by is None:
         return list(levels.values())
-    names = [by] if isinstance(by, str) else list(by)
+    names = read_names(by, "by", '["type"]')
     for position, name in enumerate(names):
         if name == "date":
             raise QueryError("'date' is not a group: rollup keeps it, and step='all' drops it")

@@ -62,6 +62,7 @@ def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
 
     Raises:
         MissingExtraError: jinja2 is not installed.
+        QueryError: *caption* is no text.
         ProvenanceError: The values of a measure were changed, so its unit is uncertain.
 
     Examples:
@@ -75,6 +76,8 @@ def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
         import jinja2  # noqa: F401 - a Styler needs it
     except ImportError:
         raise MissingExtraError("style", "jinja2", "df.vapi.style()") from None
+    if caption is not None and not isinstance(caption, str):
+        raise QueryError(f"caption must be text, not {format_value(caption)}")
     meta = read_meta(frame)
     known = units(frame)
     partial_dates = _find_partial_dates(frame, meta)

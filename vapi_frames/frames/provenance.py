@@ -323,6 +323,8 @@ def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | Non
         if len(measures) == 1 or (measures and len(names) == 1):
             return measures[0]
         raise UnknownWordError(None, "column", measures, hint="Say which measure.")
+    if not isinstance(column, str):
+        raise UnknownWordError(column, "column", measures, hint="Pass the name of one measure.")
     if column in names:
         return column
     found = [
