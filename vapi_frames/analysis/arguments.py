@@ -42,13 +42,10 @@ def read_names(value: object, name: str, example: str) -> list[str]:
     """
     if isinstance(value, str):
         return [value]
-    names = list(value) if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes) else [None]
-    for one in names:
-        if not isinstance(one, str):
-            wrong = value if one is None else one
-            raise QueryError(
-                f"{name} must be a name or a list of names, e.g. {name}={example}, not {format_value(wrong)}"
-            )
+    names = list(value) if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes) else None
+    wrong = value if names is None else next((one for one in names if not isinstance(one, str)), None)
+    if names is None or wrong is not None or None in names:
+        raise QueryError(f"{name} must be a name or a list of names, e.g. {name}={example}, not {format_value(wrong)}")
     return names
 
 
