@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     assert_type(vq.dashboard("4w", step="week", complete=True), dict[str, pd.DataFrame])
     assert_type(face.refresh(vq), pd.DataFrame)
     assert_type(vq.archive("calls", since="2026-10-01", transcripts=True, progress=False), ArchiveSummary)
+    assert_type(vq.archive("calls", variables=False, outputs=False, customers=True), ArchiveSummary)
     assert_type(face.label(vq.assistants()), pd.DataFrame)
     assert_type(face.call(), vf.Query[CallColumn])
 

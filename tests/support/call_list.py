@@ -69,6 +69,11 @@ class Calls:
             return self.broken[len(self.requests)](request, connection)
         low, high = (datetime.fromisoformat(sent[name]) for name in ("createdAtGe", "createdAtLt"))
         found = [(record, created) for record, created in self.records if low <= created < high]
+        if "updatedAtGt" in sent:
+            after = datetime.fromisoformat(sent["updatedAtGt"])
+            found = [
+                one for one in found if datetime.fromisoformat(one[0].get("updatedAt", one[0]["createdAt"])) > after
+            ]
         if isinstance(self.order, int):
             random.Random(self.order + len(self.requests)).shuffle(found)
         else:
@@ -76,8 +81,8 @@ class Calls:
         return reply(200, [record for record, _ in found][: min(int(sent["limit"]), self.most)])(request, connection)
 
     def days(self):
-        """Return the first and last day of each request since the last time."""
-        sent, self.requests = self.requests, []
+        """Return the first and last day of each request since the last time, but for those of what changed."""
+        sent, self.requests = [one for one in self.requests if "updatedAtGt" not in one], []
         ms = timedelta(milliseconds=1)
         sides = [
             (datetime.fromisoformat(one["createdAtGe"]) + ms, datetime.fromisoformat(one["createdAtLt"]) - 2 * ms)

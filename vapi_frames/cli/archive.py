@@ -38,8 +38,11 @@ def add_parser(commands: Any) -> None:
         "--since", metavar="TIME", help="the first day (default: the first unfinished one, or 14 days ago)"
     )
     parser.add_argument("--until", metavar="TIME", help="the day after the last (default: up to now)")
-    parser.add_argument("--transcripts", action="store_true", help="keep transcripts and summaries, too")
+    parser.add_argument("--transcripts", action="store_true", help="keep transcripts, messages and summaries, too")
     parser.add_argument("--recordings", action="store_true", help="keep the addresses of recordings, too")
+    parser.add_argument("--customers", action="store_true", help="keep numbers and names of customers, too")
+    parser.add_argument("--no-variables", action="store_true", help="keep no variables")
+    parser.add_argument("--no-outputs", action="store_true", help="keep no structured outputs and no scorecards")
     parser.add_argument(
         "--verify", action="store_true",
         help="fetch nothing, but read all files; exit code 1 and the list of days if any are damaged",
@@ -60,7 +63,8 @@ def _run(options: argparse.Namespace) -> int:
     vq = connect(**{name: value for name, value in api_options(options).items() if value is not None})
     report = vq.archive(
         options.folder, since=options.since, until=options.until, transcripts=options.transcripts,
-        recordings=options.recordings,
+        recordings=options.recordings, customers=options.customers, variables=not options.no_variables,
+        outputs=not options.no_outputs,
     )  # fmt: skip
     print_data(make_redactor()(f"{report}\n"))
     return 0
@@ -69,8 +73,9 @@ def _run(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from vapi_frames.sources.archive.verify import verify_archive
 
-    given = [name for name in ("since", "until", "transcripts", "recordings") if getattr(options, name)]
+    names = ("since", "until", "transcripts", "recordings", "customers", "no_variables", "no_outputs")
+    given = [name for name in names if getattr(options, name)]
     if given:
-        raise QueryError(f"--verify fetches nothing: leave out --{given[0]}")
+        raise QueryError(f"--verify fetches nothing: leave out --{given[0].replace('_', '-')}")
     print_data(make_redactor()(f"{verify_archive(options.folder)}\n"))
     return 0

@@ -292,27 +292,34 @@ class Vq:
         until: object = None,
         transcripts: bool = False,
         recordings: bool = False,
+        customers: bool = False,
+        variables: bool = True,
+        outputs: bool = True,
         progress: ProgressOption = None,
     ) -> ArchiveSummary:
         """Store call records of the API in *folder*, a Parquet file for each UTC day, for `vapi_frames.local`.
 
-        A later run fetches only the days that were not complete, and adds what is new. It stores the columns that
-        queries use: no transcript, no message, no phone number, unless a variable of yours holds one.
+        A later run fetches only the days that were not complete, and calls that changed since. It stores ids, numbers,
+        Booleans and short texts, variables and structured outputs: no transcript, no message, no phone number, unless a
+        variable or an output of yours holds one.
 
         Args:
             folder: Where the files are; it is made where there is none.
             since: An instant of the first day, as in `Query.since`, in UTC; by default the first day that is not
                 complete; in a new archive the day 14 days ago.
             until: An instant after the start of the last day; by default now.
-            transcripts: Keep transcripts and summaries, too.
+            transcripts: Keep transcripts, messages and summaries, too.
             recordings: Keep the addresses of recordings, too.
+            customers: Keep numbers and names of customers, too.
+            variables: Keep variables, which may name people; of a call at most 256, and 64 kB.
+            outputs: Keep structured outputs and scorecards, which may name people, within the same limits.
             progress: As in `Query.fetch`; the pieces are days.
 
         Raises:
             QueryError: This vq does not fetch from the API, or an argument is wrong.
             SourceError: There was no reply; the days before are stored.
             ResponseError: A reply is not a list of calls; or a call could not be read, after all others were stored.
-            RecordsError: Another run is at it, or a file with the name of a day is not of an archive.
+            RecordsError: Another run is at it, a file with the name of a day is not of an archive, or a day is damaged.
             OSError: It cannot be written.
 
         Examples:
@@ -329,7 +336,7 @@ class Vq:
         with showing(progress):
             return archive(
                 connection, folder, since=since, until=until, now=self.now(), transcripts=transcripts,
-                recordings=recordings,
+                recordings=recordings, customers=customers, variables=variables, outputs=outputs,
             )  # fmt: skip
 
     def download(self, last: str = "7d", *, customers: bool = False, progress: ProgressOption = None) -> Vq:

@@ -248,9 +248,9 @@ def test_a_second_run_requests_only_what_it_must(tmp_path):
     calls.records[1] = call("b", at(9), cost=2.0)
     calls.records.append(call("d", at(15, 12)))
     second = store(calls, tmp_path, now=NOW + timedelta(hours=1))
-    assert (second.days, second.calls, second.updated, second.open, second.requests) == (2, 1, 1, 0, 2)
+    assert (second.days, second.calls, second.updated, second.open, second.requests) == (2, 1, 1, 0, 3)
     assert calls.days() == [(9, 9), (15, 15)]
-    assert "2 days fetched by 2 requests, 1 new call, 1 updated, 0 still open" in repr(second)
+    assert "2 days fetched by 3 requests, 1 new call, 1 updated, 0 still open" in repr(second)
     assert vf.local(tmp_path).call().sum("cost").during("2026-10-09").fetch()["sumCost"].tolist() == [2.0]
     third = store(calls, tmp_path, now=NOW + timedelta(hours=2))
     assert (third.days, third.calls, third.updated) == (1, 0, 0)
@@ -286,8 +286,8 @@ def test_what_the_api_drops_the_archive_keeps(tmp_path):
     done = store(calls, tmp_path)
     assert (done.calls, done.updated) == (0, 1)
     rows = pq.read_table(tmp_path / "2026-10-15.parquet").to_pylist()
-    assert [(row["id"], row["cost"], row["variableValues.plan"]) for row in rows] == [
-        ("a", 0.25, "pro"), ("b", 3.0, "pro"),
+    assert [(row["id"], row["cost"], row["variableValues"]) for row in rows] == [
+        ("a", 0.25, [("plan", "pro")]), ("b", 3.0, [("plan", "pro")]),
     ]  # fmt: skip
 
 

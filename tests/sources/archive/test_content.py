@@ -37,7 +37,7 @@ SECRETS = {
         "transcript": "AI: planted-transcript", "stereoRecordingUrl": "https://planted-stereo",
         "messages": [{"message": "planted-message"}],
         "variableValues": {
-            "plan": "pro", "customer": {"number": "+1555planted-number"}, "list": ["planted-list"],
+            "plan": "pro", "customer": {"number": "+1555planted-number"}, "list": ["kept", "whole"],
             "call": json.dumps({"a": "planted-text"}), "odd": "{planted, but no JSON",
         },
     },
@@ -53,8 +53,8 @@ def test_only_what_queries_use_gets_to_the_disk(tmp_path):
     found = texts(tmp_path)
     assert "planted-" not in found
     assert KEY not in found
-    frame = vf.local(tmp_path).call().count().by("analysis.successEvaluation").by_variable("odd").during("2026-10")
-    assert frame.fetch().index.tolist() == [("true", "{planted, but no JSON")]
+    frame = vf.local(tmp_path).call().count().by("analysis.successEvaluation").by_variable("odd", "list")
+    assert frame.during("2026-10").fetch().index.tolist() == [("true", "{planted, but no JSON", '["kept","whole"]')]
 
 
 @pytest.mark.extra("local")
@@ -63,13 +63,14 @@ def test_transcripts_and_recordings_are_stored_on_request(tmp_path):
     calls = Calls(call("a", at(14), **SECRETS), call("b", at(14), transcript="cut \ud83d"), call("c", at(13)))
     store(calls, tmp_path, since="2026-10-13", transcripts=True, recordings=True)
     rows = {row["id"]: row for row in pq.read_table(tmp_path / "2026-10-14.parquet").to_pylist()}
-    names = ("transcript", "analysis.summary", "recordingUrl", "stereoRecordingUrl")
+    names = ("transcript", "analysis.summary", "messages", "recordingUrl", "stereoRecordingUrl")
     assert [rows["a"][name] for name in names] == [
-        "AI: planted-transcript", "planted-summary", "https://planted-recording", "https://planted-stereo",
+        "AI: planted-transcript", "planted-summary", '[{"role":"user","message":"planted-message"}]',
+        "https://planted-recording", "https://planted-stereo",
     ]  # fmt: skip
-    assert [rows["b"][name] for name in names] == ["cut ?", None, None, None]
-    assert "planted-message" not in texts(tmp_path)
-    assert "planted-number" not in texts(tmp_path)
+    assert [rows["b"][name] for name in names] == ["cut ?", None, None, None, None]
+    for absent in ("planted-number", "planted-name", "planted-prompt", "planted-data"):
+        assert absent not in texts(tmp_path)
     query = vf.local(tmp_path).call().count().sum("cost").by("analysis.successEvaluation").during("2026-10")
     assert query.fetch()["countId"].tolist() == [1, 2]
 
@@ -219,6 +220,24 @@ def test_the_command_prints_what_it_did_and_nothing_else(run, tmp_path):
     assert KEY not in texts(tmp_path)
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert vf.local(tmp_path).call().count().last("2d").fetch()["countId"].tolist() == [2]
+
+
+@pytest.mark.extra("local")
+def test_the_command_has_the_options_of_what_is_kept(run, tmp_path):
+    """Of each option that Python has, the shell has one."""
+    records = [call("a", datetime.now(UTC) - timedelta(seconds=2), **SECRETS)]
+    with Server(Calls(*records)) as server:
+        options = ("--no-variables", "--no-outputs", "--customers", "--base-url", server.url)
+        assert run(tmp_path, *options)[0] == 0
+    assert "+1555planted-number" in texts(tmp_path)
+    assert "planted, but no JSON" not in texts(tmp_path)
+
+
+def test_a_wrong_option_is_refused_before_any_request(tmp_path):
+    """Text such as 'no' is not taken for true."""
+    with Server(Calls()) as server, pytest.raises(QueryError, match="variables must be True or False, not 'no'"):
+        vq_of(server).archive(tmp_path / "calls", variables="no")
+    assert not (tmp_path / "calls").exists()
 
 
 def test_the_exit_code_distinguishes_the_api_from_the_arguments(run, tmp_path):

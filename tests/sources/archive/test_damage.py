@@ -162,14 +162,21 @@ def test_a_call_that_cannot_be_read_does_not_hide_a_damaged_day(folder):
         store(calls, folder, since="2026-10-17", now=at(17))
 
 
-def test_what_is_merged_is_what_was_checked(folder, monkeypatch):
-    """A file that is damaged while a run waits for the API is not merged."""
-    calls = Calls(*CALLS)
+def test_what_is_merged_is_what_was_checked(folder):
+    """A file that is damaged while a run waits for the API is not merged; neither with all of its calls nor with some."""
+    changed = call("14-1", at(14, 1), updatedAt="2026-10-16T11:50:00.000Z", cost=9.0)
+    calls = Calls(*[changed if record["id"] == "14-1" else (record, created) for record, created in CALLS])
+    flips = []
 
     def answer(request, connection):
-        flip(folder / "2026-10-14.parquet", 900)
+        if not flips:
+            flips.append(flip(folder / "2026-10-14.parquet", 900))
         return calls(request, connection)
 
+    with pytest.raises(RecordsError, match="a damaged day, 2026-10-14"):
+        store(answer, folder, since="2026-10-16", now=at(16))
+    flip(folder / "2026-10-14.parquet", 900)
+    flips.clear()
     with pytest.warns(RecordsWarning, match="is damaged, was set aside as"):
         store(answer, folder, since="2026-10-14", until="2026-10-15", now=at(16), recordings=True)
     assert ids(folder)["2026-10-14"] == sorted(f"14-{n}" for n in range(8))

@@ -53,12 +53,12 @@ def test_an_earlier_archive_has_the_results_of_its_calls():
 
 @pytest.mark.extra("local")
 def test_a_run_adds_to_an_earlier_archive(earlier):
-    """Its days are complete; one that is fetched again keeps what only the archive has."""
+    """Its days are fetched again while the API lists them, for more columns, and keep what only the archive has."""
     calls = Calls(call("new", at(5)), call("more", at(3, 7)))
-    done = store(calls, earlier, since="2026-10-01", until="2026-10-06", now=at(6))
-    assert (done.days, done.calls) == (1, 1)
-    done = store(calls, earlier, since="2026-10-03", until="2026-10-06", now=at(6), recordings=True)
-    assert (done.days, done.calls, done.updated) == (3, 1, 0)
+    done = store(calls, earlier, since="2026-10-01", until="2026-10-06", now=at(17))
+    assert (done.days, done.calls, done.updated) == (3, 2, 0)
+    done = store(calls, earlier, since="2026-10-01", until="2026-10-06", now=at(17))
+    assert (done.days, done.calls, done.updated) == (0, 0, 0)
     found = {id_ for day in ids(earlier).values() for id_ in day}
     assert found == {*(one["id"] for one in CALLS), "new", "more"}
     frame = vf.local(earlier, now=at(6)).call().count().by_variable("plan").between("2026-10-01", "2026-10-06").fetch()

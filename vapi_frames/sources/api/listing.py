@@ -117,12 +117,13 @@ class Listing:
             found += window.records
         return found
 
-    def between(self, start: datetime, end: datetime) -> Iterator[Window]:
+    def between(self, start: datetime, end: datetime, changed: datetime | None = None) -> Iterator[Window]:
         """Yield windows that make up [start, end), oldest first; a record may be met in two that touch.
 
         Args:
             start: A whole millisecond.
             end: The same.
+            changed: List only what changed after it; by default all.
 
         Raises:
             SourceError: There was no reply.
@@ -134,6 +135,8 @@ class Listing:
             until = min(at + width, last)
             width = until - at
             bounds = {"createdAtGe": _text(at), "createdAtLt": _text(until)}
+            if changed is not None:
+                bounds["updatedAtGt"] = _text((changed - EPOCH) // _MS)
             progress.tick()
             try:
                 page = self._page(bounds)

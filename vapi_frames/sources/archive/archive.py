@@ -1,50 +1,53 @@
 """An archive of call records: what the API lists for some days, stored for good as one Parquet file per day.
 
 A day is complete when it was fetched at least an hour after its end and none of its calls was open; a complete day is
-not fetched again. Fetching a day again only adds to its file: newer values replace older ones, and a call that the API
-no longer lists stays.
+not fetched again, but what changed in it since is. Fetching a day again only adds to its file: newer values replace
+older ones, and a call that the API no longer lists stays.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.calendar.ranges import parse_time_point
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, ResponseError, warn
 from vapi_frames.sources import progress
 from vapi_frames.sources.api.listing import LIMIT, Listing
-from vapi_frames.sources.archive.day_files import DayFiles, Row, State
+from vapi_frames.sources.archive.day_files import RECORDS, DayFiles, State
+from vapi_frames.sources.archive.fields import MOST_BYTES, MOST_KEYS, merge_rows, read_fields
+from vapi_frames.sources.archive.schedule import (
+    DAY,
+    choose_days,
+    find_days_to_sweep,
+    find_first_day,
+    format_count,
+    is_complete,
+    is_listed,
+    iter_days,
+    midnight,
+    split_consecutive,
+    warn_of_expired,
+)
 from vapi_frames.sources.records.columns import ENDED_STATUSES
 from vapi_frames.sources.records.days import API_RETENTION
 from vapi_frames.sources.records.digests import describe_damage
-from vapi_frames.sources.records.flatten import flatten_call
-from vapi_frames.sources.records.paths import VARIABLE_ROOTS
+from vapi_frames.sources.records.values import read_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
+    from datetime import date, datetime
     from os import PathLike
     from pathlib import Path
 
     from vapi_frames.sources.api.listing import Window
+    from vapi_frames.sources.archive.fields import Row
     from vapi_frames.sources.http.connection import Connection
 
 __all__ = ["API_RETENTION", "ArchiveSummary", "archive"]
 
-_FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
-_DAY = timedelta(days=1)
-_SETTLE = timedelta(hours=1)  # after the end of a day: by then its last calls are analyzed
 _MARGIN = timedelta(milliseconds=1)  # the JSON shows an instant less exactly than the API compares it
-_TRANSCRIPTS = {
-    "transcript": ("transcript", "artifact.transcript"),
-    "analysis.summary": ("analysis.summary", "summary"),
-}
-_RECORDINGS = {
-    "recordingUrl": ("recordingUrl", "artifact.recordingUrl", "artifact.recording.mono.combinedUrl"),
-    "stereoRecordingUrl": ("stereoRecordingUrl", "artifact.stereoRecordingUrl", "artifact.recording.stereoUrl"),
-}
+_SWEEP_MARGIN = timedelta(hours=1)  # by which the clocks of this computer and of the API may differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -69,8 +72,8 @@ class ArchiveSummary:
 
     def __str__(self) -> str:
         return (
-            f"{self.folder}: {_format_count(self.days, 'day')} fetched by {_format_count(self.requests, 'request')}, "
-            f"{_format_count(self.calls, 'new call')}, {self.updated:,} updated, {self.open:,} still open"
+            f"{self.folder}: {format_count(self.days, 'day')} fetched by {format_count(self.requests, 'request')}, "
+            f"{format_count(self.calls, 'new call')}, {self.updated:,} updated, {self.open:,} still open"
         )
 
     def __repr__(self) -> str:
@@ -86,12 +89,16 @@ def archive(
     now: datetime,
     transcripts: bool = False,
     recordings: bool = False,
+    customers: bool = False,
+    variables: bool = True,
+    outputs: bool = True,
     limit: int = LIMIT,
 ) -> ArchiveSummary:
     """Store the calls of the days of [since, until) in *folder*, except days that are complete there.
 
     Days are UTC days, always whole, fetched oldest first: the API drops the oldest first. A run that is interrupted
-    keeps the days that it finished.
+    keeps the days that it finished. Of days that are complete, and that the API still lists, each run stores the calls
+    that changed since the last one.
 
     Args:
         connection: The connection to the API.
@@ -100,8 +107,11 @@ def archive(
             a new archive the day 14 days ago.
         until: The time before which the last day begins; by default, and at most, *now*.
         now: The clock.
-        transcripts: Whether transcripts and summaries are stored, too.
+        transcripts: Whether transcripts, messages and summaries are stored, too.
         recordings: Whether the addresses of recordings are stored, too.
+        customers: Whether numbers and names of customers are stored, too.
+        variables: Whether variables are stored.
+        outputs: Whether structured outputs and scorecards are stored.
         limit: How many calls a page has at most.
 
     Raises:
@@ -112,37 +122,38 @@ def archive(
             API may no longer list is damaged; all other days were stored.
         OSError: A file cannot be written.
     """
-    first, last = _choose_days(since, until, now)
-    extras = {**(_TRANSCRIPTS if transcripts else {}), **(_RECORDINGS if recordings else {})}
+    first, last = choose_days(since, until, now)
+    wanted = {
+        "transcripts": transcripts, "recordings": recordings, "customers": customers, "variables": variables,
+        "outputs": outputs,
+    }  # fmt: skip
+    for name, value in wanted.items():
+        if not isinstance(value, bool):
+            raise QueryError(f"{name} must be True or False, not {value!r}")
+    kept = frozenset((RECORDS, *(name for name, is_wanted in wanted.items() if is_wanted)))
     files = DayFiles(folder)
     with files.lock():
         states = files.read_states()
-        for day in [one for one in files.damaged if _is_listed(one, now)]:
+        for day in [one for one in files.damaged if is_listed(one, now)]:
             files.set_aside(day)
-        columns = frozenset(extras)
         days = [
             day
-            for day in _list_days(first or _find_first_day(states, now, columns), last)
-            if day not in files.damaged and (day not in states or not _is_complete(day, states[day], now, columns))
+            for day in iter_days(first or find_first_day(states, now, kept), last)
+            if day not in files.damaged and (day not in states or not is_complete(day, states[day], now, kept))
         ]
-        _warn_of_expired([day for day in days if day not in states], now)
-        run = _Run(files, extras, now, {one.organization for one in states.values() if one.organization})
+        warn_of_expired([day for day in days if day not in states], now)
+        run = _Run(files, kept, now, {one.organization for one in states.values() if one.organization})
         listing = Listing(connection, "/call", limit=limit)
         progress.expect(len(days))
-        for consecutive in _split_consecutive(days):
-            start, end = _midnight(consecutive[0]) - _MARGIN, _midnight(consecutive[-1]) + _DAY + _MARGIN
+        if stored := find_days_to_sweep(states, days, now):
+            # Before the days are fetched: that one was fetched then says that this was done at that time.
+            changed = max(one.fetched for one in states.values()) - _SWEEP_MARGIN
+            start, end = midnight(stored[0]) - _MARGIN, midnight(stored[-1]) + DAY + _MARGIN
+            run.store_changed({day: states[day] for day in stored}, listing.between(start, end, changed))
+        for consecutive in split_consecutive(days):
+            start, end = midnight(consecutive[0]) - _MARGIN, midnight(consecutive[-1]) + DAY + _MARGIN
             run.store(consecutive, listing.between(start, end))
-        damage = _describe_damage(files)
-        if run.failure is not None:
-            if damage:
-                warn(damage, RecordsWarning)
-            path, message = run.failure
-            more = f", and {run.failures - 1:,} more like it" if run.failures > 1 else ""
-            raise ResponseError(
-                f"{message}{more}; all other calls were stored, and the next run fetches their days again", path=path
-            )
-        if damage:
-            raise RecordsError(damage, file=str(files.folder))
+        run.report()
         return ArchiveSummary(
             folder=files.folder, days=len(days), calls=run.new, updated=run.updated, open=run.open,
             requests=listing.requests,
@@ -152,16 +163,50 @@ def archive(
 class _Run:
     """Collects what the API lists, and writes each day once its last window has arrived."""
 
-    def __init__(
-        self, files: DayFiles, extras: dict[str, tuple[str, ...]], now: datetime, organizations: set[str]
-    ) -> None:
+    def __init__(self, files: DayFiles, kept: frozenset[str], now: datetime, organizations: set[str]) -> None:
         self._files = files
-        self._extras = extras
+        self._kept = kept
         self._now = now
         self._organizations = organizations
-        self.failure: tuple[str, str] | None = None  # the first: where in the reply, and the message
-        self.failures = 0
+        self._failure: tuple[str, str] | None = None  # the first: where in the reply, and the message
+        self._failures = self._over = 0
         self.new = self.updated = self.open = 0
+
+    def report(self) -> None:
+        """Warn of what was left out, and raise what could not be stored.
+
+        Raises:
+            ResponseError: A call could not be read.
+            RecordsError: A day is damaged.
+        """
+        if self._over:
+            warn(
+                f"{format_count(self._over, 'call')} had more than {MOST_KEYS} variables or structured outputs, or "
+                f"more than {MOST_BYTES // 1024} kB of them; the rest was left out",
+                RecordsWarning,
+            )
+        damage = _describe_damage(self._files)
+        if self._failure is not None:
+            if damage:
+                warn(damage, RecordsWarning)
+            path, message = self._failure
+            more = f", and {self._failures - 1:,} more like it" if self._failures > 1 else ""
+            raise ResponseError(
+                f"{message}{more}; all other calls were stored, and the next run fetches their days again", path=path
+            )
+        if damage:
+            raise RecordsError(damage, file=str(self._files.folder))
+
+    def store_changed(self, states: dict[date, State], windows: Iterable[Window]) -> None:
+        """Add calls that changed to the days that are stored with *states*."""
+        calls: dict[date, dict[str, Row]] = {day: {} for day in states}
+        failed: set[date] = set()
+        for window in windows:
+            failed |= self._add_rows(window, calls)
+        for day, state in states.items():
+            if calls[day] or day in failed:
+                state = replace(state, has_failed=day in failed or state.has_failed)  # noqa: PLW2901
+                self._write_day(day, calls[day], state, is_whole=False)
 
     def store(self, days: Sequence[date], windows: Iterable[Window]) -> None:
         """Write the calls of *days*, which are consecutive."""
@@ -169,21 +214,20 @@ class _Run:
         calls: dict[date, dict[str, Row]] = {day: {} for day in days}
         failed: set[date] = set()
         for window in windows:
-            failures = self.failures
-            for row in self._rows(window):
-                # A call of midnight may be listed with either day; its own createdAt decides.
-                if (day := row["createdAt"].date()) in calls:
-                    calls[day][row["id"]] = row
-            if self.failures > failures:
-                failed |= {day for day in pending if _midnight(day) < window.end}
+            failed |= self._add_rows(window, calls)
             progress.say(f"{pending[0]}: {len(calls[pending[0]]):,} calls")
-            while pending and _midnight(pending[0]) + _DAY + _MARGIN <= window.end:
+            while pending and midnight(pending[0]) + DAY + _MARGIN <= window.end:
                 day = pending.pop(0)
-                self._write_day(day, calls.pop(day), has_failed=day in failed)
+                state = State(self._now, has_failed=day in failed, kept=self._kept)
+                self._write_day(day, calls.pop(day), state, is_whole=True)
                 progress.arrived()
 
-    def _rows(self, window: Window) -> Iterator[Row]:
+    def _add_rows(self, window: Window, calls: dict[date, dict[str, Row]]) -> set[date]:
+        """Add the rows of *window* to those of their days; return the days of which some could not be read."""
+        touched = {day for day in calls if midnight(day) < window.end and window.start < midnight(day) + DAY}
+        failed: set[date] = set()
         if not window.is_whole:
+            failed |= touched
             self._add_failure(
                 "$",
                 f"{len(window.records):,} or more calls were created in one millisecond, and a page has no more; "
@@ -191,17 +235,23 @@ class _Run:
             )
         for place, record in enumerate(window.records):
             try:
-                yield self._row(record)
+                row = self._row(record)
             except RecordsError as error:
+                failed |= _find_day(record) or touched
                 column = f".{error.column}" if error.column else ""
                 self._add_failure(f"$[{place}]{column}", f"{error}; {window.request}")
+                continue
+            # A call of midnight may be listed with either day; its own createdAt decides.
+            if (day := row["createdAt"].date()) in calls:
+                calls[day][row["id"]] = row
+        return failed & {*calls}
 
     def _add_failure(self, path: str, message: str) -> None:
-        self.failure = self.failure or (path, message)
-        self.failures += 1
+        self._failure = self._failure or (path, message)
+        self._failures += 1
 
     def _row(self, record: Any) -> Row:
-        values, variables = flatten_call(record)
+        row, over = read_fields(record, self._kept - {RECORDS})
         if not isinstance(record.get("id"), str) or not record["id"]:
             raise RecordsError("the call has no id", column="id")
         organization = record.get("orgId")
@@ -212,36 +262,26 @@ class _Run:
                 f"the key belongs to the organization {organization!r}, and {str(self._files.folder)!r} has the calls "
                 "of another: use one folder for each organization"
             )
-        row = {name: value for name, value in values.items() if value is not None}
-        row |= {name: text for name, places in self._extras.items() if (text := _find_text(record, places)) is not None}
-        # No query groups by a nested value, and the API itself nests the numbers of phones there.
-        plain = {key: text for key, text in variables.items() if text is not None and not _is_nested(text)}
-        row |= {f"{VARIABLE_ROOTS[0]}.{key}": text for key, text in plain.items()}
+        self._over += bool(over)
         return row
 
-    def _write_day(self, day: date, calls: dict[str, Row], *, has_failed: bool) -> None:
-        """Write the file of *day*: what it has, updated by *calls*."""
+    def _write_day(self, day: date, calls: dict[str, Row], state: State, *, is_whole: bool) -> None:
+        """Write the file of *day*: what it has, updated by *calls*, which are all of the day if it *is_whole*."""
         stored = self._files.read_rows(day)
         if day in self._files.damaged:
-            if not _is_listed(day, self._now):
+            if not is_whole or not is_listed(day, self._now):
                 return
             self._files.set_aside(day)
-        merged = {id_: {**stored.get(id_, {}), **row} for id_, row in (stored | calls).items()}
+        merged = stored | {id_: merge_rows(stored.get(id_, {}), row) for id_, row in calls.items()}
+        if not is_whole and merged == stored and not state.has_failed:
+            return
         oldest = self._now - API_RETENTION
         open_ = sum(not _is_over(row) and (id_ in calls or row["createdAt"] >= oldest) for id_, row in merged.items())
         organization = next(iter(self._organizations), None)
-        state = State(
-            self._now, open=open_, has_failed=has_failed, extras=frozenset(self._extras), organization=organization
-        )
-        self._files.write(day, merged.values(), state)
+        self._files.write(day, merged.values(), replace(state, open=open_, organization=organization))
         self.new += len(merged) - len(stored)
         self.updated += sum(merged[id_] != row for id_, row in stored.items())
         self.open += open_
-
-
-def _is_listed(day: date, now: datetime) -> bool:
-    """Return whether the API still lists all calls of *day*, so that its file can be made anew."""
-    return _midnight(day) >= now - API_RETENTION
 
 
 def _describe_damage(files: DayFiles) -> str:
@@ -255,101 +295,14 @@ def _describe_damage(files: DayFiles) -> str:
     )
 
 
-def _is_complete(day: date, state: State, now: datetime, columns: frozenset[str]) -> bool:
-    """Return whether fetching *day* again would bring nothing new."""
-    end = _midnight(day) + _DAY
-    is_settled = state.fetched >= end + _SETTLE and not state.open and not state.has_failed
-    return is_settled and (columns <= state.extras or now >= end + API_RETENTION)
-
-
-def _find_first_day(states: dict[date, State], now: datetime, columns: frozenset[str]) -> date:
-    """Return the first incomplete day of the archive; of a new one, the first that the API still lists."""
-    if not states:
-        return (now - API_RETENTION).date()
-    day = min(states)
-    while day in states and _is_complete(day, states[day], now, columns):
-        day += _DAY
-    return day
-
-
-def _choose_days(since: object, until: object, now: datetime) -> tuple[date | None, date]:
-    """Return the first day, ``None`` without *since*, and the last."""
-    start = None if since is None else _parse_instant(since, "since")
-    end = now if until is None else _parse_instant(until, "until")
-    if start is not None and start >= end:
-        raise QueryError(f"the range is empty: since {since!r} is not before until {until!r}")
-    if start is not None and start > now:
-        raise QueryError(f"since {since!r} is in the future: there are no calls yet")
-    if start is not None and start < _FIRST_DAY:
-        raise QueryError(f"since {since!r} is before {_FIRST_DAY.date()}: the API has no calls of that time")
-    last = min(end - timedelta.resolution, now).date()
-    return None if start is None else start.date(), last
-
-
-def _parse_instant(value: object, argument: str) -> datetime:
-    found = parse_time_point(value, argument)
-    return datetime.fromisoformat(found).replace(tzinfo=UTC) if isinstance(found, str) else found
-
-
-def _warn_of_expired(days: Sequence[date], now: datetime) -> None:
-    old = [day for day in days if _midnight(day) + _DAY <= now - API_RETENTION]
-    if old:
-        warn(
-            f"the archive has nothing of {_format_count(len(old), 'day')} from {old[0]} to {old[-1]}, and the API "
-            f"lists calls for {API_RETENTION.days} days, unless your plan says otherwise: calls that it no longer "
-            "lists are missing",
-            RecordsWarning,
-        )
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _list_days(first: date, last: date) -> Iterator[date]:
-    while first <= last:
-        yield first
-        first += _DAY
-
-
-def _split_consecutive(days: Sequence[date]) -> Iterator[list[date]]:
-    """Yield *days*, which are ascending, in lists of consecutive ones."""
-    found: list[date] = []
-    for day in days:
-        if found and day - found[-1] > _DAY:
-            yield found
-            found = []
-        found.append(day)
-    if found:
-        yield found
+def _find_day(record: Any) -> set[date]:
+    """Return the day of a call that cannot be read; none where its time of creation cannot be, either."""
+    try:
+        created = read_value("createdAt", record.get("createdAt") if isinstance(record, dict) else None)
+    except RecordsError:
+        return set()
+    return {created.date()} if created is not None else set()
 
 
 def _is_over(row: Row) -> bool:
     return row.get("status") in ENDED_STATUSES or bool(row.get("endedReason"))
-
-
-def _find_text(record: dict[str, Any], places: Iterable[str]) -> str | None:
-    """Return the text at the first of *places* that has one."""
-    for place in places:
-        value: Any = record
-        for part in place.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if isinstance(value, str):
-            return value.encode(errors="replace").decode()  # a transcript may be cut within a character
-    return None
-
-
-def _is_nested(text: str) -> bool:
-    """Return whether *text* is the JSON of an object or array."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return False
-    try:
-        return isinstance(json.loads(text), dict | list)
-    except RecursionError:
-        return True
-    except ValueError:
-        return False
-
-
-def _format_count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"

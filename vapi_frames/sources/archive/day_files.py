@@ -12,13 +12,14 @@ import itertools
 import json
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
 from vapi_frames.files import atomic_write, expand_path, is_temporary, make_private_folder
+from vapi_frames.sources.archive.fields import FIXED_COLUMNS, MAPS, OPTIONS, VARIABLES, column_type
 from vapi_frames.sources.records.days import DAY_STATE, is_archived_day
 from vapi_frames.sources.records.digests import (
     DIGESTS_FILE,
@@ -28,7 +29,6 @@ from vapi_frames.sources.records.digests import (
     format_digests,
     read_digests,
 )
-from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type
 
 if TYPE_CHECKING:
     import os
@@ -37,14 +37,16 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["DayFiles", "Row", "State", "list_days"]
+    from vapi_frames.sources.archive.fields import Row
 
-Row: TypeAlias = dict[str, Any]
-"""The values of a call by column; missing values may be left out."""
+__all__ = ["RECORDS", "DayFiles", "State", "list_days"]
+
+RECORDS = "records"
+"""What a day keeps since archives have ids, numbers and short texts that no query uses, and maps of variables."""
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
 _WRITTEN = re.compile(rf"{_NAME.pattern}|{DIGESTS_FILE}")
-_COLUMNS = tuple(column for column in FLAT_COLUMNS if column != "duration")
+_MOST_VARIABLES = 1_000  # whose keys are in the metadata of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +57,36 @@ class State:
         fetched: When it was fetched.
         open: How many of its calls were not over, so that they will change.
         has_failed: Whether the API listed a call that could not be read.
-        extras: The columns beside those of queries, such as transcripts.
+        kept: The options that were kept, and `RECORDS`.
         organization: The organization of the calls, if they name it.
+        variables: The keys of their variables; ``None`` where there are too many.
     """
 
     fetched: datetime
     open: int = 0
     has_failed: bool = False
-    extras: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
     organization: str | None = None
+    variables: tuple[str, ...] | None = ()
 
     def to_json(self) -> bytes:
         """Return the metadata of a file."""
         values = {
             "fetched": format_iso(self.fetched), "open": self.open, "has_failed": self.has_failed,
-            "extras": sorted(self.extras), "organization": self.organization,
+            "kept": sorted(self.kept), "organization": self.organization, "variables": self.variables,
         }  # fmt: skip
         return json.dumps(values).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> State:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote, of this version or an earlier one."""
         values = json.loads(text)
+        kept = values.get("kept")
+        if kept is None:  # an earlier version kept variables, and names the columns beside those of queries
+            kept = ["variables", *(name for name, columns in OPTIONS.items() if {*columns} & {*values["extras"]})]
         return cls(
             datetime.fromisoformat(values["fetched"]).astimezone(UTC),
-            int(values["open"]), bool(values["has_failed"]), frozenset(values["extras"]), values["organization"],
+            int(values["open"]), bool(values["has_failed"]), frozenset(kept), values["organization"],
         )  # fmt: skip
 
 
@@ -179,7 +186,7 @@ class DayFiles:
         except (pa.ArrowException, OSError) as error:
             self._note_damage(day, error)
             return {}
-        return {row["id"]: {name: value for name, value in row.items() if value is not None} for row in _rows(table)}
+        return {row["id"]: row for row in _rows(table)}
 
     def write(self, day: date, rows: Iterable[Row], state: State) -> None:
         """Replace the file of *day*.
@@ -190,7 +197,9 @@ class DayFiles:
         from pyarrow.parquet import write_table
 
         path = self._path(day)
-        table = _table(sorted(rows, key=lambda row: (row["createdAt"], row["id"])), state)
+        rows = sorted(rows, key=lambda row: (row["createdAt"], row["id"]))
+        keys = sorted({key for row in rows for key in row.get(VARIABLES, ())})
+        table = _table(rows, replace(state, variables=tuple(keys) if len(keys) <= _MOST_VARIABLES else None))
         with atomic_write(path, mode=0o600) as file:
             hashed = _HashedFile(file)
             write_table(table, hashed, compression="zstd", write_page_checksum=True)
@@ -270,15 +279,34 @@ def _is_date(text: str) -> bool:
 
 
 def _rows(table: pa.Table) -> Iterator[Row]:
+    prefix = f"{VARIABLES}."
     for batch in table.to_batches(max_chunksize=1_000):
-        yield from batch.to_pylist()
+        for values in batch.to_pylist():
+            row = {name: value for name, value in values.items() if value is not None}
+            row |= {name: dict(row[name]) for name in MAPS if name in row}
+            # An earlier version wrote a column for each variable.
+            if old := {
+                name.removeprefix(prefix): row.pop(name)
+                for name in values
+                if name in row and name[: len(prefix)] == prefix
+            }:
+                row[VARIABLES] = {**old, **row.get(VARIABLES, {})}
+            yield row
 
 
 def _table(rows: list[Row], state: State) -> pa.Table:
-    """Return *rows* as a table with each column that queries use, and of the others those that occur."""
+    """Return *rows* as a table with the fixed columns, those of the options, and of the others those that occur."""
     import pyarrow as pa
 
-    others: Mapping[str, None] = dict.fromkeys(sorted({name for row in rows for name in row} - {*_COLUMNS}))
-    names = (*_COLUMNS, *dict.fromkeys((*sorted(state.extras), *others)))
-    columns = [pa.array([row.get(name) for row in rows], flat_type(name)) for name in names]
-    return pa.table(dict(zip(names, columns, strict=True))).replace_schema_metadata({DAY_STATE: state.to_json()})
+    kept = [name for option in OPTIONS if option in state.kept for name in OPTIONS[option]]
+    names = dict.fromkeys((*FIXED_COLUMNS, *kept, *sorted({name for row in rows for name in row})))
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        type_ = column_type(name, values)
+        if name in MAPS:
+            values = [None if value is None else list(value.items()) for value in values]
+        elif pa.types.is_floating(type_):
+            values = [None if value is None else float(value) for value in values]
+        columns[name] = pa.array(values, type_)
+    return pa.table(columns).replace_schema_metadata({DAY_STATE: state.to_json()})
