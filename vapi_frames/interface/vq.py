@@ -299,14 +299,12 @@ class Vq:
     ) -> ArchiveSummary:
         """Store call records of the API in *folder*, a Parquet file for each UTC day, for `vapi_frames.local`.
 
-        A later run fetches only the days that were not complete, and calls that changed since. It stores ids, numbers,
-        Booleans and short texts, variables and structured outputs: no transcript, no message, no phone number, unless a
-        variable or an output of yours holds one.
+        A later run fetches the days that were not complete, and calls that changed. No transcript, message or phone
+        number is stored unless you request it, or a variable or structured output of yours holds one.
 
         Args:
             folder: Where the files are; it is made where there is none.
-            since: An instant of the first day, as in `Query.since`, in UTC; by default the first day that is not
-                complete; in a new archive the day 14 days ago.
+            since: An instant of the first day, in UTC; by default of the first that is not complete, or 14 days ago.
             until: An instant after the start of the last day; by default now.
             transcripts: Keep transcripts, messages and summaries, too.
             recordings: Keep the addresses of recordings, too.
