@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from datetime import datetime, timedelta
@@ -52,6 +53,12 @@ class Table(HTMLParser):
             self.rows[-1][-1] += data
         elif getattr(self, "at", "") == "caption":
             self.caption += data
+
+
+@functools.cache
+def october():
+    """Return the calls of October in one row."""
+    return vf.demo().call().count().during("2026-10").fetch()
 
 
 def styled(frame, **options):
@@ -246,8 +253,7 @@ class TestExcel:
     def test_no_text_is_the_code_of_a_character(self, parts):
         """What Excel decodes of a cell is the text, and a text without a code stays as it is."""
         text = "t" + "".join(parts)
-        frame = vf.demo().call().count().during("2026-10").fetch().assign(own=text)
-        [cell] = frame.vapi.for_excel()["own"]
+        [cell] = october().assign(own=text).vapi.for_excel()["own"]
         assert re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), cell) == text
         assert ("_x005F_" in cell) == bool(re.search("_x[0-9A-Fa-f]{4}_", text))
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.call_list import NOW, Calls, at, call, store, vq_of
+from tests.support.examples import examples
 from tests.support.servers import Server, answering
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.interface.connect import Vq
@@ -71,17 +72,18 @@ def table(calls):
 
 @pytest.mark.filterwarnings("ignore:no call")
 @pytest.mark.property
-@given(records())
-def test_counts_are_those_of_a_loop_in_every_form(tmp_path_factory, calls):
+@examples(25)
+@given(records(), st.sampled_from(["frame", "table", "list", "file"]))
+def test_counts_are_those_of_a_loop_in_every_form(tmp_path_factory, calls, form):
     """A DataFrame, a table, a list and a file have the same counts, which are those of a plain loop."""
     path = tmp_path_factory.mktemp("calls") / "calls.parquet"
     pq.write_table(table(calls), path)
-    for form in (table(calls).to_pandas(), table(calls), calls, str(path)):
-        vq = Vq(lambda form=form: LocalSource(form, now=NOW))
-        assert query(vq).fetch().vapi.coverage.to_dict() == count(calls)
-        chosen = query(vq).where(type="webCall").fetch(), query(vq).where(type=None).step("day").fetch()
-        assert chosen[0].vapi.coverage.to_dict() == count(calls, types=("webCall",))
-        assert chosen[1].vapi.coverage.to_dict() == count(calls, types=(None,))
+    forms = {"frame": table(calls).to_pandas(), "table": table(calls), "list": calls, "file": str(path)}
+    vq = Vq(lambda: LocalSource(forms[form], now=NOW))
+    assert query(vq).fetch().vapi.coverage.to_dict() == count(calls)
+    chosen = query(vq).where(type="webCall").fetch(), query(vq).where(type=None).step("day").fetch()
+    assert chosen[0].vapi.coverage.to_dict() == count(calls, types=("webCall",))
+    assert chosen[1].vapi.coverage.to_dict() == count(calls, types=(None,))
 
 
 def test_it_is_a_series_of_counts():

@@ -83,12 +83,7 @@ def find_duplicates(connection: Any, relation: str, id_: str, location: RowLocat
         f"WHERE {condition})"
     )
     hash_ = "CAST(hash(id) >> 32 AS UINTEGER)"
-    [[most]] = connection.sql(f"SELECT count(*) FROM {ids}").fetchall()
-    hashes, count = np.empty(most, np.uint32), 0
-    for batch in connection.sql(f"SELECT {hash_} FROM {ids} WHERE id IS NOT NULL").to_arrow_reader():
-        hashes[count : count + len(batch)] = batch.column(0).to_numpy()
-        count += len(batch)
-    hashes = hashes[:count]
+    hashes = connection.sql(f"SELECT {hash_} AS h FROM {ids} WHERE id IS NOT NULL").fetchnumpy()["h"]
     hashes.sort()
     repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
     if not len(repeated):
