@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 
 import pandas as pd
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.support.call_list import NOW, Calls, at, call, ids, store, texts
+from tests.support.call_list import EARLIER, NOW, Calls, at, call, ids, store, texts
 from tests.support.examples import examples
 from tests.support.servers import failing
 from vapi_frames.errors import RecordsError, RecordsWarning, ResponseError, StatusError
@@ -240,3 +241,67 @@ def test_a_run_that_failed_before_it_looked_for_changes_looks_again(tmp_path):
     calls.broken = {}
     assert store(calls, tmp_path, now=NOW + timedelta(hours=5)).updated == 1
     assert ids(tmp_path)["2026-10-14"] == ["a"]
+
+
+# --- what a query needs and the archive lacks --------------------------------------------------------------------------
+
+
+@pytest.mark.extra("local")
+def test_a_variable_that_was_not_kept_names_the_option(tmp_path):
+    """A variable that no call has is an error with the nearest one, as in other records."""
+    calls = Calls(call("a", at(14)), call("b", at(13)))
+    store(calls, tmp_path, variables=False)
+    query = vf.local(tmp_path, now=NOW).call().count().during("2026-10")
+    with pytest.raises(RecordsError, match=r"no variable 'plan', .* Leave out --no-variables, or variables=False, "):
+        query.by_variable("plan").fetch()
+    store(calls, tmp_path)
+    with pytest.raises(RecordsError, match=r"no variable 'plam', .*; did you mean 'plan'\?"):
+        query.by_variable("plam").fetch()
+    with pytest.raises(RecordsError, match="'squadId' is a column of the call records and no variable"):
+        query.by_variable("squadId").fetch()
+    assert query.by_variable("plan").fetch()["countId"].to_dict() == {"pro": 2}
+
+
+@pytest.mark.extra("local")
+def test_a_warning_says_from_which_day_variables_are_there(tmp_path):
+    """Once, and only for a query that uses them on such days."""
+    calls = Calls(*(call(f"{day}", at(day)) for day in range(1, 15)))
+    store(calls, tmp_path, since="2026-10-01", until="2026-10-10", variables=False)
+    store(calls, tmp_path, since="2026-10-10", until="2026-10-15")
+    vq = vf.local(tmp_path, now=NOW)
+    vq.call().count().during("2026-10").fetch()
+    vq.call().count().by_variable("plan").between("2026-10-10", "2026-10-15").fetch()
+    message = r"^the archive has variables from 2026-10-10 on; the calls of earlier days lack them$"
+    query = vq.call().count().by_variable("plan").during("2026-10")
+    with pytest.warns(RecordsWarning, match=message):
+        frame = query.fetch()
+    assert frame["countId"].tolist() == [5, 9]
+    assert any(one.startswith("the archive has variables from") for one in frame.vapi.meta.notes)
+    query.fetch()
+
+
+@pytest.mark.extra("local")
+def test_a_warning_says_from_which_day_a_column_is_there(tmp_path):
+    """An earlier version did not keep the squad; a day that was fetched since has it."""
+    folder = tmp_path / "calls"
+    shutil.copytree(EARLIER, folder)
+    store(Calls(call("new", at(5), squadId="squad-2")), folder, since="2026-10-05", until="2026-10-06", now=at(7))
+    vq = vf.local(folder, now=NOW, columns={"assistantId": "squadId"})
+    with pytest.warns(RecordsWarning, match=r"^the archive has 'squadId' from 2026-10-05 on; the calls of earlier"):
+        frame = vq.call().count().by("assistantId").during("2026-10").fetch()
+    assert frame["countId"].tolist() == [1, 24]
+
+
+@pytest.mark.extra("local")
+@pytest.mark.parametrize(("column", "option"), [("customer.number", "customers"), ("transcript", "transcripts"),
+                                                ("recordingUrl", "recordings")])  # fmt: skip
+def test_a_column_that_was_not_kept_names_the_option(column, option, tmp_path):
+    """With the option it is there."""
+    record = {"customer": {"number": "+15550100"}, "transcript": "Hi", "recordingUrl": "https://example.org/r"}
+    calls = Calls(call("a", at(14), **record))
+    store(calls, tmp_path)
+    query = vf.local(tmp_path, now=NOW, columns={"assistantId": column}).call().count().by("assistantId")
+    with pytest.raises(RecordsError, match=rf"no '{column}', .*: vapi-frames archive --{option}, or {option}=True"):
+        query.during("2026-10").fetch()
+    store(calls, tmp_path, **{option: True})
+    assert query.during("2026-10").fetch()["countId"].tolist() == [1]

@@ -19,8 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
 from vapi_frames.files import atomic_write, expand_path, is_temporary, make_private_folder
-from vapi_frames.sources.archive.fields import FIXED_COLUMNS, MAPS, OPTIONS, VARIABLES, column_type
-from vapi_frames.sources.records.days import DAY_STATE, is_archived_day
+from vapi_frames.sources.archive.fields import FIXED_COLUMNS, MAPS, VARIABLES, column_type
+from vapi_frames.sources.records.days import ARCHIVE_OPTIONS, DAY_STATE, is_archived_day
 from vapi_frames.sources.records.digests import (
     DIGESTS_FILE,
     compute_digest,
@@ -83,7 +83,8 @@ class State:
         values = json.loads(text)
         kept = values.get("kept")
         if kept is None:  # an earlier version kept variables, and names the columns beside those of queries
-            kept = ["variables", *(name for name, columns in OPTIONS.items() if {*columns} & {*values["extras"]})]
+            extras = frozenset(values["extras"])
+            kept = ["variables", *(name for name, columns in ARCHIVE_OPTIONS.items() if not extras.isdisjoint(columns))]
         return cls(
             datetime.fromisoformat(values["fetched"]).astimezone(UTC),
             int(values["open"]), bool(values["has_failed"]), frozenset(kept), values["organization"],
@@ -298,7 +299,7 @@ def _table(rows: list[Row], state: State) -> pa.Table:
     """Return *rows* as a table with the fixed columns, those of the options, and of the others those that occur."""
     import pyarrow as pa
 
-    kept = [name for option in OPTIONS if option in state.kept for name in OPTIONS[option]]
+    kept = [name for option in ARCHIVE_OPTIONS if option in state.kept for name in ARCHIVE_OPTIONS[option]]
     names = dict.fromkeys((*FIXED_COLUMNS, *kept, *sorted({name for row in rows for name in row})))
     columns = {}
     for name in names:

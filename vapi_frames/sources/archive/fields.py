@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vapi_frames.errors import RecordsError
+from vapi_frames.sources.records.days import ARCHIVE_OPTIONS
 from vapi_frames.sources.records.flatten import flat_type, flatten_call, unwrap_report
 from vapi_frames.sources.records.paths import FLAT_COLUMNS, alternate_paths
 from vapi_frames.sources.records.values import read_text, read_value
@@ -26,7 +27,6 @@ __all__ = [
     "MAPS",
     "MOST_BYTES",
     "MOST_KEYS",
-    "OPTIONS",
     "VARIABLES",
     "Fields",
     "Row",
@@ -41,23 +41,6 @@ Row: TypeAlias = dict[str, Any]
 VARIABLES, OUTPUTS, SCORECARDS = "variableValues", "artifact.structuredOutputs", "artifact.scorecards"
 MAPS = (VARIABLES, OUTPUTS, SCORECARDS)
 """The columns that are maps: key of a variable → text; id of an output → its name and result; id → scores as JSON."""
-OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "variables": {VARIABLES: ()},
-    "outputs": {OUTPUTS: (), SCORECARDS: ()},
-    "transcripts": {
-        "transcript": ("transcript", "artifact.transcript"),
-        "analysis.summary": ("analysis.summary", "summary"),
-        "messages": ("messages", "artifact.messages"),
-    },
-    "recordings": {
-        "recordingUrl": ("recordingUrl", "artifact.recordingUrl", "artifact.recording.mono.combinedUrl"),
-        "stereoRecordingUrl": ("stereoRecordingUrl", "artifact.stereoRecordingUrl", "artifact.recording.stereoUrl"),
-    },
-    "customers": {
-        f"customer.{name}": (f"customer.{name}",) for name in ("number", "name", "email", "externalId", "sipUri")
-    },
-}
-"""Option → the columns that it keeps, and for texts the paths where a record may have them."""
 MOST_KEYS = 256
 """How many variables of a call are kept, and how many outputs."""
 MOST_BYTES = 65_536
@@ -98,7 +81,7 @@ def read_fields(record: Any, options: Iterable[str]) -> Fields:
 
     Args:
         record: The call, as the API lists it.
-        options: Which `OPTIONS` are kept.
+        options: Which `ARCHIVE_OPTIONS` are kept.
 
     Raises:
         RecordsError: It is no call, or has a value of the wrong kind.
@@ -124,7 +107,7 @@ def _read_fields(record: Any, options: Iterable[str]) -> Fields:
             row[name] = {key: _read_output(text) for key, text in texts.items()} if name == OUTPUTS else texts
             over += left_out
     for option in options:
-        for name, paths in OPTIONS[option].items():
+        for name, paths in ARCHIVE_OPTIONS[option].items():
             if paths and (text := _find_text(call, paths)) is not None:
                 row[name] = text
     return Fields({name: value for name, value in row.items() if value is not None and value != {}}, over)

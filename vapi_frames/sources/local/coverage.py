@@ -116,7 +116,7 @@ class StoredDays:
         self._fetched: dict[datetime, datetime] = {}
         for path in () if kept else paths:
             if (found := read_archived_day(path)) is not None:
-                self._fetched[found[0]] = found[1]
+                self._fetched[found.begin] = found.fetched
 
     def count(self, span: Span, now: datetime) -> dict[str, int]:
         """Return how many UTC days of [start, end) are not all there, and how many of them the API lists no more."""

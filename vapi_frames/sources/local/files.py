@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import RecordsError
 from vapi_frames.files import make_private_file, make_temporary_folder, remove_temporary_folder
+from vapi_frames.sources.local.archived import ArchivedFiles
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
 from vapi_frames.sources.local.footers import read_footer
 from vapi_frames.sources.local.groups import open_parquet
@@ -25,6 +26,7 @@ from vapi_frames.sources.records.flatten import FLAT_COLUMNS, SkippedRecords, fl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
+    from datetime import datetime
 
     from duckdb import DuckDBPyConnection
 
@@ -109,6 +111,7 @@ class FileRecords:
         self._tables: dict[FileState, ConvertedTable] = {}
         self._kinds: dict[FileState, str] = {}
         self._footers: tuple[object, dict[str, Footer]] | None = None
+        self._archived: tuple[object, ArchivedFiles] | None = None
         self._skips = skips
         self._lock = threading.Lock()
         self._chunks: list[ConvertedFiles] = []
@@ -204,6 +207,17 @@ class FileRecords:
             connection.register("calls", flatten_calls([], SkippedRecords()))
             return Relation("calls", describe_columns(connection.table("calls")), ROW_IN_FILES, [])
         return open_parquet(connection, query, snapshot, self._read_footers(snapshot), self._places)
+
+    def find_gaps(self, query: Query[Any], snapshot: RecordsSnapshot, span: tuple[datetime, datetime]) -> list[str]:
+        """Return what days of an archive lack that *query* uses of [start, end).
+
+        Raises:
+            RecordsError: No day of the archive has it.
+        """
+        footers = self._read_footers(snapshot)
+        if self._archived is None or self._archived[0] is not footers:
+            self._archived = footers, ArchivedFiles(list(footers.values()))
+        return self._archived[1].find_gaps(query, self._places, span)
 
     def _read_footers(self, snapshot: RecordsSnapshot) -> dict[str, Footer]:
         """Return path → what the footer of the Parquet file says, read only after a change."""

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import first_line
+from vapi_frames.sources.records.days import read_day_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from vapi_frames.sources.records.days import ArchivedDay
 
 __all__ = ["Footer", "find_complete", "read_footer"]
 
@@ -22,10 +25,12 @@ class Footer(NamedTuple):
     Attributes:
         types: Name → type.
         complete: Those that are known to have a value in each row.
+        day: What it says of the day that it is, if an archive wrote it.
     """
 
     types: Mapping[str, str]
     complete: frozenset[str]
+    day: ArchivedDay | None = None
 
 
 def read_footer(path: str) -> Footer:
@@ -40,7 +45,8 @@ def read_footer(path: str) -> Footer:
     try:
         found = read_metadata(path)
         types = {field.name: str(field.type) for field in found.schema.to_arrow_schema()}
-        return Footer(types, frozenset(_find_complete(found)).intersection(types))
+        complete = frozenset(_find_complete(found)).intersection(types)
+        return Footer(types, complete, read_day_state(path, found.metadata))
     except (OSError, ArrowException) as error:
         raise RecordsError(
             f"{path!r} cannot be read: {first_line(error)}; files of Parquet, JSON, CSV and TSV can", file=path

@@ -151,6 +151,10 @@ class LocalSource:
             warn_of_no_match(query, (start, end), None)
             coverage = {**dict.fromkeys(COVERAGE, 0), **self._count_outside(snapshot, (start, end), now)}
             return replace(empty_result(query, start, end), notes=tuple(snapshot.notes), coverage=coverage)
+        if isinstance(self._records, FileRecords):
+            for gap in self._records.find_gaps(query, snapshot, (start, end)):
+                snapshot.notes.append(gap)
+                self._warn(gap)
         with self._open(query, snapshot) as (connection, relation):
             columns = find_columns(query, relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
             if any(_is_number(relation.columns.get(name)) for name in TIME_COLUMNS):

@@ -41,6 +41,7 @@ __all__ = [
     "has_objects",
     "missing_column",
     "record_columns",
+    "variable_keys",
     "write_columns",
 ]
 
@@ -114,7 +115,7 @@ def record_columns(query: Query[Any]) -> list[str]:
     return list(dict.fromkeys(used))
 
 
-def _variable_keys(query: Query[Any]) -> Iterable[str]:
+def variable_keys(query: Query[Any]) -> Iterable[str]:
     """Return the keys of the variables that *query* groups or filters by."""
     return dict.fromkeys((*query.variables, *split_filters(query.filters)[1]))
 
@@ -132,7 +133,7 @@ def columns_used(
     wanted = [*record_columns(query), *also]
     used = {name for column in wanted if column not in places for name, _ in column_paths(column)}
     used |= {headers[column] for column in wanted if column in headers}
-    used |= {name for key in _variable_keys(query) for name, _ in variable_paths(key)}
+    used |= {name for key in variable_keys(query) for name, _ in variable_paths(key)}
     used |= {place[0] for place in places.values()}
     if any(column in MINUTE_COLUMNS for column in (one.column for one in query.measures)):
         used.add("duration")
@@ -180,7 +181,7 @@ def find_columns(
         created=created,
         epoch=functions.seconds(created),
         groups={name: records.text(name) for name in (*query.groups, *split_filters(query.filters)[0])},
-        variables={key: records.variable(key) for key in _variable_keys(query)},
+        variables={key: records.variable(key) for key in variable_keys(query)},
         values=values,
         interval=interval,
     )
@@ -211,7 +212,7 @@ def write_columns(
             is_time, is_number = name in TIME_COLUMNS, name in NUMBER_COLUMNS
             read = records.time if is_time else records.number if is_number else records.text
             found[name] = read(name)
-    for key in _variable_keys(query):
+    for key in variable_keys(query):
         if records.places(key, is_variable=True):
             found[f"{VARIABLE_ROOTS[0]}.{key}"] = records.variable(key)
     return found

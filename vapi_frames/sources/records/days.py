@@ -1,28 +1,98 @@
-"""What the file of an archived day says of itself: that it is one, which UTC day it is, and when it was fetched."""
+"""What an archive keeps, and what the file of a day says of itself: its UTC day, when it was fetched, what it keeps."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["API_RETENTION", "DAY_STATE", "is_archived_day", "read_archived_day"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "API_RETENTION",
+    "ARCHIVE_OPTIONS",
+    "DAY_STATE",
+    "ArchivedDay",
+    "find_archive_option",
+    "is_archived_day",
+    "read_archived_day",
+    "read_day_state",
+]
 
 API_RETENTION = timedelta(days=14)
 """How long the API lists a call on the pay-as-you-go plan."""
 DAY_STATE = b"vapi-frames: archive"
 """The key of a day's state in the metadata of its file."""
+ARCHIVE_OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "variables": {"variableValues": ()},
+    "outputs": {"artifact.structuredOutputs": (), "artifact.scorecards": ()},
+    "transcripts": {
+        "transcript": ("transcript", "artifact.transcript"),
+        "analysis.summary": ("analysis.summary", "summary"),
+        "messages": ("messages", "artifact.messages"),
+    },
+    "recordings": {
+        "recordingUrl": ("recordingUrl", "artifact.recordingUrl", "artifact.recording.mono.combinedUrl"),
+        "stereoRecordingUrl": ("stereoRecordingUrl", "artifact.stereoRecordingUrl", "artifact.recording.stereoUrl"),
+    },
+    "customers": {
+        f"customer.{name}": (f"customer.{name}",) for name in ("number", "name", "email", "externalId", "sipUri")
+    },
+}
+"""Option → the columns that it keeps, and for texts the paths where a record may have them."""
 
 
-def read_archived_day(path: str) -> tuple[datetime, datetime] | None:
-    """Return the begin of the day of a Parquet file, and when it was fetched; ``None`` for a file of another kind."""
+class ArchivedDay(NamedTuple):
+    """What the file of a day says of itself.
+
+    Attributes:
+        begin: When the day begins.
+        fetched: When it was fetched.
+        keeps_variables: Whether it was fetched with variables.
+        variables: The keys of the variables of its calls; ``None`` where there are too many, and of an earlier version,
+            which has a column for each.
+    """
+
+    begin: datetime
+    fetched: datetime
+    keeps_variables: bool
+    variables: frozenset[str] | None
+
+
+def find_archive_option(column: str) -> str | None:
+    """Return the option that makes an archive keep *column*; ``None`` for a column that it keeps without one.
+
+    Examples:
+        >>> find_archive_option("customer.number")
+        'customers'
+    """
+    found = next((option for option, columns in ARCHIVE_OPTIONS.items() if column in columns), None)
+    return None if found in ("variables", "outputs") else found
+
+
+def read_archived_day(path: str) -> ArchivedDay | None:
+    """Return what a Parquet file says of the day that it is; ``None`` for a file of another kind."""
     from pyarrow.parquet import read_schema
 
     try:
-        day = datetime.strptime(Path(path).stem, "%Y-%m-%d").replace(tzinfo=UTC)
-        state = json.loads((read_schema(path).metadata or {})[DAY_STATE])
-        return day, datetime.fromisoformat(state["fetched"]).astimezone(UTC)
-    except (ValueError, KeyError, TypeError):
+        return read_day_state(path, read_schema(path).metadata)
+    except ValueError:
+        return None
+
+
+def read_day_state(path: str, metadata: Mapping[bytes, bytes] | None) -> ArchivedDay | None:
+    """Return what the *metadata* of the file at *path* say of the day that it is, if it is one."""
+    try:
+        begin = datetime.strptime(Path(path).stem, "%Y-%m-%d").replace(tzinfo=UTC)
+        state = json.loads((metadata or {})[DAY_STATE])
+        fetched = datetime.fromisoformat(state["fetched"]).astimezone(UTC)
+        kept, keys = state.get("kept"), state.get("variables")
+        return ArchivedDay(
+            begin, fetched, kept is None or "variables" in kept, None if keys is None else frozenset(keys)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
