@@ -38,6 +38,19 @@ FILES = {  # name -> head, what is repeated, how often, tail, and what the error
     "deep-objects.json.gz": (b'[{%s, "x": ', b'{"a":', 12_000_000, b"", "nested too deeply"),
     "variables.jsonl.gz": (b'{%s, "artifact": {"variableValues": {"a": [', b"[],", 20_000_000, b"0]}}}\n", MANY),
 }
+TABLES = {
+    "cell.csv.gz": (b'id,createdAt,x\na,2026-10-01,"', b"a", 300_000_000, b'"\n', "a line may have 4,194,304 bytes"),
+    "line.csv.gz": (b'id,createdAt,x\na,2026-10-01,"', b"a", 6_000_000, b'"\n', "longer than 4,194,304 bytes"),
+    "cells.csv.gz": (
+        b'id,createdAt,artifact\na,2026-10-01,"{""x"": [',
+        b"[],",
+        1_000_000,
+        b'0]}"\n',
+        "more than 100,000",
+    ),
+    "rows.csv.gz": (b"id,createdAt\n", b",\n", 50_000_000, b"", "have no createdAt"),
+    "columns.csv.gz": (b"id,createdAt", b",x", 200_000, b"\n", "200,002 columns, at most 10,000 are read"),
+}
 SHORT_FILES = ("lists.json.gz",)
 REPLIES = {  # what is repeated within the rows, how often, tail
     "lists": (b"[],", 20_000_000, b"0"),
@@ -56,6 +69,15 @@ for path in sys.argv[1:]:
         vf.local(path).call().count().during("2026-10").fetch()
     except vf.VapiFramesError as error:
         print(f"{type(error).__name__}: {error}")
+"""
+READ_CELLS = """
+import sys, warnings
+import pandas as pd
+import vapi_frames as vf
+warnings.simplefilter("ignore")
+[path] = sys.argv[1:]
+vq = vf.local(path if path.endswith("csv") else pd.read_pickle(path))
+print(vq.call().count().by_variable("plan").during("2026-10").fetch()["countId"].to_dict())
 """
 SEND = """
 import sys
@@ -89,6 +111,30 @@ def test_a_file_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp
         assert line.startswith("RecordsError: ")
         assert FILES[name][4] in line
     assert peak < MOST_MEGABYTES
+
+
+def test_a_table_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):
+    """Long cells and lines, cells of JSON that hold much, many rows and columns."""
+    names = TABLES if is_long() else ("line.csv.gz", "cells.csv.gz", "columns.csv.gz")
+    paths = [write_bomb(tmp_path / name, *TABLES[name][:4]) for name in names]
+    printed, peak = run_measured(READ, *paths)
+    assert len(printed) == len(paths)
+    for name, line in zip(names, printed, strict=True):
+        assert line.startswith("RecordsError: ")
+        assert TABLES[name][4] in line
+    assert peak < MOST_MEGABYTES
+
+
+@pytest.mark.parametrize("form", ["csv", "frame"])
+def test_long_cells_of_json_are_parsed_a_few_at_a_time(form, tmp_path):
+    """A table of long JSON cells takes a fraction of what all of its cells would take at once."""
+    cell = json.dumps({"variableValues": {"plan": "pro"}, "x": [[]] * 30_000}, separators=(",", ":"))
+    frame = pd.DataFrame({"id": range(1_000), "createdAt": "2026-10-01T00:00:00Z", "artifact": cell})
+    path = tmp_path / f"a.{form}"
+    frame.to_csv(path, index=False) if form == "csv" else frame.to_pickle(path)
+    printed, peak = run_measured(READ_CELLS, path)
+    assert printed == ["{'pro': 1000}"]
+    assert peak < 2 * MOST_MEGABYTES
 
 
 def test_a_reply_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):

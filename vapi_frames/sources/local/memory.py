@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonRecords", "TableRecords"]
 
+_CHUNK_BYTES = 1 << 23
+_VECTOR_ROWS = 2_048
+_LEAST_ROWS = 64  # of a chunk; DuckDB joins what has fewer into large pieces
+
 
 class TableRecords:
     """The rows of a DataFrame or an Arrow table.
@@ -78,6 +82,7 @@ class TableRecords:
         table = pa.table({name: _prepare(name, table.column(name)) for name in used})
         if with_rows:
             table = add_row_numbers(table)
+        table = _divide(table)
         connection.register("calls", table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
         registered = describe_columns(connection.table("calls")).values()
         columns = dict.fromkeys(names, ColumnExpr("", None)) | dict(zip(used, registered, strict=False))
@@ -105,6 +110,14 @@ class JsonRecords(TableRecords):
         """Return the records, which do not change."""
         rows = len(self._data)
         return RecordsSnapshot(rows, skipped=self._skipped, warns_of_duplicates=True, is_empty=not rows, is_nested=True)
+
+
+def _divide(table: pa.Table) -> pa.Table:
+    """Return *table* in chunks of a bounded size: DuckDB parses the JSON cells of up to 2,048 rows of one at once."""
+    rows = _CHUNK_BYTES * len(table) // max(table.nbytes, 1)
+    if rows >= _VECTOR_ROWS:
+        return table
+    return pa.Table.from_batches(table.to_batches(max_chunksize=max(rows, _LEAST_ROWS)), table.schema)
 
 
 def _is_nested(data: Any, names: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""CSV and TSV files of call records, each converted by DuckDB to Parquet with columns of text."""
+"""CSV and TSV files of call records, each read by DuckDB and written to Parquet with columns of text."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.parquet import ParquetWriter
+
+from vapi_frames.contract.json_size import count_parts
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import first_line, open_cursor
 from vapi_frames.sources.sql.select import quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["convert_table", "is_table"]
 
 _ENDINGS = (".csv", ".tsv")
 _LONGEST_HEADER = 1 << 20  # bytes
-_LONGEST_LINE = 1 << 24  # bytes; a cell may hold a transcript
+_LONGEST_LINE = 1 << 22  # bytes; a cell may hold a transcript
+_MOST_COLUMNS = 10_000
+_MOST_PARTS = 100_000  # keys and values of a JSON cell
+_GROUP_BYTES = 1 << 23  # of text in a row group
+_LEAST_ROWS = 64  # of a row group; DuckDB joins what has fewer into large pieces
+_ROWS = 2_048  # that DuckDB hands out together; its own pieces are as large
 _BOMS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
@@ -64,17 +74,59 @@ def convert_table(path: str, target: str, scratch: str) -> None:
     options = (
         f"delim = {quote_text(_find_delimiter(header))}, header = true, all_varchar = true, auto_detect = false, "
         f"quote = '\"', escape = '\"', nullstr = '', compression = '{compression}', max_line_size = {_LONGEST_LINE}, "
-        f"parallel = false, columns = {{{_write_columns(header, path)}}}"
+        f"buffer_size = {2 * _LONGEST_LINE}, parallel = false, columns = {{{_write_columns(header, path)}}}"
     )
-    text = (
-        f"COPY (SELECT * FROM read_csv({quote_text(_escape(source))}, {options})) TO {quote_text(target)} "
-        "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"  # into the private file that is there
-    )
+    text = f"SELECT * FROM read_csv({quote_text(_escape(source))}, {options})"
     try:
         with open_cursor([]) as connection:
-            connection.execute(text)
-    except RecordsError as error:
-        raise RecordsError(f"{path!r} cannot be read as a table: {first_line(error)}", file=path) from error
+            _write_groups(connection.sql(text).to_arrow_reader(_ROWS), target)
+    except (RecordsError, OSError, pa.ArrowException) as error:  # DuckDB's own, too, once rows have been handed out
+        reason = f"{first_line(error)} (a line may have {_LONGEST_LINE:,} bytes)"
+        if "maximum line size" in f"{error} {error.__cause__}".casefold():
+            reason = f"a line is longer than {_LONGEST_LINE:,} bytes: leave out what no query uses"
+        raise RecordsError(f"{path!r} cannot be read as a table: {reason}", file=path) from error
+
+
+def _write_groups(reader: pa.RecordBatchReader, target: str) -> None:
+    """Write batches to Parquet, in row groups of a bounded size.
+
+    DuckDB reads up to 2,048 rows of a row group at once, and parses JSON cells several times: where cells are long, a
+    group must have fewer rows.
+    """
+    waiting: list[pa.RecordBatch] = []
+    size = 0
+    with ParquetWriter(target, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            _check_cells(batch)
+            for part in _split(batch):
+                if size and size + part.nbytes > _GROUP_BYTES and sum(map(len, waiting)) >= _LEAST_ROWS:
+                    writer.write_table(pa.Table.from_batches(waiting))
+                    waiting, size = [], 0
+                waiting.append(part)
+                size += part.nbytes
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting))
+
+
+def _check_cells(batch: pa.RecordBatch) -> None:
+    """Raise `RecordsError` where a cell is JSON that holds more than is parsed together with that of other rows."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if column.nbytes <= _MOST_PARTS:
+            continue
+        large = column.filter(pc.greater(pc.binary_length(column), _MOST_PARTS))
+        found = large.filter(pc.match_substring_regex(large, r"^\s*[\[{]"))
+        if any(count_parts(cell, most=_MOST_PARTS) > _MOST_PARTS for cell in found.to_pylist()):
+            raise RecordsError(f"a cell of {name!r} holds more than {_MOST_PARTS:,} keys and values", column=name)
+
+
+def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of *batch* in parts of a bounded size."""
+    if batch.nbytes <= _GROUP_BYTES or len(batch) <= _LEAST_ROWS:
+        yield batch
+        return
+    half = len(batch) // 2
+    yield from _split(batch.slice(0, half))
+    yield from _split(batch.slice(half))
 
 
 def _open(path: str) -> BinaryIO:
@@ -98,6 +150,8 @@ def _write_columns(header: str, path: str) -> str:
     import csv
 
     [names] = csv.reader([header.rstrip("\r\n")], delimiter=_find_delimiter(header))
+    if len(names) > _MOST_COLUMNS:
+        raise RecordsError(f"{path!r} has {len(names):,} columns, at most {_MOST_COLUMNS:,} are read", file=path)
     folded: set[str] = set()
     for name in names:
         if not name or name.casefold() in folded:

@@ -94,6 +94,8 @@ class SqlFunctions(NamedTuple):
         element: Takes (map, key) and returns the value, missing where the map has no such key.
         json: Takes (JSON or JSON text, kind of type, keys, column) and returns the value at the keys, missing where
             there is none; its kind is ``json``.
+        once: Takes (expression, a function of an expression) and returns what the function makes of the expression,
+            which the engine computes once, however often it is used.
     """
 
     time: Callable[[str, str, str], str]
@@ -105,6 +107,7 @@ class SqlFunctions(NamedTuple):
     field: Callable[[str, str], str]
     element: Callable[[str, str], str]
     json: Callable[[str, str, Sequence[str], str], str]
+    once: Callable[[str, Callable[[str], str]], str] = lambda expression, use: use(expression)
 
 
 def record_columns(query: Query[Any]) -> list[str]:
@@ -246,8 +249,13 @@ class _Records(NamedTuple):
             if self.is_nested and not is_variable and name != "createdAt":
                 return convert(name, "NULL", "null")
             raise missing_column(name, list(self.columns), kind="variable" if is_variable else "column")
-        expressions = [convert(name, expression, kind) for expression, kind in found]
+        expressions = [self._convert(name, expression, kind, convert) for expression, kind in found]
         return expressions[0] if len(expressions) == 1 else f"coalesce({', '.join(expressions)})"
+
+    def _convert(self, name: str, expression: str, kind: str, convert: Callable[[str, str, str], str]) -> str:
+        if kind != "json":
+            return convert(name, expression, kind)
+        return self.functions.once(expression, lambda found: convert(name, found, kind))
 
     def places(self, name: str, *, is_variable: bool = False) -> list[tuple[str, str]]:
         """Return the expression, and the kind of its type, of each place that may have *name*."""

@@ -19,7 +19,7 @@ from vapi_frames.sources.records.values import (
 from vapi_frames.sources.sql.select import quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "DUCKDB",
@@ -260,6 +260,11 @@ def _read_json(expression: str, kind: str, keys: Sequence[str], column: str) -> 
     return f"json_extract({checked}, {quote_text(json_pointer(*keys))})"
 
 
+def _compute_once(expression: str, use: Callable[[str], str]) -> str:
+    """Return what *use* makes of an expression that parses JSON: each use would parse the text anew, in more memory."""
+    return f"list_transform([{expression}], lambda found: {use('found')})[1]"
+
+
 DUCKDB = SqlFunctions(
     time=_read_time,
     number=_read_number,
@@ -270,5 +275,6 @@ DUCKDB = SqlFunctions(
     field=lambda struct, name: TEMPLATES["field_of"].format(struct, quote_text(name)),
     element=lambda map_, key: TEMPLATES["element_of"].format(map_, quote_text(key)),
     json=_read_json,
+    once=_compute_once,
 )
 """Over tables in memory and Parquet files, in a session with UTC as its zone."""
