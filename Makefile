@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL = help
-.PHONY: help setup format lint types test docs notebooks hooks bench coverage package minimal lowest extras all
+.PHONY: help setup format lint types test docs notebooks hooks bench coverage package minimal lowest extras audit all
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -66,5 +66,11 @@ lowest: ## test the wheel with the lowest versions allowed, in .venv-lowest
 
 extras: ## test each extra alone; some of them: make extras ARGS='plot polars'
 	.ci/extras $(ARGS)
+
+audit: ## look for known weaknesses of the workflows and of the newest dependencies, in a new environment
+	$(PYTHON) -m venv --clear .venv-audit
+	.venv-audit/bin/pip install -q -e '.[test]' 'zizmor>=1.32' 'pip-audit>=2.10'
+	.venv-audit/bin/zizmor --offline .github
+	.venv-audit/bin/pip-audit --skip-editable
 
 all: lint types docs test ## run everything before you propose a change

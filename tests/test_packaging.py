@@ -88,3 +88,16 @@ def test_without_an_extra_few_packages_are_needed(built):
     core = [one for one in meta.get_all("Requires-Dist") if "extra ==" not in one]
     assert {re.match(r"\w+", one)[0] for one in core} == {"pandas", "pyarrow", "pydantic", "requests", "urllib3"}
     assert all(">=" in one for one in core)
+
+
+def test_the_actions_of_the_workflows_are_pinned_by_hash():
+    """A tag can be moved to other code; the comment says which release the hash is, and an action has one in all."""
+    lines = [
+        line.split("uses:", 1)[1].strip()
+        for path in sorted((ROOT / ".github/workflows").glob("*.yml"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "uses:" in line
+    ]
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    assert len(set(lines)) == len({line.split("@")[0] for line in lines})
