@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -113,3 +116,30 @@ def test_the_version_is_the_packages(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.strip() == f"vapi-frames {vf.__version__}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["query", "serve"])
+def test_a_signal_during_a_conversion_leaves_no_temporary_folder(tmp_path, command, number):
+    """It ends with the signal's code, without a traceback, also where it meets DuckDB at work."""
+    call = {"createdAt": "2026-10-01T00:00:00Z", "cost": 1.5, "artifact": {"variableValues": {"plan": "pro"}}}
+    (tmp_path / "calls.json").write_text(json.dumps([{"id": str(one), **call} for one in range(100_000)]))
+    arguments = {
+        "query": ["query", "vq.call().count().during('2026-10')", "--source", "calls.json"],
+        "serve": ["serve", "calls.json", "--port", "0"],
+    }
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vapi_frames.cli", *arguments[command]], cwd=tmp_path, text=True,
+        env={**os.environ, "TMPDIR": str(temporary), "VAPI_FRAMES_KEY": "0123456789abcdef"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    until = time.monotonic() + 20
+    while not list(temporary.glob("*/*.parquet")) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (128 + number, "", "")
+    assert list(temporary.iterdir()) == []

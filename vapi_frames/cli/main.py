@@ -29,20 +29,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_parser(commands)
     note_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
-    _end_on_signals()
+    received = _end_on_signals()
     try:
         return _COMMANDS[options.command](options)
-    except (VapiFramesError, OSError) as error:
-        print_error(error)
-        return WRONG if isinstance(error, QueryError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        if received:  # DuckDB and pydantic raise an error of their own where a signal ends what they do
+            return 128 + received[0]
+        if not isinstance(error, VapiFramesError | OSError):
+            raise
+        print_error(error)
+        return WRONG if isinstance(error, QueryError) else FAILED
 
 
-def _end_on_signals() -> None:
-    """End on SIGTERM and SIGHUP as on an error, so that no temporary file is left."""
+def _end_on_signals() -> list[int]:
+    """End on SIGTERM and SIGHUP as on an error, so that no temporary file is left; return the signals that come."""
+    received: list[int] = []
 
     def end(number: int, _: object) -> NoReturn:
+        received.append(number)
         raise SystemExit(128 + number)
 
     for name in ("SIGTERM", "SIGHUP"):
@@ -50,3 +56,4 @@ def _end_on_signals() -> None:
         is_main = threading.current_thread() is threading.main_thread()
         if number is not None and is_main and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, end)
+    return received
