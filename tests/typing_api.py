@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     assert_type(face.per_call("duration"), pd.DataFrame)
     assert_type(face.success_rate(of="calls", success=["7", "8"]), pd.DataFrame)
     assert_type(face.outcome_rate(["answered", "contained"]), pd.DataFrame)
+    assert_type(face.typical_week(["weekday", "open"], hours=("09:00", "17:00"), days=["Mon"]), pd.DataFrame)
     assert_type(face.change(7, columns="cost"), pd.DataFrame)
     assert_type(face.outcome("fault"), pd.DataFrame)
     assert_type(face.label({"id": "name"}), pd.DataFrame)
@@ -120,6 +121,7 @@ if TYPE_CHECKING:
     vq.subscription().max("duration")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vq.dashboard(step="daily")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.fill_gaps(concurrency="zero")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    face.typical_week("month")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.outcome_rate("won")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.success_rate(of="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.style(caption=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -33,11 +33,12 @@ VERBS = {
     "label": lambda f: analysis.label(f, {}, of=f.index.names[-1]),
     "outcome_rate": analysis.outcome_rate,
     "success_rate": analysis.success_rate,
+    "typical_week": lambda f: analysis.typical_week(f, "weekday", whole=True),
     "wide": lambda f: analysis.wide(f, "countId"),
 }
 # What a shape is without.
 NEEDS = {
-    "step": {"rollup month", "fill_gaps", "share within", "change"},
+    "step": {"rollup month", "fill_gaps", "share within", "change", "typical_week"},
     "group": {"top", "top only", "label"},
     "endedReason": {"outcome", "outcome_rate"},
     SUCCESS: {"success_rate"},
@@ -119,7 +120,9 @@ def test_each_verb_on_each_shape(records, step, groups, types):
                 assert result[column].dtype == like, (name, column)
         for level, dtype in level_types(result).items() if result.index.names != [None] else ():
             old = level_types(frame).get(level, level_types(frame).get(frame.index.names[-1]))
-            if level == "date" or isinstance(dtype, pd.CategoricalDtype) != isinstance(old, pd.CategoricalDtype):
+            if level == "weekday":
+                assert dtype.ordered, name
+            elif level == "date" or isinstance(dtype, pd.CategoricalDtype) != isinstance(old, pd.CategoricalDtype):
                 assert str(dtype) == str(old), (name, level)
             elif isinstance(dtype, pd.CategoricalDtype):
                 assert dtype.categories.dtype == old.categories.dtype, (name, level)

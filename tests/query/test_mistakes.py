@@ -183,3 +183,23 @@ def test_10_a_filter_is_not_sent_but_answered(october):
         call().count().filter(type="webCall")
     with pytest.raises(ValueError, match="filter the call records first"):
         call().count().where(cost=1)
+
+
+def test_11_the_mean_of_the_rows_is_no_typical_hour(october):
+    """An hour without calls has no row, and counts; by hand: the outbound calls of each weekday and hour."""
+    hourly = call().count().where(type="outboundPhoneCall").step("hour").fetch()
+    week = hourly.vapi.typical_week()
+    of_rows = hourly["countId"].groupby([hourly.index.day_name(), hourly.index.hour]).mean()  # what people do
+    by_hand = {}
+    at = START
+    while at < END:
+        by_hand.setdefault((at.strftime("%A"), at.hour), []).append(0)
+        at += timedelta(hours=1)
+    for one in october:
+        if one["type"] == "outboundPhoneCall":
+            at = one["createdAt"]
+            by_hand[at.strftime("%A"), at.hour][(at - START) // timedelta(days=7)] += 1
+    means = {slot: sum(hours) / len(hours) for slot, hours in by_hand.items()}
+    assert len(week) == len(means) == 168
+    assert all(np.isclose(week.loc[slot, "countIdPerSlot"], mean) for slot, mean in means.items())
+    assert max(of_rows[slot] / means[slot] for slot in of_rows.index) == 5

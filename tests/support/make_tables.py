@@ -124,6 +124,7 @@ def _backends(calls: Any, levels: Any) -> str:
 def _verbs(calls: Any) -> str:
     days = calls.sum("cost", "duration").count().by("type").step("day").fetch()
     rated = calls.count().by("analysis.successEvaluation").fetch()
+    week = calls.count().step("hour").fetch().vapi.typical_week()
     found = {
         "`df.vapi.partial`": days.vapi.partial,
         "`df.vapi.elapsed`": days.vapi.elapsed,
@@ -135,11 +136,15 @@ def _verbs(calls: Any) -> str:
         "`sumCostPerMinute` of `per_minute()`": days.vapi.per_minute()["sumCostPerMinute"],
         "`countIdEvaluated` of `success_rate()`": rated.vapi.success_rate()["countIdEvaluated"],
         "`successPerEvaluated` of `success_rate()`": rated.vapi.success_rate()["successPerEvaluated"],
+        "level `weekday` of `typical_week()`": week.index.levels[0],
+        "level `hour` of `typical_week()`": week.index.levels[1],
+        '`slots` of `typical_week("weekday")`': days.vapi.typical_week("weekday")["slots"],
+        '`countIdPerSlot` of `typical_week("weekday")`': days.vapi.typical_week("weekday")["countIdPerSlot"],
     }
     return table(["column or series", "type"], [[said, f"`{_dtype(series)}`"] for said, series in found.items()])
 
 
-def _dtype(series: pd.Series) -> str:
+def _dtype(series: pd.Series | pd.Index) -> str:
     """Return the type in the words of pandas 3, on either pandas."""
     import pandas as pd
 

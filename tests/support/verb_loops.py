@@ -84,6 +84,14 @@ class Model:
             cells.setdefault(key_of(key), []).extend(calls)
         return replace(self, levels=levels, cells=cells, **other)
 
+    def at(self, step: str) -> Model:
+        """Return the rows by another step, each call in the bucket of its own time."""
+        cells: dict[tuple[Any, ...], list[Any]] = {}
+        for key, calls in self.cells.items():
+            for call in calls:
+                cells.setdefault((trunc(call["createdAt"], step, self.query.zone), *key[1:]), []).append(call)
+        return replace(self, cells=cells, step=step)
+
     def buckets(self) -> dict[datetime, bool]:
         """Return the buckets of the range that had begun, in order, and whether each is whole."""
         found = {label: True for _, label in self.walk()}

@@ -12,6 +12,7 @@ from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, 
 from vapi_frames.analysis.rollup import rollup
 from vapi_frames.analysis.success import success_rate
 from vapi_frames.analysis.tables import for_excel, style
+from vapi_frames.analysis.weeks import typical_week
 from vapi_frames.frames.parquet import load, save
 from vapi_frames.frames.partial import drop_partial, elapsed, partial
 from vapi_frames.frames.provenance import query, units
@@ -40,6 +41,7 @@ __all__ = [
     "style",
     "success_rate",
     "top",
+    "typical_week",
     "units",
     "wide",
     "with_units",

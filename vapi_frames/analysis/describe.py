@@ -100,7 +100,8 @@ def _describe_index(meta: Meta) -> str:
     if "date" in meta.levels:
         parts.append(f"per {meta.step} in {meta.zone}" if meta.step else f"at each change, in {meta.zone}")
     if groups:
-        parts.append(f"by {_join(groups, 'and')}")
+        zone = f" in {meta.zone}" if "date" in meta.derived_levels.values() else ""
+        parts.append(f"by {_join(groups, 'and')}{zone}")
     return f", {' and '.join(parts)}" if parts else ""
 
 

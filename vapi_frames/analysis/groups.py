@@ -34,7 +34,8 @@ _ID_CHARS = 8  # characters of an id that keep equal names apart
 
 def _find_group(checked: CheckedFrame, name: str | None, verb: str) -> IndexLevel:
     """Return the group called *name*; by default, the only one."""
-    groups = {level.name: level for level in checked.levels if level.name != "date"}
+    made = {level for level, origin in checked.meta.derived_levels.items() if origin == "date"}  # by typical_week
+    groups = {level.name: level for level in checked.levels if level.name not in {"date", *made}}
     if name is None:
         if not groups:
             raise QueryError(f"{verb} one group, and this frame has none: add .by(...) to the query")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vapi_frames.frames.provenance import CheckedFrame
     from vapi_frames.query.query import Query
 
-__all__ = ["find_query", "plan_reaggregation", "regroup"]
+__all__ = ["check_own_columns", "find_query", "plan_reaggregation", "regroup"]
 
 
 def find_query(checked: CheckedFrame, levels: Iterable[IndexLevel], step: str | None) -> Query[Any]:
@@ -70,6 +70,15 @@ def plan_reaggregation(
     return found
 
 
+def check_own_columns(checked: CheckedFrame) -> None:
+    """Raise `NonAdditiveError` where the frame has a column that neither the query nor a verb made."""
+    if checked.own_columns:
+        raise NonAdditiveError(
+            f"{checked.own_columns[0]!r} is a column of your own, and it is unknown how it adds up: drop it first, "
+            f"df.drop(columns={checked.own_columns!r}), and compute it on the result"
+        )
+
+
 def regroup(
     checked: CheckedFrame,
     levels: list[IndexLevel],
@@ -95,11 +104,7 @@ def regroup(
         NonAdditiveError: A column cannot be re-aggregated exactly.
     """
     plan = plan_reaggregation(checked, checked.measures, instead, over_time=over_time, over_groups=over_groups)
-    if checked.own_columns:
-        raise NonAdditiveError(
-            f"{checked.own_columns[0]!r} is a column of your own, and it is unknown how it adds up: drop it first, "
-            f"df.drop(columns={checked.own_columns!r}), and compute it on the result"
-        )
+    check_own_columns(checked)
     if levels:
         levels, codes = distinct_rows(levels)
         size, index = len(levels[0].codes), build_index(levels)

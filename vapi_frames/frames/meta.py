@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from vapi_frames.contract.vocabulary import Step
     from vapi_frames.query.filters import Filter
 
 __all__ = ["ATTRIBUTE", "Choice", "DerivedColumn", "Meta", "merge_filters", "read_meta"]
@@ -173,6 +174,12 @@ class Meta:
         if self.lost:
             listed = ", ".join(map(repr, self.lost))
             raise ProvenanceError(f"the level {listed} was dropped, so it is unknown which calls the rows are about")
+        if made := [level for level, origin in self.derived_levels.items() if origin == "date"]:
+            step: Step = "day" if made == ["weekday"] else "hour"
+            raise ProvenanceError(
+                f"no query gives rows by {' and '.join(made)}: fetch {replace(self.result_query, time_step=step)!r}, "
+                "and call .vapi.typical_week again"
+            )
         if self.start is not None and self.start == self.end:
             raise ProvenanceError("no bucket of the range is whole, so no query gives the rows of whole buckets")
         if self.choice is None:

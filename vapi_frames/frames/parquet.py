@@ -108,7 +108,9 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
     text = {"pyarrow": pd.ArrowDtype(pa.string()), "numpy_nullable": pd.StringDtype()}
     kind: Any = text.get(find_backend(frame, [name for name in meta.all_units() if name in frame.columns]))
     if meta.levels and None not in frame.index.names:
-        frame.index = build_index([_retyped(level, kind) for level in read_levels(frame.index)])
+        week = [level for level, origin in meta.derived_levels.items() if origin == "date"]  # of types of their own
+        levels = read_levels(frame.index)
+        frame.index = build_index([one if one.name in week else _retyped(one, kind) for one in levels])
     try:
         units(frame)  # which recognizes the rows, so that a choice of them is known, too
     except ProvenanceError as error:

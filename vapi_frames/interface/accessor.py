@@ -29,10 +29,10 @@ class VapiAccessor(Verbs):
 
     On a frame that was fetched, `meta`, `units`, `query`, `partial`, `elapsed` and `describe` say what it is. `rollup`,
     `fill_gaps`, `drop_partial`, `top`, `share`, `ratio`, `per_minute`, `per_call`, `success_rate`, `change`,
-    `outcome`, `outcome_rate`,
-    `label`, `reconcile` and `wide` return a new frame; each is also a function of `vapi_frames.analysis`, for
-    ``df.pipe``. `with_units`, `style` and `for_excel` make tables to be read. `plot`, `save` and `refresh` do as they
-    say. On a frame of call records, `call` and `subscription` start a query of that very frame.
+    `outcome`, `outcome_rate`, `label`, `reconcile`, `typical_week` and `wide` return a new frame; each is also a
+    function of `vapi_frames.analysis`, for ``df.pipe``. `with_units`, `style` and `for_excel` make tables to be read.
+    `plot`, `save` and `refresh` do as they say. On a frame of call records, `call` and `subscription` start a query of
+    that very frame.
 
     Examples:
         >>> import vapi_frames as vf
@@ -174,8 +174,9 @@ class VapiAccessor(Verbs):
     def plot(self, column: str | Sequence[str] | None = None, **options: Any) -> Any:
         """Draw the chart that fits the frame's shape, through pandas' plotting backend.
 
-        With a step: a line per group, a partial bucket dashed. Without: a bar per group. One row: its figures. The axes
-        say unit and zone. Of many groups the largest are drawn, and the rest as one where it adds up.
+        With a step: a line per group, a partial bucket dashed. Without: a bar per group. One row: its figures. A
+        typical week by weekday and hour: a heat map. The axes say unit and zone. Of many groups the largest are drawn,
+        and the rest as one where it adds up.
 
         Args:
             column: The measure, by its own name or the API's column, or several of one unit; by default the first, and
@@ -365,6 +366,8 @@ def _refetched(meta: Meta, frame: pd.DataFrame) -> Query[Any]:
     if meta.before:
         cure = "fetch the comparison again, query.compare(...).fetch()"
         raise QueryError(f"refresh fetches a query, and the frame is a comparison: {cure}")
+    if "date" in meta.derived_levels.values():
+        return meta.query  # raises, and names the query of the dates
     made = next(iter([*columns, *meta.derived_levels]), "a row for each empty bucket" if meta.is_filled else None)
     if made is not None:
         raise QueryError(

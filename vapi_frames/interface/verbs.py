@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pandas.io.formats.style import Styler
 
+    from vapi_frames.analysis.weeks import WeekLevel
     from vapi_frames.contract.ended_reasons import ReasonLevel
     from vapi_frames.contract.vocabulary import Step
 
@@ -150,6 +151,7 @@ class Verbs(RateVerbs):
 
         Raises:
             UnknownWordError: There is no such level, or the frame is not by ended reason.
+            QueryError: The frame has a column or level of that name already.
             NonAdditiveError: A measure cannot be re-aggregated exactly.
 
         Examples:
@@ -183,6 +185,45 @@ class Verbs(RateVerbs):
         from vapi_frames import analysis
 
         return analysis.label(self._frame, names, of=of)
+
+    def typical_week(
+        self,
+        by: WeekLevel | Sequence[WeekLevel] = ("weekday", "hour"),
+        *,
+        hours: tuple[str, str] | None = None,
+        days: str | Sequence[str] | None = None,
+        whole: bool = False,
+    ) -> pd.DataFrame:
+        """Return the frame by the slots of a week: the mean over all slots of the range, their total and their number.
+
+        A slot without calls has no row in the frame, and counts all the same; see `vapi_frames.analysis.typical_week`.
+
+        Args:
+            by: One or several of ``"weekday"``, ``"hour"`` and ``"open"``.
+            hours: With ``"open"``: from when until when it is open; ``("09:00", "17:00")`` by default.
+            days: With ``"open"``: the weekdays on which it opens; Monday to Friday by default.
+            whole: Declare that the rows that are not in the frame, if any, had no calls.
+
+        Raises:
+            ProvenanceError: Rows were left out before, so an absent one may have calls; or the range is unknown.
+            NonAdditiveError: A measure cannot be re-aggregated exactly.
+            QueryError: There is no step, or a coarser one; or *by*, *hours* or *days* are not as described.
+
+        Warns:
+            FrameWarning: Rows of partial hours or days are left out.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().count().step("hour").during("2026-10").fetch()
+            >>> df.vapi.typical_week(by="open").round(2)
+                    countId  slots  countIdPerSlot
+            open
+            closed     8146    568           14.34
+            open       5349    176           30.39
+        """
+        from vapi_frames import analysis
+
+        return analysis.typical_week(self._frame, by, hours=hours, days=days, whole=whole)
 
     def wide(self, column: str | None = None) -> pd.DataFrame:
         """Return one measure with the buckets as rows and the groups as columns.
@@ -245,6 +286,7 @@ class Verbs(RateVerbs):
 
         Raises:
             MissingExtraError: jinja2 is not installed.
+            QueryError: *caption* is no text.
             ProvenanceError: The values of a measure were changed, so its unit is uncertain.
 
         Examples:

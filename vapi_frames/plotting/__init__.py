@@ -19,6 +19,8 @@ __all__ = ["PALETTE", "plot"]
 def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **options: Any) -> Any:
     """Draw the chart that fits *frame*: lines over time, partial buckets dashed; bars by group; cards for one row.
 
+    A typical week by weekday and hour is a heat map, of the mean per slot.
+
     With more groups than colors, the largest are drawn. The rest is one more line where the measure adds up; where it
     does not, it is left out and the title says so. The other period of a comparison is dotted.
 
@@ -46,8 +48,10 @@ def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **optio
         from vapi_frames.plotting import other_backends
 
         return other_backends.draw(chart, backend, options)
-    from vapi_frames.plotting import axes
+    from vapi_frames.plotting import axes, heat_map
 
     if chart.kind == "cards" and "kind" not in options:
         return axes.draw_cards(chart, options)
+    if chart.kind == "heat" and "kind" not in options:
+        return heat_map.draw_heat_map(chart, options)
     return axes.draw_lines(chart, options) if chart.kind == "time" else axes.draw_bars(chart, options)

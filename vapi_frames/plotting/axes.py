@@ -148,14 +148,14 @@ def _date_axis(axes: Any, table: pd.DataFrame, meta: Meta) -> None:
 
 def draw_bars(chart: ChartData, options: dict[str, Any]) -> Any:
     """Draw bars by group."""
-    table = chart.table
+    table = chart.table.T if chart.kind == "heat" else chart.table  # the hours are the axis
     if chart.before is not None and table.shape[1] == 1:
         names = [chart.names[0], f"{chart.names[0]}Before"]
         table = pd.concat([table, chart.before.reindex(table.index)], axis=1).set_axis(names, axis=1)
         options.setdefault("color", [PALETTE[0], _OTHER])
     many = table.shape[1] > 1
     options.setdefault("title", chart.title)
-    options.setdefault("kind", "barh")
+    options.setdefault("kind", "barh" if chart.kind == "groups" else "bar")
     options.setdefault("legend", many)
     across = options["kind"] == "barh"
     options.setdefault("xlabel" if across else "ylabel", chart.label)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis import partial, units, wide
+from vapi_frames.analysis.weeks import SLOTS, WEEKDAYS
 from vapi_frames.errors import QueryError
 from vapi_frames.frames.meta import Meta, read_meta
 from vapi_frames.frames.provenance import check_levels, find_column
@@ -30,7 +31,8 @@ class ChartData(NamedTuple):
 
     Attributes:
         table: The rows along the axis, one column a line or color.
-        kind: ``time`` with a date on the index, ``groups`` without, ``cards`` for one row of figures.
+        kind: ``time`` with a date on the index, ``groups`` without, ``cards`` for one row of figures; of a typical
+            week ``heat`` with weekdays and hours, else ``week``.
         names: The measures.
         label: What the numbers are, with their unit.
         title: The title of the chart.
@@ -72,12 +74,15 @@ def prepare_chart(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Ch
     named_ids = [origin for level, origin in derived if level != origin and level in frame.index.names]
     groups = [str(level) for level in frame.index.names if level not in (None, "date", *named_ids)]
     dated = "date" in frame.index.names
+    week = [name for name in groups if meta.derived_levels.get(name) == "date"]
     names = _choose_measures(frame, column, known, meta, split=bool(groups))
     if not groups and not dated and len(frame) == 1 and not meta.before and len({*map(known.get, names)}) > 1:
         return ChartData(frame[names], "cards", names, "", "", None, None, None, meta)
     unit = known.get(names[0], "")
     label = f"{names[0]} ({unit})" if unit else names[0]
     legend: str | None = ", ".join(groups if dated else groups[1:]) or None  # the first group is the axis of the bars
+    if {"weekday", "hour"} <= {*week} and len(names) == 1:
+        return _arrange_heat(frame[names[0]], names, label, groups, meta)
     if len(names) > 1:
         label, legend = unit or "value", "measure" if dated else None
         title = _make_title(_common_prefix(names), groups, meta)
@@ -94,7 +99,7 @@ def prepare_chart(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Ch
         flags = partial(tables[0]).fillna(value=False).to_numpy(dtype=bool)
     else:
         flags = np.zeros(len(tables[0]), bool)
-        tables = [_arrange_bars(table, names, groups, meta) for table in tables]
+        tables = [_arrange_bars(table, names, groups, meta, is_sorted=not week) for table in tables]
     if len(names) == 1 and (dated or len(groups) > 1):
         if groups:
             tables = [table.set_axis(_make_labels(table.columns), axis=1) for table in tables]
@@ -104,7 +109,7 @@ def prepare_chart(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Ch
             title += f", {tables[0].shape[1]} of {count}"
     before = tables[1] if len(tables) > 1 else None
     return ChartData(
-        tables[0], "time" if dated else "groups", names, label, title, legend, flags, before, meta
+        tables[0], "time" if dated else "week" if week else "groups", names, label, title, legend, flags, before, meta
     )  # fmt: skip
 
 
@@ -131,7 +136,9 @@ def _choose_measures(
         return [find_column(frame, None)]  # raises, and names what is missing
     if len(frame) == 1 and frame.index.names == [None] and not meta.before:
         return list(known)  # figures on cards, of any unit
-    first = next(iter(known))
+    # Of a typical week the mean, not the total: the range may have five Mondays and four Tuesdays.
+    means = (name for name, one in meta.derived.items() if one.parts[1:] == (SLOTS,) and name in known)
+    first = next(means, next(iter(known)))
     same_unit = [name for name in known if name in meta.units and known[name] == known[first]]
     return same_unit if not split and not meta.before and first in same_unit else [first]
 
@@ -174,13 +181,47 @@ def _keep_largest(tables: list[pd.DataFrame], limit: int, *, additive: bool) -> 
     return found
 
 
-def _arrange_bars(table: pd.DataFrame, names: list[str], groups: list[str], meta: Meta) -> pd.DataFrame:
-    """Return the labeled rows of a bar chart, the smallest first where there is one bar a group."""
+def _arrange_heat(values: pd.Series[Any], names: list[str], label: str, groups: list[str], meta: Meta) -> ChartData:
+    """Return the heat map of a typical week, of the groups with the largest mean."""
+    title = _make_title(names[0], groups, meta)
+    values = values.droplevel([place for place, name in enumerate(values.index.names) if name not in groups])
+    others = [name for name in groups if name not in ("weekday", "hour")]
+    if others:
+        size = values.groupby(level=others, dropna=False, observed=True, sort=False).mean()
+        if len(size) > MAX_LINES:
+            kept = size.fillna(-np.inf).nlargest(MAX_LINES).index
+            groups_of: Any = values.index.droplevel(["weekday", "hour"])  # type: ignore[list-item]
+            values = values.loc[groups_of.isin(kept)]
+            title += f", {MAX_LINES} of {len(size)}"
+    table = _arrange_week(values)
+    flags = np.zeros(len(table), bool)
+    table = table.set_axis(_make_labels(table.index), axis=0).rename_axis(f"hour ({meta.zone})", axis=1)
+    return ChartData(table, "heat", names, label, title, ", ".join([*others, "weekday"]), flags, None, meta)
+
+
+def _arrange_week(values: pd.Series) -> pd.DataFrame:
+    """Return *values* with hours as columns, and under each value of the other groups all weekdays as rows."""
+    table: Any = values.unstack("hour").reindex(columns=range(24))  # noqa: PD010 - pivot drops missing groups
+    if table.index.nlevels == 1:
+        week: pd.DataFrame = table.reindex(WEEKDAYS).rename_axis("weekday")
+        return week
+    others = [name for name in table.index.names if name != "weekday"]
+    wide = table.unstack("weekday")  # noqa: PD010
+    weeks: pd.DataFrame = wide.stack("weekday", future_stack=True).reorder_levels([*others, "weekday"])  # noqa: PD013
+    return weeks
+
+
+def _arrange_bars(
+    table: pd.DataFrame, names: list[str], groups: list[str], meta: Meta, *, is_sorted: bool
+) -> pd.DataFrame:
+    """Return the labeled rows of a bar chart, the smallest first where there is one bar a group, if *is_sorted*."""
     if not groups:
         if len(names) == 1:
             return table.set_axis(names, axis=0)
         return table.T.set_axis(["value"], axis=1).sort_values("value", na_position="first")
     table = table.set_axis(_make_labels(table.index), axis=0).rename_axis(groups[0])
+    if not is_sorted:
+        return table
     if len(table) > MAX_BARS:
         [flipped] = _keep_largest([table.T], MAX_BARS, additive=_is_additive(names[0], meta))
         table = flipped.T.rename_axis(groups[0])

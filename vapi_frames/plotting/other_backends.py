@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
+_KINDS = {"time": "line", "groups": "barh", "week": "bar", "heat": "line", "cards": "bar"}
+
 
 def draw(chart: ChartData, backend: str, options: dict[str, Any]) -> Any:
     """Draw with *backend*, which takes a frame with a plain index; return its chart."""
@@ -23,10 +25,12 @@ def draw(chart: ChartData, backend: str, options: dict[str, Any]) -> Any:
         table = table.set_axis(wall)
     if chart.kind == "cards":
         table = table.set_axis([""], axis=0)
+    if chart.kind == "heat":  # pandas' backends have none: a line per weekday
+        table = table.T
     if chart.before is not None:
         other = chart.before.set_axis([f"{name} before" for name in chart.before.columns], axis=1)
         table = table.join(other.set_axis(table.index))
-    options.setdefault("kind", {"time": "line", "groups": "barh", "cards": "bar"}[chart.kind])
+    options.setdefault("kind", _KINDS[chart.kind])
     flags = chart.flags
     is_cut = flags is not None and flags.any()
     if chart.title:
