@@ -176,15 +176,15 @@ def test_odd_records_are_kept_as_far_as_they_go(tmp_path):
     """Numbers that no double holds, half a character, names of any kind: no call is lost for what no query uses."""
     odd = {
         "updatedAt": "soon", "squadId": "s\ud83d", "score": 10**400, "ratio": float("nan"), "odd.name": 3, "SQUADID": 4,
-        "costs": ["x", {"cost": 1, "type": None, "voice": {"provider": 7}}],
-        "artifact": {"structuredOutputs": {"o": "text", "p": {"name": 3, "result": "\ud83d"}, "q": None},
+        "endedReason": "cut \ud83d", "costs": ["x", {"cost": 1, "type": None, "voice": {"provider": 7}}],
+        "artifact": {"variableValues": {"cut \ud83d": "\ud83d"}, "structuredOutputs": {"o": "text", "p": {"name": 3, "result": "\ud83d"}, "q": None},
                      "performanceMetrics": [1], "scorecards": "none"},
     }  # fmt: skip
     done = store(Calls(call("a", at(14), **odd)), tmp_path, since="2026-10-14", until="2026-10-15")
     assert done.calls == 1
     row = row_of(tmp_path)
     assert not {"score", "ratio", "odd.name", "SQUADID", "updatedAt"} & {*row}
-    assert row["squadId"] == "s?"
+    assert (row["squadId"], row["endedReason"], row["variableValues"]) == ("s?", "cut ?", {"cut ?": "?"})
     assert json.loads(row["costs"]) == [{"cost": 1}]
     assert row["artifact.structuredOutputs"] == {
         "o": {"name": None, "result": '"text"'}, "p": {"name": None, "result": "?"},

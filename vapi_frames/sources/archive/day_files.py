@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, warn
 from vapi_frames.files import atomic_write, expand_path, is_temporary, make_private_folder
-from vapi_frames.sources.archive.fields import FIXED_COLUMNS, MAPS, VARIABLES, column_type
+from vapi_frames.sources.archive.fields import FIXED_COLUMNS, MAPS, QUERY_COLUMNS, VARIABLES, column_type
 from vapi_frames.sources.records.days import ARCHIVE_OPTIONS, DAY_STATE, is_archived_day
 from vapi_frames.sources.records.digests import (
     DIGESTS_FILE,
@@ -46,6 +46,7 @@ RECORDS = "records"
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
 _WRITTEN = re.compile(rf"{_NAME.pattern}|{DIGESTS_FILE}")
+_PREFIX = f"{VARIABLES}."  # of the columns in which an earlier version kept variables
 _MOST_VARIABLES = 1_000  # whose keys are in the metadata of a file
 
 
@@ -106,6 +107,7 @@ class DayFiles:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = expand_path(folder)
         self.damaged: dict[date, str] = {}
+        self._variable_columns: dict[date, list[str]] = {}
         if self.folder.exists() and not self.folder.is_dir():
             raise QueryError(f"{str(folder)!r} is a file; an archive is a folder")
         make_private_folder(self.folder)
@@ -161,6 +163,7 @@ class DayFiles:
         except (pa.ArrowException, OSError) as error:
             self._note_damage(day, error)
             return None
+        self._variable_columns[day] = [name for name in schema.names if name.startswith(_PREFIX)]
         try:
             return State.from_json((schema.metadata or {})[DAY_STATE])
         except (ValueError, KeyError, TypeError):
@@ -209,6 +212,20 @@ class DayFiles:
             # Both, until the new file has the name: whichever is there, it is as it was written.
             self._write_digests({**digests, path.name: (*digests.get(path.name, ()), digest)})
         self._write_digests({**digests, path.name: (digest,)})
+
+    def merge_variable_columns(self, states: Mapping[date, State]) -> None:
+        """Write days of an earlier version anew, with a map, where columns of variables differ by case only.
+
+        No query can tell such columns apart, in one file or in two.
+        """
+        spellings: dict[str, set[str]] = {}
+        for name in itertools.chain(*self._variable_columns.values()):
+            spellings.setdefault(name.casefold(), set()).add(name)
+        for day, names in self._variable_columns.items():
+            if day in states and any(len(spellings[name.casefold()]) > 1 for name in names):
+                rows = self.read_rows(day)
+                if day not in self.damaged:
+                    self.write(day, rows.values(), states[day])
 
     def set_aside(self, day: date) -> None:
         """Give the file of a damaged *day* another name, and warn of it."""
@@ -280,18 +297,14 @@ def _is_date(text: str) -> bool:
 
 
 def _rows(table: pa.Table) -> Iterator[Row]:
-    prefix = f"{VARIABLES}."
     for batch in table.to_batches(max_chunksize=1_000):
         for values in batch.to_pylist():
             row = {name: value for name, value in values.items() if value is not None}
             row |= {name: dict(row[name]) for name in MAPS if name in row}
             # An earlier version wrote a column for each variable.
-            if old := {
-                name.removeprefix(prefix): row.pop(name)
-                for name in values
-                if name in row and name[: len(prefix)] == prefix
-            }:
-                row[VARIABLES] = {**old, **row.get(VARIABLES, {})}
+            old = {name: row.pop(name) for name in values if name in row and name.startswith(_PREFIX)}
+            if old:
+                row[VARIABLES] = {name.removeprefix(_PREFIX): text for name, text in old.items()}
             yield row
 
 
@@ -300,7 +313,8 @@ def _table(rows: list[Row], state: State) -> pa.Table:
     import pyarrow as pa
 
     kept = [name for option in ARCHIVE_OPTIONS if option in state.kept for name in ARCHIVE_OPTIONS[option]]
-    names = dict.fromkeys((*FIXED_COLUMNS, *kept, *sorted({name for row in rows for name in row})))
+    fixed = FIXED_COLUMNS if RECORDS in state.kept else QUERY_COLUMNS
+    names = dict.fromkeys((*fixed, *kept, *sorted({name for row in rows for name in row})))
     columns = {}
     for name in names:
         values = [row.get(name) for row in rows]

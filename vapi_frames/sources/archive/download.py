@@ -18,6 +18,7 @@ from vapi_frames.errors import RecordsWarning, ResponseError, redirect_warnings,
 from vapi_frames.files import make_temporary_folder, remove_temporary_folder
 from vapi_frames.sources import progress
 from vapi_frames.sources.api.listing import LIMIT, Listing
+from vapi_frames.sources.archive.fields import BUILT_IN
 from vapi_frames.sources.local.source import LocalSource
 from vapi_frames.sources.records.days import API_RETENTION
 from vapi_frames.sources.records.paths import VARIABLE_ROOTS
@@ -38,7 +39,6 @@ _UNUSED = ("messages", "messagesOpenAIFormatted", "transcript", "summary", "reco
            "recording", "logUrl", "pcapUrl", "videoRecordingUrl", "monitor")  # fmt: skip
 """What no query uses, and may be large or personal; at the top of a record, and in its artifact and analysis."""
 _FILE = "calls.jsonl"
-_BUILT_IN = ("customer", "phoneNumber", "call", "transport")  # variables that the API itself adds
 
 
 class DownloadedSource(LocalSource):
@@ -186,7 +186,7 @@ def _without_built_in(record: dict[str, Any], path: Sequence[str]) -> dict[str, 
         return record
     if len(path) > 1:
         return {**record, path[0]: _without_built_in(value, path[1:])}
-    left = {key: one for key, one in value.items() if key not in _BUILT_IN or not isinstance(one, dict)}
+    left = {key: one for key, one in value.items() if key not in BUILT_IN or not isinstance(one, dict)}
     return {**record, path[0]: left}
 
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "BUILT_IN",
     "FIXED_COLUMNS",
     "MAPS",
     "MOST_BYTES",
     "MOST_KEYS",
+    "QUERY_COLUMNS",
     "VARIABLES",
     "Fields",
     "Row",
@@ -41,6 +43,8 @@ Row: TypeAlias = dict[str, Any]
 VARIABLES, OUTPUTS, SCORECARDS = "variableValues", "artifact.structuredOutputs", "artifact.scorecards"
 MAPS = (VARIABLES, OUTPUTS, SCORECARDS)
 """The columns that are maps: key of a variable → text; id of an output → its name and result; id → scores as JSON."""
+BUILT_IN = frozenset({"customer", "phoneNumber", "call", "transport"})
+"""The objects that the API itself adds to the variables of a call."""
 MOST_KEYS = 256
 """How many variables of a call are kept, and how many outputs."""
 MOST_BYTES = 65_536
@@ -55,11 +59,11 @@ _TIMES = ("updatedAt",)
 _COSTS = "costs"
 _NUMBERS_IN = ("", "costBreakdown", "artifact.performanceMetrics")  # the objects of which every number is kept
 _MOST_NUMBERS = 200  # of a call: the API chooses their names
-_BUILT_IN = frozenset({"customer", "phoneNumber", "call", "transport"})  # variables that the API itself adds
 _KNOWN = frozenset(path.casefold() for column in FLAT_COLUMNS for path in alternate_paths(column))
 _is_plain = re.compile("[A-Za-z][A-Za-z0-9]*").fullmatch  # any other name could be the path of another column
-_FLAT = tuple(column for column in FLAT_COLUMNS if column != "duration")
-FIXED_COLUMNS = (*_FLAT, *_TIMES, *_TEXTS, _COSTS)
+QUERY_COLUMNS = tuple(column for column in FLAT_COLUMNS if column != "duration")
+"""The columns that queries use, and the only ones that each file of an earlier version has."""
+FIXED_COLUMNS = (*QUERY_COLUMNS, *_TIMES, *_TEXTS, _COSTS)
 """The columns that each file has, also where no call has a value."""
 _FIXED = frozenset(name.casefold() for name in FIXED_COLUMNS)
 
@@ -93,7 +97,11 @@ def read_fields(record: Any, options: Iterable[str]) -> Fields:
 
 
 def _read_fields(record: Any, options: Iterable[str]) -> Fields:
-    values, variables = flatten_call(record)
+    try:
+        values, variables = flatten_call(record)
+    except RecordsError:  # perhaps of a text that is cut within a character, which the call itself may cause
+        record = json.loads(_mend(json.dumps(record, ensure_ascii=False)))
+        values, variables = flatten_call(record)
     call = unwrap_report(record)
     row = {name: value for name, value in values.items() if value is not None}
     row |= {name: value for name, value in _read_scalars(call) if name not in row}
@@ -236,7 +244,7 @@ def _bound(values: Mapping[str, str]) -> tuple[dict[str, str], int]:
 
 def _is_built_in(key: str, text: str) -> bool:
     """Return whether a variable is an object that the API adds to all calls: its customer, its numbers."""
-    if key not in _BUILT_IN or text.lstrip()[:1] not in ("{", "["):
+    if key not in BUILT_IN or text.lstrip()[:1] not in ("{", "["):
         return False
     try:
         return isinstance(json.loads(text), dict | list)
