@@ -1,6 +1,7 @@
 """What every test starts from, the engines that tests share, and how much a run tries.
 
-`pytest --long -m property` runs the property tests with five times as many examples.
+`pytest --long -m property` runs the property tests with five times as many examples, `pytest --brief` all tests with a
+fifth of them: for runs in which only the installed versions differ.
 """
 
 from __future__ import annotations
@@ -29,16 +30,19 @@ QUIET_CHECKS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 # The short form tries the same examples in every run; the long form looks for new ones.
 settings.register_profile("short", max_examples=50, derandomize=True, **QUIET_CHECKS)
 settings.register_profile("long", max_examples=250, print_blob=True, **QUIET_CHECKS)
+settings.register_profile("brief", max_examples=10, derandomize=True, **QUIET_CHECKS)
 
 
 def pytest_addoption(parser):
-    """Add `--long`."""
+    """Add `--long` and `--brief`."""
     parser.addoption("--long", action="store_true", help="give the property tests five times as many examples")
+    parser.addoption("--brief", action="store_true", help="give the property tests a fifth of the examples")
 
 
 def pytest_configure(config):
     """Choose how many examples property tests try, before the test modules are imported."""
-    settings.load_profile("long" if config.getoption("--long") else "short")
+    form = next((form for form in ("long", "brief") if config.getoption(f"--{form}")), "short")
+    settings.load_profile(form)
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -51,8 +55,9 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Start a worker for each core with `-n auto`, and at most eight: more would wait for the engines."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+    """Start a worker for each core and one more with `-n auto`, because many tests wait; more than eight would, too."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores + 1, 8)
 
 
 def pytest_report_header():

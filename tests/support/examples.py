@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import settings
 
+_SHORT = 50  # examples of a test in the short form, where it does not say how many
+
 
 def is_long():
     """Return whether this run is the long form, `pytest --long`."""
@@ -11,5 +13,5 @@ def is_long():
 
 
 def examples(number):
-    """Return the settings of a property test: *number* examples, five times as many in the long form."""
-    return settings(max_examples=number * (5 if is_long() else 1))
+    """Return the settings of a property test: *number* examples, more in the long form and fewer in the brief one."""
+    return settings(max_examples=max(1, number * settings().max_examples // _SHORT))
