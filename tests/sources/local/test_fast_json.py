@@ -37,7 +37,9 @@ ODD = [
     {"artifact": {"variableValues": {"plan": {"a": 1e20}}}}, {"artifact": {"variableValues": {"plan": "\ud800"}}},
     {"artifact": {"variableValues": {"plan": {"a": "é\n"}}}}, {"id": 1e20}, {"id": 12345678901234567890123},
     {"id": {"a": 1}}, {"id": True}, {"type": 7.0}, {"duration": 3}, {"durationSeconds": 5, "endedAt": None},
-    {"message": {"type": "end-of-call-report"}}, {"durationMs": "5"}, {"id": ""}, {"id": "x\u0000y"},
+    {"message": {"type": "end-of-call-report"}}, {"Cost": 9}, {"ID": "x"}, {"CreatedAt": "x"}, {"Artifact": {}},
+    {"artifact": {"VariableValues": {}}}, {"artifact.variableValues.w": "flat"}, {"variable_values": {"w": 1}},
+    {"transcript": "the variableValues.plan: x"}, {"durationMs": "5"}, {"id": ""}, {"id": "x\u0000y"},
 ]  # fmt: skip
 TEXTS = [
     LINE[:-1] + ', "cost": 9}', LINE.replace('"llm": 0.25', '"llm": 0.25, "llm": 9'), LINE + LINE, "null", "7", "{", "",

@@ -74,13 +74,14 @@ def _find_database(**config: str) -> DuckDBPyConnection:
 
 
 @contextmanager
-def open_cursor(names: Sequence[str], *, memory_limit: str = "") -> Iterator[DuckDBPyConnection]:
+def open_cursor(names: Sequence[str], *, memory_limit: str = "", most_threads: int = 0) -> Iterator[DuckDBPyConnection]:
     """Yield a cursor of the database; its statements end when the query is canceled.
 
     Args:
         names: The names of columns that are registered as ``c0``, ``c1``, ..., for messages; may be filled later.
         memory_limit: How much memory its statements may take, e.g. ``"1GB"``; the cursor then has a database of its
             own, because a limit is one of a whole database. It spills nothing to the disk.
+        most_threads: How many threads that database may have.
 
     Raises:
         RecordsError: DuckDB could not read the records.
@@ -90,6 +91,8 @@ def open_cursor(names: Sequence[str], *, memory_limit: str = "") -> Iterator[Duc
         limits = {"memory_limit": memory_limit, "temp_directory": ""} if memory_limit else {}
         database = _find_database(**limits)
         connection = database if limits else database.cursor()
+    if most_threads:
+        connection.execute(f"SET threads = least(current_setting('threads'), {most_threads})")
     import duckdb
 
     try:

@@ -1,7 +1,8 @@
 """Large JSON files of plain calls, converted to Parquet by DuckDB in one pass.
 
 It converts what is ordinary: UTF-8, an array or one call a line, the names of ``GET /call``. In any other file it finds
-something odd and converts nothing, so that the decoder in Python reads the file and names line and reason.
+something odd and converts nothing, so that the decoder in Python reads the file and names line and reason. It looks
+less closely at what no query reads: a key may be there twice, or a comma too many.
 """
 
 from __future__ import annotations
@@ -10,17 +11,29 @@ import contextlib
 import glob
 import gzip
 import json
+import re
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vapi_frames.contract.json_size import MOST_PARTS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import open_cursor
-from vapi_frames.sources.local.json_reader import longest_value
-from vapi_frames.sources.records.duckdb import DUCKDB, USUAL_TIME, json_pointer
+from vapi_frames.sources.records.duckdb import DUCKDB, USUAL_TIME
 from vapi_frames.sources.records.flatten import find_column_places, find_variable_places
-from vapi_frames.sources.records.paths import FLAT_COLUMNS, NUMBER_COLUMNS, TIME_COLUMNS, VARIABLE_ROOTS, VARIABLES_MAP
+from vapi_frames.sources.records.paths import (
+    EXPORT_HEADERS,
+    FLAT_COLUMNS,
+    NUMBER_COLUMNS,
+    TIME_COLUMNS,
+    VARIABLE_ROOTS,
+    VARIABLES_MAP,
+    column_paths,
+    variable_roots,
+)
 from vapi_frames.sources.sql.select import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -32,11 +45,16 @@ __all__ = ["FastFile", "convert_fast"]
 
 _SMALLEST = 1 << 20  # bytes; smaller files share one Parquet file
 _SMALLEST_ZIPPED = 1 << 16
-_MEMORY_LIMIT = "1GB"  # some 500 MB on two threads; where more are not enough, the decoder takes its constant memory
-_MOST_SHAPES = 10_000  # sets of keys that are looked at in Python
+_MEMORY_LIMIT = "500MB"  # enough for the threads; where it is not, the decoder takes its constant memory
+_MOST_THREADS = 4  # each takes some 100 MB
+_LARGEST_CALL = MOST_PARTS // 2  # bytes: DuckDB reads up to twice as many, and so never more than the decoder would
+_BLOCK = 1 << 20
 _NAMES = tuple(dict.fromkeys(path.split(".")[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS) if path != "duration"))
 _SPELLED = r"[0-9][.eE]|[0-9]{16}|\\|NaN|Infinity|-0"
 """Where Python may spell what is in a nested variable in another way than the file does."""
+_FLAT_VARIABLE = re.compile(rb"ariable(?:Values|_values)(?:[._\\]|, converted)")
+"""A column of a variable of its own, as flat tables have it: DuckDB does not say which keys it did not read."""
+_LONGEST_NAME = 32
 _ODD = "error('odd')"
 _INTO_PARQUET = "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"  # into the private file that is there
 
@@ -74,7 +92,7 @@ def convert_fast(path: str, new_path: Callable[[], str]) -> tuple[str, FastFile]
         return None
     staged, target = new_path(), new_path()
     try:
-        with open_cursor([], memory_limit=_MEMORY_LIMIT) as connection:
+        with open_cursor([], memory_limit=_MEMORY_LIMIT, most_threads=_MOST_THREADS) as connection:
             return target, _convert(connection, path, form, staged, target)
     except (RecordsError, _OddFileError):  # the decoder finds the same, and where it is
         Path(target).unlink(missing_ok=True)
@@ -85,57 +103,101 @@ def convert_fast(path: str, new_path: Callable[[], str]) -> tuple[str, FastFile]
 
 def _find_form(path: str) -> str | None:
     """Return DuckDB's name of the form of a file that is large, UTF-8, and begins as a list or an object."""
-    is_zipped = path.lower().endswith(".gz")
-    opener = cast("Callable[..., Any]", gzip.open if is_zipped else open)
     with contextlib.suppress(OSError, EOFError, zlib.error):
-        if Path(path).stat().st_size < (_SMALLEST_ZIPPED if is_zipped else _SMALLEST):
+        if Path(path).stat().st_size < (_SMALLEST_ZIPPED if _is_zipped(path) else _SMALLEST):
             return None
-        with opener(path, "rb") as file:
+        with _open_file(path) as file:
             head: bytes = file.read(64)
         if json.detect_encoding(head[:4]) == "utf-8":
             return {b"[": "array", b"{": "newline_delimited"}.get(head.lstrip(b" \t\r\n")[:1])
     return None
 
 
+def _is_zipped(path: str) -> bool:
+    return path.lower().endswith(".gz")
+
+
+def _open_file(path: str) -> Any:
+    return gzip.open(path, "rb") if _is_zipped(path) else Path(path).open("rb")
+
+
 def _find_leaves() -> dict[tuple[str, tuple[str, ...]], str]:
     """Return each place that is read → the name of its column in the staged file."""
-    places = [place for _, paths in find_column_places(_NAMES, ()) for place in paths]
+    places = [place for _, paths in find_column_places(_NAMES, ()) for place in paths if place[0] != "duration"]
     places += [(name, keys) for name, keys, _ in find_variable_places(_NAMES)]
     return {place: f"c{number}" for number, place in enumerate(dict.fromkeys(places))}
 
 
+def _find_other_names() -> dict[str, str]:
+    """Return each other name that a column may have in a call → the name of its column in the staged file.
+
+    A call with one of them is left to the decoder, except for ``duration``, which is not used.
+    """
+    names = {name for column in FLAT_COLUMNS for name, _ in column_paths(column)}
+    names |= {path.partition(".")[0] for path in variable_roots()}
+    names.add(EXPORT_HEADERS["id"])  # no record is known by its headers without it
+    others = ["duration", *sorted(names - {*_NAMES, "duration"})]
+    return {name: f"o{number}" for number, name in enumerate(others)}
+
+
 def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, target: str) -> FastFile:
-    leaves = _find_leaves()
-    structure: dict[str, Any] = {}
-    containers: dict[tuple[str, ...], None] = {}
+    leaves, others = _find_leaves(), _find_other_names()
+    structure: dict[str, Any] = dict.fromkeys(others, "JSON")
     for name, keys in leaves:
         inside, parts = structure, (name, *keys)
-        for at, part in enumerate(parts[:-1], 1):
-            containers[parts[:at]] = None
+        for part in parts[:-1]:
             inside = inside.setdefault(part, {})
         inside[parts[-1]] = "JSON"
-    pointers = [json_pointer(*container) for container in containers]
-    # A text or a list in place of an object has no keys either.
-    checks = f"strlen(json) <= {longest_value()} AND " + " AND ".join(
-        f"CASE WHEN len(k[{number}]) = 0 THEN json_type(json, {quote_text(pointer)}) IN ('OBJECT', 'NULL') "
-        "ELSE true END"
-        for number, pointer in enumerate(pointers, 2)
-    )
-    compression = "gzip" if path.lower().endswith(".gz") else "none"
+    columns = ", ".join(f"{quote_text(name)}: {quote_text(_write_type(inside))}" for name, inside in structure.items())
+    compression = "gzip" if _is_zipped(path) else "none"
+    # DuckDB takes ten times as long for a single column, unless records are what it is told to expect.
     source = (
-        f"read_json_objects({quote_text(glob.escape(path))}, format = {quote_text(form)}, "
-        f"compression = {quote_text(compression)})"
+        f"read_json({quote_text(glob.escape(path))}, format = {quote_text(form)}, records = true, "
+        f"compression = {quote_text(compression)}, maximum_object_size = {_LARGEST_CALL}, columns = {{{columns}}})"
     )
-    fields = ", ".join(f"{_extract('r', (name, *keys))} AS {column}" for (name, keys), column in leaves.items())
-    listed = ", ".join(map(quote_text, ["$", *pointers]))
-    connection.execute(
-        f"COPY (SELECT {fields}, k, {checks} AS is_usual FROM (SELECT json, json_keys(json, [{listed}]) AS k, "
-        f"from_json(json, {quote_text(json.dumps(structure))}) AS r FROM {source})) "
-        f"TO {quote_text(staged)} {_INTO_PARQUET}"
-    )
+    fields = [f"{_extract(quote_name(name), keys)} AS {column}" for (name, keys), column in leaves.items()]
+    fields += [f"{quote_name(name)} AS {column}" for name, column in others.items()]
+    has_ended = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        has_flat = threads.submit(_has_flat_variables, path, has_ended)  # while DuckDB reads
+        try:
+            text = f"COPY (SELECT {', '.join(fields)} FROM {source}) TO {quote_text(staged)} {_INTO_PARQUET}"
+            connection.execute(text)
+        except BaseException:
+            has_ended.set()
+            raise
+        if has_flat.result():
+            raise _OddFileError
     relation = f"read_parquet({quote_text(staged)})"
-    names = _check_shapes(connection, relation)
-    return _write(connection, relation, leaves, names, target)
+    counted = ", ".join(["count(*)", *(f"count({column})" for column in (*leaves.values(), *others.values()))])
+    [[calls, *counts]] = connection.sql(f"SELECT {counted} FROM {relation}").fetchall()
+    present = {place: leaves[place] for place, count in zip(leaves, counts, strict=False) if count}
+    found = [name for name, count in zip(others, counts[len(leaves) :], strict=True) if count]
+    if ("createdAt", ()) not in present or found not in ([], ["duration"]):
+        raise _OddFileError
+    used = {name for name, _ in present}
+    names = (*(name for name in _NAMES if name in used), *found)
+    return FastFile(calls, *_write(connection, relation, present, names, target))
+
+
+def _write_type(inside: Any) -> str:
+    """Return DuckDB's type of a place, or of an object with places in it."""
+    if isinstance(inside, str):
+        return inside
+    return f"STRUCT({', '.join(f'{quote_name(name)} {_write_type(one)}' for name, one in inside.items())})"
+
+
+def _has_flat_variables(path: str, has_ended: threading.Event) -> bool:
+    """Return whether a key in the file may be the name of a flat column of a variable; stop where *has_ended* is."""
+    text = b""
+    with contextlib.suppress(OSError, EOFError, zlib.error), _open_file(path) as file:
+        while not has_ended.is_set() and (block := file.read(_BLOCK)):
+            text = text[-_LONGEST_NAME:] + block
+            for found in _FLAT_VARIABLE.finditer(text):
+                end = text.find(b'"', found.end())
+                if end < 0 or b"\\" in text[found.start() : end] or text[end + 1 : end + 64].lstrip()[:1] in b":":
+                    return True
+    return False
 
 
 def _extract(row: str, keys: Sequence[str]) -> str:
@@ -144,41 +206,20 @@ def _extract(row: str, keys: Sequence[str]) -> str:
     return row
 
 
-def _check_shapes(connection: DuckDBPyConnection, relation: str) -> tuple[str, ...]:
-    """Return the names of the calls' keys, none of which means what is not read here."""
-    found = connection.sql(f"SELECT DISTINCT k, is_usual FROM {relation} LIMIT {_MOST_SHAPES + 1}").fetchall()
-    if not 0 < len(found) <= _MOST_SHAPES:
-        raise _OddFileError
-    names: dict[str, None] = {}
-    for lists, is_usual in found:
-        if not is_usual or any(len(set(keys)) < len(keys) for keys in lists if keys):
-            raise _OddFileError
-        names.update(dict.fromkeys(lists[0] or ()))
-    known = {*_NAMES, "duration"}
-    read = tuple(names)
-    if any(name not in known for _, paths in find_column_places(read, ()) for name, _ in paths):
-        raise _OddFileError
-    if any(key is not None or name not in known for name, _, key in find_variable_places(read)):
-        raise _OddFileError
-    return read
-
-
 def _write(
     connection: DuckDBPyConnection,
     relation: str,
     leaves: dict[tuple[str, tuple[str, ...]], str],
     names: tuple[str, ...],
     target: str,
-) -> FastFile:
-    counted = ", ".join(["count(*)", *(f"count({column})" for column in leaves.values())])
-    [counts] = connection.sql(f"SELECT {counted} FROM {relation}").fetchall()
-    has_values = {place for place, count in zip(leaves, counts[1:], strict=True) if count}
+) -> tuple[list[str], list[str]]:
+    """Write the calls, of which each of *leaves* has a value; return their columns and the keys of their variables."""
     columns: dict[str, str] = {}
     for column, paths in find_column_places(names, ()):
         if column == "duration":
             columns[column] = "CAST(NULL AS VARCHAR)"
-        elif column in names or has_values.intersection(paths):
-            columns[column] = f"coalesce({', '.join(_read(column, leaves[place]) for place in paths)}, NULL)"
+        elif found := [leaves[place] for place in paths if place in leaves]:
+            columns[column] = f"coalesce({', '.join(_read(column, leaf) for leaf in found)}, NULL)"
     for column in (*TIME_COLUMNS, *GROUP_COLUMNS):
         columns.setdefault(column, "CAST(NULL AS TIMESTAMPTZ)" if column in TIME_COLUMNS else "CAST(NULL AS VARCHAR)")
     created = leaves["createdAt", ()]
@@ -186,7 +227,7 @@ def _write(
     is_usual = f"json_extract_string({created}, '$') BETWEEN '1971' AND '8999'"
     columns["createdAt"] = f"CASE WHEN coalesce({is_usual}, false) THEN {columns['createdAt']} ELSE {_ODD} END"
     places = [(name, keys) for name, keys, _ in find_variable_places(names)]
-    roots = [leaves[place] for place in places if place in has_values]
+    roots = [leaves[place] for place in places if place in leaves]
     maps = [_read_variables(root) for root in reversed(roots)]  # the last map counts
     written = (
         f"map_concat({', '.join(maps)})" if len(maps) > 1 else (maps or ["CAST(MAP() AS MAP(VARCHAR, VARCHAR))"])[0]
@@ -199,9 +240,9 @@ def _write(
     )
     keys: dict[str, None] = {}
     for root in roots:
-        found = connection.sql(f"SELECT DISTINCT unnest(json_keys({root})) AS key FROM {relation} ORDER BY key")
-        keys.update(dict.fromkeys(key for (key,) in found.fetchall()))
-    return FastFile(counts[0], ordered, list(keys))
+        listed = connection.sql(f"SELECT DISTINCT unnest(json_keys({root})) AS key FROM {relation} ORDER BY key")
+        keys.update(dict.fromkeys(key for (key,) in listed.fetchall()))
+    return ordered, list(keys)
 
 
 def _read(column: str, leaf: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTAINERS",
     "DURATION_UNITS",
+    "EXPORT_HEADERS",
     "FLAT_COLUMNS",
     "NUMBER_COLUMNS",
     "TIME_COLUMNS",
@@ -68,7 +69,7 @@ _ALTERNATE_PATHS = {
     "durationSeconds": ("durationSeconds", "durationSec"),
 }
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_EXPORT_HEADERS = {
+EXPORT_HEADERS = {
     "id": "Call ID", "assistantId": "Assistant ID", "squadId": "Squad ID", "customerId": "Customer ID",
     "phoneNumberId": "Phone Number ID", "endedReason": "Ended Reason", "type": "Type", "durationSeconds": "Duration",
     "startedAt": "Started At", "endedAt": "Ended At", "analysis.successEvaluation": "Success Evaluation",
@@ -151,4 +152,4 @@ def find_headers(names: Sequence[str] | Iterable[str]) -> dict[str, str]:
     present = frozenset(names)
     if not present >= _SURE_HEADERS:
         return {}
-    return {column: header for column, header in _EXPORT_HEADERS.items() if header in present}
+    return {column: header for column, header in EXPORT_HEADERS.items() if header in present}
