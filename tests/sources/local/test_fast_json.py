@@ -69,8 +69,7 @@ def ask(path, *, is_large):
         try:
             frames = [
                 calls.count().sum("cost", "costBreakdown.llm", "costBreakdown.transcriber").avg("duration").fetch(),
-                *(calls.count().by_variable(key).fetch() for key in ("plan", "n", "o")),
-                calls.count().by("type").fetch(),
+                calls.count().by("type").by_variable("plan", "n", "o").fetch(),
             ]
         except RecordsError as error:
             return str(error), sum(converted)
