@@ -23,7 +23,12 @@ from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import open_cursor
 from vapi_frames.sources.records.duckdb import DUCKDB, USUAL_TIME
-from vapi_frames.sources.records.flatten import find_column_places, find_variable_places
+from vapi_frames.sources.records.flatten import (
+    MOST_VARIABLES,
+    VARIABLES_LENGTH,
+    find_column_places,
+    find_variable_places,
+)
 from vapi_frames.sources.records.paths import (
     EXPORT_HEADERS,
     FLAT_COLUMNS,
@@ -228,6 +233,7 @@ def _write(
     columns["createdAt"] = f"CASE WHEN coalesce({is_usual}, false) THEN {columns['createdAt']} ELSE {_ODD} END"
     places = [(name, keys) for name, keys, _ in find_variable_places(names)]
     roots = [leaves[place] for place in places if place in leaves]
+    _check_variables(connection, relation, roots)
     maps = [_read_variables(root) for root in reversed(roots)]  # the last map counts
     written = (
         f"map_concat({', '.join(maps)})" if len(maps) > 1 else (maps or ["CAST(MAP() AS MAP(VARCHAR, VARCHAR))"])[0]
@@ -251,6 +257,18 @@ def _read(column: str, leaf: str) -> str:
         is_usual = f"json_type({leaf}) = 'VARCHAR' AND regexp_full_match({text}, {quote_text(USUAL_TIME)})"
         return f"CASE WHEN {leaf} IS NULL THEN NULL WHEN {is_usual} THEN CAST({text} AS TIMESTAMPTZ) ELSE {_ODD} END"
     return (DUCKDB.number if column in NUMBER_COLUMNS else DUCKDB.text)(column, leaf, "json")
+
+
+def _check_variables(connection: DuckDBPyConnection, relation: str, roots: Sequence[str]) -> None:
+    """Leave calls with more variables than are read to the decoder, which bounds and counts them."""
+    if not roots:
+        return
+    keys, length = (
+        " + ".join(f"coalesce({one.format(root)}, 0)" for root in roots) for one in ("len(json_keys({}))", "strlen({})")
+    )
+    [(most, longest)] = connection.sql(f"SELECT max({keys}), max({length}) FROM {relation}").fetchall()
+    if most > MOST_VARIABLES or longest > VARIABLES_LENGTH:
+        raise _OddFileError
 
 
 def _read_variables(root: str) -> str:

@@ -183,6 +183,7 @@ class FileRecords:
                 next((one.first for one in skipped if one.first), ""),
                 sum(one.messages for one in skipped),
                 sum(one.epochs for one in skipped),
+                sum(one.variables for one in skipped),
             ),
             warns_of_duplicates=bool(chunks) or len(states) > 1,
             is_empty=not paths,
@@ -204,7 +205,7 @@ class FileRecords:
         """Return the files as a relation, and how it names their columns."""
         del with_rows, lacking
         if snapshot.is_empty:
-            connection.register("calls", flatten_calls([], SkippedRecords()))
+            connection.register("calls", flatten_calls([], SkippedRecords())[0])
             return Relation("calls", describe_columns(connection.table("calls")), ROW_IN_FILES, [])
         return open_parquet(connection, query, snapshot, self._read_footers(snapshot), self._places)
 

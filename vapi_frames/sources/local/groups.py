@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
 from vapi_frames.sources.local.footers import find_complete
-from vapi_frames.sources.local.relation import ColumnKind, Relation, add_places, describe_columns
+from vapi_frames.sources.local.relation import ColumnKind, Relation, add_places, describe_columns, list_variables
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used, has_objects, write_columns
 from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.paths import NUMBER_COLUMNS, TIME_COLUMNS, VARIABLES_MAP
 from vapi_frames.sources.sql.select import quote_name, quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -62,10 +62,10 @@ def open_parquet(
     """
     groups = _split_files(query, snapshot, footers, places)
     if len(groups) == 1:
-        group = _open_group(connection, snapshot.paths, snapshot, places)
+        group = _open_group(connection, query, snapshot.paths, snapshot, places)
         complete = find_complete([footers[path] for path in snapshot.paths])
         return Relation(group.sql, group.columns, ROW_IN_FILES, [], group.overrides, snapshot.is_nested, complete)
-    opened = [_open_group(connection, [snapshot.paths[at] for at in group], snapshot, places) for group in groups]
+    opened = [_open_group(connection, query, [snapshot.paths[at] for at in one], snapshot, places) for one in groups]
     found = [write_columns(query, group.columns, DUCKDB, group.overrides) for group in opened]
     names = list(dict.fromkeys(name for columns in found for name in columns))
     rows = []
@@ -114,7 +114,11 @@ def _types_used(
 
 
 def _open_group(
-    connection: DuckDBPyConnection, paths: Sequence[str], snapshot: RecordsSnapshot, places: Mapping[str, NamePath]
+    connection: DuckDBPyConnection,
+    query: Query[Any],
+    paths: Sequence[str],
+    snapshot: RecordsSnapshot,
+    places: Mapping[str, NamePath],
 ) -> _Group:
     # DuckDB expands patterns in paths, and these are the paths that patterns were expanded to.
     listed = ", ".join(quote_text(glob.escape(path)) for path in paths)
@@ -123,12 +127,7 @@ def _open_group(
     columns = describe_columns(connection.sql(f"SELECT * FROM {relation} LIMIT 0"), as_cells=is_cells)
     variables = columns.pop(VARIABLES_MAP, None)
     if variables is not None and variables.type is not None:
-        # A column for each key, because any key at all could be in a map.
-        columns |= _list_variables(snapshot.variables, variables.type.children[1][1])
+        columns |= list_variables(variables, snapshot.variables, query)
         if all(path in snapshot.converted for path in paths):  # the reader of JSON has used the places
             return _Group(relation, columns, {})
     return _Group(relation, *add_places(columns, places))
-
-
-def _list_variables(keys: Iterable[str], type_: Any) -> dict[str, ColumnExpr]:
-    return {f"{VARIABLES_MAP}.{key}": ColumnExpr(DUCKDB.element(quote_name(VARIABLES_MAP), key), type_) for key in keys}

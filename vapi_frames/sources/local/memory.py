@@ -12,10 +12,10 @@ from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.duplicates import RowLocation, add_row_numbers
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.json_reader import decode_texts
-from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, add_places, describe_columns
+from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, add_places, describe_columns, list_variables
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used, missing_column
-from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls
-from vapi_frames.sources.records.paths import CONTAINERS, TIME_COLUMNS, column_paths
+from vapi_frames.sources.records.flatten import SkippedRecords, describe_variables, flatten_calls
+from vapi_frames.sources.records.paths import CONTAINERS, TIME_COLUMNS, VARIABLES_MAP, column_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,6 +66,7 @@ class TableRecords:
         if len(set(names)) < len(names):
             duplicate = next(name for name in names if names.count(name) > 1)
             raise RecordsError(f"the records have two columns named {duplicate!r}", column=duplicate)
+        keys: Sequence[str] = snapshot.variables
         used = columns_used(query, names, also=["id"] if with_rows else [], places=places)
         if not used:
             raise missing_column("createdAt", names)
@@ -77,7 +78,9 @@ class TableRecords:
         elif (found := _read_frame(data, used)) is not None:
             table = found
         else:  # cells are Python objects, so that they are read as call JSON is
-            table = _decode_frame(data, used, places)
+            skipped = SkippedRecords()
+            table, keys = _decode_frame(data, used, places, skipped)
+            snapshot.notes += describe_variables(skipped.variables)[: bool(skipped.variables)]
             used, places = table.column_names, {}
         table = pa.table({name: _prepare(name, table.column(name)) for name in used})
         if with_rows:
@@ -86,6 +89,8 @@ class TableRecords:
         connection.register("calls", table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
         registered = describe_columns(connection.table("calls")).values()
         columns = dict.fromkeys(names, ColumnExpr("", None)) | dict(zip(used, registered, strict=False))
+        if keys:
+            columns |= list_variables(columns.pop(VARIABLES_MAP), keys, query)
         columns, overrides = add_places(columns, places)
         location = RowLocation("0", f"c{table.num_columns - 1}")
         return Relation("calls", columns, location, table.column_names, overrides, is_nested)
@@ -104,12 +109,16 @@ class JsonRecords(TableRecords):
     def __init__(self, calls: Sequence[Any], *, skips: bool, places: Mapping[str, NamePath] | None = None) -> None:
         self._skipped = SkippedRecords(skips)
         calls = list(decode_texts(calls, self._skipped)) if any(isinstance(one, str) for one in calls) else calls
-        super().__init__(flatten_calls(calls, self._skipped, tuple((places or {}).items())))
+        table, self._variables = flatten_calls(calls, self._skipped, tuple((places or {}).items()))
+        super().__init__(table)
 
     def read(self) -> RecordsSnapshot:
         """Return the records, which do not change."""
         rows = len(self._data)
-        return RecordsSnapshot(rows, skipped=self._skipped, warns_of_duplicates=True, is_empty=not rows, is_nested=True)
+        return RecordsSnapshot(
+            rows, variables=self._variables, skipped=self._skipped, warns_of_duplicates=True, is_empty=not rows,
+            is_nested=True,
+        )  # fmt: skip
 
 
 def _divide(table: pa.Table) -> pa.Table:
@@ -175,10 +184,12 @@ def _read_frame(frame: Any, used: list[str]) -> pa.Table | None:
         raise RecordsError(f"a column of the frame cannot be read: {first_line(error)}") from error
 
 
-def _decode_frame(frame: Any, used: list[str], places: Mapping[str, NamePath]) -> pa.Table:
+def _decode_frame(
+    frame: Any, used: list[str], places: Mapping[str, NamePath], skipped: SkippedRecords
+) -> tuple[pa.Table, list[str]]:
     columns = [frame[name].tolist() for name in used]
     rows = [dict(zip(used, cells, strict=True)) for cells in zip(*columns, strict=True)]
-    return flatten_calls(rows, SkippedRecords(), tuple(places.items()), is_nested=False)
+    return flatten_calls(rows, skipped, tuple(places.items()), is_nested=False)
 
 
 def _convert(frame: Any) -> pa.Table:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from vapi_frames.sources.records.columns import ColumnExpr
+from vapi_frames.sources.records.columns import ColumnExpr, variable_keys
 from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.flatten import SkippedRecords
+from vapi_frames.sources.records.paths import VARIABLES_MAP
 from vapi_frames.sources.records.places import find_places, split_places
 from vapi_frames.sources.sql.select import quote_name
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from vapi_frames.sources.local.duplicates import RowLocation
     from vapi_frames.sources.records.places import NamePath
 
-__all__ = ["ColumnKind", "Records", "RecordsSnapshot", "Relation", "add_places", "describe_columns"]
+_MOST_LISTED = 1_000
+
+__all__ = ["ColumnKind", "Records", "RecordsSnapshot", "Relation", "add_places", "describe_columns", "list_variables"]
 
 
 @dataclass
@@ -124,3 +127,15 @@ def add_places(
     """Return *columns* with those objects, and the columns, that the caller says are at *places*."""
     objects, overrides = split_places(find_places(places, columns, DUCKDB, ColumnKind))
     return {**columns, **objects}, overrides
+
+
+def list_variables(column: ColumnExpr, keys: Sequence[str], query: Query[Any]) -> dict[str, ColumnExpr]:
+    """Return a column for each of the variables in a map, because any key at all could be in one.
+
+    Of very many, those that *query* uses, and some that messages can name.
+    """
+    listed = keys[:_MOST_LISTED]
+    if len(keys) > _MOST_LISTED:
+        listed = [*listed, *set(variable_keys(query)).intersection(keys)]
+    type_ = column.type and column.type.children[1][1]
+    return {f"{VARIABLES_MAP}.{key}": ColumnExpr(DUCKDB.element(column.sql, key), type_) for key in listed}

@@ -27,6 +27,7 @@ from vapi_frames.sources.local.files import FileRecords
 from vapi_frames.sources.local.open import open_records
 from vapi_frames.sources.records.columns import DURATION_WARNING, check_case, columns_used, find_columns, find_id
 from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES
+from vapi_frames.sources.records.flatten import describe_variables
 from vapi_frames.sources.records.paths import TIME_COLUMNS
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
@@ -236,6 +237,8 @@ class LocalSource:
             self._note(snapshot, note, snapshot.skipped.first)
         if messages := snapshot.skipped.messages:
             snapshot.notes.append(f"messages that are no end-of-call reports, and so no calls: {messages:,}")
+        if variables := snapshot.skipped.variables:
+            self._note(snapshot, *describe_variables(variables))
         if epochs := snapshot.skipped.epochs:
             snapshot.notes.append(f"calls with a number as createdAt: {epochs:,}; {_EPOCH_NOTE}")
         return snapshot

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ParquetSpool"]
 
 _BATCH_CALLS = 20_000  # calls in memory as Python objects before they are written
+_BATCH_CHARACTERS = 1 << 26  # of their variables
 
 
 class ParquetSpool:
@@ -37,6 +38,7 @@ class ParquetSpool:
         self._new_path = new_path
         self._places = (places,) if places else ()
         self._rows: list[tuple[dict[str, Any], dict[str, str | None]]] = []
+        self._size = 0
         self._writer: Any = None
         self._written_columns: list[str] = []
         self._seen_columns: set[str] = {*TIME_COLUMNS, *GROUP_COLUMNS}
@@ -66,12 +68,15 @@ class ParquetSpool:
                 for call in iter_calls(value):
                     number += 1
                     try:
-                        self._rows.append(flatten_call(check_value(call, decoder), *self._places))
+                        values, variables = flatten_call(check_value(call, decoder), *self._places)
+                        variables, size = skipped.bound_variables(variables)
+                        self._rows.append((values, variables))
+                        self._size += size
                         skipped.epochs += isinstance(call, dict) and type(call.get("createdAt")) in (int, float)
                         self.calls += 1
                     except RecordsError as error:
                         skipped.add(error, f"{path!r}, line {line} (call {number})", file=path, line=line)
-                if len(self._rows) >= _BATCH_CALLS:
+                if len(self._rows) >= _BATCH_CALLS or self._size > _BATCH_CHARACTERS:
                     self._write()
         except UnicodeDecodeError as error:
             raise RecordsError(f"{path!r} is not text: {error}", file=path) from error
@@ -94,7 +99,7 @@ class ParquetSpool:
 
         if not self._rows:
             return
-        rows, self._rows = self._rows, []
+        rows, self._rows, self._size = self._rows, [], 0
         self._seen_columns.update(*(values for values, _ in rows))
         self.variables.update(dict.fromkeys(key for _, variables in rows for key in variables))
         names = [column for column in FLAT_COLUMNS if column in self._seen_columns]

@@ -19,6 +19,7 @@ from vapi_frames.sources.records.paths import (
     NUMBER_COLUMNS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
+    VARIABLES_MAP,
     column_paths,
     find_headers,
     is_mixed,
@@ -43,8 +44,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLAT_COLUMNS",
+    "MOST_VARIABLES",
+    "VARIABLES_LENGTH",
     "OtherMessageError",
     "SkippedRecords",
+    "describe_variables",
     "find_column_places",
     "find_variable_places",
     "flat_type",
@@ -65,6 +69,10 @@ _MESSAGE_TYPES = frozenset(
 """The types of the API's messages that are no reports."""
 _WRAPPERS = ("results", "calls", "data", "list")
 """The keys under which APIs, exports and scripts put a list of calls."""
+MOST_VARIABLES = 1_000
+"""How many variables of a call are read."""
+VARIABLES_LENGTH = 1 << 20
+"""How many characters they may have, with their keys."""
 _DEPTH = 4  # of wrappers in each other
 
 
@@ -82,6 +90,7 @@ class SkippedRecords:
         first: What was wrong with the first of them.
         messages: How many messages of other types were left out; these are always.
         epochs: How many calls have numbers as times, which count seconds or milliseconds.
+        variables: How many variables were left out, of calls that have more than are read.
     """
 
     is_allowed: bool = False
@@ -89,6 +98,7 @@ class SkippedRecords:
     first: str = ""
     messages: int = 0
     epochs: int = 0
+    variables: int = 0
 
     def add(self, error: RecordsError, where: str = "", **place: Any) -> None:
         """Skip the record that *error* is about, or raise the error with *where* the record is."""
@@ -101,11 +111,34 @@ class SkippedRecords:
         self.first = self.first or str(error)
         self.count += 1
 
+    def bound_variables(self, variables: dict[str, str | None]) -> tuple[dict[str, str | None], int]:
+        """Return the first *variables* of a call that are read, and their characters; count the others.
+
+        Callers choose variables, and a single call must not make all queries slow.
+        """
+        size = sum(len(key) + len(text or "") for key, text in variables.items())
+        if size <= VARIABLES_LENGTH and len(variables) <= MOST_VARIABLES:
+            return variables, size
+        found: dict[str, str | None] = {}
+        size = 0
+        for key, text in variables.items():
+            longer = size + len(key) + len(text or "")
+            if len(found) < MOST_VARIABLES and longer <= VARIABLES_LENGTH:
+                found[key], size = text, longer
+        self.variables += len(variables) - len(found)
+        return found, size
+
+
+def describe_variables(count: int) -> tuple[str, str]:
+    """Return the note that *count* variables were left out, and why."""
+    limits = f"a call may have {MOST_VARIABLES:,}, of {VARIABLES_LENGTH:,} characters together"
+    return f"variables that were left out: {count:,}", limits
+
 
 def flatten_calls(
     calls: Sequence[Any], skipped: SkippedRecords, places: Places = (), *, is_nested: bool = True
-) -> pa.Table:
-    """Return nested call JSON as a table of flat columns, with a column for each variable.
+) -> tuple[pa.Table, list[str]]:
+    """Return nested call JSON as a table of flat columns with a map of the variables, and the keys of the variables.
 
     Args:
         calls: The calls, or what `iter_calls` finds calls in.
@@ -119,7 +152,8 @@ def flatten_calls(
     import pyarrow as pa
 
     columns: dict[str, list[Any]] = {}
-    rows = 0
+    maps: list[list[tuple[str, str | None]]] = []
+    keys: dict[str, None] = {}
     for position, call in enumerate((call for one in calls for call in iter_calls(one)), 1):
         try:
             values, variables = flatten_call(call, places, needs_creation=is_nested)
@@ -127,18 +161,23 @@ def flatten_calls(
             skipped.add(error, f"call {position}", line=position)
             continue
         skipped.epochs += isinstance(call, dict) and type(call.get("createdAt")) in (int, float)
-        for name, value in (*values.items(), *((f"{VARIABLE_ROOTS[0]}.{key}", v) for key, v in variables.items())):
+        for name, value in values.items():
             column = columns.setdefault(name, [])
-            column.extend([None] * (rows - len(column)))
+            column.extend([None] * (len(maps) - len(column)))
             column.append(value)
-        rows += 1
-    if is_nested or not rows:
+        variables, _ = skipped.bound_variables(variables)
+        keys.update(dict.fromkeys(variables))
+        maps.append(list(variables.items()))
+    if is_nested or not maps:
         for name in FLAT_COLUMNS:
             if name != "duration":
                 columns.setdefault(name, [])
-    return pa.table(
-        {name: pa.array(found + [None] * (rows - len(found)), flat_type(name)) for name, found in columns.items()}
-    )
+    arrays = {
+        name: pa.array(found + [None] * (len(maps) - len(found)), flat_type(name)) for name, found in columns.items()
+    }
+    if keys:
+        arrays[VARIABLES_MAP] = pa.array(maps, pa.map_(pa.string(), pa.string()))
+    return pa.table(arrays), list(keys)
 
 
 def flat_type(column: str) -> pa.DataType:
