@@ -196,6 +196,26 @@ def test_odd_records_are_kept_as_far_as_they_go(tmp_path):
         read_fields(call("b", at(14), artifact={"structuredOutputs": {"o": deep}})[0], ["outputs"])
 
 
+@pytest.mark.extra("local")
+def test_a_day_may_have_any_number_of_variables(tmp_path):
+    """Of a few the file has a list, so that a typing error is found; of many it has none, and stays small."""
+    for name, length, count in (("many", 3, 200), ("long", 90, 100)):
+        folder = tmp_path / name
+        records = [
+            call(
+                f"{n}",
+                at(14, minute=n),
+                artifact={"variableValues": {f"{n}-{k}".rjust(length): "x" for k in range(count)}},
+            )
+            for n in range(6)
+        ]
+        store(Calls(*records), folder, since="2026-10-14", until="2026-10-15")
+        assert len(str(pq.read_schema(folder / "2026-10-14.parquet").metadata)) < 2_000
+        query = vf.local(folder, now=NOW).call().count().during("2026-10")
+        assert query.by_variable("2-7".rjust(length)).fetch()["countId"].tolist() == [1, 5]
+        assert query.by_variable("none").fetch()["countId"].tolist() == [6]
+
+
 # --- what changed later ----------------------------------------------------------------------------------------------
 
 

@@ -47,7 +47,8 @@ RECORDS = "records"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
 _WRITTEN = re.compile(rf"{_NAME.pattern}|{DIGESTS_FILE}")
 _PREFIX = f"{VARIABLES}."  # of the columns in which an earlier version kept variables
-_MOST_VARIABLES = 1_000  # whose keys are in the metadata of a file
+_MOST_VARIABLES = 1_000  # whose keys are in the metadata of a file, if they have no more characters than
+_MOST_CHARACTERS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,8 @@ class DayFiles:
         path = self._path(day)
         rows = sorted(rows, key=lambda row: (row["createdAt"], row["id"]))
         keys = sorted({key for row in rows for key in row.get(VARIABLES, ())})
-        table = _table(rows, replace(state, variables=tuple(keys) if len(keys) <= _MOST_VARIABLES else None))
+        is_short = len(keys) <= _MOST_VARIABLES and sum(map(len, keys)) <= _MOST_CHARACTERS
+        table = _table(rows, replace(state, variables=tuple(keys) if is_short else None))
         with atomic_write(path, mode=0o600) as file:
             hashed = _HashedFile(file)
             write_table(table, hashed, compression="zstd", write_page_checksum=True)
