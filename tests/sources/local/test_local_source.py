@@ -17,6 +17,7 @@ import pytest
 
 import vapi_frames as vf
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning
+from vapi_frames.sources.local import source as local_source
 
 pytestmark = pytest.mark.extra("local")
 
@@ -574,3 +575,31 @@ def test_the_child_of_a_fork_ends_normally(what):
 def test_a_query_may_run_while_python_shuts_down(when):
     """Python starts no threads then, so a frame is converted without them."""
     assert run_script(LATE, when) == "3\n"
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    """As by a run of an archive; without a change of the files the error stays."""
+    path = tmp_path / "calls.parquet"
+    vf.sample_calls(2).to_parquet(path)
+    run, attempts = local_source.run_query, []
+
+    def fail_once(*arguments, **options):
+        attempts.append(1)
+        if len(attempts) == 1:
+            vf.sample_calls(3).to_parquet(path)
+            raise RecordsError("half of the old file, half of the new one")
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(local_source, "run_query", fail_once)
+    query = vf.local(path).call().count().between("2020-01-01", "2027-01-01")
+    assert query.fetch()["countId"].tolist() == [3]
+    assert len(attempts) == 2
+
+    def fail(*arguments, **options):
+        attempts.append(1)
+        raise RecordsError("always")
+
+    monkeypatch.setattr(local_source, "run_query", fail)
+    with pytest.raises(RecordsError, match="always"):
+        query.fetch()
+    assert len(attempts) == 3

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalSource"]
 
 _EPOCH_NOTE = "it counts seconds or milliseconds since 1970, as its size says"
+_ATTEMPTS = 3  # where a file is replaced while it is read, as by a run of an archive
 _MOST_COUNTED = 100  # remembered counts, one for each range and its filters
 _YEAR = timedelta(days=366)
 _EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
@@ -146,8 +147,17 @@ class LocalSource:
         return [self._answer(query, now) for query in queries]
 
     def _answer(self, query: Query[Any], now: datetime) -> Result:
+        for _ in range(_ATTEMPTS - 1):
+            snapshot = self._read()
+            try:
+                return self._answer_from(snapshot, query, now)
+            except RecordsError:
+                if snapshot.state is None or self._records.read().state == snapshot.state:
+                    raise
+        return self._answer_from(self._read(), query, now)
+
+    def _answer_from(self, snapshot: RecordsSnapshot, query: Query[Any], now: datetime) -> Result:
         start, end = fill_defaults(query.instants(now), now)
-        snapshot = self._read()
         if snapshot.is_empty and query.table == "call":  # no call shows which variables there are
             warn_of_no_match(query, (start, end), None)
             coverage = {**dict.fromkeys(COVERAGE, 0), **self._count_outside(snapshot, (start, end), now)}
