@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     assert_type(face.reconcile(), pd.DataFrame)
     assert_type(face.check_units(df), float)
     assert_type(face.describe(), str)
+    assert_type(face.explain("sumCost"), str)
     assert_type(face.with_units(), pd.DataFrame)
     assert_type(face.style("Spend"), Styler)
     assert_type(face.for_excel(), pd.DataFrame)

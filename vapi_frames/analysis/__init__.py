@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vapi_frames.analysis.arithmetic import explain
 from vapi_frames.analysis.change import change
 from vapi_frames.analysis.coverage import coverage
 from vapi_frames.analysis.describe import describe, with_units
@@ -23,6 +24,7 @@ __all__ = [
     "describe",
     "drop_partial",
     "elapsed",
+    "explain",
     "fill_gaps",
     "for_excel",
     "label",

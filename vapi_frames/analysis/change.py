@@ -79,8 +79,9 @@ def change(
         before = np.where(earlier >= 0, np.append(now, np.nan)[earlier], np.where(has_bucket, absent, np.nan))
         before[is_skipped] = np.nan
         delta = now - before
-        added[f"{name}Delta"] = delta, DerivedColumn(units[name], "none")
-        added[f"{name}Percent"] = percent_change(delta, before), DerivedColumn("%", "none")
+        added[f"{name}Delta"] = delta, DerivedColumn(units[name], "none", made=("delta", periods))
+        as_percent = DerivedColumn("%", "none", made=("percent", periods))
+        added[f"{name}Percent"] = percent_change(delta, before), as_percent
     if count := int(is_skipped.sum()):
         rows, buckets_of = ("1 row is", "its bucket") if count == 1 else (f"{count:,} rows are", "their bucket")
         warn(f"{rows} not compared: {buckets_of}, or the earlier one, is partial", FrameWarning)

@@ -108,7 +108,7 @@ def fill_gaps(
     if mark:
         is_added[at] = frame[FLAG].to_numpy(dtype=bool) if FLAG in checked.flag_columns else False
         result[FLAG] = is_added
-        derived[FLAG] = DerivedColumn("", "flag")
+        derived[FLAG] = DerivedColumn("", "flag", made=("filled",))
     return attach_meta(result, replace(checked.meta.as_whole(), derived=derived, is_filled=True))
 
 

@@ -292,7 +292,7 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
             result = result.iloc[:, np.argsort(result.columns.isna(), kind="stable")]
         if result.index.nlevels == 1:
             result = result.iloc[np.argsort(result.index.isna(), kind="stable")]
-    if checked.positions is not None or len(checked.measures) > 1:
+    if checked.positions is not None or checked.meta.hashes.keys() != {name}:
         frame = attach_meta(frame[[name]].copy(), checked.meta, checked.rows)
     result.attrs[ATTRIBUTE] = frame.attrs[ATTRIBUTE]
     return result

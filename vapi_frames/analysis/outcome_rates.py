@@ -92,7 +92,9 @@ def outcome_rate(frame: pd.DataFrame, rates: OutcomeRate | Iterable[OutcomeRate]
     outcomes = [classify_reason(reason).outcome for reason in reasons]
     needed = [one for one in _COUNTED if one in wanted or one in {_BELOW[rate] for rate in wanted}]
     chosen = {_name(count, one): [outcome in _COUNTED[one] for outcome in outcomes] for one in needed}
-    result = count_chosen(frame, count, "endedReason", chosen)
+    rules = {_name(count, one): f"the outcome of endedReason is {', '.join(_COUNTED[one])}" for one in needed}
+    rules[_name(count, "ended")] = "endedReason is not missing"
+    result = count_chosen(frame, count, "endedReason", chosen, rules)
     for rate in wanted:
         below = _BELOW[rate]
         name = f"{rate}Per{below.capitalize()}"

@@ -238,13 +238,18 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
     codes, size = _slices(checked, within)
     values = to_numpy(frame[name]).astype(np.float64, copy=False)
     total = aggregate([Reaggregation(name, "sum")], {name: values}, codes, size)[name][codes]
-    return add_columns(checked, {f"{name}Share": (divide(values, total), DerivedColumn("share", "none"))})
+    known = DerivedColumn("share", "none", made=("share", *_names_within(within)))
+    return add_columns(checked, {f"{name}Share": (divide(values, total), known)})
+
+
+def _names_within(within: str | Sequence[str] | None) -> list[str]:
+    return [] if within is None else read_names(within, "within", '"date"')
 
 
 def _slices(checked: CheckedFrame, within: str | Sequence[str] | None) -> tuple[npt.NDArray[np.int64], int]:
     """Return, for each row, the number of its slice; and how many numbers there are."""
     levels = {level.name: level for level in checked.levels}
-    names = [] if within is None else read_names(within, "within", '"date"')
+    names = _names_within(within)
     synonyms = GROUP_SYNONYMS | dict.fromkeys(("time", *STEPS), "date")
     for name in names:
         require(name, levels, "level of the frame", synonyms=synonyms)
@@ -299,4 +304,6 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     values = to_numpy(frame[cost]).astype(np.float64) - explained
     # What remains of adding four decimals in binary is no residual.
     values[np.abs(values) < 5e-9 * np.maximum(1.0, np.abs(explained))] = 0.0
-    return add_columns(checked, {f"{cost}Residual": (values, DerivedColumn(checked.meta.all_units()[cost], "sum"))})
+    names = [sums[part] for part in parts]
+    known = DerivedColumn(checked.meta.all_units()[cost], "sum", (cost, *names), made=("residual",))
+    return add_columns(checked, {f"{cost}Residual": (values, known)})

@@ -58,7 +58,7 @@ def plan_reaggregation(
                 raise NonAdditiveError(f"{error}; fetch {instead!r}") from None
         else:
             column = checked.meta.derived[name]
-            lost = [part for part in column.parts if part not in checked.measures]
+            lost = [part for part in column.parts if part not in checked.measures] if column.rule == "ratio" else []
             if column.rule == "none" or lost:
                 why = f"the frame has lost its parts {', '.join(lost)}" if lost else "it holds for these rows only"
                 raise NonAdditiveError(

@@ -75,12 +75,19 @@ def success_rate(
     is_success = _find_successes(texts, success)
     is_evaluated = [text.strip() != "" for text in texts]
     chosen = {f"{count}Success": is_success, f"{count}Evaluated": is_evaluated}
-    coarser = check_frame(count_chosen(frame, count, SUCCESS, chosen))
+    shown = [text for text, is_one in zip(texts, is_success, strict=True) if is_one][:_LISTED]
+    rules = {
+        f"{count}Success": f"{SUCCESS} is {' or '.join(map(format_value, shown)) or 'a success, which none is'}",
+        f"{count}Evaluated": f"{SUCCESS} is neither missing nor empty",
+    }
+    coarser = check_frame(count_chosen(frame, count, SUCCESS, chosen, rules))
     below, name = (f"{count}Evaluated", "successPerEvaluated") if of == "evaluated" else (count, "successPerCall")
     return add_ratio(coarser, f"{count}Success", below, name, unit="")
 
 
-def count_chosen(frame: pd.DataFrame, count: str, group: str, chosen: Mapping[str, Sequence[bool]]) -> pd.DataFrame:
+def count_chosen(
+    frame: pd.DataFrame, count: str, group: str, chosen: Mapping[str, Sequence[bool]], rules: Mapping[str, str]
+) -> pd.DataFrame:
     """Return the counts of calls without a *group*: of all, and of those with chosen values of it.
 
     Args:
@@ -88,12 +95,19 @@ def count_chosen(frame: pd.DataFrame, count: str, group: str, chosen: Mapping[st
         count: The count of calls.
         group: The level that goes.
         chosen: New column → for each of the level's distinct values, whether its calls count. A missing value does not.
+        rules: New column → which these are, in words.
     """
     checked = check_frame(frame[[count]])
     codes = next(level.codes for level in checked.levels if level.name == group)
-    values, kind = to_numpy(frame[count]), DerivedColumn("calls", "sum")
-    # A missing value has the code -1, so it takes the last place.
-    counts = {name: (values * np.array([*is_chosen, False])[codes], kind) for name, is_chosen in chosen.items()}
+    values = to_numpy(frame[count])
+    counts = {
+        # A missing value has the code -1, so it takes the last place.
+        name: (
+            values * np.array([*is_chosen, False])[codes],
+            DerivedColumn("calls", "sum", (count,), made=("where", rules[name])),
+        )
+        for name, is_chosen in chosen.items()
+    }
     finer = check_frame(add_columns(checked, counts))
     groups = [level for level in finer.levels if level.name != group]
     step = finer.meta.step

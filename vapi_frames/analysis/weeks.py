@@ -117,11 +117,15 @@ def typical_week(
     )
     result = _make_rows(checked, slots, slot, place, unit)
     meta = checked.meta.with_step(None)
-    known, measures = meta.derived | {SLOTS: DerivedColumn(f"{unit}s", "none")}, checked.measures
+    known, measures = (
+        meta.derived | {SLOTS: DerivedColumn(f"{unit}s", "none", made=("slots", unit, *names))},
+        checked.measures,
+    )
     units = meta.all_units()
     for name in measures:
         if f"{name}{_PER_SLOT}" in result:
-            known[f"{name}{_PER_SLOT}"] = DerivedColumn(f"{units[name]}/{unit}", "none", (name, SLOTS))
+            made = f"{units[name]}/{unit}", "none", (name, SLOTS)
+            known[f"{name}{_PER_SLOT}"] = DerivedColumn(*made, made=("mean", unit))
     origins = dict.fromkeys(names, "date")
     meta = replace(meta, derived=known, derived_levels={**meta.derived_levels, **origins})
     attach_meta(result, meta)

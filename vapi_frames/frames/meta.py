@@ -43,14 +43,30 @@ class DerivedColumn:
         unit: Its unit, ``""`` where it has none.
         rule: How it re-aggregates: ``sum``; ``ratio``, from its parts again; ``none``. A ``flag`` describes its row and
             is no measure.
-        parts: For a ratio, the columns above and below the line.
+        parts: The columns that it was made of; for a ratio, those above and below the line.
         scale: For a ratio, what it is multiplied by.
+        made: How, as a word and what goes with it, e.g. ``("delta", 7)``, which `explain` puts into words; empty for a
+            ratio.
     """
 
     unit: str
     rule: Literal["sum", "ratio", "none", "flag"]
     parts: tuple[str, ...] = ()
     scale: float = 1.0
+    made: tuple[str | int, ...] = ()
+
+    def to_list(self) -> list[Any]:
+        """Return it as JSON has it, without what is as by default at the end."""
+        if not self.made:
+            return [self.unit, self.rule, *([self.parts, self.scale] if self.parts else [])]
+        return [self.unit, self.rule, self.parts, self.scale, self.made]
+
+    @classmethod
+    def from_list(cls, values: list[Any]) -> DerivedColumn:
+        """Read it back."""
+        unit, rule, parts, *more = values if len(values) > 2 else [*values, ()]  # noqa: PLR2004
+        scale, made = [*more, *(1.0, ())[len(more) :]]
+        return cls(unit, rule, tuple(parts), scale, tuple(made))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +295,7 @@ class Meta:
             "levels": self.levels,
             "rows": self.rows,
             "hashes": [self.hashes.get(name, "") for name in (*self.units, *self.derived)],
-            "derived": {
-                name: [one.unit, one.rule, *([one.parts, one.scale] if one.parts else [])]
-                for name, one in self.derived.items()
-            },
+            "derived": {name: one.to_list() for name, one in self.derived.items()},
             "derivedLevels": self.derived_levels,
             "filters": self.filters,
             "before": self.before and [format_iso(side) for side in self.before],
@@ -316,10 +329,7 @@ class Meta:
             raise ValueError(f"its version is {parts['v']}, not {_VERSION}")
         start, end = map(_instant, parts.get("range", (None, None)))
         units = parts.get("units", {})
-        derived = {
-            name: DerivedColumn(unit, rule, tuple(of[0]) if of else (), of[1] if of else 1.0)
-            for name, (unit, rule, *of) in parts.get("derived", {}).items()
-        }
+        derived = {name: DerivedColumn.from_list(values) for name, values in parts.get("derived", {}).items()}
         hashes = zip((*units, *derived), parts.get("hashes", ()), strict=True)
         choice = None
         if "choice" in parts:

@@ -104,7 +104,7 @@ def compare_frames(
             COMPARISON_SUFFIXES, (other, delta, percent_change(delta, other)), (unit, unit, "%"), strict=True
         ):
             columns[f"{one.name}{word}"] = values
-            known[f"{one.name}{word}"] = DerivedColumn(in_, "none")
+            known[f"{one.name}{word}"] = DerivedColumn(in_, "none", made=(word.lower(),))
     levels = [IndexLevel(one.name, one.uniques, one.codes[group]) for one in groups]
     frame = pd.DataFrame(
         {name: to_backend(values, now.checked.backend) for name, values in columns.items()}, copy=False
@@ -114,7 +114,7 @@ def compare_frames(
         frame["dateBefore"] = dates_in_zone(query.zone.key, then.buckets * 1_000_000).take(
             slot_then[slot], fill_value=cast("Any", pd.NaT)
         )
-        known["dateBefore"] = DerivedColumn("", "flag")
+        known["dateBefore"] = DerivedColumn("", "flag", made=("beside",))
     if levels:
         frame.index = build_index(levels)
     frame.attrs = dict(present.attrs)

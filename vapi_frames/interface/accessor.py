@@ -27,12 +27,12 @@ _ATTRIBUTE = "vapi"
 class VapiAccessor(Verbs):
     """What a frame knows and can do, under ``df.vapi``.
 
-    On a frame that was fetched, `meta`, `units`, `query`, `partial`, `elapsed` and `describe` say what it is. `rollup`,
-    `fill_gaps`, `drop_partial`, `top`, `share`, `ratio`, `per_minute`, `per_call`, `success_rate`, `change`,
-    `outcome`, `outcome_rate`, `label`, `reconcile`, `typical_week` and `wide` return a new frame; each is also a
-    function of `vapi_frames.analysis`, for ``df.pipe``. `with_units`, `style` and `for_excel` make tables to be read.
-    `plot`, `save` and `refresh` do as they say. On a frame of call records, `call` and `subscription` start a query of
-    that very frame.
+    On a frame that was fetched, `meta`, `units`, `query`, `partial`, `elapsed`, `describe` and `explain` say what it
+    is. `rollup`, `fill_gaps`, `drop_partial`, `top`, `share`, `ratio`, `per_minute`, `per_call`, `success_rate`,
+    `change`, `outcome`, `outcome_rate`, `label`, `reconcile`, `typical_week` and `wide` return a new frame; each is
+    also a function of `vapi_frames.analysis`, for ``df.pipe``. `with_units`, `style` and `for_excel` make tables to
+    be read. `plot`, `save` and `refresh` do as they say. On a frame of call records, `call` and `subscription` start a
+    query of that very frame.
 
     Examples:
         >>> import vapi_frames as vf

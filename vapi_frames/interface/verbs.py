@@ -260,6 +260,34 @@ class Verbs(RateVerbs):
 
         return analysis.describe(self._frame)
 
+    def explain(self, column: str | tuple[str, ...] | None = None) -> str:
+        """Return how the numbers of *column* come about: its formula and parts, the calls behind it, gaps and source.
+
+        Args:
+            column: A column or a level of the index, by its own name, or by the API's column that it aggregates; may be
+                left out where there is one measure.
+
+        Raises:
+            ProvenanceError: The rows are not as fetched.
+            UnknownWordError: There is no such column.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost").count().where(type="webCall").during("2026-10").fetch()
+            >>> print(df.vapi.per_call().vapi.explain("sumCostPerCall"))
+            sumCostPerCall (USD/call) = sumCost / countId
+            parts    sumCost (USD) = the sum of cost
+                     countId (calls) = the number of calls
+            calls    createdAt in [2026-10-01T00:00:00Z, 2026-11-01T00:00:00Z); type is 'webCall'
+            index    one row
+            zone     UTC
+            gaps     missing where countId is 0, as where there are no calls
+            source   call records
+        """
+        from vapi_frames import analysis
+
+        return analysis.explain(self._frame, column)
+
     def with_units(self) -> pd.DataFrame:
         """Return the frame with the unit of each measure in its header, ``sumCost (USD)``: a table to be read.
 
