@@ -117,15 +117,12 @@ def typical_week(
     )
     result = _make_rows(checked, slots, slot, place, unit)
     meta = checked.meta.with_step(None)
-    known, measures = (
-        meta.derived | {SLOTS: DerivedColumn(f"{unit}s", "none", made=("slots", unit, *names))},
-        checked.measures,
-    )
+    known, measures = dict(meta.derived), checked.measures
+    known[SLOTS] = DerivedColumn(f"{unit}s", "none", made=("slots", unit, *names))
     units = meta.all_units()
     for name in measures:
-        if f"{name}{_PER_SLOT}" in result:
-            made = f"{units[name]}/{unit}", "none", (name, SLOTS)
-            known[f"{name}{_PER_SLOT}"] = DerivedColumn(*made, made=("mean", unit))
+        if (mean := f"{name}{_PER_SLOT}") in result:
+            known[mean] = DerivedColumn(f"{units[name]}/{unit}", "none", (name, SLOTS), made=("mean", unit))
     origins = dict.fromkeys(names, "date")
     meta = replace(meta, derived=known, derived_levels={**meta.derived_levels, **origins})
     attach_meta(result, meta)

@@ -64,8 +64,9 @@ class DerivedColumn:
     @classmethod
     def from_list(cls, values: list[Any]) -> DerivedColumn:
         """Read it back."""
-        unit, rule, parts, *more = values if len(values) > 2 else [*values, ()]  # noqa: PLR2004
-        scale, made = [*more, *(1.0, ())[len(more) :]]
+        unit, rule, *more = values
+        defaults: tuple[Any, ...] = ((), 1.0, ())
+        parts, scale, made = [*more, *defaults[len(more) :]]
         return cls(unit, rule, tuple(parts), scale, tuple(made))
 
 
