@@ -16,9 +16,9 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from tests.benchmarks import endpoint, growth, imports, page, records, replies, verbs, wire
+from tests.benchmarks import endpoint, growth, imports, json_files, page, records, replies, verbs, wire
 
-PARTS = ("imports", "replies", "records", "verbs", "endpoint", "wire", "growth")
+PARTS = ("imports", "replies", "records", "json", "verbs", "endpoint", "wire", "growth")
 PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "project" / "benchmarks.md"
 
 
@@ -31,6 +31,8 @@ def measured(part, options, folder):
         yield from replies.rows(seed, 200_000 if short else 1_000_000, 3 if short else 9)
     if part == "records":
         yield from records.rows(seed, 1_000_000 if short else options.calls, folder, 3)
+    if part == "json":
+        yield from json_files.rows(seed, 3_000 if short else 30_000, folder, 1 if short else 5)
     if part == "verbs":
         yield from verbs.rows(seed, 200_000 if short else 1_000_000, 3 if short else 9)
     if part == "endpoint":

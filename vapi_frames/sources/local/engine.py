@@ -90,7 +90,7 @@ def open_cursor(names: Sequence[str], *, memory_limit: str = "", most_threads: i
     with _LOCK:
         limits = {"memory_limit": memory_limit, "temp_directory": ""} if memory_limit else {}
         database = _find_database(**limits)
-        connection = database if limits else database.cursor()
+        connection = database.cursor()  # which shows no progress bar of DuckDB's on stdout, as a database may
     if most_threads:
         connection.execute(f"SET threads = least(current_setting('threads'), {most_threads})")
     import duckdb
@@ -110,6 +110,8 @@ def open_cursor(names: Sequence[str], *, memory_limit: str = "", most_threads: i
         raise RecordsError(f"the call records cannot be read: {first_line(error)}") from error
     finally:
         connection.close()
+        if limits:
+            database.close()
 
 
 def first_line(error: Exception) -> str:

@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from vapi_frames.contract.json_size import MOST_PARTS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
@@ -42,7 +44,7 @@ from vapi_frames.sources.records.paths import (
 from vapi_frames.sources.sql.select import quote_name, quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -59,9 +61,13 @@ _SPELLED = r"[0-9][.eE]|[0-9]{16}|\\|NaN|Infinity|-0"
 """Where Python may spell what is in a nested variable in another way than the file does."""
 _FLAT_VARIABLE = re.compile(rb"ariable(?:Values|_values)(?:[._\\]|, converted)")
 """A column of a variable of its own, as flat tables have it: DuckDB does not say which keys it did not read."""
+_BEFORE = len("ariable")
 _LONGEST_NAME = 32
+_LETTERS = {letter: ord(letter) for letter in "elV_"}
 _ODD = "error('odd')"
-_INTO_PARQUET = "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"  # into the private file that is there
+_INTO_PARQUET = "(FORMAT parquet, USE_TMP_FILE false, "  # into the private file that is there
+_STAGED = f"{_INTO_PARQUET} COMPRESSION uncompressed, ROW_GROUP_SIZE 8192)"  # a group is what one thread reads
+_KEPT = f"{_INTO_PARQUET} COMPRESSION zstd)"
 
 
 class FastFile(NamedTuple):
@@ -133,21 +139,17 @@ def _find_leaves() -> dict[tuple[str, tuple[str, ...]], str]:
     return {place: f"c{number}" for number, place in enumerate(dict.fromkeys(places))}
 
 
-def _find_other_names() -> dict[str, str]:
-    """Return each other name that a column may have in a call → the name of its column in the staged file.
-
-    A call with one of them is left to the decoder, except for ``duration``, which is not used.
-    """
+def _find_other_names() -> list[str]:
+    """Return the other names that a column may have in a call; a file with one of them is left to the decoder."""
     names = {name for column in FLAT_COLUMNS for name, _ in column_paths(column)}
     names |= {path.partition(".")[0] for path in variable_roots()}
     names.add(EXPORT_HEADERS["id"])  # no record is known by its headers without it
-    others = ["duration", *sorted(names - {*_NAMES, "duration"})]
-    return {name: f"o{number}" for number, name in enumerate(others)}
+    return sorted(names - {*_NAMES, "duration"})
 
 
 def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, target: str) -> FastFile:
     leaves, others = _find_leaves(), _find_other_names()
-    structure: dict[str, Any] = dict.fromkeys(others, "JSON")
+    structure: dict[str, Any] = dict.fromkeys([*others, "duration"], "JSON")
     for name, keys in leaves:
         inside, parts = structure, (name, *keys)
         for part in parts[:-1]:
@@ -161,12 +163,13 @@ def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, 
         f"compression = {quote_text(compression)}, maximum_object_size = {_LARGEST_CALL}, columns = {{{columns}}})"
     )
     fields = [f"{_extract(quote_name(name), keys)} AS {column}" for (name, keys), column in leaves.items()]
-    fields += [f"{quote_name(name)} AS {column}" for name, column in others.items()]
+    fields.append("duration")
+    fields.append(f"coalesce({', '.join(map(quote_name, others))}) IS NOT NULL AS is_odd")
     has_ended = threading.Event()
     with ThreadPoolExecutor(1) as threads:
         has_flat = threads.submit(_has_flat_variables, path, has_ended)  # while DuckDB reads
         try:
-            text = f"COPY (SELECT {', '.join(fields)} FROM {source}) TO {quote_text(staged)} {_INTO_PARQUET}"
+            text = f"COPY (SELECT {', '.join(fields)} FROM {source}) TO {quote_text(staged)} {_STAGED}"
             connection.execute(text)
         except BaseException:
             has_ended.set()
@@ -174,14 +177,15 @@ def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, 
         if has_flat.result():
             raise _OddFileError
     relation = f"read_parquet({quote_text(staged)})"
-    counted = ", ".join(["count(*)", *(f"count({column})" for column in (*leaves.values(), *others.values()))])
-    [[calls, *counts]] = connection.sql(f"SELECT {counted} FROM {relation}").fetchall()
-    present = {place: leaves[place] for place, count in zip(leaves, counts, strict=False) if count}
-    found = [name for name, count in zip(others, counts[len(leaves) :], strict=True) if count]
-    if ("createdAt", ()) not in present or found not in ([], ["duration"]):
+    counted = ", ".join(f"count({column})" for column in leaves.values())
+    [[calls, odd, durations, *counts]] = connection.sql(
+        f"SELECT count(*), count(*) FILTER (is_odd), count(duration), {counted} FROM {relation}"
+    ).fetchall()
+    present = {place: column for (place, column), count in zip(leaves.items(), counts, strict=True) if count}
+    if odd or ("createdAt", ()) not in present:
         raise _OddFileError
     used = {name for name, _ in present}
-    names = (*(name for name in _NAMES if name in used), *found)
+    names = (*(name for name in _NAMES if name in used), *(["duration"] if durations else []))
     return FastFile(calls, *_write(connection, relation, present, names, target))
 
 
@@ -198,11 +202,22 @@ def _has_flat_variables(path: str, has_ended: threading.Event) -> bool:
     with contextlib.suppress(OSError, EOFError, zlib.error), _open_file(path) as file:
         while not has_ended.is_set() and (block := file.read(_BLOCK)):
             text = text[-_LONGEST_NAME:] + block
-            for found in _FLAT_VARIABLE.finditer(text):
+            for found in _find_variable_names(text):
                 end = text.find(b'"', found.end())
                 if end < 0 or b"\\" in text[found.start() : end] or text[end + 1 : end + 64].lstrip()[:1] in b":":
                     return True
     return False
+
+
+def _find_variable_names(text: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield each match of `_FLAT_VARIABLE`, in a quarter of the time that it takes to search for it."""
+    letters = np.frombuffer(text, np.uint8)
+    at = np.flatnonzero((letters == _LETTERS["V"]) | (letters == _LETTERS["_"]))
+    at = at[at >= _BEFORE]
+    at = at[(letters[at - 1] == _LETTERS["e"]) & (letters[at - 2] == _LETTERS["l"])]
+    for place in at.tolist():
+        if found := _FLAT_VARIABLE.match(text, place - _BEFORE):
+            yield found
 
 
 def _extract(row: str, keys: Sequence[str]) -> str:
@@ -242,7 +257,7 @@ def _write(
     selected = ", ".join(f"{columns[name]} AS {quote_name(name)}" for name in ordered)
     connection.execute(
         f"COPY (SELECT {selected}, {written} AS {quote_name(VARIABLES_MAP)} FROM {relation}) TO {quote_text(target)} "
-        f"{_INTO_PARQUET}"
+        f"{_KEPT}"
     )
     keys: dict[str, None] = {}
     for root in roots:
