@@ -24,6 +24,7 @@ from vapi_frames.contract.json_size import MOST_PARTS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import open_cursor
+from vapi_frames.sources.local.json_reader import longest_value
 from vapi_frames.sources.records.duckdb import DUCKDB, USUAL_TIME
 from vapi_frames.sources.records.flatten import (
     MOST_VARIABLES,
@@ -54,7 +55,8 @@ _SMALLEST = 1 << 20  # bytes; smaller files share one Parquet file
 _SMALLEST_ZIPPED = 1 << 16
 _MEMORY_LIMIT = "500MB"  # enough for the threads; where it is not, the decoder takes its constant memory
 _MOST_THREADS = 4  # each takes some 100 MB
-_LARGEST_CALL = MOST_PARTS // 2  # bytes: DuckDB reads up to twice as many, and so never more than the decoder would
+_LARGEST_CALL = MOST_PARTS // 2  # bytes
+_LARGEST_READ = 1 << 25  # bytes of a call that DuckDB reads nevertheless: its buffer
 _BLOCK = 1 << 20
 _NAMES = tuple(dict.fromkeys(path.split(".")[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS) if path != "duration"))
 _SPELLED = r"[0-9][.eE]|[0-9]{16}|\\|NaN|Infinity|-0"
@@ -114,6 +116,8 @@ def convert_fast(path: str, new_path: Callable[[], str]) -> tuple[str, FastFile]
 
 def _find_form(path: str) -> str | None:
     """Return DuckDB's name of the form of a file that is large, UTF-8, and begins as a list or an object."""
+    if longest_value() < _LARGEST_READ:  # the decoder refuses values that DuckDB would read
+        return None
     with contextlib.suppress(OSError, EOFError, zlib.error):
         if Path(path).stat().st_size < (_SMALLEST_ZIPPED if _is_zipped(path) else _SMALLEST):
             return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import RecordsError
 from vapi_frames.files import make_private_file, make_temporary_folder, remove_temporary_folder
+from vapi_frames.sources.local.alike_names import write_marked
 from vapi_frames.sources.local.archived import ArchivedFiles
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
 from vapi_frames.sources.local.footers import read_footer
@@ -80,12 +81,16 @@ class ConvertedFiles:
 
 
 class ConvertedTable:
-    """A CSV or TSV file, converted; its Parquet file is removed with the object."""
+    """A file of a table, converted; its Parquet file is removed with the object."""
 
-    def __init__(self, state: FileState, new_path: Callable[[], str]) -> None:
+    def __init__(self, state: FileState, new_path: Callable[[], str], *, is_text: bool) -> None:
         self.states = (state,)
+        self.is_text = is_text
         self.path = new_path()
         weakref.finalize(self, _remove_files, os.getpid(), [self.path])
+        if not is_text:
+            write_marked(state[0], self.path)
+            return
         scratch = new_path()
         try:
             convert_table(state[0], self.path, scratch)
@@ -111,6 +116,7 @@ class FileRecords:
         self._tables: dict[FileState, ConvertedTable] = {}
         self._kinds: dict[FileState, str] = {}
         self._footers: tuple[object, dict[str, Footer]] | None = None
+        self._footer_of: dict[str, tuple[FileState, Footer]] = {}
         self._archived: tuple[object, ArchivedFiles] | None = None
         self._skips = skips
         self._lock = threading.Lock()
@@ -154,10 +160,11 @@ class FileRecords:
         while at < len(states):
             state = states[at]
             if self._kinds[state] != "json":
-                if self._kinds[state] == "table":
+                is_text = self._kinds[state] == "table"
+                if is_text or self._read_footer(state).has_alike_names:
                     table = self._tables.get(state)
                     if table is None or not Path(table.path).exists():
-                        table = ConvertedTable(state, self._new_path)
+                        table = ConvertedTable(state, self._new_path, is_text=is_text)
                     tables[state] = table
                 paths.append(tables[state].path if state in tables else state[0])
                 at += 1
@@ -188,7 +195,7 @@ class FileRecords:
             warns_of_duplicates=bool(chunks) or len(states) > 1,
             is_empty=not paths,
             is_nested=bool(chunks),
-            cells=frozenset(table.path for table in tables.values()),
+            cells=frozenset(table.path for table in tables.values() if table.is_text),
             converted=frozenset(path for chunk in chunks for path in chunk.spool.paths),
             owners=(*chunks, *tables.values()),
         )
@@ -224,13 +231,21 @@ class FileRecords:
         """Return path → what the footer of the Parquet file says, read only after a change."""
         state = snapshot.state, tuple(snapshot.paths)
         if self._footers is None or self._footers[0] != state:
-            self._footers = state, {path: read_footer(path) for path in snapshot.paths}
+            known = {path: footer for path, (_, footer) in self._footer_of.items()}
+            self._footers = state, {path: known.get(path) or read_footer(path) for path in snapshot.paths}
         return self._footers[1]
+
+    def _read_footer(self, state: FileState) -> Footer:
+        """Return what the footer of a Parquet file says, read only after a change."""
+        known = self._footer_of.get(state[0])
+        if known is None or known[0] != state:
+            known = self._footer_of[state[0]] = state, read_footer(state[0])
+        return known[1]
 
     def delete_converted(self) -> None:
         """Delete the converted files, except those that a query still reads."""
         with self._lock:
-            self._chunks, self._tables, self._footers = [], {}, None
+            self._chunks, self._tables, self._footers, self._footer_of = [], {}, None, {}
 
     def _new_path(self) -> str:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.errors import RecordsError
+from vapi_frames.sources.local.alike_names import has_alike_names
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.records.days import read_day_state
 
@@ -26,11 +27,13 @@ class Footer(NamedTuple):
         types: Name → type.
         complete: Those that are known to have a value in each row.
         day: What it says of the day that it is, if an archive wrote it.
+        has_alike_names: Whether names differ by case only, which DuckDB takes for one.
     """
 
     types: Mapping[str, str]
     complete: frozenset[str]
     day: ArchivedDay | None = None
+    has_alike_names: bool = False
 
 
 def read_footer(path: str) -> Footer:
@@ -44,9 +47,10 @@ def read_footer(path: str) -> Footer:
 
     try:
         found = read_metadata(path)
-        types = {field.name: str(field.type) for field in found.schema.to_arrow_schema()}
+        schema = found.schema.to_arrow_schema()
+        types = {field.name: str(field.type) for field in schema}
         complete = frozenset(_find_complete(found)).intersection(types)
-        return Footer(types, complete, read_day_state(path, found.metadata))
+        return Footer(types, complete, read_day_state(path, found.metadata), has_alike_names(schema))
     except (OSError, ArrowException) as error:
         raise RecordsError(
             f"{path!r} cannot be read: {first_line(error)}; files of Parquet, JSON, CSV and TSV can", file=path

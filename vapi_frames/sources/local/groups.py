@@ -15,7 +15,8 @@ from vapi_frames.sources.local.relation import ColumnKind, Relation, add_places,
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used, has_objects, write_columns
 from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.paths import NUMBER_COLUMNS, TIME_COLUMNS, VARIABLES_MAP
-from vapi_frames.sources.sql.select import quote_name, quote_text
+from vapi_frames.sources.records.unlike import original_name
+from vapi_frames.sources.sql.select import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,10 +72,12 @@ def open_parquet(
     rows = []
     for numbers, group, columns in zip(groups, opened, found, strict=True):
         file = f"list_extract({list(numbers)}, CAST(file_index + 1 AS BIGINT)) AS file_index"
-        values = [f"{columns.get(name, 'NULL')} AS {quote_name(name)}" for name in names]
+        values = [
+            f"{columns.get(name, 'NULL')} AS c{number}" for number, name in enumerate(names)
+        ]  # by number for case
         rows.append(f"SELECT {', '.join([*values, file, 'file_row_number'])} FROM {group.sql}")
     all_columns = dict.fromkeys((name for group in opened for name in group.columns), ColumnExpr("", None))
-    all_columns |= {name: ColumnExpr(quote_name(name), ColumnKind(_kind_of(name))) for name in names}
+    all_columns |= {name: ColumnExpr(f"c{at}", ColumnKind(_kind_of(name))) for at, name in enumerate(names)}
     is_nested = snapshot.is_nested or any(has_objects(group.columns) for group in opened)
     return Relation(f"({' UNION ALL '.join(rows)})", all_columns, ROW_IN_FILES, [], {}, is_nested)
 
@@ -91,26 +94,33 @@ def _split_files(
     footers: Mapping[str, Footer],
     places: Mapping[str, NamePath],
 ) -> list[list[int]]:
-    """Return the numbers of the files, in one group if each column that *query* may use has one type in all."""
+    """Return the numbers of the files, in one group if a column that *query* may use has one name and type in all."""
     paths = snapshot.paths
-    used = {
-        path: _types_used(query, footers[path].types, path in snapshot.cells, places) for path in dict.fromkeys(paths)
+    schemas = {path: {original_name(name): (name, type_) for name, type_ in footers[path].types.items()}
+               for path in dict.fromkeys(paths)}  # fmt: skip
+    wanted = {
+        name.casefold() for one in schemas.values() for name in columns_used(query, one, also=["id"], places=places)
     }
-    types: dict[str, str] = {}
-    is_same = all(types.setdefault(name, type_) == type_ for one in used.values() for name, type_ in one.items())
+    used = {
+        path: {
+            name: ("cell", "") if path in snapshot.cells else one
+            for name, one in schema.items()
+            if name.casefold() in wanted
+        }
+        for path, schema in schemas.items()
+    }
+    types: dict[str, object] = {}
+    is_same = all(
+        types.setdefault(name.casefold(), (name, *one)) == (name, *one)
+        for found in used.values()
+        for name, one in found.items()
+    )
     if is_same and len({path in snapshot.cells for path in paths}) == 1:
         return [list(range(len(paths)))]
     groups: dict[object, list[int]] = {}
     for number, path in enumerate(paths):
         groups.setdefault((path in snapshot.cells, frozenset(used[path].items())), []).append(number)
     return list(groups.values())
-
-
-def _types_used(
-    query: Query[Any], schema: Mapping[str, str], is_cells: bool, places: Mapping[str, NamePath]
-) -> dict[str, str]:
-    names = columns_used(query, schema, also=["id"], places=places)
-    return {name: "cell" if is_cells else schema[name] for name in names}
 
 
 def _open_group(

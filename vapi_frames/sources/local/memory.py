@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_frames.errors import RecordsError
+from vapi_frames.sources.local.alike_names import mark_column
 from vapi_frames.sources.local.duplicates import RowLocation, add_row_numbers
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.json_reader import decode_texts
@@ -82,7 +83,7 @@ class TableRecords:
             table, keys = _decode_frame(data, used, places, skipped)
             snapshot.notes += describe_variables(skipped.variables)[: bool(skipped.variables)]
             used, places = table.column_names, {}
-        table = pa.table({name: _prepare(name, table.column(name)) for name in used})
+        table = pa.table({name: mark_column(name, _prepare(name, table.column(name))) for name in used})
         if with_rows:
             table = add_row_numbers(table)
         table = _divide(table)

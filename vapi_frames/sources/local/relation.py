@@ -10,6 +10,7 @@ from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.flatten import SkippedRecords
 from vapi_frames.sources.records.paths import VARIABLES_MAP
 from vapi_frames.sources.records.places import find_places, split_places
+from vapi_frames.sources.records.unlike import original_name
 from vapi_frames.sources.sql.select import quote_name
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ class Records(Protocol):
 def describe_columns(relation: Any, *, as_cells: bool = False) -> dict[str, ColumnExpr]:
     """Return the columns of DuckDB's *relation*, by name; *as_cells* where they are text of CSV."""
     found = zip(relation.columns, relation.types, strict=True)
-    return {name: ColumnExpr(quote_name(name), ColumnKind("cell") if as_cells else type_) for name, type_ in found}
+    return {
+        original_name(name): ColumnExpr(quote_name(name), ColumnKind("cell") if as_cells else type_)
+        for name, type_ in found
+    }
 
 
 def add_places(

@@ -25,11 +25,19 @@ from vapi_frames.sources.local.duplicates import check_row_location, exclude_dup
 from vapi_frames.sources.local.engine import open_cursor, start_database
 from vapi_frames.sources.local.files import FileRecords
 from vapi_frames.sources.local.open import open_records
-from vapi_frames.sources.records.columns import DURATION_WARNING, check_case, columns_used, find_columns, find_id
+from vapi_frames.sources.records.columns import (
+    DURATION_WARNING,
+    check_case,
+    columns_used,
+    find_columns,
+    find_id,
+    variable_keys,
+)
 from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES
 from vapi_frames.sources.records.flatten import describe_variables
-from vapi_frames.sources.records.paths import TIME_COLUMNS
+from vapi_frames.sources.records.paths import TIME_COLUMNS, variable_paths
 from vapi_frames.sources.records.places import check_columns
+from vapi_frames.sources.records.unlike import original_name
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
 
@@ -173,8 +181,10 @@ class LocalSource:
             if "duration" in relation.columns and "duration" in columns.values:
                 self._warn(DURATION_WARNING)
             overview = self._look(connection, relation.sql, columns, snapshot)
+            variables = {name for key in variable_keys(query) for name, inside in variable_paths(key) if not inside}
             for name in columns_used(query, relation.columns, also=["id"] if self._duplicates != "keep" else []):
-                check_case(name, overview.names)
+                if name not in variables:  # callers choose their names, and two of them are two
+                    check_case(name, overview.names)
             counted = relation.sql
             if overview.undated:
                 counted = f"(SELECT * FROM {counted} WHERE {_write_is_dated(columns)})"
@@ -358,4 +368,4 @@ def _read_names(paths: list[str]) -> frozenset[str]:
     """Return the names of the columns of Parquet files; DuckDB itself cannot tell ``cost`` from ``COST``."""
     from pyarrow.parquet import read_schema
 
-    return frozenset(name for path in paths for name in read_schema(path).names)
+    return frozenset(original_name(name) for path in paths for name in read_schema(path).names)

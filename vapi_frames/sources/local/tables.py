@@ -16,6 +16,7 @@ from pyarrow.parquet import ParquetWriter
 from vapi_frames.contract.json_size import count_parts
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import first_line, open_cursor
+from vapi_frames.sources.records.unlike import mark_names
 from vapi_frames.sources.sql.select import quote_text
 
 if TYPE_CHECKING:
@@ -152,10 +153,8 @@ def _write_columns(header: str, path: str) -> str:
     [names] = csv.reader([header.rstrip("\r\n")], delimiter=_find_delimiter(header))
     if len(names) > _MOST_COLUMNS:
         raise RecordsError(f"{path!r} has {len(names):,} columns, at most {_MOST_COLUMNS:,} are read", file=path)
-    folded: set[str] = set()
-    for name in names:
-        if not name or name.casefold() in folded:
+    for number, name in enumerate(names):
+        if not name or name in names[:number]:
             problem = f"has two columns named {name!r}" if name else "has a column without a name"
             raise RecordsError(f"{path!r} {problem}: give each column a name of its own", file=path, column=name)
-        folded.add(name.casefold())
-    return ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
+    return ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in mark_names(names))

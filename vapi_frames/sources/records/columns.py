@@ -20,6 +20,7 @@ from vapi_frames.sources.records.paths import (
     variable_paths,
     variable_roots,
 )
+from vapi_frames.sources.records.unlike import find_field, original_name
 from vapi_frames.sources.sql.select import MINUTE_COLUMNS, CallInterval, QueryColumns, quote_text
 
 if TYPE_CHECKING:
@@ -288,12 +289,15 @@ class _Records(NamedTuple):
             return self.functions.json(expression, type_.id, keys, path), "json"
         if type_.id == "map":
             return self.functions.element(expression, ".".join(keys)), type_.children[1][1].id
-        fields = dict(type_.children) if type_.id == "struct" else {}
+        if type_.id != "struct":
+            return None
         for cut in range(len(keys), 0, -1):  # the name of a field may have dots
             name = ".".join(keys[:cut])
-            check_case(name, fields)
-            if name in fields:
-                field = ColumnExpr(self.functions.field(expression, name), fields[name])
+            found = find_field(type_.children, name)
+            if found is None or found[0] == name:
+                check_case(name, (original_name(field) for field, _ in type_.children))
+            if found is not None:
+                field = ColumnExpr(self.functions.field(expression, found[0]), found[1])
                 return self._inside(f"{path}.{name}", field, keys[cut:])
         return None
 

@@ -8,6 +8,7 @@ from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, RecordsError, UnknownWordError, format_value, suggest
 from vapi_frames.sources.records.columns import ColumnExpr, check_case
 from vapi_frames.sources.records.paths import NUMBER_COLUMNS, TIME_COLUMNS
+from vapi_frames.sources.records.unlike import find_field, original_name
 from vapi_frames.sources.sql.select import MINUTE_COLUMNS
 
 if TYPE_CHECKING:
@@ -109,11 +110,13 @@ def _find_place(
         elif type_.id in ("json", "varchar", "cell"):
             return ColumnExpr(functions.json(expression, type_.id, path[at:], parent), make_type("json"))
         elif type_.id in ("struct", "unknown"):
-            fields = dict(type_.children)
-            check_case(key, fields)
+            fields = [original_name(field) for field, _ in type_.children]
+            field, field_type = find_field(type_.children, key) or (key, make_type("unknown"))
+            if field == key:
+                check_case(key, fields)
             if fields and key not in fields:
                 raise _missing_place(name, key, f"the table's {parent} has no", fields)
-            expression, type_ = functions.field(expression, key), fields.get(key, make_type("unknown"))
+            expression, type_ = functions.field(expression, field), field_type
         else:
             raise RecordsError(
                 f"the table's {parent!r} is {type_.id}, which holds no {key!r}; columns= says that {name!r} is there",
