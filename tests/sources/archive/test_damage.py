@@ -73,7 +73,7 @@ def test_flipped_bits_are_named_or_change_no_number(written, tmp_path_factory, f
     vq = vf.local(folder, now=NOW)
     if has_read_before:
         numbers(vq)
-    paths = [*(folder / f"{name}.parquet" for name in NAMES), folder / "SHA256SUMS"]
+    paths = [*(folder / f"{name}.parquet" for name in NAMES), folder / "_SHA256SUMS"]
     for number, bit in flips:
         flip(paths[number], bit)
     damaged = {paths[number].stem for number, _ in flips if number < 4}
@@ -95,7 +95,7 @@ def test_a_damaged_day_is_named_whatever_reads_it(folder):
     """A folder, a pattern or the file itself; the other days can be read without it."""
     flip(folder / "2026-10-02.parquet", 900)
     message = (
-        r"the archive '.*calls' has a damaged day, 2026-10-02: .* by its digest in SHA256SUMS\. Copy the files back"
+        r"the archive '.*calls' has a damaged day, 2026-10-02: .* by its digest in _SHA256SUMS\. Copy the files back"
     )
     for source in (folder, f"{folder}/2026-10-*.parquet", folder / "2026-10-02.parquet"):
         with pytest.raises(RecordsError, match=message) as caught:
@@ -106,7 +106,7 @@ def test_a_damaged_day_is_named_whatever_reads_it(folder):
 
 def test_the_digests_are_those_of_sha256sum(folder):
     """Each file once, in a format that the command of that name checks; pages have checksums for other readers."""
-    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    lines = (folder / "_SHA256SUMS").read_text().splitlines()
     assert [line.split("  ")[1] for line in lines] == [f"{name}.parquet" for name in NAMES]
     for line in lines:
         digest, name = line.split("  ")
@@ -117,6 +117,21 @@ def test_the_digests_are_those_of_sha256sum(folder):
     flip(path, 8 * (cost.dictionary_page_offset + cost.total_compressed_size - 1))
     with pytest.raises((OSError, pa.ArrowException), match="CRC"):
         pq.read_table(path, page_checksum_verification=True)
+
+
+@pytest.mark.extra("local")
+def test_digests_that_cannot_be_read_are_an_error_of_the_records(folder):
+    """And no exception of the operating system."""
+    (folder / "_SHA256SUMS").unlink()
+    (folder / "_SHA256SUMS").mkdir()
+    with pytest.raises(RecordsError, match="_SHA256SUMS' cannot be read: Is a directory") as caught:
+        numbers(vf.local(folder, now=NOW))
+    assert caught.value.file == str(folder / "_SHA256SUMS")
+
+
+def test_other_readers_take_the_folder_for_a_table(folder):
+    """As pandas, pyarrow and Spark do, they leave out the file of digests by its name."""
+    assert len(pd.read_parquet(folder)) == len(CALLS)
 
 
 # --- a run of the archive -------------------------------------------------------------------------------------------
@@ -183,7 +198,7 @@ def test_what_is_merged_is_what_was_checked(folder):
 
 
 @pytest.mark.extra("local")
-@pytest.mark.parametrize("name", ["SHA256SUMS", "2026-10-15.parquet"])
+@pytest.mark.parametrize("name", ["_SHA256SUMS", "2026-10-15.parquet"])
 def test_a_run_that_ends_between_two_files_leaves_a_whole_archive(name, folder, monkeypatch):
     """Whether or not the day has its new file when the run ends, its digest is there."""
     store(Calls(call("a", at(15, 9))), folder, since="2026-10-15")
@@ -192,7 +207,7 @@ def test_a_run_that_ends_between_two_files_leaves_a_whole_archive(name, folder, 
 
     def fail(part, path):
         seen.append(path.name)
-        if path.name == name and (name != "SHA256SUMS" or len(seen) == 3):
+        if path.name == name and (name != "_SHA256SUMS" or len(seen) == 3):
             raise OSError(5, "stopped")
         replace(part, path)
 
@@ -200,10 +215,10 @@ def test_a_run_that_ends_between_two_files_leaves_a_whole_archive(name, folder, 
         patch.setattr(Path, "replace", fail)
         with pytest.raises(OSError, match="stopped"):
             store(Calls(call("a", at(15, 9)), call("b", at(15, 10))), folder, since="2026-10-15")
-    count = 32 + (2 if name == "SHA256SUMS" else 1)
+    count = 32 + (2 if name == "_SHA256SUMS" else 1)
     assert vf.local(folder, now=NOW).call().count().during("2026-10").fetch()["countId"].tolist() == [count]
     store(Calls(call("a", at(15, 9)), call("b", at(15, 10))), folder, since="2026-10-15")
-    assert len((folder / "SHA256SUMS").read_text().splitlines()) == len(NAMES) + 1
+    assert len((folder / "_SHA256SUMS").read_text().splitlines()) == len(NAMES) + 1
 
 
 @pytest.mark.extra("local")
@@ -213,7 +228,7 @@ def test_an_archive_without_digests_gets_them_by_a_run(tmp_path):
     shutil.copytree(EARLIER, folder)
     before = numbers(vf.local(folder, now=NOW))
     store(Calls(), folder, since="2026-10-05", until="2026-10-06", now=at(7))
-    assert len((folder / "SHA256SUMS").read_text().splitlines()) == 5
+    assert len((folder / "_SHA256SUMS").read_text().splitlines()) == 5
     pd.testing.assert_frame_equal(numbers(vf.local(folder, now=NOW)), before)
     flip(folder / "2026-10-01.parquet", 900)
     with pytest.raises(RecordsError, match="damaged day, 2026-10-01"):

@@ -1,8 +1,8 @@
 """The digests of an archive's files, so that a day that is damaged on the disk is named and never counted.
 
-An archive has a file ``SHA256SUMS`` in the format of the command of that name, ``sha256sum -c SHA256SUMS``. While a day
-is replaced it has two lines: one of the old file, one of the new. A digest is computed once for each state of a file; a
-day of 100 MB takes about 0.1 s.
+An archive has a file ``_SHA256SUMS`` in the format of ``sha256sum``, which checks it with ``sha256sum -c _SHA256SUMS``.
+While a day is replaced it has two lines: one of the old file, one of the new. A digest is computed once for each state
+of a file; a day of 100 MB takes about 0.1 s.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ __all__ = [
     "read_digests",
 ]
 
-DIGESTS_FILE = "SHA256SUMS"
+DIGESTS_FILE = "_SHA256SUMS"
+"""Its name begins with an underscore, because Spark, pandas and pyarrow read all other files of a folder as Parquet."""
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](\d{4}-\d\d-\d\d\.parquet)")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d\.parquet")
@@ -88,8 +89,16 @@ def find_damaged(paths: Iterable[Path]) -> dict[Path, str]:
 
 
 def check_digests(paths: Iterable[Path]) -> None:
-    """Raise `RecordsError` with the days of those *paths* that `find_damaged` finds."""
-    if damaged := find_damaged(paths):
+    """Check that no file is damaged.
+
+    Raises:
+        RecordsError: Some are, and their days are named; or a file cannot be read.
+    """
+    try:
+        damaged = find_damaged(paths)
+    except OSError as error:
+        raise RecordsError(f"{error.filename!r} cannot be read: {error.strerror}", file=error.filename) from error
+    if damaged:
         raise RecordsError(
             f"{describe_damage(damaged)}. Copy the files back from a backup; or move them to another folder and run "
             "vapi-frames archive again, which fetches the days that the API still lists",
