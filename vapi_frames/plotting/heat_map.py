@@ -29,10 +29,9 @@ def draw_heat_map(chart: ChartData, options: dict[str, Any]) -> Any:
     import matplotlib.pyplot as plt
 
     table = chart.table
-    axes = options.pop("ax", None)
+    given = options.pop("ax", None)
     size = options.pop("figsize", (9, max(3.0, 0.28 * len(table) + 1.4)))
-    if axes is None:
-        axes = plt.figure(figsize=size).add_subplot()
+    axes: Any = plt.figure(figsize=size).add_subplot() if given is None else given
     colors = mpl.colormaps[options.pop("colormap", None) or options.pop("cmap", _COLORS)].with_extremes(bad=_ABSENT)
     values = table.to_numpy(dtype=float, na_value=float("nan"))
     if not (values < 0).any():
