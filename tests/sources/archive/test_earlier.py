@@ -13,7 +13,6 @@ import pytest
 
 import vapi_frames as vf
 from tests.support.call_list import DATA, EARLIER, Calls, at, call, ids, store
-from vapi_frames.errors import RecordsWarning
 
 CALLS = [json.loads(line) for line in (DATA / "archive-2026-10.jsonl").read_text("utf-8").splitlines()]
 """The calls that the API listed when the archive was made."""
@@ -72,34 +71,33 @@ def test_a_run_adds_to_an_earlier_archive(earlier):
 
 @pytest.mark.extra("local")
 @pytest.mark.parametrize("in_one_file", [True, False])
-def test_a_run_mends_variables_that_differ_by_case_only(in_one_file, earlier):
-    """An earlier version kept each in a column of its own: they are two before the run and after it, and none is lost."""
+@pytest.mark.parametrize("has_run", [True, False])
+def test_variables_that_differ_by_case_only_are_two(in_one_file, has_run, earlier):
+    """An earlier version kept each in a column of its own, in one file or two; a run makes a map of both."""
     path = earlier / "2026-10-02.parquet"
     table = pq.read_table(path)
-    names = [name.replace("plan", "Plan") for name in table.column_names]
-    changed = table.rename_columns(names)
+    changed = table.rename_columns([name.replace("plan", "Plan") for name in table.column_names])
     if in_one_file:
         changed = table.append_column("variableValues.Plan", pa.array(["x", *[None] * (len(table) - 1)]))
     pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
+    if has_run:
+        store(Calls(), earlier, since="2026-10-02", until="2026-10-03", now=at(7))
+        assert "variableValues" in pq.read_schema(path).names
     plans = {
         day: [one["artifact"]["variableValues"].get("plan") for one in CALLS if _day(one) == day] for day in (1, 2, 3)
     }
     expected = {
-        "plan": Counter(plan for day in (1, 2, 3) for plan in plans[day] if plan and (in_one_file or day != 2)),
-        "Plan": Counter(["x"] if in_one_file else [plan for plan in plans[2] if plan]),
+        "plan": Counter(plan for day in (1, 2, 3) for plan in plans[day] if in_one_file or day != 2),
+        "Plan": Counter(["x"] if in_one_file else plans[2]),
     }
-
-    def count(key):
-        found = vf.local(earlier, now=at(25)).call().count().by_variable(key).during("2026-10").fetch()["countId"]
-        return {value: number for value, number in found.items() if not pd.isna(value)}
-
-    assert {key: count(key) for key in expected} == expected
-    before, other = path.read_bytes(), (earlier / "2026-10-04.parquet").read_bytes()
-    with pytest.warns(RecordsWarning, match="lists calls for 14 days"):
-        store(Calls(), earlier, since="2026-10-10", until="2026-10-11", now=at(25))
-    assert {key: count(key) for key in expected} == expected
-    assert path.read_bytes() != before
-    assert (earlier / "2026-10-04.parquet").read_bytes() == other, "it has no such variable"
+    for key, counts in expected.items():
+        query = vf.local(earlier, now=at(25)).call().count().by_variable(key).during("2026-10")
+        frame = query.fetch()
+        assert frame.vapi.coverage["missingDays"] == 25 - 4
+        found = frame["countId"]
+        assert {plan: count for plan, count in found.items() if not pd.isna(plan)} == {
+            plan: count for plan, count in counts.items() if plan
+        }
 
 
 def _day(record):

@@ -136,7 +136,6 @@ def archive(
         states = files.read_states()
         for day in [one for one in files.damaged if is_listed(one, now)]:
             files.set_aside(day)
-        files.merge_variable_columns(states)
         days = [
             day
             for day in iter_days(first or find_first_day(states, now, kept), last)

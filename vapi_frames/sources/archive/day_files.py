@@ -108,7 +108,6 @@ class DayFiles:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = expand_path(folder)
         self.damaged: dict[date, str] = {}
-        self._variable_columns: dict[date, list[str]] = {}
         if self.folder.exists() and not self.folder.is_dir():
             raise QueryError(f"{str(folder)!r} is a file; an archive is a folder")
         make_private_folder(self.folder)
@@ -164,7 +163,6 @@ class DayFiles:
         except (pa.ArrowException, OSError) as error:
             self._note_damage(day, error)
             return None
-        self._variable_columns[day] = [name for name in schema.names if name.startswith(_PREFIX)]
         try:
             return State.from_json((schema.metadata or {})[DAY_STATE])
         except (ValueError, KeyError, TypeError):
@@ -214,20 +212,6 @@ class DayFiles:
             # Both, until the new file has the name: whichever is there, it is as it was written.
             self._write_digests({**digests, path.name: (*digests.get(path.name, ()), digest)})
         self._write_digests({**digests, path.name: (digest,)})
-
-    def merge_variable_columns(self, states: Mapping[date, State]) -> None:
-        """Write days of an earlier version anew, with a map, where columns of variables differ by case only.
-
-        No query can tell such columns apart, in one file or in two.
-        """
-        spellings: dict[str, set[str]] = {}
-        for name in itertools.chain(*self._variable_columns.values()):
-            spellings.setdefault(name.casefold(), set()).add(name)
-        for day, names in self._variable_columns.items():
-            if day in states and any(len(spellings[name.casefold()]) > 1 for name in names):
-                rows = self.read_rows(day)
-                if day not in self.damaged:
-                    self.write(day, rows.values(), states[day])
 
     def set_aside(self, day: date) -> None:
         """Give the file of a damaged *day* another name, and warn of it."""

@@ -183,6 +183,7 @@ class FileRecords:
         return RecordsSnapshot(
             tuple(states),
             paths=paths,
+            files=[path for path, *_ in states],
             variables=list(dict.fromkeys(key for chunk in chunks for key in chunk.spool.variables)),
             skipped=SkippedRecords(
                 self._skips,

@@ -34,6 +34,7 @@ class RecordsSnapshot:
     Attributes:
         state: Equal in two snapshots between which nothing changed; ``None`` where that cannot be known.
         paths: Their Parquet files, in the order in which their calls count.
+        files: The files that they come from, whether or not they were converted to Parquet.
         variables: The keys of the variables of calls that were JSON.
         skipped: The records that could not be read.
         warns_of_duplicates: Whether duplicates are counted but a warning names them: in JSON, and in several files.
@@ -47,6 +48,7 @@ class RecordsSnapshot:
 
     state: object
     paths: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     variables: list[str] = field(default_factory=list)
     skipped: SkippedRecords = field(default_factory=SkippedRecords)
     warns_of_duplicates: bool = False

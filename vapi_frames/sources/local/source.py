@@ -246,7 +246,7 @@ class LocalSource:
     ) -> dict[str, int]:
         """Return how many records no query counts, and how many days of the range are not all there."""
         if self._days is None or snapshot.state is None or self._days[0] != snapshot.state:
-            self._days = snapshot.state, StoredDays(snapshot.paths, self._kept)
+            self._days = snapshot.state, StoredDays(snapshot.files, self._kept)
         return {"skipped": snapshot.skipped.count + undated, **self._days[1].count(span, now)}
 
     def _read(self) -> RecordsSnapshot:
