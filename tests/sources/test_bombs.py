@@ -9,6 +9,7 @@ import json
 from datetime import UTC, datetime
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import vapi_frames as vf
@@ -135,6 +136,24 @@ def test_long_cells_of_json_are_parsed_a_few_at_a_time(form, tmp_path):
     printed, peak = run_measured(READ_CELLS, path)
     assert printed == ["{'pro': 1000}"]
     assert peak < 2 * MOST_MEGABYTES
+
+
+@pytest.mark.parametrize("form", ["frame", "table", "Parquet"])
+def test_a_long_cell_of_json_is_refused(form, tmp_path):
+    """A cell of more than 4 MB, or 100,000 keys and values where the table is in memory, is an error that says so."""
+    dense, long = (
+        "{" + f'"variableValues": {text}' + "}" for text in ("[" + "[]," * 60_000 + "0]", f'"{"a" * 5_000_000}"')
+    )
+    for cell, message in ((dense, "holds more than 100,000 keys and values"), (long, "longer than 4,194,304 bytes")):
+        data = pd.DataFrame({"id": ["a"], "createdAt": "2026-10-01T00:00:00Z", "artifact": cell})
+        if form == "table":
+            data = pa.Table.from_pandas(data)
+        elif form == "Parquet":
+            data.to_parquet(tmp_path / "a.parquet")
+            data = tmp_path / "a.parquet"
+        if form != "Parquet" or cell is long:
+            with pytest.raises(errors.RecordsError, match=f"artifact.* {message}"):
+                vf.local(data).call().count().by_variable("plan").during("2026-10").fetch()
 
 
 def test_a_reply_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):

@@ -13,6 +13,7 @@ from vapi_frames.sources.local.alike_names import mark_column
 from vapi_frames.sources.local.duplicates import RowLocation, add_row_numbers
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.json_reader import decode_texts
+from vapi_frames.sources.local.long_cells import check_cells, divide_table
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, add_places, describe_columns, list_variables
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used, missing_column
 from vapi_frames.sources.records.flatten import SkippedRecords, describe_variables, flatten_calls
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from vapi_frames.sources.records.places import NamePath
 
 __all__ = ["JsonRecords", "TableRecords"]
-
-_CHUNK_BYTES = 1 << 23
-_VECTOR_ROWS = 2_048
-_LEAST_ROWS = 64  # of a chunk; DuckDB joins what has fewer into large pieces
 
 
 class TableRecords:
@@ -86,7 +83,8 @@ class TableRecords:
         table = pa.table({name: mark_column(name, _prepare(name, table.column(name))) for name in used})
         if with_rows:
             table = add_row_numbers(table)
-        table = _divide(table)
+        check_cells(table.select([name for name in used if name in CONTAINERS]))
+        table = divide_table(table)
         connection.register("calls", table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
         registered = describe_columns(connection.table("calls")).values()
         columns = dict.fromkeys(names, ColumnExpr("", None)) | dict(zip(used, registered, strict=False))
@@ -120,14 +118,6 @@ class JsonRecords(TableRecords):
             rows, variables=self._variables, skipped=self._skipped, warns_of_duplicates=True, is_empty=not rows,
             is_nested=True,
         )  # fmt: skip
-
-
-def _divide(table: pa.Table) -> pa.Table:
-    """Return *table* in chunks of a bounded size: DuckDB parses the JSON cells of up to 2,048 rows of one at once."""
-    rows = _CHUNK_BYTES * len(table) // max(table.nbytes, 1)
-    if rows >= _VECTOR_ROWS:
-        return table
-    return pa.Table.from_batches(table.to_batches(max_chunksize=max(rows, _LEAST_ROWS)), table.schema)
 
 
 def _is_nested(data: Any, names: Sequence[str]) -> bool:

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow.parquet import ParquetWriter
 
-from vapi_frames.contract.json_size import count_parts
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import first_line, open_cursor
+from vapi_frames.sources.local.long_cells import LEAST_ROWS, PIECE_BYTES, check_cells, split_batch
 from vapi_frames.sources.records.unlike import mark_names
 from vapi_frames.sources.sql.select import quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["convert_table", "is_table"]
 
@@ -28,9 +27,6 @@ _ENDINGS = (".csv", ".tsv")
 _LONGEST_HEADER = 1 << 20  # bytes
 _LONGEST_LINE = 1 << 22  # bytes; a cell may hold a transcript
 _MOST_COLUMNS = 10_000
-_MOST_PARTS = 100_000  # keys and values of a JSON cell
-_GROUP_BYTES = 1 << 23  # of text in a row group
-_LEAST_ROWS = 64  # of a row group; DuckDB joins what has fewer into large pieces
 _ROWS = 2_048  # that DuckDB hands out together; its own pieces are as large
 _BOMS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
@@ -98,38 +94,15 @@ def _write_groups(reader: pa.RecordBatchReader, target: str) -> None:
     size = 0
     with ParquetWriter(target, reader.schema, compression="zstd") as writer:
         for batch in reader:
-            _check_cells(batch)
-            for part in _split(batch):
-                if size and size + part.nbytes > _GROUP_BYTES and sum(map(len, waiting)) >= _LEAST_ROWS:
+            check_cells(batch)
+            for part in split_batch(batch):
+                if size and size + part.nbytes > PIECE_BYTES and sum(map(len, waiting)) >= LEAST_ROWS:
                     writer.write_table(pa.Table.from_batches(waiting))
                     waiting, size = [], 0
                 waiting.append(part)
                 size += part.nbytes
         if waiting:
             writer.write_table(pa.Table.from_batches(waiting))
-
-
-def _check_cells(batch: pa.RecordBatch) -> None:
-    """Raise `RecordsError` where a cell is JSON that holds more than is parsed together with that of other rows."""
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if column.nbytes <= _MOST_PARTS:
-            continue
-        lengths = pc.call_function("binary_length", [column])
-        large = column.filter(pc.call_function("greater", [lengths, pa.scalar(_MOST_PARTS)]))
-        begins = pc.MatchSubstringOptions(r"^\s*[\[{]")
-        found = large.filter(pc.call_function("match_substring_regex", [large], begins))
-        if any(count_parts(cell, most=_MOST_PARTS) > _MOST_PARTS for cell in found.to_pylist()):
-            raise RecordsError(f"a cell of {name!r} holds more than {_MOST_PARTS:,} keys and values", column=name)
-
-
-def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of *batch* in parts of a bounded size."""
-    if batch.nbytes <= _GROUP_BYTES or len(batch) <= _LEAST_ROWS:
-        yield batch
-        return
-    half = len(batch) // 2
-    yield from _split(batch.slice(0, half))
-    yield from _split(batch.slice(half))
 
 
 def _open(path: str) -> BinaryIO:

@@ -25,6 +25,7 @@ __all__ = [
     "DUCKDB",
     "INTEGER_TYPES",
     "IS_NUMBER",
+    "LONGEST_CELL",
     "NANOSECOND_TYPES",
     "NULL_TYPES",
     "NUMBER_TYPES",
@@ -37,6 +38,8 @@ __all__ = [
 
 _MARK = "\u241f"
 _IS_ERROR = re.compile(f"{_MARK}(.*?){_MARK}(.*?){_MARK}(.*){_MARK}", re.DOTALL).search
+LONGEST_CELL = 1 << 22
+"""How many bytes a cell of JSON text may have."""
 USUAL_TIME = r"\d\d\d\d-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?"
 
 TEMPLATES = {
@@ -89,7 +92,9 @@ def read_error(text: str) -> RecordsError | None:
     if found is None:
         return None
     column, problem, value = found.groups()
-    if problem == "json":
+    if problem == "long":
+        message = f"{column} is longer than {LONGEST_CELL:,} bytes, the most of a JSON cell"
+    elif problem == "json":
         message = f"{column} is no number but the JSON {value}"
     else:
         message = describe_repr(column, value) if problem == "repr" else describe_wrong(column, value, WANTED[problem])
@@ -256,7 +261,11 @@ def _read_json(expression: str, kind: str, keys: Sequence[str], column: str) -> 
             f"CASE WHEN {is_repr} THEN {_write_error(column, expression, 'repr')} "
             f"WHEN trim({expression}) <> '' THEN {_write_error(column, expression, 'object')} END"
         )
-        checked = f"CASE WHEN json_valid({expression}) THEN {checked} ELSE {invalid} END"
+        too_long = f"error({quote_text(f'{_MARK}{column}{_MARK}long{_MARK}{_MARK}')})"
+        checked = (
+            f"CASE WHEN strlen({expression}) > {LONGEST_CELL} THEN {too_long} "
+            f"WHEN json_valid({expression}) THEN {checked} ELSE {invalid} END"
+        )
     return f"json_extract({checked}, {quote_text(json_pointer(*keys))})"
 
 
