@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -293,3 +294,37 @@ def test_the_bytes_of_a_go_client_are_answered(local, endpoint):
     spend = spend.between("2026-10-24", "2026-11-09")
     for query in (total, spend):
         assert_frame_equal(vf.to_frame(reply, query), query.fetch(), check_exact=True)
+
+
+# --- a data source for JSON, as Grafana has ---------------------------------------------------------------------------
+
+
+@pytest.mark.extra("local")
+def test_a_panel_of_grafana_reads_what_the_page_says(local):
+    """The body on the page, with the range of a dashboard filled in; its rows, and each thing said about them."""
+    page = (Path(__file__).parents[2] / "notebooks/guides/grafana.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert text.strip() in re.sub(r"(?m)^(?:\.\.\.|>>>) ", "", page.split("## The same without Grafana")[1])
+
+    def fill(body):
+        body = body.replace("${__from:date:iso}", "2026-10-01T00:00:00.000Z")
+        body = body.replace("${__to:date:iso}", "2026-10-08T00:00:00.000Z")
+        return body.encode()
+
+    with running(local.source, row_limit=100) as endpoint:
+        assert endpoint.send(None, method="GET", path="/ready", key=None)[0] == 200
+        status, headers, [result] = endpoint.send(fill(text))
+        counted = text.replace('"sum", "column": "cost"', '"count", "column": "id"').replace(
+            '["type"]', '["assistantId"]'
+        )
+        by_second = endpoint.send(fill(text.replace('"day"', '"second"')))
+        rows = endpoint.send(fill(counted.replace('"step": "day", ', "")))[2][0]["result"]
+    assert (status, headers["Content-Type"]) == (201, "application/json")
+    assert all(set(row) == {"date", "type", "cost"} for row in result["result"])
+    assert {type(row["cost"]) for row in result["result"]} == {float}
+    frame = local.call().sum("cost", alias="cost").by("type").step("day").between("2026-10-01", "2026-10-08").fetch()
+    assert [row["cost"] for row in result["result"]] == frame["cost"].tolist()
+    assert {type(row["cost"]) for row in rows} == {str}  # a count is text on the wire
+    assert None in [row["assistantId"] for row in rows]
+    assert by_second[0] == 413
+    assert "send a coarser step" in by_second[2]["message"][0]
