@@ -291,7 +291,7 @@ def test_a_warning_says_from_which_day_variables_are_there(tmp_path):
     vq = vf.local(tmp_path, now=NOW)
     vq.call().count().during("2026-10").fetch()
     vq.call().count().by_variable("plan").between("2026-10-10", "2026-10-15").fetch()
-    message = r"^the archive has variables from 2026-10-10 on; the calls of earlier days lack them$"
+    message = r"^the archive has variables from 2026-10-10 on; earlier days have none$"
     query = vq.call().count().by_variable("plan").during("2026-10")
     with pytest.warns(RecordsWarning, match=message):
         frame = query.fetch()
@@ -307,7 +307,7 @@ def test_a_warning_says_from_which_day_a_column_is_there(tmp_path):
     shutil.copytree(EARLIER, folder)
     store(Calls(call("new", at(5), squadId="squad-2")), folder, since="2026-10-05", until="2026-10-06", now=at(7))
     vq = vf.local(folder, now=NOW, columns={"assistantId": "squadId"})
-    with pytest.warns(RecordsWarning, match=r"^the archive has 'squadId' from 2026-10-05 on; the calls of earlier"):
+    with pytest.warns(RecordsWarning, match=r"^the archive has 'squadId' from 2026-10-05 on; earlier days have none"):
         frame = vq.call().count().by("assistantId").during("2026-10").fetch()
     assert frame["countId"].tolist() == [1, 24]
 

@@ -104,6 +104,6 @@ def _describe_gap(
     if not having or len(having) == len(days):
         return
     if having == list(days[-len(having) :]):
-        yield f"the archive has {what} from {having[0][0].begin.date()} on; the calls of earlier days lack them"
+        yield f"the archive has {what} from {having[0][0].begin.date()} on; earlier days have none"
     else:
-        yield f"the archive has {what} of {len(having):,} of {len(days):,} days; the calls of the others lack them"
+        yield f"the archive has {what} of {len(having):,} of {len(days):,} days; the others have none"
