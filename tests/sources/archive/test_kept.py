@@ -177,7 +177,7 @@ def test_odd_records_are_kept_as_far_as_they_go(tmp_path):
     odd = {
         "updatedAt": "soon", "squadId": "s\ud83d", "score": 10**400, "ratio": float("nan"), "odd.name": 3, "SQUADID": 4,
         "endedReason": "cut \ud83d", "costs": ["x", {"cost": 1, "type": None, "voice": {"provider": 7}}],
-        "artifact": {"variableValues": {"cut \ud83d": "\ud83d"}, "structuredOutputs": {"o": "text", "p": {"name": 3, "result": "\ud83d"}, "q": None},
+        "artifact": {"variableValues": {"cut \ud83d": "\ud83d"}, "structuredOutputs": {"o": "text", "p": {"name": 3, "result": "\ud83d"}, "q": None, "r": {"name": "R", "result": 10**400}},
                      "performanceMetrics": [1], "scorecards": "none"},
     }  # fmt: skip
     done = store(Calls(call("a", at(14), **odd)), tmp_path, since="2026-10-14", until="2026-10-15")
@@ -187,7 +187,7 @@ def test_odd_records_are_kept_as_far_as_they_go(tmp_path):
     assert (row["squadId"], row["endedReason"], row["variableValues"]) == ("s?", "cut ?", {"cut ?": "?"})
     assert json.loads(row["costs"]) == [{"cost": 1}]
     assert row["artifact.structuredOutputs"] == {
-        "o": {"name": None, "result": '"text"'}, "p": {"name": None, "result": "?"},
+        "o": {"name": None, "result": '"text"'}, "p": {"name": None, "result": "?"}, "r": {"name": "R", "result": f"{10**400}"},
     }  # fmt: skip
     deep = []
     for _ in range(100_000):
@@ -250,17 +250,34 @@ def test_a_changed_call_that_cannot_be_read_makes_its_day_incomplete(tmp_path):
     assert row_of(tmp_path)["cost"] == 4.0
 
 
-def test_a_run_that_failed_before_it_looked_for_changes_looks_again(tmp_path):
-    """Only a run that did says until when no change is missing."""
+def test_a_run_that_cannot_look_for_changes_stores_what_is_new(tmp_path):
+    """The error comes after it; the next run looks for the same changes, and finds them."""
     calls = Calls(call("a", at(14)), call("b", at(13)))
     store(calls, tmp_path)
-    calls.records[0] = call("a", at(14), cost=4.0, updatedAt="2026-10-15T12:30:00Z")
-    calls.broken = {len(calls.requests) + 1: failing(400, "no more")}
-    with pytest.raises(StatusError, match="no more"):
-        store(calls, tmp_path, now=NOW + timedelta(hours=1))
+    calls.records = [
+        call("a", at(14), cost=4.0, updatedAt="2026-10-15T12:30:00Z"),
+        call("b", at(13)),
+        call("c", at(15, 12)),
+    ]
+    for hours in (1, 2):
+        calls.broken = {len(calls.requests) + 1: failing(400, "no more")}
+        with pytest.raises(StatusError, match="no more"):
+            store(calls, tmp_path, now=NOW + timedelta(hours=hours))
+        assert ids(tmp_path)["2026-10-15"] == ["c"]
+        assert row_of(tmp_path)["cost"] == 0.25
     calls.broken = {}
     assert store(calls, tmp_path, now=NOW + timedelta(hours=5)).updated == 1
-    assert ids(tmp_path)["2026-10-14"] == ["a"]
+    assert row_of(tmp_path)["cost"] == 4.0
+
+
+def test_a_run_that_cannot_look_for_changes_says_what_else_is_wrong(tmp_path):
+    """A call that cannot be read is a warning then."""
+    calls = Calls(call("a", at(14)))
+    store(calls, tmp_path)
+    calls.records.append(call("bad", at(15, 12), cost="free"))
+    calls.broken = {len(calls.requests) + 1: failing(400, "no more")}
+    with pytest.warns(RecordsWarning, match="cost is 'free'"), pytest.raises(StatusError, match="no more"):
+        store(calls, tmp_path, now=NOW + timedelta(hours=1))
 
 
 # --- what a query needs and the archive lacks --------------------------------------------------------------------------
@@ -298,6 +315,9 @@ def test_a_warning_says_from_which_day_variables_are_there(tmp_path):
     assert frame["countId"].tolist() == [5, 9]
     assert any(one.startswith("the archive has variables from") for one in frame.vapi.meta.notes)
     query.fetch()
+    store(calls, tmp_path, since="2026-10-05", until="2026-10-06")
+    with pytest.warns(RecordsWarning, match="^the archive has variables of 6 of 14 days; the others have none$"):
+        vf.local(tmp_path, now=NOW).call().count().by_variable("plan").during("2026-10").fetch()
 
 
 @pytest.mark.extra("local")

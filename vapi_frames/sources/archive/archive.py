@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, ResponseError, warn
+from vapi_frames.errors import (
+    QueryError,
+    RecordsError,
+    RecordsWarning,
+    ResponseError,
+    SourceError,
+    VapiFramesError,
+    warn,
+)
 from vapi_frames.sources import progress
 from vapi_frames.sources.api.listing import LIMIT, Listing
 from vapi_frames.sources.archive.day_files import RECORDS, DayFiles, State
@@ -146,10 +154,10 @@ def archive(
         listing = Listing(connection, "/call", limit=limit)
         progress.expect(len(days))
         if stored := find_days_to_sweep(states, days, now):
-            # Before the days are fetched: that one was fetched then says that this was done at that time.
-            changed = max(one.fetched for one in states.values()) - _SWEEP_MARGIN
+            swept = max(one.swept or one.fetched for one in states.values())
             start, end = midnight(stored[0]) - _MARGIN, midnight(stored[-1]) + DAY + _MARGIN
-            run.store_changed({day: states[day] for day in stored}, listing.between(start, end, changed))
+            windows = listing.between(start, end, swept - _SWEEP_MARGIN)
+            run.store_changed({day: states[day] for day in stored}, windows, swept)
         for consecutive in split_consecutive(days):
             start, end = midnight(consecutive[0]) - _MARGIN, midnight(consecutive[-1]) + DAY + _MARGIN
             run.store(consecutive, listing.between(start, end))
@@ -170,12 +178,15 @@ class _Run:
         self._organizations = organizations
         self._failure: tuple[str, str] | None = None  # the first: where in the reply, and the message
         self._failures = self._over = 0
+        self._swept = now
+        self._sweep_error: VapiFramesError | None = None
         self.new = self.updated = self.open = 0
 
     def report(self) -> None:
         """Warn of what was left out, and raise what could not be stored.
 
         Raises:
+            SourceError: A request for what changed failed.
             ResponseError: A call could not be read.
             RecordsError: A day is damaged.
         """
@@ -186,6 +197,10 @@ class _Run:
                 RecordsWarning,
             )
         damage = _describe_damage(self._files)
+        if self._sweep_error is not None:
+            for message in filter(None, (damage, self._failure and self._failure[1])):
+                warn(message, RecordsWarning)
+            raise self._sweep_error
         if self._failure is not None:
             if damage:
                 warn(damage, RecordsWarning)
@@ -197,12 +212,18 @@ class _Run:
         if damage:
             raise RecordsError(damage, file=str(self._files.folder))
 
-    def store_changed(self, states: dict[date, State], windows: Iterable[Window]) -> None:
-        """Add calls that changed to the days that are stored with *states*."""
+    def store_changed(self, states: dict[date, State], windows: Iterable[Window], swept: datetime) -> None:
+        """Add calls that changed since *swept* to the days that are stored with *states*.
+
+        If a request fails, the days that are new come first, and the next run looks for the same changes.
+        """
         calls: dict[date, dict[str, Row]] = {day: {} for day in states}
         failed: set[date] = set()
-        for window in windows:
-            failed |= self._add_rows(window, calls)
+        try:
+            for window in windows:
+                failed |= self._add_rows(window, calls)
+        except (SourceError, ResponseError) as error:
+            self._swept, self._sweep_error = swept, error
         for day, state in states.items():
             if calls[day] or day in failed:
                 state = replace(state, has_failed=day in failed or state.has_failed)  # noqa: PLW2901
@@ -218,7 +239,7 @@ class _Run:
             progress.say(f"{pending[0]}: {len(calls[pending[0]]):,} calls")
             while pending and midnight(pending[0]) + DAY + _MARGIN <= window.end:
                 day = pending.pop(0)
-                state = State(self._now, has_failed=day in failed, kept=self._kept)
+                state = State(self._now, has_failed=day in failed, kept=self._kept, swept=self._swept)
                 self._write_day(day, calls.pop(day), state, is_whole=True)
                 progress.arrived()
 

@@ -62,6 +62,7 @@ class State:
         kept: The options that were kept, and `RECORDS`.
         organization: The organization of the calls, if they name it.
         variables: The keys of their variables; ``None`` where there are too many.
+        swept: Until when changes of all complete days were known then; that is usually when it was fetched.
     """
 
     fetched: datetime
@@ -70,12 +71,14 @@ class State:
     kept: frozenset[str] = frozenset()
     organization: str | None = None
     variables: tuple[str, ...] | None = ()
+    swept: datetime | None = None
 
     def to_json(self) -> bytes:
         """Return the metadata of a file."""
         values = {
             "fetched": format_iso(self.fetched), "open": self.open, "has_failed": self.has_failed,
             "kept": sorted(self.kept), "organization": self.organization, "variables": self.variables,
+            "swept": format_iso(self.swept or self.fetched),
         }  # fmt: skip
         return json.dumps(values).encode()
 
@@ -87,9 +90,12 @@ class State:
         if kept is None:  # an earlier version kept variables, and names the columns beside those of queries
             extras = frozenset(values["extras"])
             kept = ["variables", *(name for name, columns in ARCHIVE_OPTIONS.items() if not extras.isdisjoint(columns))]
+        fetched, swept = (
+            datetime.fromisoformat(values.get(name) or values["fetched"]) for name in ("fetched", "swept")
+        )
         return cls(
-            datetime.fromisoformat(values["fetched"]).astimezone(UTC),
-            int(values["open"]), bool(values["has_failed"]), frozenset(kept), values["organization"],
+            fetched.astimezone(UTC), int(values["open"]), bool(values["has_failed"]), frozenset(kept),
+            values["organization"], swept=swept.astimezone(UTC),
         )  # fmt: skip
 
 
