@@ -66,11 +66,24 @@ def _find_database(**config: str) -> DuckDBPyConnection:
 
     if not config and (known := _DATABASES.get(os.getpid())):
         return known
-    connection = duckdb.connect(":memory:", config={**_CONFIG, **config})
+    connection = duckdb.connect(":memory:", config={**_CONFIG, **_find_memory_limit(), **config})
     connection.execute(_SETTINGS)
     if not config:
         _DATABASES[os.getpid()] = connection
     return connection
+
+
+def _find_memory_limit() -> dict[str, str]:
+    """Return DuckDB's limit where the process has one, as by ``ulimit -v``: DuckDB goes by the memory of the machine.
+
+    It is a part, because threads and other libraries take memory, too; one that gets none ends the whole process.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return {} if limit == resource.RLIM_INFINITY else {"memory_limit": f"{limit // 4}B"}
 
 
 @contextmanager
