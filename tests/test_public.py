@@ -35,7 +35,7 @@ def test_the_public_names_are_there_and_listed():
 def test_the_error_tree():
     """Each error is also the builtin that a caller would guess."""
     tree = {
-        "QueryError": ValueError, "UnknownWordError": ValueError, "RecordsError": ValueError, "ResponseError": ValueError,
+        "QueryError": ValueError, "NotInContractError": ValueError, "UnknownWordError": ValueError, "RecordsError": ValueError, "ResponseError": ValueError,
         "BucketAlignmentError": ValueError, "NonAdditiveError": ValueError, "ProvenanceError": AttributeError,
         "PartialResultError": RuntimeError, "MissingExtraError": ImportError, "ReplayMissError": LookupError,
         "SourceError": RuntimeError, "ConnectionFailedError": RuntimeError, "StatusError": RuntimeError,

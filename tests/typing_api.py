@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     assert_type(calls, vf.Query[CallColumn])
     assert_type(vq.subscription(), vf.Query[SubscriptionColumn])
     q = calls.sum("cost").avg("duration").mean("cost").count().min("cost").max("cost", alias="dearest").history("cost")
+    q = q.median("cost", "duration").quantile("duration", 0.95, alias="slow").nunique("assistantId", "variable.plan")
+    assert_type(
+        q.agg(x=("duration", "quantile", 0.9), y=("type", "nunique"), z=("cost", "median")), vf.Query[CallColumn]
+    )
     q = q.by("assistantId", "endedReason").by_variable("plan").step("day").last("30d", complete=True)
     q = q.between("2026-10-01", None).during("2026-10").since("2026-10-01").tz("UTC").named("x").with_counts()
     assert_type(q, vf.Query[CallColumn])
@@ -107,6 +111,7 @@ if TYPE_CHECKING:
 
     # What must not pass: each line is an error, and an unused ignore would be one too.
     calls.sum("costs")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.median("concurrency")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.max("concurrency")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vq.subscription().sum("cost")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.step("daily")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

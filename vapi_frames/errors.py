@@ -4,7 +4,7 @@ Each error is also the builtin that a caller would guess. Its message says what 
 right::
 
     VapiFramesError
-    ├─ QueryError (ValueError)              └─ UnknownWordError
+    ├─ QueryError (ValueError)              ├─ NotInContractError   └─ UnknownWordError
     ├─ RecordsError (ValueError)
     ├─ ResponseError (ValueError)           └─ BucketAlignmentError
     ├─ NonAdditiveError (ValueError)
@@ -33,6 +33,7 @@ __all__ = [
     "FrameWarning",
     "MissingExtraError",
     "NonAdditiveError",
+    "NotInContractError",
     "PartialResultError",
     "ProvenanceError",
     "QueryError",
@@ -77,6 +78,10 @@ class QueryError(VapiFramesError, ValueError):
     def __init__(self, message: str, *, findings: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.findings = tuple(findings)
+
+
+class NotInContractError(QueryError):
+    """The API cannot be asked the query, because its contract has no words for a part of it; call records can."""
 
 
 class UnknownWordError(QueryError):

@@ -203,3 +203,16 @@ def test_11_the_mean_of_the_rows_is_no_typical_hour(october):
     assert len(week) == len(means) == 168
     assert all(np.isclose(week.loc[slot, "countIdPerSlot"], mean) for slot, mean in means.items())
     assert max(of_rows[slot] / means[slot] for slot in of_rows.index) == 5
+
+
+def test_12_a_mean_of_percentiles_is_no_percentile():
+    """The mean of hourly p95s is 21 % below that of the calls; rollup refuses, and names the query."""
+    calls = vf.sample_calls()
+    minutes = ((calls["endedAt"] - calls["startedAt"]) / pd.Timedelta("1min")).dropna().tolist()
+    query = vf.demo().call().quantile("duration", 0.95).between("2026-10-01", "2026-11-16")
+    right = query.fetch()["p95Duration"].item()
+    assert np.isclose(right, np.quantile(minutes, 0.95), rtol=0, atol=1e-12)
+    hourly = query.step("hour").fetch()
+    assert round(hourly["p95Duration"].mean() / right, 2) == 0.79  # what people do
+    with pytest.raises(NonAdditiveError, match=r'fetch vq\.call\(\)\.quantile\("duration", 0\.95\)\.between'):
+        hourly.vapi.rollup("all")

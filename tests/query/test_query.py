@@ -256,7 +256,7 @@ def test_an_unknown_verb_names_the_right_one():
     with pytest.raises(AttributeError, match=r"\.where\(\)"):
         vq.call().filter(type="webCall")
     with pytest.raises(AttributeError, match="sum, avg, count"):
-        vq.call().median("duration")
+        vq.call().std("duration")
     with pytest.raises(AttributeError, match=r"vq\.call\(\)\.sum"):
         vq.sum("cost")
     assert not hasattr(vq.call(), "_repr_html_")

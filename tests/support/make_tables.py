@@ -105,6 +105,7 @@ def _backends(calls: Any, levels: Any) -> str:
             "date": "`date`", "type": "group", "plan": "variable", "countId": "count", "sumCost": "sum",
             "avgDuration": "average", "maxCost": "least, greatest",
         }),
+        (calls.median("duration").nunique("type"), {"medianDuration": "median, quantile", "nuniqueType": "number of values"}),
         (levels.max("concurrency").sum("minutesUsed").step("day"), {
             "maxConcurrency": "calls at once", "sumMinutesUsed": "minutes used",
         }),

@@ -69,7 +69,26 @@ def _queries():
     )
 
 
+def _record_queries():
+    """Yield queries that the API's contract has no words for."""
+    columns = ("cost", "duration", *PARTS)
+    slow = CALL.median(*columns).quantile("duration", 0.95).quantile("cost", 0.999).quantile("cost", 0.05)
+    yield "quantiles of the whole", slow.quantile("cost", 0).quantile("cost", 1.0).quantile("cost").between(*ALL)
+    yield "quantiles by group", slow.by("type").by_variable("plan").between(*ALL)
+    yield "quantiles by month", slow.step("month").tz("America/New_York").where(type=["a", "", None]).between(*ALL)
+    values = CALL.count().nunique(*GROUP_COLUMNS, "variable.plan").nunique("variable.Plan", alias="other plans")
+    yield "values of the whole", values.between(*ALL)
+    yield "values by group", values.by("type").step("day").tz("Australia/Lord_Howe").between(*ALL)
+    yield "values of a filter", values.nunique(f"variable.{HOSTILE[3]}", alias="odd").where(status=None).between(*ALL)
+    yield "quantiles of nothing", slow.nunique("type").between("2020-01-01", "2020-02-01")
+    yield (
+        "median of minutes",
+        SUBSCRIPTION.median("minutesUsed").quantile("minutesUsed", 0.9).step("week").between(*ALL),
+    )
+
+
 QUERIES = dict(_queries())
+RECORD_QUERIES = dict(_record_queries())
 VARIABLES = [HOSTILE[at : at + 6] for at in range(0, len(HOSTILE), 6)]  # all of them, a few in each query
 FILTERS = [  # every hostile text as the value of a group, and as the key and the value of a variable
     ("type", list(HOSTILE)),

@@ -36,19 +36,33 @@ def value(call, column):
     if column in ("duration", "minutesUsed"):
         start, end = call.get("startedAt"), call.get("endedAt")
         return (end - start) / timedelta(minutes=1) if start and end else None
+    if column.startswith("variable."):
+        column = place(column)
     if column == "costBreakdown.transcriber" and call.get(column) is None:
         return call.get("costBreakdown.stt")
     return call.get(column)
 
 
-def fold(operation, values):
+def quantile(values, q):
+    """Return the value below which a share *q* of the sorted values lies, linear between two; exact until the end."""
+    ordered = sorted(map(Fraction, values))
+    place, rest = divmod(Fraction(str(q)) * (len(ordered) - 1), 1)
+    above = ordered[min(int(place) + 1, len(ordered) - 1)]
+    return float(ordered[int(place)] + (above - ordered[int(place)]) * rest)
+
+
+def fold(operation, values, q=None):
     """Aggregate the values that are there."""
     if operation == "count":
         return len(values)
+    if operation == "nunique":
+        return len(set(values))
     if not values:
         return None
     if operation == "avg":
         return math.fsum(values) / len(values)
+    if operation in ("median", "quantile"):
+        return quantile(values, 0.5 if q is None else q)
     return {"sum": math.fsum, "min": min, "max": max}[operation](values)
 
 
@@ -158,7 +172,7 @@ def counted(calls, query, start, end):
         rows.setdefault(tuple(key), []).append(call)
     return {
         key: {
-            one.name: fold(one.operation, [v for v in (value(c, one.column) for c in found) if v is not None])
+            one.name: fold(one.operation, [v for v in (value(c, one.column) for c in found) if v is not None], one.q)
             for one in query.measures
         }
         for key, found in rows.items()

@@ -148,7 +148,7 @@ def check(frame, query, expected):
             else:
                 assert got == pytest.approx(wanted, rel=1e-9, abs=1e-12)
     for one in query.measures:
-        assert frame[one.name].dtype == ("int64" if one.operation == "count" else "float64")
+        assert frame[one.name].dtype == ("int64" if one.operation in ("count", "nunique") else "float64")
     if query.time_step:
         dates = index if isinstance(index, pd.DatetimeIndex) else index.levels[0]
         assert str(dates.dtype) == f"datetime64[us, {query.zone.key}]"

@@ -22,7 +22,10 @@ __all__ = ["explain"]
 
 _WIDTH = 9
 _SOURCES = {"calls": "call records", "api": "the Vapi API", "warehouse": "a warehouse", "replay": "recorded replies"}
-_OPERATIONS = {"sum": "sum", "avg": "average", "min": "minimum", "max": "maximum"}
+_OPERATIONS = {
+    "sum": "sum", "avg": "average", "min": "minimum", "max": "maximum", "median": "median",
+    "nunique": "number of different values",
+}  # fmt: skip
 _GAPS = {
     "zero": "0 in a bucket or group without calls",
     "missing": "missing in a bucket or group without calls",
@@ -150,7 +153,7 @@ def _formula_of(measure: Aggregation, meta: Meta) -> str:
         return "the number of calls" if column == "id" else f"the number of calls with {column}"
     if operation == "history":
         return f"the {column} from its date until the next"
-    text = f"the {_OPERATIONS[operation]} of {column}"
+    text = f"the {f'quantile {measure.q:g}' if measure.q is not None else _OPERATIONS[operation]} of {column}"
     if column in ("duration", "minutesUsed") and meta.source in ("calls", "warehouse"):
         text += ", which is endedAt - startedAt"
     return text

@@ -72,7 +72,7 @@ def with_units(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 _SOURCES = {"calls": "call records", "api": "the Vapi API", "warehouse": "a warehouse"}
-_OPERATIONS = {"avg": "average", "min": "minimum", "max": "maximum"}
+_OPERATIONS = {"nunique": "number of different values", "avg": "average", "min": "minimum", "max": "maximum"}
 
 
 def _describe_measures(frame: pd.DataFrame, meta: Meta) -> str:
@@ -84,7 +84,8 @@ def _describe_measures(frame: pd.DataFrame, meta: Meta) -> str:
         if one.operation == "count":
             what = "number of calls" if one.column == "id" else f"number of calls with {one.column}"
         else:
-            what = f"{_OPERATIONS.get(one.operation, one.operation)} of {one.column}"
+            operation = f"quantile {one.q:g}" if one.q is not None else _OPERATIONS.get(one.operation, one.operation)
+            what = f"{operation} of {one.column}"
         parts.append(f"the {what} ({named})")
     parts += [
         f"{name} ({column.unit})" if column.unit else name

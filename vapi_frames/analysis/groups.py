@@ -15,8 +15,9 @@ import pandas as pd
 from vapi_frames.analysis.arguments import check_count, check_flag, check_level_is_free
 from vapi_frames.analysis.regroup import find_query, plan_reaggregation, regroup
 from vapi_frames.contract import ended_reasons
-from vapi_frames.contract.vocabulary import GROUP_SYNONYMS
+from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, RECORD_OPERATIONS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
+from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, drop_unused
 from vapi_frames.frames.meta import ATTRIBUTE
 from vapi_frames.frames.origin import add_note, attach_meta
@@ -60,7 +61,8 @@ def top(
         by: The measure that ranks them, over the whole frame; by its own name or the API's column. Needed where there
             are several.
         of: The group; needed where there are several.
-        other: Whether the rest becomes the value ``other``, each measure by its own rule; else it is left out.
+        other: Whether the rest becomes the value ``other``, each measure by its own rule; else it is left out. Its
+            medians, quantiles and numbers of values are missing, because those of several rows are unknown.
 
     Returns:
         The same measures, types and levels. The missing value of a group counts as one of its values.
@@ -95,7 +97,20 @@ def top(
     step = checked.meta.step
     instead = find_query(checked, checked.levels, step).with_counts()
     origin = checked.meta.derived_levels.get(level.name, level.name)
-    return regroup(checked, levels, instead, step=step, derived_levels=dict.fromkeys(same, origin))
+    made = dict.fromkeys(same, origin)
+    alone = [one.name for one in checked.meta.aggregations if one.operation in RECORD_OPERATIONS]
+    alone = [name for name in alone if name in frame.columns]
+    if not alone:
+        return regroup(checked, levels, instead, step=step, derived_levels=made)
+    rest = check_frame(frame.drop(columns=alone))
+    result = regroup(rest, levels, instead, step=step, derived_levels=made)
+    _, codes = distinct_rows(levels)
+    for name in alone:  # a median of the others is unknown, and those of the values that stay are as they were
+        values = np.full(len(result), np.nan)
+        values[codes[is_top_row]] = to_numpy(frame[name])[is_top_row]
+        result[name] = to_backend(values, checked.backend)
+    meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, **made})
+    return attach_meta(result[list(frame.columns)], meta)
 
 
 def _rank(checked: CheckedFrame, level: IndexLevel, name: str) -> npt.NDArray[np.int64]:

@@ -84,7 +84,9 @@ def _check_additive(checked: CheckedFrame, name: str, what: str) -> None:
         return
     one = next(one for one in checked.meta.aggregations if one.name == name)
     if one.measure.over_groups != "sum":
-        column = "minutesUsed" if one.measure.over_groups == "none" else one.column
+        if one.operation == "nunique":
+            raise NonAdditiveError(f"{what} needs a sum or a count, and {name!r} is a number of different values")
+        column = "minutesUsed" if one.column == "concurrency" else one.column
         raise NonAdditiveError(
             f"{what} needs a sum or a count, and {name!r} is the {one.operation} of {one.column!r}: add "
             f'.sum("{column}") to the query'

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from vapi_frames.errors import QueryError, format_value, require
@@ -32,6 +33,7 @@ Step: TypeAlias = Literal[
     "millennium",
 ]
 Operation: TypeAlias = Literal["sum", "avg", "count", "min", "max", "history"]
+RecordOperation: TypeAlias = Literal["median", "quantile", "nunique"]  # beyond the contract: of call records only
 CallColumn: TypeAlias = Literal[
     "id",
     "cost",
@@ -57,6 +59,7 @@ TABLES: tuple[str, ...] = get_args(Table)
 GROUP_COLUMNS: tuple[str, ...] = get_args(GroupColumn)
 STEPS: tuple[str, ...] = get_args(Step)
 OPERATIONS: tuple[str, ...] = get_args(Operation)
+RECORD_OPERATIONS: tuple[str, ...] = get_args(RecordOperation)
 CALL_COLUMNS: tuple[str, ...] = get_args(CallColumn)
 SUBSCRIPTION_COLUMNS: tuple[str, ...] = get_args(SubscriptionColumn)
 COLUMNS: tuple[str, ...] = CALL_COLUMNS + SUBSCRIPTION_COLUMNS
@@ -103,7 +106,7 @@ GROUP_SYNONYMS = {
     "success": "analysis.successEvaluation", "successevaluation": "analysis.successEvaluation",
     "calltype": "type", "direction": "type", "state": "status",
 }  # fmt: skip
-OPERATION_SYNONYMS = {"mean": "avg", "average": "avg", "total": "sum", "size": "count", "nunique": "count"}
+OPERATION_SYNONYMS = {"mean": "avg", "average": "avg", "total": "sum", "size": "count"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,8 @@ class Measure:
     """The facts about one operation on one column.
 
     Attributes:
-        operation: The contract's operation.
-        column: The contract's column.
+        operation: The contract's operation, or one beyond it.
+        column: The contract's column; of ``nunique``, a group column or ``variable.<key>``.
         name: The API's own default name of the result, e.g. ``sumCostBreakdownLlm``.
         unit: The unit of the result, ``""`` if it has no meaning.
         tables: The tables it has a known meaning on.
@@ -122,7 +125,7 @@ class Measure:
         over_groups: How it re-aggregates to fewer groups.
     """
 
-    operation: Operation
+    operation: Operation | RecordOperation
     column: Column
     name: str
     unit: str
@@ -193,7 +196,7 @@ def get_unit(column: str) -> str:
     return "characters" if column.endswith("Characters") else "USD"
 
 
-@cache  # its callers pass words of the contract only, so there are few
+@lru_cache(maxsize=1024)
 def default_name(operation: str, column: str) -> str:
     """Return the API's own name of *operation* of *column*, which it uses without an alias.
 
@@ -204,8 +207,35 @@ def default_name(operation: str, column: str) -> str:
     return operation + "".join(part[0].upper() + part[1:] for part in column.split("."))
 
 
-@cache
-def get_measure(operation: Operation, column: Column) -> Measure:
+def format_quantile(q: float) -> str:
+    """Return the first part of the name of a quantile: per cent without the dot, with two digits at least.
+
+    Examples:
+        >>> [format_quantile(q) for q in (0.05, 0.5, 0.95, 0.999)]
+        ['p05', 'p50', 'p95', 'p999']
+    """
+    whole, _, rest = f"{Decimal(repr(q)) * 100:f}".partition(".")
+    return f"p{whole:0>2}{rest.rstrip('0')}"
+
+
+def _get_record_measure(operation: RecordOperation, column: Column) -> Measure:
+    """Return the row for an operation beyond the contract; none of them re-aggregates."""
+    is_count = operation == "nunique"
+    table: Table = "subscription" if column in SUBSCRIPTION_COLUMNS else "call"
+    return Measure(
+        operation=operation,
+        column=column,
+        name=default_name("p50" if operation == "quantile" else operation, column),
+        unit="values" if is_count else get_unit(column),
+        tables=() if column in ("id", "concurrency") else (table,),
+        fill="zero" if is_count else "missing",
+        over_time="none",
+        over_groups="none",
+    )
+
+
+@lru_cache(maxsize=1024)  # of the words of a caller's variables there may be many
+def get_measure(operation: Operation | RecordOperation, column: Column) -> Measure:
     """Return the row of the table of measures for *operation* on *column*.
 
     Examples:
@@ -214,6 +244,8 @@ def get_measure(operation: Operation, column: Column) -> Measure:
         >>> get_measure("max", "concurrency").over_groups
         'none'
     """
+    if operation in ("median", "quantile", "nunique"):
+        return _get_record_measure(operation, column)
     table: Table = "subscription" if column in SUBSCRIPTION_COLUMNS else "call"
     has_meaning = operation == "count" if column == "id" else operation != "history" or column == "concurrency"
     if column == "concurrency" and operation in ("sum", "count"):

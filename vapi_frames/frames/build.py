@@ -91,7 +91,7 @@ def build(
 
 
 def _unit(one: Aggregation, units: Mapping[str, str]) -> str:
-    return one.measure.unit if one.operation == "count" else units.get(one.column, one.measure.unit)
+    return one.measure.unit if one.operation in ("count", "nunique") else units.get(one.column, one.measure.unit)
 
 
 _NULLABLE: dict[Any, Any] = {}

@@ -12,6 +12,7 @@ from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBS
 from vapi_frames.errors import QueryError, ResponseError, format_value
 from vapi_frames.frames.build import build
 from vapi_frames.query.aggregation import Aggregation
+from vapi_frames.query.compile import check_in_contract
 from vapi_frames.query.query import Query
 from vapi_frames.query.rewrite import rewrite_filters
 from vapi_frames.result.merge import read_reply
@@ -66,6 +67,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None, *, now: datetime | str
         dated = query.time_step is not None or any("date" in row for row in replies[0].result)
         result = read_reply(replies[0], query, None, dated=dated)
     else:
+        check_in_contract(query)
         is_relative = isinstance(query.time_range, RelativeRange)
         place = 0
         if len(replies) != 1:

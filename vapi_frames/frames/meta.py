@@ -177,7 +177,9 @@ class Meta:
         operations: list[dict[str, Any]] = self.body["operations"]
         return tuple(
             # An alias longer than the contract allows was shortened on the wire only; a default name is none.
-            one if (one := Aggregation(each["operation"], each["column"])).name == name else replace(one, alias=name)
+            one
+            if (one := Aggregation(each["operation"], each["column"], q=each.get("q"))).name == name
+            else replace(one, alias=name)
             for each, name in zip(operations, self.units, strict=True)
         )
 
@@ -214,7 +216,8 @@ class Meta:
     @property
     def result_query(self) -> Query[Any]:
         """The query of the result that the rows were chosen from."""
-        query = Query.from_body({"queries": [self.body]})
+        # The contract has no words for some measures; those of the query are set below.
+        query = Query.from_body({"queries": [{**self.body, "operations": [{"operation": "count", "column": "id"}]}]})
         span = query.time_range if self.relative_range is None else parse_last(*self.relative_range)
         step = query.time_step if "date" in self.levels else None  # a choice of one bucket has no date
         return replace(

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.contract.ended_reasons import REASON_LEVELS
-from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, TABLES
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, RECORD_OPERATIONS, STEPS, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +71,10 @@ def _list_arguments(verb: str, root: Any, before: list[str]) -> Sequence[str]:
     if table is None:
         return ()
     operation = "avg" if verb == "mean" else verb
-    columns = [one.column for one in MEASURES if one.operation == operation and table in one.tables]
+    columns: list[str] = [one.column for one in MEASURES if one.operation == operation and table in one.tables]
+    if verb in RECORD_OPERATIONS:
+        columns = [one.column for one in MEASURES if one.operation == "avg" and table in one.tables]
+        columns = [*GROUP_COLUMNS] if verb == "nunique" else [one for one in columns if one != "concurrency"]
     return columns or _QUERY_WORDS.get(verb, ())
 
 

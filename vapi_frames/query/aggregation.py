@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -15,21 +16,25 @@ from vapi_frames.contract.vocabulary import (
     NAME_LIMIT,
     OPERATION_SYNONYMS,
     OPERATIONS,
+    RECORD_OPERATIONS,
     default_name,
+    format_quantile,
     get_measure,
 )
-from vapi_frames.errors import NonAdditiveError, QueryError, format_value, require
+from vapi_frames.errors import NonAdditiveError, QueryError, UnknownWordError, format_value, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, Literal
 
-    from vapi_frames.contract.vocabulary import Column, Measure, Operation
+    from vapi_frames.contract.vocabulary import Column, Measure, Operation, RecordOperation
 
 __all__ = [
+    "VARIABLE",
     "Aggregation",
     "Reaggregation",
     "check_groups",
+    "check_quantile",
     "check_text",
     "check_unique",
     "check_variables",
@@ -39,25 +44,35 @@ __all__ = [
     "with_measures",
 ]
 
+_TOO_LARGE = 10**6  # for a quantile in per cent, of whole numbers that no float holds
+VARIABLE = "variable."  # before the key of a variable, where a group column may stand, too
+
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
     """One measure of a query.
 
     Attributes:
-        operation: The contract's operation.
-        column: The contract's column.
+        operation: The contract's operation, or one beyond it.
+        column: The contract's column; of ``nunique``, a group column or ``variable.<key>``.
         alias: Its alias; ``None`` for the API's own name.
+        q: Of a quantile, which one, from 0 to 1.
     """
 
-    operation: Operation
+    operation: Operation | RecordOperation
     column: Column
     alias: str | None = None
+    q: float | None = None
 
     @property
     def name(self) -> str:
         """The name of its column on the frame."""
-        return self.alias or default_name(self.operation, self.column)
+        return self.alias or default_name(self.operation if self.q is None else format_quantile(self.q), self.column)
+
+    @property
+    def code(self) -> str:
+        """The call that adds it to a query, without an alias, e.g. ``quantile("duration", 0.95)``."""
+        return f'{self.operation}("{self.column}"{"" if self.q is None else f", {self.q!r}"})'
 
     @property
     def wire_name(self) -> str:
@@ -86,36 +101,72 @@ def check_text(value: object, what: str, limit: int | None) -> None:
 def check_unique(one: Aggregation, measures: tuple[Aggregation, ...]) -> None:
     """Raise `QueryError` if *one* repeats a measure, or if its name is taken."""
     if one in measures:
-        raise QueryError(f'{one.operation}("{one.column}") is already in the query; add each measure once')
+        raise QueryError(f"{one.code} is already in the query; add each measure once")
     if any(one.name == other.name for other in measures):
         raise QueryError(f"two measures are named {one.name!r}; give one of them another alias")
     if one.name in ("date", *GROUP_COLUMNS):
         raise QueryError(f"alias {one.name!r} is the name of an index level; choose another alias")
 
 
-def read_pair(alias: str, pair: Any) -> tuple[Any, Operation]:
-    """Return the column and the operation of *pair*, the argument called *alias*; ``mean`` is ``avg``."""
-    if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004
-        raise QueryError(f'{alias}={pair!r} is not a pair (column, operation); e.g. {alias}=("cost", "sum")')
-    column, word = pair
+def read_pair(alias: str, pair: Any) -> tuple[Any, Operation | RecordOperation, float | None]:
+    """Return the column, the operation and the quantile of *pair*, the argument called *alias*; ``mean`` is ``avg``."""
+    is_quantile = isinstance(pair, tuple) and len(pair) == 3 and pair[1] == "quantile"  # noqa: PLR2004
+    if not is_quantile and (not isinstance(pair, tuple) or len(pair) != 2):  # noqa: PLR2004
+        raise QueryError(
+            f'{alias}={format_value(pair)} is not a pair (column, operation); e.g. {alias}=("cost", "sum"), or '
+            f'{alias}=("duration", "quantile", 0.95)'
+        )
+    column, word, *q = pair
     operation = "avg" if word == "mean" else word
-    require(operation, OPERATIONS, "operation", synonyms=OPERATION_SYNONYMS)
-    return column, cast("Operation", operation)
+    require(operation, (*OPERATIONS, *RECORD_OPERATIONS), "operation", synonyms=OPERATION_SYNONYMS)
+    return column, cast("Operation", operation), q[0] if q else 0.5 if operation == "quantile" else None
+
+
+def check_quantile(q: object) -> float:
+    """Return *q* as a number from 0 to 1.
+
+    Raises:
+        QueryError: It is none.
+    """
+    number = float(q) if isinstance(q, int | float) and not isinstance(q, bool) and abs(q) < _TOO_LARGE else math.nan
+    if not 0 <= number <= 1:
+        cure = f", e.g. {number / 100:g} for {number:g} per cent" if 1 < number <= 100 else ""  # noqa: PLR2004
+        raise QueryError(f"a quantile must be a number from 0 to 1, not {format_value(q)}{cure}")
+    return number
+
+
+def _check_column(operation: str, column: object) -> None:
+    """Raise `QueryError` unless *operation* takes *column*."""
+    if operation == "nunique":
+        if isinstance(column, str) and column.startswith(VARIABLE):
+            check_text(column.removeprefix(VARIABLE), "variable key", KEY_LIMIT)
+            return
+        if not isinstance(column, str) or column not in GROUP_COLUMNS:
+            allowed = (*GROUP_COLUMNS, f"{VARIABLE}<key>")
+            raise UnknownWordError(column, "group to count the values of", allowed, synonyms=GROUP_SYNONYMS)
+    elif operation in RECORD_OPERATIONS:
+        numbers = [one for one in COLUMNS if one not in ("id", "concurrency")]
+        require(column, numbers, "measured column", synonyms=COLUMN_SYNONYMS)
+    else:
+        require(column, COLUMNS, "column", synonyms=COLUMN_SYNONYMS)
 
 
 def with_measures(
-    measures: tuple[Aggregation, ...], operation: Operation, columns: Sequence[str], alias: str | None
-) -> tuple[Aggregation, ...]:
+    measures: tuple[Aggregation, ...], operation: Operation | RecordOperation, columns: Sequence[str],
+    alias: str | None, q: float | None = None,
+) -> tuple[Aggregation, ...]:  # fmt: skip
     """Return *measures* and *operation* of each of *columns*; an *alias* names a single one."""
     if not columns:
-        raise QueryError(f'{operation}() needs a column, e.g. {operation}("cost"); columns: {", ".join(COLUMNS)}')
+        words = GROUP_COLUMNS if operation == "nunique" else COLUMNS
+        example = "assistantId" if operation == "nunique" else "cost"
+        raise QueryError(f'{operation}() needs a column, e.g. {operation}("{example}"); columns: {", ".join(words)}')
     if alias is not None:
         if len(columns) > 1:
             raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; call .{operation}() once for each")
         check_text(alias, "alias", None)
     for column in columns:
-        require(column, COLUMNS, "column", synonyms=COLUMN_SYNONYMS)
-        one = Aggregation(operation, cast("Column", column), alias)
+        _check_column(operation, column)
+        one = Aggregation(operation, cast("Column", column), alias, q)
         check_unique(one, measures)
         measures = (*measures, one)
     return measures

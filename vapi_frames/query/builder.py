@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal, Self
 
-    from vapi_frames.contract.vocabulary import GroupColumn, Operation, Step
+    from vapi_frames.contract.vocabulary import GroupColumn, Operation, RecordOperation, Step
 
 __all__ = ["VERBS", "Builder"]
 
@@ -101,6 +101,69 @@ class Builder(QuerySpec[C]):
         """
         return self._measure("max", columns, alias)
 
+    def median(self, *columns: C, alias: str | None = None) -> Self:
+        """Add the median of each of *columns* over the calls that have a value, in the column's unit, as float64.
+
+        The API has no median: the query is for call records, `vapi_frames.local` or a warehouse. It is exact, and never
+        re-aggregates.
+
+        Raises:
+            UnknownWordError: There is no such measured column.
+            QueryError: A measure is repeated, or the alias is not allowed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().median("duration").by("type").during("2026-10").fetch()
+            >>> df["medianDuration"].round(2).tolist()
+            [0.92, 0.68, 0.93]
+        """
+        return self._measure("median", columns, alias)
+
+    def quantile(self, column: C, q: float = 0.5, *, alias: str | None = None) -> Self:
+        """Add a quantile of *column* over the calls that have a value, in the column's unit, as float64.
+
+        Between two values it is linear, as in pandas. The API has no quantiles: the query is for call records,
+        `vapi_frames.local` or a warehouse. It is exact, and never re-aggregates: the mean of hourly quantiles is
+        another number.
+
+        Args:
+            column: The measured column.
+            q: Which one, from 0 to 1; its name has it in per cent: ``p95Duration``, ``p05Duration``, ``p999Duration``.
+            alias: The name of the column, instead.
+
+        Raises:
+            UnknownWordError: There is no such measured column.
+            QueryError: *q* is no number from 0 to 1, a measure is repeated, or the alias is not allowed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().quantile("duration", 0.95).during("2026-10").fetch()
+            >>> df["p95Duration"].round(2).tolist()
+            [4.38]
+        """
+        return self._measure("quantile", (column,), alias, aggregation.check_quantile(q))
+
+    def nunique(self, *words: str, alias: str | None = None) -> Self:
+        """Add the number of distinct values of each of *words* that the calls have, as int64; missing is no value.
+
+        The API cannot count them: the query is for call records, `vapi_frames.local` or a warehouse. The numbers never
+        re-aggregate, because a value may be in several buckets.
+
+        Args:
+            words: Group columns, or ``variable.<key>`` for a variable of the calls.
+            alias: The name of the column, of a single one.
+
+        Raises:
+            UnknownWordError: There is no such group.
+            QueryError: A measure is repeated, or the alias is not allowed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vf.demo().call().nunique("assistantId").during("2026-10").fetch()["nuniqueAssistantId"].tolist()
+            [8]
+        """
+        return self._measure("nunique", cast("tuple[C, ...]", words), alias)
+
     def history(self, *columns: C, alias: str | None = None) -> Self:
         """Add the history of each of *columns*, as float64; only that of ``concurrency`` has a known meaning.
 
@@ -117,8 +180,13 @@ class Builder(QuerySpec[C]):
         """
         return self._measure("history", columns, alias)
 
-    def agg(self, **named: tuple[C, Operation | Literal["mean"]]) -> Self:
-        """Add named measures as pandas does: ``agg(spend=("cost", "sum"))``.
+    def agg(
+        self,
+        **named: tuple[C, Operation | Literal["mean", "median"]]
+        | tuple[str, Literal["nunique"]]
+        | tuple[C, Literal["quantile"], float],
+    ) -> Self:
+        """Add named measures as pandas does: ``agg(spend=("cost", "sum"), slow=("duration", "quantile", 0.95))``.
 
         Raises:
             QueryError: A value is not a pair of column and operation, or a measure is repeated.
@@ -131,8 +199,8 @@ class Builder(QuerySpec[C]):
         """
         query = self
         for alias, pair in named.items():
-            column, operation = aggregation.read_pair(alias, pair)
-            query = query._measure(operation, (column,), alias)
+            column, operation, q = aggregation.read_pair(alias, pair)
+            query = query._measure(operation, (column,), alias, None if q is None else aggregation.check_quantile(q))
         return query
 
     def with_counts(self) -> Self:
@@ -145,8 +213,11 @@ class Builder(QuerySpec[C]):
         """
         return replace(self, has_counts=True)
 
-    def _measure(self, operation: Operation, columns: tuple[C, ...], alias: str | None) -> Self:
-        return replace(self, aggregations=aggregation.with_measures(self.aggregations, operation, columns, alias))
+    def _measure(
+        self, operation: Operation | RecordOperation, columns: tuple[C, ...], alias: str | None, q: float | None = None
+    ) -> Self:
+        measures = aggregation.with_measures(self.aggregations, operation, columns, alias, q)
+        return replace(self, aggregations=measures)
 
     # --- groups -------------------------------------------------------------------------------------------------
 

@@ -26,8 +26,10 @@ def format_code(query: QuerySpec[Any]) -> str:
 def _format_verbs(query: QuerySpec[Any]) -> Iterator[str]:
     plain: list[str] = []
     for position, one in enumerate(query.aggregations):
-        if one.alias is not None:
-            yield f".{one.operation}({_quote(one.column)}, alias={_quote(one.alias)})"
+        q = "" if one.q is None else f", {one.q!r}"
+        if one.alias is not None or q:
+            alias = "" if one.alias is None else f", alias={_quote(one.alias)}"
+            yield f".{one.operation}({_quote(one.column)}{q}{alias})"
             continue
         plain.append(_quote(one.column))
         after = query.aggregations[position + 1 : position + 2]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.contract.vocabulary import BASE_URL, NAME_LIMIT
-from vapi_frames.errors import QueryError
+from vapi_frames.errors import NotInContractError, QueryError
 from vapi_frames.query import rewrite
 
 if TYPE_CHECKING:
@@ -21,16 +21,27 @@ if TYPE_CHECKING:
     from vapi_frames.query.filters import Filter
     from vapi_frames.query.spec import QuerySpec
 
-__all__ = ["compile_body", "compile_curl", "compile_query", "read_query"]
+__all__ = ["check_in_contract", "compile_body", "compile_curl", "compile_query", "read_query"]
 
 
 def compile_body(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
     """Return the body of a request for *query*; filters are rewritten as groups."""
+    check_in_contract(query)
     if not query.filters:
         return {"queries": [compile_query(query, now)]}
     now = query._clock(now)  # noqa: SLF001
     name = compile_query(query, now)["name"]
     return {"queries": [compile_query(replace(rewrite.rewrite_filters(query), title=name), now)]}
+
+
+def check_in_contract(query: QuerySpec[Any]) -> None:
+    """Raise `NotInContractError` where the API cannot be asked *query*."""
+    if words := query.beyond_contract:
+        verb = "is" if len(words) == 1 else "are"
+        raise NotInContractError(
+            f"{', '.join(words)} {verb} beyond the API's contract, so only call records can answer the query: fetch it "
+            'from vf.local("calls/"), from vf.connect().download("7d"), from an archive, or from a warehouse'
+        )
 
 
 def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
@@ -53,7 +64,9 @@ def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]
     if any(span.values()):
         parts["timeRange"] = {word: value for word, value in span.items() if value}
     parts["operations"] = [
-        {"operation": one.operation, "column": one.column, "alias": one.wire_name} for one in query.measures
+        {"operation": one.operation, "column": one.column, "alias": one.wire_name}
+        | ({} if one.q is None else {"q": one.q})
+        for one in query.measures
     ]
     if query.title is None:
         parts["name"] = _automatic_name(parts, query.filters)

@@ -18,7 +18,7 @@ from vapi_frames.contract.vocabulary import (
     default_name,
 )
 from vapi_frames.errors import QueryError, UnknownWordError, format_value
-from vapi_frames.query.aggregation import check_text
+from vapi_frames.query.aggregation import VARIABLE, check_text
 
 if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import GroupColumn
@@ -40,7 +40,6 @@ FilterValues: TypeAlias = FilterValue | Sequence[FilterValue] | AbstractSet[Filt
 Filter: TypeAlias = tuple[str, tuple[str | None, ...]]
 """A group column or ``variable.<key>``, and the values that match."""
 
-VARIABLE = "variable."
 _PREFIXES = (VARIABLE, "variableValues.")
 _RECORDS_FIRST = "filter the call records first"
 

@@ -150,7 +150,7 @@ def _check_measures(query: QuerySpec[Any]) -> Iterator[Finding]:
     for one in query.measures:
         is_subscription = one.column in SUBSCRIPTION_COLUMNS
         home = "subscription" if is_subscription else "call"
-        what = f'{one.operation}("{one.column}")'
+        what = one.code
         if one.column == "id" and one.operation != "count":
             yield _warning("VF101", f"{what} has no meaning, because ids can only be counted: use .count()")
         elif not one.measure.tables:

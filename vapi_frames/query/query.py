@@ -352,8 +352,8 @@ def suggest_attribute(name: str, kind: type) -> str:
         return ""
     if name in _FRAME_ATTRIBUTES:
         return f"; call .fetch() first: the frame has .{name}"
-    if name in ("median", "quantile", "std", "var", "nunique"):
-        return "; the contract has sum, avg, count, min, max and history"
+    if name in ("std", "var"):
+        return "; the contract has sum, avg, count, min, max and history, and call records median, quantile and nunique"
     verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
     near = suggest(name, verbs, synonyms=VERB_SYNONYMS)
     return f"; did you mean .{near[0]}()?" if near else ""

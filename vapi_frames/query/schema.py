@@ -34,8 +34,8 @@ def build_schema(query: QuerySpec[Any], *, dated: bool | None = None) -> pa.Sche
 
 
 def get_column_type(one: Aggregation) -> pa.DataType:
-    """Return the type of a measure: int64 for counts, float64 for all else."""
-    return pa.int64() if one.operation == "count" else pa.float64()
+    """Return the type of a measure: int64 for counts and numbers of values, float64 for all else."""
+    return pa.int64() if one.operation in ("count", "nunique") else pa.float64()
 
 
 def as_polars(table: pa.Table) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 from vapi_frames.calendar import buckets, ranges
-from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, TABLES
+from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, RECORD_OPERATIONS, TABLES
 from vapi_frames.errors import QueryError, require
 from vapi_frames.query import aggregation
 
@@ -78,6 +78,17 @@ class QuerySpec(Generic[C]):
     def measures(self) -> tuple[aggregation.Aggregation, ...]:
         """The measures, in the order of the frame's columns."""
         return aggregation.with_counts(self.aggregations) if self.has_counts else self.aggregations
+
+    @property
+    def beyond_contract(self) -> tuple[str, ...]:
+        """What of the query the API's contract has no words for, so that call records alone can answer it.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> vq.call().count().quantile("duration", 0.95).beyond_contract
+            ('quantile("duration", 0.95)',)
+        """
+        return tuple(one.code for one in self.aggregations if one.operation in RECORD_OPERATIONS)
 
     @property
     def levels(self) -> tuple[str, ...]:

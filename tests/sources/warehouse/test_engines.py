@@ -10,7 +10,7 @@ import pytest
 import vapi_frames as vf
 from tests.support.engines import CALLS, HOSTILE, LOAD, NOW, load_flat, run_clickhouse
 from tests.support.examples import is_long
-from tests.support.queries import ALL, CALL, FILTERS, QUERIES, VARIABLES
+from tests.support.queries import ALL, CALL, FILTERS, QUERIES, RECORD_QUERIES, VARIABLES
 from tests.support.reference import compute
 from tests.support.shapes import check
 
@@ -28,10 +28,10 @@ def vq(engine):
     return vf.warehouse(where.pop("connection"), where.pop("table"), **where, now=NOW)
 
 
-@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("name", [*QUERIES, *RECORD_QUERIES])
 def test_every_engine_gives_the_reference_result(vq, name):
     """Rows, order, types and missing values are the same exactly, floats to 1e-9."""
-    query = QUERIES[name]
+    query = (QUERIES | RECORD_QUERIES)[name]
     check(first(vq, query), query, expected(query))
 
 

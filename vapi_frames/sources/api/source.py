@@ -25,7 +25,7 @@ from vapi_frames.errors import (
     redirect_warnings,
     warn,
 )
-from vapi_frames.query.compile import compile_query
+from vapi_frames.query.compile import check_in_contract, compile_query
 from vapi_frames.query.rewrite import rewrite_filters
 from vapi_frames.result.merge import ReplyCollector
 from vapi_frames.result.post_filter import apply_filters
@@ -126,11 +126,14 @@ class ApiSource:
         """Return the result of each query; one with filters is rewritten without, and its rows are filtered.
 
         Raises:
+            NotInContractError: The API cannot be asked a query; nothing is sent.
             NonAdditiveError: A query with filters cannot be rewritten; nothing is sent.
             ReplayMissError: The client has recordings, and none of a query.
             IncompleteError: Some of it did not arrive.
             SourceError: Nothing arrived.
         """
+        for query in queries:
+            check_in_contract(query)
         rewritten = [
             replace(rewrite_filters(query), title=compile_query(query, now)["name"]) if query.filters else query
             for query in queries

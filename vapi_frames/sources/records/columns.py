@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError, suggest
-from vapi_frames.query.filters import split_filters
+from vapi_frames.query.filters import get_variable_key, split_filters
 from vapi_frames.sources.records.paths import (
     CONTAINERS,
     DURATION_UNITS,
@@ -115,13 +115,18 @@ def record_columns(query: Query[Any]) -> list[str]:
     """Return the record columns that *query* uses, ``createdAt`` first."""
     used = ["createdAt", *query.groups, *split_filters(query.filters)[0]]
     for one in query.measures:
-        used += _MEASURED_FROM.get(one.column, (one.column,))
+        if one.operation != "nunique":
+            used += _MEASURED_FROM.get(one.column, (one.column,))
+        elif get_variable_key(one.column) is None:
+            used.append(one.column)
     return list(dict.fromkeys(used))
 
 
 def variable_keys(query: Query[Any]) -> Iterable[str]:
-    """Return the keys of the variables that *query* groups or filters by."""
-    return dict.fromkeys((*query.variables, *split_filters(query.filters)[1]))
+    """Return the keys of the variables that *query* groups or filters by, or counts the values of."""
+    counted = [get_variable_key(one.column) for one in query.measures if one.operation == "nunique"]
+    keys = [key for key in counted if key is not None]
+    return dict.fromkeys((*query.variables, *split_filters(query.filters)[1], *keys))
 
 
 def columns_used(
@@ -174,8 +179,12 @@ def find_columns(
     created = records.time("createdAt")
     values: dict[str, str] = {}
     interval = None
+    variables = {key: records.variable(key) for key in variable_keys(query)}
     for one in query.measures:
-        if one.column in MINUTE_COLUMNS:
+        if one.operation == "nunique":
+            key = get_variable_key(one.column)
+            values[one.column] = records.text(one.column) if key is None else variables[key]
+        elif one.column in MINUTE_COLUMNS:
             values[one.column] = records.minutes()
         elif one.column == "concurrency":
             interval = records.interval()
@@ -185,7 +194,7 @@ def find_columns(
         created=created,
         epoch=functions.seconds(created),
         groups={name: records.text(name) for name in (*query.groups, *split_filters(query.filters)[0])},
-        variables={key: records.variable(key) for key in variable_keys(query)},
+        variables=variables,
         values=values,
         interval=interval,
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
+    from vapi_frames.query.aggregation import Aggregation
     from vapi_frames.query.query import Query
 
 MINUTE_COLUMNS = ("duration", "minutesUsed")
@@ -85,6 +86,7 @@ class QueryColumns:
         values: Measured column → numeric expression (``id``: of any type).
         interval: When the call was active; only for a query of concurrency.
         instant: Writes an aware UTC datetime as a literal.
+        quantile: Writes the quantile *q* of an expression, exact and linear between two values.
     """
 
     created: str
@@ -94,6 +96,7 @@ class QueryColumns:
     values: Mapping[str, str]
     interval: CallInterval | None = None
     instant: Callable[[datetime], str] = _write_instant
+    quantile: Callable[[str, float], str] = lambda value, q: f"quantile_cont({value}, {q!r})"
 
 
 def check_answerable(query: Query[Any]) -> None:
@@ -160,8 +163,7 @@ def write_select(
     outer = [
         *levels,
         *(
-            # A call without an id is a call.
-            f"{'count(*)' if one.column == 'id' else f'{one.operation}(v{used.index(one.column)})'} AS m{i}"
+            f"{_write_measure(one, f'v{used.index(one.column)}', columns)} AS m{i}"
             for i, one in enumerate(query.measures)
         ),
     ]
@@ -175,6 +177,15 @@ def write_select(
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
     source = "in_buckets" if query.time_step else "in_range"
     return f"WITH {', '.join(steps)}\nSELECT {', '.join(outer)}\nFROM {source}{grouped}"
+
+
+def _write_measure(one: Aggregation, value: str, columns: QueryColumns) -> str:
+    """Return the expression of one measure of *value*."""
+    if one.operation in ("median", "quantile"):
+        return columns.quantile(value, 0.5 if one.q is None else one.q)
+    if one.operation == "nunique":
+        return f"count(DISTINCT {value})"
+    return "count(*)" if one.column == "id" else f"{one.operation}({value})"  # a call without an id is a call
 
 
 def write_condition(query: Query[Any], columns: QueryColumns, start: datetime, end: datetime) -> str:

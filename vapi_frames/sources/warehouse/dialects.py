@@ -49,6 +49,7 @@ class Dialect:
 
 
 _SPARK = {
+    "quantile_of": "percentile({0}, {1})",
     "micros_of": "unix_micros({0})",
     # The difference of two wall clocks, which does not depend on a zone.
     "micros_of_wall": (
@@ -87,6 +88,7 @@ _ALL = (
             "parsed_of": "nullif({0}, '')",
             "key_of": "jsonb_extract_path(CAST({0} AS JSONB), {1})",
             "json_of": "jsonb_extract_path_text(CAST({0} AS JSONB), {1})",
+            "quantile_of": "percentile_cont({1}) WITHIN GROUP (ORDER BY {0})",
             "hex": "convert_from(decode('{0}', 'hex'), 'UTF8')",
         },
         case_insensitive=False,
@@ -109,6 +111,7 @@ _ALL = (
             ),
             "key_of": "JSONExtract({0}, {1}, 'Nullable(String)')",
             "json_of": "JSONExtract({0}, {1}, 'Nullable(String)')",
+            "quantile_of": "quantileExactInclusive({1})({0})",
             "hex": "unhex('{0}')",
         },
         case_insensitive=False,
@@ -123,6 +126,7 @@ _ALL = (
             "wall": "CAST('{1}' AS TIMESTAMP)",
             "text_of": "CAST({0} AS VARCHAR) COLLATE C",
             "number_of": f"CASE WHEN {duckdb.IS_NUMBER.replace('{0}', _DOUBLE)} THEN {_DOUBLE} END",
+            "quantile_of": "quantile_cont({0}, {1})",
             "hex": "decode(unhex('{0}'))",
         },
         json_key=duckdb.json_pointer,
@@ -156,6 +160,7 @@ _ALL = (
             "parsed_of": "PARSE_JSON(NULLIF({0}, ''))",
             "key_of": "{0}[{1}]",
             "json_of": "{0}[{1}]",
+            "quantile_of": "percentile_cont({1}) WITHIN GROUP (ORDER BY {0})",
             "hex": "HEX_DECODE_STRING('{0}')",
         },
         case_insensitive=False,

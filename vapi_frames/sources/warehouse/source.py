@@ -141,7 +141,10 @@ class WarehouseSource:
             micros = to_micros(min(max(at, EPOCH), self._dialect.max_timestamp))
             return f"{function}({micros})" if function else str(micros)
 
-        return replace(columns, created=expression if function else columns.created, instant=write_instant)
+        return replace(
+            columns, created=expression if function else columns.created, instant=write_instant,
+            quantile=lambda value, q: f"quantile_of({value}, {q!r})",
+        )  # fmt: skip
 
     def _check_times(self, table: TableColumns, columns: QueryColumns) -> None:
         """Check once that there are no calls that no range can hold; an engine may know that from its statistics."""
