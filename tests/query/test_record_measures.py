@@ -139,6 +139,33 @@ def test_the_api_cannot_be_asked():
     assert issubclass(NotInContractError, QueryError)
 
 
+def test_explain_says_where_they_can_be_asked():
+    """Of a query with words beyond the contract, and of no other."""
+    query = vf.demo().call().count().quantile("duration", 0.95).last("7d")
+    assert 'beyond   quantile("duration", 0.95): from vf.local, a download, an archive or a warehouse only' in str(
+        query.explain()
+    )
+    assert "beyond" not in str(vf.demo().call().count().last("7d").explain())
+    with pytest.raises(QueryError, match=r'nunique\("type"\) has no meaning on table subscription; use vq\.call\(\)$'):
+        vf.demo().subscription().nunique("type").last("7d").fetch()
+    with pytest.raises(
+        QueryError, match=r'median\("minutesUsed"\) has no meaning on table call; use vq\.subscription\(\)$'
+    ):
+        vf.demo().call().median("minutesUsed").last("7d").fetch()
+
+
+def test_groups_are_ranked_by_a_quantile_of_one_row():
+    """Without a step each group has one row; with one, ranking would need the quantile of the whole."""
+    query = vf.demo().call().count().quantile("duration", 0.95).by("endedReason").during("2026-10")
+    frame = query.fetch()
+    top = frame.vapi.top(3, by="p95Duration", other=False)
+    assert set(top.index) == set(frame["p95Duration"].nlargest(3).index)
+    with pytest.raises(NonAdditiveError, match=r"fetch vq\.call"):
+        query.step("week").fetch().vapi.top(3, by="p95Duration")
+    filled = query.step("week").fetch().vapi.fill_gaps(mark=True).vapi.top(2, by="countId")
+    assert list(filled) == ["countId", "p95Duration"]
+
+
 def test_they_never_reaggregate():
     """A rollup is refused with the query; the others of `top` are missing, and what stays is as it was."""
     query = (

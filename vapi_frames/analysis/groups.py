@@ -110,15 +110,16 @@ def top(
         values[codes[is_top_row]] = to_numpy(frame[name])[is_top_row]
         result[name] = to_backend(values, checked.backend)
     meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, **made})
-    return attach_meta(result[list(frame.columns)], meta)
+    return attach_meta(result[[name for name in frame.columns if name in result]], meta)
 
 
 def _rank(checked: CheckedFrame, level: IndexLevel, name: str) -> npt.NDArray[np.int64]:
     """Return the places of the level's values, largest first, -1 for the missing one; equal ones in their order."""
     over_time = any(one.name == "date" for one in checked.levels)
+    over_groups = any(one.name not in ("date", level.name) for one in checked.levels)
     instead = find_query(checked, [level], None).with_counts()
     names = [name] if name in checked.measures else []
-    plan = plan_reaggregation(checked, names, instead, over_time=over_time, over_groups=True)
+    plan = plan_reaggregation(checked, names, instead, over_time=over_time, over_groups=over_groups)
     if not plan:
         others = [one for one in checked.measures if one != name]
         raise UnknownWordError(name, "measure to rank by", others, hint="Rank by a sum or a count.")

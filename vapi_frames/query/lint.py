@@ -74,6 +74,7 @@ class Plan:
         columns: Its columns, with units.
         findings: The findings of lint.
         filters: The filters, and how a source applies them; empty without filters.
+        beyond: What of the query only call records can answer.
     """
 
     code: str
@@ -85,6 +86,7 @@ class Plan:
     columns: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
     filters: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [self.code]
@@ -97,6 +99,10 @@ class Plan:
         lines.append(f"index    {', '.join(self.levels) or 'one row'}")
         lines.append(f"columns  {', '.join(f'{name} ({unit})' if unit else name for name, unit in self.columns)}")
         lines.extend(f"{word:8} {text}" for word, text in zip(("filters", "applied"), self.filters, strict=False))
+        if self.beyond:
+            lines.append(
+                f"beyond   {', '.join(self.beyond)}: from vf.local, a download, an archive or a warehouse only"
+            )
         lines.extend(f"{one.level:8} {one}" for one in self.findings)
         return "\n".join(lines)
 
@@ -127,6 +133,7 @@ def explain_query(query: QuerySpec[Any], now: datetime | None) -> Plan:
         columns=tuple((one.name, one.measure.unit) for one in query.measures),
         findings=found,
         filters=rewrite.describe_rewrite(query) if query.filters else (),
+        beyond=query.beyond_contract,
     )
 
 

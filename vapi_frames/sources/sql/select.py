@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.calendar import buckets
+from vapi_frames.contract.vocabulary import RECORD_OPERATIONS
 from vapi_frames.errors import QueryError
 from vapi_frames.query.filters import get_variable_key
 
@@ -104,9 +105,11 @@ def check_answerable(query: Query[Any]) -> None:
     for one in query.measures:
         if query.table not in one.measure.tables:
             cure = "; use vq.subscription()" if "subscription" in one.measure.tables else ""
+            if one.operation in RECORD_OPERATIONS:
+                raise QueryError(f"{one.code} has no meaning on table {query.table}{cure or '; use vq.call()'}")
             raise QueryError(
-                f'{one.operation}("{one.column}") has no known meaning on table {query.table}, so call records cannot '
-                f"answer it; the API may{cure}"
+                f"{one.code} has no known meaning on table {query.table}, so call records cannot answer it; "
+                f"the API may{cure}"
             )
     words = (*query.groups, *query.variables, *(word for word, _ in query.filters))
     if query.table == "subscription" and words:
