@@ -201,7 +201,7 @@ def test_rows_that_were_left_out_are_no_empty_slots():
     [
         ({"by": []}, "by is empty"), ({"by": ["hour", "hour"]}, "'hour' is twice"), ({"by": "day"}, "did you mean 'weekday'"),
         ({"by": "open", "hours": ("09:30", "17:00")}, "'09:30' in hours is no whole hour"), ({"by": "open", "hours": "9-17"}, "two times"),
-        ({"by": "open", "hours": ("09:00", "09:00")}, "all day is"), ({"by": "open", "days": ["Montag"]}, "did you mean 'Monday'"),
+        ({"by": "open", "hours": ("09:00", "09:00")}, "all day is"), ({"by": "open", "days": ["Montag"]}, "unknown weekday 'Montag'; did you mean 'Monday'"),
         ({"by": "open", "days": []}, "days is empty"), ({"hours": ("09:00", "17:00")}, r'pass by=\["open"\]'),
         ({"days": "Mon"}, "days= says when"), ({"by": "open", "hours": ("09:00", "25:00")}, "'25:00'"),
     ],

@@ -57,6 +57,11 @@ def offered(shell, code):
         ('df.vapi.rollup("we', ["week"]),
         ('df.vapi.rollup("all", by=[]).vapi.outcome("', REASON_LEVELS),
         ('df.vapi.plot("', ["sumCost", "avgDuration"]),
+        ('df.vapi.explain("', ["sumCost", "avgDuration"]),
+        ('df.vapi.typical_week("', ["weekday", "hour", "open"]),
+        ('vq.call().median("dur', ["duration"]),
+        ('vq.subscription().quantile("', ["minutesUsed"]),
+        ('vq.call().nunique("', GROUP_COLUMNS),
     ],
 )
 def test_words_in_quotes_are_offered(shell, code, expected):

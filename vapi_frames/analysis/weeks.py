@@ -15,7 +15,7 @@ from vapi_frames.analysis.regroup import check_own_columns, find_query, plan_rea
 from vapi_frames.analysis.rollup import rollup
 from vapi_frames.calendar.buckets import find_bounds, find_zone, split_by_offset
 from vapi_frames.contract.vocabulary import STEPS
-from vapi_frames.errors import FrameWarning, QueryError, format_value, require, warn
+from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
 from vapi_frames.frames.columns import to_backend
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows
 from vapi_frames.frames.meta import DerivedColumn
@@ -182,15 +182,11 @@ def _read_days(days: object) -> list[str]:
     names = read_names(days, "days", '["Mon", "Tue"]')
     if not names:
         raise QueryError('days is empty: pass the weekdays on which it opens, e.g. days=["Mon", "Tue"]')
-    short = {day[:_SHORT]: day for day in WEEKDAYS}
-    synonyms = {short: day for day in WEEKDAYS for short in (day[:_SHORT], day[:2], f"{day}s")}
-    found = []
+    words = {word.casefold(): day for day in WEEKDAYS for word in (day, day[:_SHORT])}
     for name in names:
-        word = short.get(name.strip().capitalize()[:_SHORT], name) if len(name.strip()) == _SHORT else name.strip()
-        word = word.capitalize()
-        require(word, WEEKDAYS, "weekday", synonyms=synonyms)
-        found.append(word)
-    return found
+        if name.strip().casefold() not in words:
+            raise UnknownWordError(name, "weekday", WEEKDAYS)
+    return [words[name.strip().casefold()] for name in names]
 
 
 def _check_step(checked: CheckedFrame, unit: str) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["complete", "register"]
 
 _QUERY_WORDS = {"by": GROUP_COLUMNS, "step": STEPS}
-_FRAME_WORDS = {"rollup": ("all", *STEPS), "outcome": REASON_LEVELS}
-_MEASURE_VERBS = ("wide", "plot", "share", "per_minute", "per_call")
+_FRAME_WORDS = {"rollup": ("all", *STEPS), "outcome": REASON_LEVELS, "typical_week": ("weekday", "hour", "open")}
+_MEASURE_VERBS = ("wide", "plot", "share", "per_minute", "per_call", "explain")
 # A verb, its complete arguments, and text that has started and is no keyword argument.
 _OPEN_TEXT = re.compile(r"""\.\s*(\w+)\s*\((?:[^()"'=]*(?:"[^"\n]*"|'[^'\n]*'))*[^()"'=]*["']([^"'\n]*)$""")
 _AFTER_DOT = re.compile(r"\.\s*(\w*)$")
