@@ -231,6 +231,14 @@ class TestLabel:
         if names == {IDS[0]: "Ann", IDS[1]: "Bob"}:
             assert named.index.get_level_values("assistantName").unique().dropna().tolist() == ["7777", "Ann", "Bob"]
 
+    def test_a_group_of_missing_values_alone_is_spread(self):
+        """It is one column, without a warning of pandas 2."""
+        calls = [{"id": str(day), "createdAt": f"2026-10-0{day}T12:00Z", "type": None} for day in (1, 2)]
+        frame = vf.local(calls).call().count().by("type").step("day").during("2026-10").fetch()
+        wide = frame.vapi.wide()
+        assert wide.columns.isna().tolist() == [True]
+        assert wide.iloc[:, 0].tolist() == [1, 1]
+
     def test_what_cannot_be_labeled(self):
         """No such group, no mapping, or labeled already."""
         with pytest.raises(UnknownWordError, match="did you mean 'assistantId'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -302,7 +303,10 @@ def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     if not groups or len(groups) == values.index.nlevels:
         result = values.to_frame()
     else:
-        result = values.unstack(groups)  # noqa: PD010 - pivot drops missing groups
+        with warnings.catch_warnings():
+            # pandas 2 warns of itself where a group has no value but the missing one.
+            warnings.filterwarnings("ignore", "The behavior of Index.insert", FutureWarning)
+            result = values.unstack(groups)  # noqa: PD010 - pivot drops missing groups
         # unstack puts a missing group first; in the frame it is last
         if result.columns.nlevels == 1:
             result = result.iloc[:, np.argsort(result.columns.isna(), kind="stable")]
