@@ -7,6 +7,7 @@ import json
 import math
 from unittest import mock
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -62,8 +63,9 @@ def expect(time, cost, llm, variable):
 def ask(source):
     """Return what a query of *source* gives: rows of hour, variable, count and two sums; or that it is an error."""
     try:
+        vq = source if isinstance(source, vf.Vq) else vf.local(source)
         frame = (
-            vf.local(source).call().count().sum("cost", "costBreakdown.llm").by_variable("v").step("hour")
+            vq.call().count().sum("cost", "costBreakdown.llm").by_variable("v").step("hour")
             .between("2026-06-30", "2026-07-03").fetch().reset_index()
         )  # fmt: skip
     except RecordsError:
@@ -74,6 +76,14 @@ def ask(source):
         for at, *row in frame[["date", "v", "countId", "sumCost", "sumCostBreakdownLlm"]].itertuples(index=False)
     ]
     return [row for row in rows if row[2] > 0]
+
+
+def ask_warehouse(table):
+    """Return what the same query of a table in a database gives."""
+    with duckdb.connect() as connection:
+        connection.register("found", table)
+        connection.execute("SET TimeZone = 'Asia/Tokyo'; CREATE TABLE calls AS SELECT * FROM found")
+        return ask(vf.warehouse(connection, "calls", dialect="duckdb"))
 
 
 def make_calls(time, cost, llm, variable):
@@ -158,6 +168,7 @@ def test_a_call_says_the_same_by_every_road(tmp_path_factory, time, cost, llm, v
                 "assistantOverrides": {"variableValues": {"v": "ordinary"}}}  # fmt: skip
     for number, (name, table) in enumerate(tables.items()):
         found[f"Arrow, {name}"] = ask(table)
+        found[f"warehouse, {name}"] = ask_warehouse(table)
         path = folder / f"{number}.parquet"
         pq.write_table(table, path)
         found[f"Parquet, {name}"] = ask(path)

@@ -13,6 +13,7 @@ from tests.support.examples import is_long
 from tests.support.queries import ALL, CALL, FILTERS, QUERIES, RECORD_QUERIES, VARIABLES
 from tests.support.reference import compute
 from tests.support.shapes import check
+from vapi_frames.errors import RecordsError, SourceError
 
 pytestmark = [
     pytest.mark.extra("warehouse"),
@@ -167,6 +168,7 @@ TIMES = {
                    ("Nullable(DateTime64(6, 'UTC'))", "'2026-03-08 02:30:00.123456'"),
                    ("DateTime64(9, 'UTC')", "'2026-03-08 02:30:00.123456999'")],
 }  # fmt: skip
+TEXTS = {"duckdb": "VARCHAR", "postgres": "text", "spark": "STRING", "clickhouse": "Nullable(String)"}
 BEFORE = {
     "postgres": "CREATE TYPE mood AS ENUM ('a', 'b'); CREATE DOMAIN plan AS text; CREATE DOMAIN moment AS timestamp; "
     "CREATE COLLATION alike (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
@@ -225,6 +227,33 @@ def test_every_type_of_text_and_time_is_read(engine):
         assert frame["sumDuration"].tolist() == [0.0]
     if kind == "postgres":
         engine[1].rollback()
+
+
+def test_times_are_read_from_text(engine):
+    """Text of ISO 8601 is an instant; without an offset it is UTC, whatever the zone of the session."""
+    kind, _ = engine
+    quote = "`" if kind == "spark" else '"'
+    columns = [(f"{quote}{name}{quote}", TEXTS[kind]) for name in ("createdAt", "startedAt", "endedAt")]
+    columns.append(("id", "Int" if kind != "clickhouse" else "Int32"))
+    for text in ("2026-03-08T02:30:00.123456Z", "2026-03-08 02:30:00.123456", "2026-03-07T21:30:00.123456-05:00"):
+        vq = made(engine, "times", columns, [f"'{text}'", f"'{text}'", "'2026-03-08T02:32:00.123456Z'", "1"])
+        at = "2026-03-08T02:30:00.123456Z"
+        for start, end, count in [(at, "2026-03-09T00:00Z", 1), ("2026-03-08T00:00Z", at, 0)]:
+            assert first(vq, CALL.count().between(start, end))["countId"].tolist() == [count], text
+        frame = first(vq, CALL.count().sum("duration").step("hour").during("2026-03-08"))
+        assert [str(hour) for hour in frame.index] == ["2026-03-08 02:00:00+00:00"], text
+        assert frame["sumDuration"].tolist() == [2.0]
+    vq = made(engine, "times", columns, [f"'{text}'", "NULL", "NULL", "1"])
+    assert first(vq, CALL.sum("duration").during("2026-03-08"))["sumDuration"].isna().all()
+    for wrong in ("noon", "2026-02-30T12:00:00Z", "2026-03-08", "2026-03-08T02:30:00 BST", ""):
+        vq = made(engine, "times", columns, [f"'{wrong}'", "NULL", "NULL", "1"])
+        if kind == "duckdb" and wrong == "2026-03-08":  # it reads what records on this machine may have
+            assert first(vq, CALL.count().during("2026-03-08"))["countId"].tolist() == [1]
+            continue
+        with pytest.raises((RecordsError, SourceError)):
+            first(vq, CALL.count().during("2026-03-08"))
+        if kind == "postgres":
+            engine[1].rollback()
 
 
 @pytest.mark.parametrize("name", ["'; DROP TABLE calls; --", 'a"b`c\\', "%s :x $1\n☎"])

@@ -20,6 +20,7 @@ from tests.support.queries import CALL, CHANGES, QUERIES, SUBSCRIPTION
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
+from vapi_frames.sources.records.paths import TIME_COLUMNS
 from vapi_frames.sources.sql.run import CHANGE_TYPES, run_query
 from vapi_frames.sources.sql.select import quote_name
 from vapi_frames.sources.warehouse.dialects import COMMON, DIALECTS, find_dialect
@@ -45,7 +46,7 @@ FLAT = [("id", _TEXT), ("createdAt", ColumnType(AWARE)), ("startedAt", ColumnTyp
 
 
 def tables(dialect):
-    """Return the forms of a table of *dialect*: flat, and nested with wall clocks."""
+    """Return the forms of a table of *dialect*: flat, nested with wall clocks, and flat with times as text."""
     has = find_dialect(dialect).functions
     variables = _MAP if "element_of" in has else ColumnType("json")
     nested = [(name, type_) for name, type_ in FLAT if "." not in name]
@@ -66,7 +67,9 @@ def tables(dialect):
     is_struct = dialect not in ("postgres", "snowflake")
     nested += [("costBreakdown", ColumnType("struct", parts) if is_struct else ColumnType("json")), ("analysis", _TEXT),
                ("artifact", ColumnType("struct", [("variableValues", variables)]) if is_struct else ColumnType("json"))]  # fmt: skip
-    return {"flat": [*FLAT, ("variableValues", variables)], "nested": nested}
+    flat = [*FLAT, ("variableValues", variables)]
+    texts = [(name, _TEXT if name in TIME_COLUMNS else type_) for name, type_ in flat]
+    return {"flat": flat, "nested": nested, "texts": texts}
 
 
 def statements(query, columns, relation):
@@ -115,6 +118,14 @@ def snapshot():
 def test_typical_statements_are_the_reviewed_ones():
     """A change of the text shows in the diff of the file, where a reviewer reads it."""
     assert snapshot() == SNAPSHOTS.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_times_as_text_can_be_written_for_every_engine(dialect):
+    """The text is valid SQL of the engine."""
+    for text in rendered(CALL.sum("duration").step("day").during("2026-10"), dialect, tables(dialect)["texts"]):
+        assert "micros_of_text(" not in text
+        assert isinstance(sqlglot.parse_one(text, dialect=dialect), exp.Select)
 
 
 @pytest.mark.parametrize("form", ["flat", "nested"])

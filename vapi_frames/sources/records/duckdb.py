@@ -34,6 +34,7 @@ __all__ = [
     "USUAL_TIME",
     "json_pointer",
     "read_error",
+    "read_time_text",
 ]
 
 _MARK = "\u241f"
@@ -120,13 +121,13 @@ def _read_time(column: str, expression: str, type_: str) -> str:  # noqa: PLR091
     if type_.startswith("timestamp") or type_ == "date":
         return f"CAST({expression} AS TIMESTAMPTZ)"
     if type_ == "varchar":
-        return _read_time_text(column, expression)
+        return read_time_text(column, expression)
     if type_ == "cell":
         number = f"TRY_CAST({expression} AS DOUBLE)"
-        text = _read_time_text(column, expression)
+        text = read_time_text(column, expression)
         return f"CASE WHEN {number} IS NULL THEN {text} ELSE {_read_epoch(column, number)} END"
     if type_ == "json":
-        text = _read_time_text(column, f"json_extract_string({expression}, '$')")
+        text = read_time_text(column, f"json_extract_string({expression}, '$')")
         kind = f"json_type({expression})"
         number = _read_epoch(column, f"CAST({expression} AS DOUBLE)")
         return (
@@ -138,8 +139,14 @@ def _read_time(column: str, expression: str, type_: str) -> str:  # noqa: PLR091
     raise _wrong_type(column, type_, "a timestamp or ISO 8601 text")
 
 
-def _read_time_text(column: str, text: str) -> str:
-    """Return the instant of *text*: the usual form by a cast, any other by the groups of its syntax."""
+def read_time_text(column: str, text: str, *, is_session_utc: bool = True) -> str:
+    """Return the instant of *text*: the usual form by a cast, any other by the groups of its syntax.
+
+    Args:
+        column: The column, for an error.
+        text: The expression.
+        is_session_utc: Whether a cast reads text without an offset as UTC.
+    """
     names = ", ".join(map(quote_text, TIME_GROUPS))
     parts = f"regexp_extract({text}, {quote_text(f'^{TIME_PATTERN}$')}, [{names}])"
 
@@ -156,9 +163,10 @@ def _read_time_text(column: str, text: str) -> str:
     sign = f"CASE WHEN struct_extract({parts}, 'sign') = '-' THEN -1 ELSE 1 END"
     odd = _from_micros(f"{start} + {seconds} + {fraction} - {east} * {sign}")
     wrong = _write_error(column, text, "time")
+    usual = text if is_session_utc else f"regexp_replace({text}, '(:\\d\\d:\\d\\d(?:[.]\\d+)?)$', '\\1Z')"
     return (
         f"CASE WHEN {text} IS NULL THEN NULL WHEN regexp_full_match({text}, {quote_text(USUAL_TIME)}) "
-        f"THEN coalesce(TRY_CAST({text} AS TIMESTAMPTZ), {wrong}) ELSE coalesce({odd}, {wrong}) END"
+        f"THEN coalesce(TRY_CAST({usual} AS TIMESTAMPTZ), {wrong}) ELSE coalesce({odd}, {wrong}) END"
     )
 
 

@@ -48,9 +48,37 @@ class Dialect:
     inlines_ctes: bool = False
 
 
+_TIME = (
+    "^[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    "([.][0-9][0-9]?[0-9]?[0-9]?[0-9]?[0-9]?)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?$"
+)
+"""The usual form of a time as text, in what the regular expressions of all engines share."""
+_OFFSET = "(Z|[+-][0-9][0-9]:[0-9][0-9])$"
+_WRONG = "'no ISO 8601 time: ' || {0}"
+
+
+def _write_time_text(is_like: str, wrong: str) -> str:
+    """Return a template of the text of a time with an offset: without one it is UTC.
+
+    Args:
+        is_like: The condition that a text is like a pattern, which is written as ``PATTERN``.
+        wrong: What is written for a text of another form, and is an error where it becomes a time.
+    """
+    usual, has_offset = (is_like.replace("PATTERN", pattern) for pattern in (_TIME, _OFFSET))
+    return (
+        f"CASE WHEN {usual} THEN CASE WHEN {has_offset} THEN {{0}} ELSE {{0}} || 'Z' END "
+        f"WHEN {{0}} IS NOT NULL THEN {wrong} END"
+    )
+
+
 _SPARK = {
     "quantile_of": "percentile({0}, {1})",
     "micros_of": "unix_micros({0})",
+    "micros_of_text": (
+        "CASE WHEN {0} IS NOT NULL THEN coalesce(unix_micros(try_cast("
+        + _write_time_text("{0} RLIKE 'PATTERN'", "NULL")
+        + f" AS TIMESTAMP)), CAST(raise_error({_WRONG}) AS BIGINT)) END"
+    ),
     # The difference of two wall clocks, which does not depend on a zone.
     "micros_of_wall": (
         "CAST(CAST(CAST({0} - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 "
@@ -71,6 +99,12 @@ _SPARK = {
 
 
 _DOUBLE = "CAST({0} AS DOUBLE)"
+_TEXT = "\0"
+_MICROS_OF_DUCKDB_TEXT = (
+    duckdb.DUCKDB.micros(duckdb.read_time_text("a time", _TEXT, is_session_utc=False))
+    .replace("{", "{{").replace("}", "}}").replace(_TEXT, "{0}")
+)  # fmt: skip
+"""As on this machine, so that more forms than the usual one are read."""
 _ALL = (
     Dialect("spark", _SPARK),
     Dialect("databricks", _SPARK),
@@ -79,6 +113,11 @@ _ALL = (
         {
             "micros_of": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
             "micros_of_wall": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
+            "micros_of_text": (
+                "CAST(extract(epoch FROM CAST("
+                + _write_time_text("{0} ~ 'PATTERN'", _WRONG)
+                + " AS TIMESTAMPTZ)) * 1000000 AS BIGINT)"
+            ),
             "seconds_of": "{0} / 1000000",
             "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
             "wall": "CAST('{1}' AS TIMESTAMP)",
@@ -99,6 +138,10 @@ _ALL = (
         "clickhouse",
         {
             "micros_of": "toUnixTimestamp64Micro(toDateTime64({0}, 6))",
+            "micros_of_text": (
+                f"if(throwIf(NOT match(ifNull({{0}}, '1970-01-01 00:00:00'), '{_TIME}'), 'no ISO 8601 time') = 0, "
+                "toUnixTimestamp64Micro(parseDateTime64BestEffort({0}, 6, 'UTC')), NULL)"
+            ),
             "seconds_of": "intDiv({0}, 1000000)",
             "instant": "fromUnixTimestamp64Micro({0}, 'UTC')",
             "text_of": "CAST({0} AS Nullable(String))",
@@ -121,6 +164,7 @@ _ALL = (
         "duckdb",
         {
             **duckdb.TEMPLATES,
+            "micros_of_text": _MICROS_OF_DUCKDB_TEXT,
             "micros_of_wall": duckdb.TEMPLATES["micros_of"],
             "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
             "wall": "CAST('{1}' AS TIMESTAMP)",
@@ -136,6 +180,11 @@ _ALL = (
         {
             "micros_of": "UNIX_MICROS({0})",
             "micros_of_wall": "UNIX_MICROS(TIMESTAMP({0}, 'UTC'))",
+            "micros_of_text": (
+                "UNIX_MICROS(CAST("
+                + _write_time_text("REGEXP_CONTAINS({0}, 'PATTERN')", f"ERROR({_WRONG})")
+                + " AS TIMESTAMP))"
+            ),
             "seconds_of": "DIV({0}, 1000000)",
             "instant": "TIMESTAMP_MICROS({0})",
             "wall": "DATETIME(TIMESTAMP_MICROS({0}), 'UTC')",
@@ -152,6 +201,11 @@ _ALL = (
         {
             "micros_of": "DATE_PART(epoch_microsecond, {0})",
             "micros_of_wall": "DATE_PART(epoch_microsecond, {0})",
+            "micros_of_text": (
+                "DATE_PART(epoch_microsecond, TO_TIMESTAMP_TZ("
+                + _write_time_text("REGEXP_INSTR({0}, 'PATTERN') > 0", _WRONG)
+                + "))"
+            ),
             "seconds_of": "FLOOR({0} / 1000000)",
             "instant": "TO_TIMESTAMP_LTZ({0}, 6)",
             "wall": "TO_TIMESTAMP_NTZ({0}, 6)",
@@ -171,6 +225,11 @@ _ALL = (
         {
             "micros_of": "CAST(round(to_unixtime({0}) * 1000000) AS BIGINT)",
             "micros_of_wall": "CAST(round(to_unixtime(with_timezone({0}, 'UTC')) * 1000000) AS BIGINT)",
+            "micros_of_text": (
+                "CAST(round(to_unixtime(from_iso8601_timestamp_nanos(replace("
+                + _write_time_text("regexp_like({0}, 'PATTERN')", _WRONG)
+                + ", ' ', 'T'))) * 1000000) AS BIGINT)"
+            ),
             "seconds_of": "{0} / 1000000",
             "instant": "CAST('{1} UTC' AS TIMESTAMP(6) WITH TIME ZONE)",
             "wall": "CAST('{1}' AS TIMESTAMP(6))",
@@ -213,7 +272,7 @@ def to_micros(at: datetime) -> int:
 
 
 def _read_time(column: str, expression: str, type_: str) -> str:
-    """Return whole microseconds since 1970; a timestamp without a zone is UTC, whatever the session's zone."""
+    """Return whole microseconds since 1970; a time without a zone is UTC, whatever the session's zone."""
     if type_ in (AWARE, UNKNOWN):
         return f"micros_of({expression})"
     if type_ == NAIVE:
@@ -222,8 +281,10 @@ def _read_time(column: str, expression: str, type_: str) -> str:
         return f"micros_of_nanos({expression})"
     if type_ == "null":
         return "CAST(NULL AS BIGINT)"
-    cure = ": use a view that casts it" if type_ in ("varchar", "json", "date", "integer") else ""
-    raise _wrong_type(column, type_, f"a timestamp{cure}")
+    if type_ in ("varchar", "json"):
+        return f"micros_of_text(text_of({expression}))"
+    cure = ": use a view that casts it" if type_ in ("date", "integer") else ""
+    raise _wrong_type(column, type_, f"a timestamp or ISO 8601 text{cure}")
 
 
 def _read_number(column: str, expression: str, type_: str) -> str:

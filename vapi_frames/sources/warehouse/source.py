@@ -18,7 +18,9 @@ import pyarrow as pa
 from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
-from vapi_frames.sources.records.columns import DURATION_WARNING, check_case, columns_used, find_columns
+from vapi_frames.sources.records.columns import DURATION_WARNING, ColumnExpr, check_case, columns_used, find_columns
+from vapi_frames.sources.records.duckdb import read_error
+from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
@@ -133,7 +135,9 @@ class WarehouseSource:
             for name in columns_used(query, table.columns):
                 check_case(name, table.names)
         # Where the bare column is compared with a literal of its type, an engine can use an index or skip parts.
-        expression, type_ = table.overrides.get("createdAt") or table.columns["createdAt"]
+        said = table.overrides.get("createdAt")
+        names = [name for name, keys in column_paths("createdAt") if name in table.columns and not keys]
+        expression, type_ = said or (table.columns[names[0]] if len(names) == 1 else ColumnExpr("", None))
         function = {AWARE: "instant", NAIVE: "wall"}.get(type_.id if type_ else "")
 
         def write_instant(at: datetime) -> str:
@@ -190,6 +194,8 @@ class WarehouseSource:
         except VapiFramesError:
             raise
         except Exception as error:
+            if found := read_error(str(error)):
+                raise found from error
             raise SourceError(f"{self._dialect.name} could not run the query: {_main_line(error)}") from error
 
     def __repr__(self) -> str:
