@@ -33,6 +33,7 @@ __all__ = [
     "TEXT_TYPES",
     "USUAL_TIME",
     "json_pointer",
+    "read_epoch",
     "read_error",
     "read_time_text",
 ]
@@ -125,17 +126,17 @@ def _read_time(column: str, expression: str, type_: str) -> str:  # noqa: PLR091
     if type_ == "cell":
         number = f"TRY_CAST({expression} AS DOUBLE)"
         text = read_time_text(column, expression)
-        return f"CASE WHEN {number} IS NULL THEN {text} ELSE {_read_epoch(column, number)} END"
+        return f"CASE WHEN {number} IS NULL THEN {text} ELSE {read_epoch(column, number)} END"
     if type_ == "json":
         text = read_time_text(column, f"json_extract_string({expression}, '$')")
         kind = f"json_type({expression})"
-        number = _read_epoch(column, f"CAST({expression} AS DOUBLE)")
+        number = read_epoch(column, f"CAST({expression} AS DOUBLE)")
         return (
             f"CASE WHEN {kind} = 'NULL' THEN NULL WHEN {kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE') THEN {number} "
             f"ELSE {text} END"
         )
     if type_ in NUMBER_TYPES:
-        return _read_epoch(column, f"CAST({expression} AS DOUBLE)")
+        return read_epoch(column, f"CAST({expression} AS DOUBLE)")
     raise _wrong_type(column, type_, "a timestamp or ISO 8601 text")
 
 
@@ -170,7 +171,7 @@ def read_time_text(column: str, text: str, *, is_session_utc: bool = True) -> st
     )
 
 
-def _read_epoch(column: str, number: str) -> str:
+def read_epoch(column: str, number: str) -> str:
     """Return the instant of a double that counts seconds or milliseconds."""
     arms = " ".join(
         f"WHEN {number} >= {low} AND {number} < {high} THEN {_from_micros(f'floor({number} * {scale})')}"

@@ -99,12 +99,6 @@ _SPARK = {
 
 
 _DOUBLE = "CAST({0} AS DOUBLE)"
-_TEXT = "\0"
-_MICROS_OF_DUCKDB_TEXT = (
-    duckdb.DUCKDB.micros(duckdb.read_time_text("a time", _TEXT, is_session_utc=False))
-    .replace("{", "{{").replace("}", "}}").replace(_TEXT, "{0}")
-)  # fmt: skip
-"""As on this machine, so that more forms than the usual one are read."""
 _ALL = (
     Dialect("spark", _SPARK),
     Dialect("databricks", _SPARK),
@@ -164,7 +158,7 @@ _ALL = (
         "duckdb",
         {
             **duckdb.TEMPLATES,
-            "micros_of_text": _MICROS_OF_DUCKDB_TEXT,
+            "raw_of": "{0}",
             "micros_of_wall": duckdb.TEMPLATES["micros_of"],
             "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
             "wall": "CAST('{1}' AS TIMESTAMP)",
@@ -296,7 +290,7 @@ def _read_number(column: str, expression: str, type_: str) -> str:
 def _read_text(column: str, expression: str, type_: str) -> str:
     if type_ == "double":  # as JSON writes it, where engines write 7, 7.0 and 7e0
         number = f"number_of({expression})"
-        is_whole = f"{number} = floor({number}) AND abs({number}) < 1000000000000000"
+        is_whole = f"{number} = floor({number}) AND abs({number}) < 9007199254740992"
         return f"CASE WHEN {is_whole} THEN text_of(CAST({number} AS BIGINT)) ELSE text_of({number}) END"
     if type_ in {*NUMERIC, "varchar", "boolean", "json", "null", UNKNOWN}:
         return f"text_of({expression})"

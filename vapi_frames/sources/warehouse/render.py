@@ -52,7 +52,9 @@ def render(text: str, dialect: Dialect) -> str:
             if isinstance(node, exp.Anonymous) and node.name in _FUNCTIONS:
                 node.replace(_translate(node, dialect, write))
             elif isinstance(node, exp.Literal) and node.is_string:
-                if parent != "field_of" or "field_of" in dialect.functions:
+                if parent == "raw_of":  # DuckDB's own expression, as `in_duckdb` wrote it
+                    node.replace(exp.Var(this=node.name))
+                elif parent != "field_of" or "field_of" in dialect.functions:
                     value = dialect.json_key(node.name) if parent in ("key_of", "json_of") else node.name
                     node.replace(exp.Var(this=_write_text(value, dialect)))
             elif isinstance(node, exp.Identifier):

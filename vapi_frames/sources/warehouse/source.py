@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
@@ -24,8 +25,9 @@ from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
-from vapi_frames.sources.warehouse.dialects import COMMON, find_dialect, to_micros
+from vapi_frames.sources.warehouse.dialects import find_dialect, to_micros
 from vapi_frames.sources.warehouse.drivers import is_spark, make_driver
+from vapi_frames.sources.warehouse.in_duckdb import find_functions
 from vapi_frames.sources.warehouse.render import render
 from vapi_frames.sources.warehouse.table import check_table, read_table
 from vapi_frames.sources.warehouse.types import AWARE, NAIVE
@@ -127,7 +129,7 @@ class WarehouseSource:
             raise
 
     def _columns(self, query: Query[Any], table: TableColumns) -> QueryColumns:
-        columns = find_columns(query, table.columns, COMMON, table.overrides)
+        columns = find_columns(query, table.columns, find_functions(self._dialect), table.overrides)
         if "duration" in table.names and "duration" in columns.values and not self._has_warned_of_duration:
             self._has_warned_of_duration = True
             warn(DURATION_WARNING, RecordsWarning)
@@ -184,9 +186,14 @@ class WarehouseSource:
         rendered = render(text, self._dialect)
         found: Any = self._call(lambda: self._driver.run(rendered))
         if isinstance(found, pa.Table):
-            return [column.cast(type_) for column, type_ in zip(found.columns, types, strict=True)]
-        columns = list(zip(*found, strict=True)) or [()] * len(types)
-        return [_make_array(column, type_) for column, type_ in zip(columns, types, strict=True)]
+            arrays = [column.cast(type_) for column, type_ in zip(found.columns, types, strict=True)]
+        else:
+            columns = list(zip(*found, strict=True)) or [()] * len(types)
+            arrays = [_make_array(column, type_) for column, type_ in zip(columns, types, strict=True)]
+        for array, type_ in zip(arrays, types, strict=True):
+            if type_ == pa.float64() and _has_infinite(array):
+                raise RecordsError("a number of the table is infinite, or a sum is too large for a double")
+        return arrays
 
     def _call(self, function: Callable[[], T]) -> T:
         try:
@@ -203,6 +210,11 @@ class WarehouseSource:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a warehouse source holds a connection and cannot be pickled; connect in each process")
+
+
+def _has_infinite(array: Any) -> bool:
+    """Return whether any value is infinite."""
+    return bool(pc.call_function("any", [pc.call_function("is_inf", [array])]).as_py())
 
 
 def _make_array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:

@@ -17,7 +17,7 @@ from vapi_frames.sources.records.paths import (
 )
 from vapi_frames.sources.records.places import find_places, is_name_path, split_places
 from vapi_frames.sources.sql.select import quote_name
-from vapi_frames.sources.warehouse.dialects import COMMON
+from vapi_frames.sources.warehouse.in_duckdb import find_functions
 from vapi_frames.sources.warehouse.types import ColumnType
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def read_table(
     while alias.casefold() in folded:  # an engine could take a column of that name for the table
         alias += "_"
     own = {name: ColumnExpr(f"{quote_name(alias)}.{quote_name(name)}", type_) for name, type_ in columns}
-    objects, overrides = split_places(find_places(places, own, COMMON, ColumnType))
+    objects, overrides = split_places(find_places(places, own, find_functions(dialect), ColumnType))
     found = {**own, **objects}
     for name in _NAMES:
         spelling = dialect.fold_unquoted(name)
