@@ -19,7 +19,7 @@ from tests.support.engines import HOSTILE, NOW
 from tests.support.queries import CALL, CHANGES, QUERIES, SUBSCRIPTION
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
-from vapi_frames.errors import RecordsError
+from vapi_frames.errors import RecordsError, SourceError
 from vapi_frames.sources.records.paths import TIME_COLUMNS
 from vapi_frames.sources.sql.run import CHANGE_TYPES, run_query
 from vapi_frames.sources.sql.select import quote_name
@@ -182,3 +182,22 @@ def test_no_name_gets_out_of_its_quotes(dialect, word):
 
 if __name__ == "__main__":
     SNAPSHOTS.write_text(snapshot(), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "dialect", ["spark", "databricks", "postgres", "clickhouse", "duckdb", "bigquery", "snowflake", "trino"]
+)
+def test_a_quantile_is_exact_or_refused(dialect):
+    """No engine approximates: what has no exact aggregate says so, and numbers of values are distinct everywhere."""
+    query = CALL.median("cost").quantile("duration", 0.95).during("2026-10")
+    if dialect in ("bigquery", "trino"):
+        with pytest.raises(SourceError, match=rf"cannot be written for {dialect}, which has no exact quantiles: fetch"):
+            rendered(query, dialect, FLAT)
+    else:
+        [text] = rendered(query, dialect, FLAT)
+        assert re.search(
+            r"(?i)percentile\(v|percentile_cont\(0\.5\) WITHIN|quantileExactInclusive\(0\.5\)|quantile_cont\(v", text
+        )
+        assert "approx" not in text.lower()
+    [text] = rendered(CALL.nunique("type").during("2026-10"), dialect, FLAT)
+    assert re.search(r"(?i)count\(DISTINCT v0\)", text)

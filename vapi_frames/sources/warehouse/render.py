@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["render", "write_name"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,:/@#+=()-]*")
+_WORDS = {"quantile_of": "exact quantiles: fetch median and quantile from another engine, or from vf.local"}
 _FUNCTIONS = frozenset({"field_of", *(name for one in DIALECTS.values() for name in one.functions)})
 
 
@@ -99,7 +100,9 @@ def _translate(node: Any, dialect: Dialect, write: Callable[[Any], str]) -> Any:
         _check_name(name.name, dialect)
         return exp.Dot(this=struct, expression=exp.to_identifier(name.name, quoted=True))
     if node.name not in dialect.functions:
-        raise SourceError(f"the query cannot be written for {dialect.name}, which has no {node.name}")
+        raise SourceError(
+            f"the query cannot be written for {dialect.name}, which has no {_WORDS.get(node.name, node.name)}"
+        )
     arguments = [write(one) for one in node.expressions]
     if node.name in ("instant", "wall"):
         at = EPOCH + timedelta(microseconds=int(arguments[0]))
