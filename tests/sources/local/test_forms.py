@@ -132,10 +132,11 @@ def test_other_messages_of_a_log_are_noted_and_no_defects(tmp_path):
 
 
 @pytest.mark.parametrize("scale", [1, 1000])
-def test_numbers_as_times_are_noted(scale):
+def test_numbers_as_times_are_noted(tmp_path, scale):
     """Their size says whether they count seconds or milliseconds."""
     rows = [{"id": "a", "createdAt": 1_790_856_000 * scale}]
-    for source in (rows, pd.DataFrame(rows), pa.Table.from_pylist(rows)):
+    pd.DataFrame(rows).to_csv(tmp_path / "calls.csv", index=False)
+    for source in (rows, pd.DataFrame(rows), pa.Table.from_pylist(rows), tmp_path / "calls.csv"):
         frame = october(source).count().step("hour").fetch()
         assert [at.isoformat() for at in frame.index] == ["2026-10-01T12:00:00+00:00"]
         assert "it counts seconds or milliseconds since 1970, as its size says" in frame.vapi.meta.notes[0]

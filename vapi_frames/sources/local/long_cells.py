@@ -28,8 +28,10 @@ def check_cells(batch: pa.RecordBatch | pa.Table) -> None:
         is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
         if not is_text or column.nbytes <= _MOST_PARTS:
             continue
-        large = column.filter(pc.greater(pc.binary_length(column), _MOST_PARTS))
-        found = large.filter(pc.match_substring_regex(large, r"^\s*[\[{]"))
+        lengths = pc.call_function("binary_length", [column])
+        large = column.filter(pc.call_function("greater", [lengths, pa.scalar(_MOST_PARTS)]))
+        begins = pc.MatchSubstringOptions(r"^\s*[\[{]")
+        found = large.filter(pc.call_function("match_substring_regex", [large], begins))
         if any(count_parts(cell.as_py(), most=_MOST_PARTS) > _MOST_PARTS for cell in found):
             raise RecordsError(f"a cell of {name!r} holds more than {_MOST_PARTS:,} keys and values", column=name)
 

@@ -68,12 +68,14 @@ class _Overview(NamedTuple):
     Attributes:
         calls: How many there are.
         undated: How many of them have no time of creation.
+        numbers: How many cells of CSV have a number as such.
         range: When the first and the last were created; ``None`` where there are none.
         names: The names of the columns of files, in their spelling.
     """
 
     calls: int
     undated: int
+    numbers: int
     range: tuple[datetime, datetime] | None
     names: frozenset[str]
 
@@ -176,11 +178,10 @@ class LocalSource:
                 self._warn(gap)
         with self._open(query, snapshot) as (connection, relation):
             columns = find_columns(query, relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
-            if any(_is_number(relation.columns.get(name)) for name in TIME_COLUMNS):
-                snapshot.notes.append(f"times of the calls are numbers; {_EPOCH_NOTE}")
             if "duration" in relation.columns and "duration" in columns.values:
                 self._warn(DURATION_WARNING)
-            overview = self._look(connection, relation.sql, columns, snapshot)
+            overview = self._look(connection, relation, columns, snapshot)
+            snapshot.notes += _note_numbers(relation, overview)
             variables = {name for key in variable_keys(query) for name, inside in variable_paths(key) if not inside}
             for name in columns_used(query, relation.columns, also=["id"] if self._duplicates != "keep" else []):
                 if name not in variables:  # callers choose their names, and two of them are two
@@ -319,11 +320,17 @@ class LocalSource:
             warn(message, RecordsWarning)
 
     def _look(
-        self, connection: DuckDBPyConnection, relation: str, columns: QueryColumns, snapshot: RecordsSnapshot
+        self, connection: DuckDBPyConnection, relation: Relation, columns: QueryColumns, snapshot: RecordsSnapshot
     ) -> _Overview:
         """Check all times of creation: each must be there, and after 1970. Looks again only after a change."""
         if self._overview is None or snapshot.state is None or self._overview[0] != snapshot.state:
-            self._overview = (snapshot.state, _make_overview(connection, relation, columns, snapshot.paths))
+            cells = "NULL"
+            if (created := relation.columns.get("createdAt")) and created.type and created.type.id == "cell":
+                cells = created.sql
+            self._overview = (
+                snapshot.state,
+                _make_overview(connection, relation.sql, columns, snapshot.paths, cells),
+            )
         overview = self._overview[1]
         if overview.undated:
             if not self._skips:
@@ -341,6 +348,14 @@ class LocalSource:
         raise TypeError("a source of call records holds a connection and cannot be pickled; pickle the records")
 
 
+def _note_numbers(relation: Relation, overview: _Overview) -> Iterator[str]:
+    """Yield what a reader should know of times that are numbers."""
+    if any(_is_number(relation.columns.get(name)) for name in TIME_COLUMNS):
+        yield f"times of the calls are numbers; {_EPOCH_NOTE}"
+    if overview.numbers:
+        yield f"calls with a number as createdAt: {overview.numbers:,}; {_EPOCH_NOTE}"
+
+
 def _is_number(column: ColumnExpr | None) -> bool:
     return column is not None and column.type is not None and column.type.id in NUMBER_TYPES
 
@@ -350,18 +365,21 @@ def _write_is_dated(columns: QueryColumns) -> str:
     return f"isfinite({columns.created})"
 
 
-def _make_overview(connection: DuckDBPyConnection, relation: str, columns: QueryColumns, paths: list[str]) -> _Overview:
+def _make_overview(
+    connection: DuckDBPyConnection, relation: str, columns: QueryColumns, paths: list[str], cells: str
+) -> _Overview:
+    """Return the overview of a relation; *cells* are the texts of CSV that say when calls were created."""
     is_dated = _write_is_dated(columns)
     first, last = (DUCKDB.micros(f"{one}({columns.created}) FILTER ({is_dated})") for one in ("min", "max"))
-    text = f"SELECT count(*), count(*) FILTER ({is_dated}), {first}, {last} FROM {relation}"
-    [(calls, dated, *ends)] = connection.sql(text).fetchall()
+    counts = f"count(*), count(*) FILTER ({is_dated}), count(TRY_CAST({cells} AS DOUBLE))"
+    [(calls, dated, numbers, *ends)] = connection.sql(f"SELECT {counts}, {first}, {last} FROM {relation}").fetchall()
     for micros in ends if dated else ():
         if not _EARLIEST <= micros < _LATEST:
             year = 1970 + micros // 31_556_952_000_000
             when = "before 1970-01-02" if micros < _EARLIEST else "after the year 9000"
             raise RecordsError(f"a call was created {when} (in about {year})", column="createdAt")
     begin, end = (EPOCH + micros * datetime.resolution for micros in ends) if dated else (None, None)
-    return _Overview(calls, calls - dated, (begin, end) if begin and end else None, _read_names(paths))
+    return _Overview(calls, calls - dated, numbers, (begin, end) if begin and end else None, _read_names(paths))
 
 
 def _read_names(paths: list[str]) -> frozenset[str]:
