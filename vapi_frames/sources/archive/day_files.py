@@ -47,7 +47,7 @@ RECORDS = "records"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.parquet")
 _WRITTEN = re.compile(rf"{_NAME.pattern}|{DIGESTS_FILE}")
 _PREFIX = f"{VARIABLES}."  # of the columns in which an earlier version kept variables
-_MOST_VARIABLES = 1_000  # whose keys are in the metadata of a file, if they have no more characters than
+_MOST_VARIABLES = 1_000  # their keys are in the metadata of a file, if they have no more characters than
 _MOST_CHARACTERS = 50_000
 
 
@@ -104,7 +104,7 @@ class DayFiles:
 
     Attributes:
         folder: The folder.
-        damaged: Day → what is wrong with its file, for those whose files are not as they were written.
+        damaged: Day → what is wrong with its file, for the days with a file that is not as it was written.
 
     Raises:
         QueryError: The folder is a file.
