@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-_SHORT = 50  # examples of a test in the short form, where it does not say how many
+_USUAL = 50  # examples of a test that does not say how many; the short form tries three fifths, to be quick
 
 
 def is_long():
@@ -13,5 +13,5 @@ def is_long():
 
 
 def examples(number):
-    """Return the settings of a property test: *number* examples, more in the long form and fewer in the brief one."""
-    return settings(max_examples=max(1, number * settings().max_examples // _SHORT))
+    """Return the settings of a property test: *number* examples, five times as many in the long form, else fewer."""
+    return settings(max_examples=max(1, number * settings().max_examples // _USUAL))

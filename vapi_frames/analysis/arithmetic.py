@@ -61,6 +61,7 @@ def explain(frame: pd.DataFrame, column: Any = None) -> str:
         zone     UTC
         gaps     missing where sumDuration is 0, as where there are no calls
         source   call records
+        note     calls without a duration, which count in no sum or average of minutes: 1,301
     """
     meta = read_choice(frame)
     name, title = _find_column(frame, meta, column)

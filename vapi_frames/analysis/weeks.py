@@ -92,7 +92,7 @@ def typical_week(
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().count().step("hour").during("2026-10").fetch()
         >>> df.pipe(vf.analysis.typical_week).loc[("Monday", 9)].to_dict()
-        {'countId': 175.0, 'slots': 4.0, 'countIdPerSlot': 43.75}
+        {'countId': 6.0, 'slots': 4.0, 'countIdPerSlot': 1.5}
     """
     check_flag(whole, "whole")
     names = _read_levels(by)

@@ -160,7 +160,7 @@ class Builder(QuerySpec[C]):
         Examples:
             >>> import vapi_frames as vf
             >>> vf.demo().call().nunique("assistantId").during("2026-10").fetch()["nuniqueAssistantId"].tolist()
-            [8]
+            [5]
         """
         return self._measure("nunique", cast("tuple[C, ...]", words), alias)
 
