@@ -1,6 +1,6 @@
 """What every test starts from, the engines that tests share, and how much a run tries.
 
-`pytest --long -m property` runs the property tests with eight times as many examples, `pytest --brief` all tests with a
+`pytest --long -m property` runs the property tests with three times as many examples, `pytest --brief` all tests with a
 third of them: for runs in which only the installed versions differ.
 """
 
@@ -29,13 +29,13 @@ ENGINES = ("postgres", "clickhouse", "spark")
 QUIET_CHECKS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 # The short form tries the same examples in every run; the long form looks for new ones.
 settings.register_profile("short", max_examples=30, derandomize=True, **QUIET_CHECKS)
-settings.register_profile("long", max_examples=250, print_blob=True, **QUIET_CHECKS)
+settings.register_profile("long", max_examples=100, print_blob=True, **QUIET_CHECKS)
 settings.register_profile("brief", max_examples=10, derandomize=True, **QUIET_CHECKS)
 
 
 def pytest_addoption(parser):
     """Add `--long` and `--brief`."""
-    parser.addoption("--long", action="store_true", help="give the property tests eight times as many examples")
+    parser.addoption("--long", action="store_true", help="give the property tests three times as many examples")
     parser.addoption("--brief", action="store_true", help="give the property tests a third of the examples")
 
 

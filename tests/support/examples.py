@@ -13,5 +13,5 @@ def is_long():
 
 
 def examples(number):
-    """Return the settings of a property test: *number* examples, five times as many in the long form, else fewer."""
+    """Return the settings of a property test: *number* examples, twice as many in the long form, else fewer."""
     return settings(max_examples=max(1, number * settings().max_examples // _USUAL))
