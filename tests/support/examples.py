@@ -9,7 +9,7 @@ _USUAL = 50  # examples of a test that does not say how many; the short form tri
 
 def is_long():
     """Return whether this run is the long form, `pytest --long`."""
-    return not settings().derandomize
+    return settings().max_examples > _USUAL
 
 
 def examples(number):
