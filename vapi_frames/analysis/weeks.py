@@ -49,6 +49,7 @@ _SYNONYMS = {"day": "weekday", "dayofweek": "weekday", "dow": "weekday", "hours"
              "business hours": "open", "opening hours": "open", "closed": "open"}  # fmt: skip
 _TIME = re.compile(r"(\d{1,2}):00")
 _DAY = 24
+_OFFICE_HOURS = ("09:00", "17:00")
 
 
 def typical_week(
@@ -153,7 +154,7 @@ def _read_opening(names: list[str], hours: object, days: object) -> npt.NDArray[
     if "open" not in names and (hours is not None or days is not None):
         word = "days" if hours is None else "hours"
         raise QueryError(f'{word}= says when it is open, and by does not ask: pass by=["open"], or leave {word} out')
-    begin, end = _read_hours(("09:00", "17:00") if hours is None else hours)
+    begin, end = _read_hours(_OFFICE_HOURS if hours is None else hours)
     opens = np.zeros(len(WEEKDAYS), bool)
     opens[[WEEKDAYS.index(day) for day in _read_days(_WORKDAYS if days is None else days)]] = True
     hour = np.arange(_DAY)
@@ -164,7 +165,7 @@ def _read_opening(names: list[str], hours: object, days: object) -> npt.NDArray[
 
 def _read_hours(hours: object) -> tuple[int, int]:
     example = 'pass whole hours, e.g. hours=("09:00", "17:00")'
-    if not isinstance(hours, tuple | list) or len(hours) != 2:  # noqa: PLR2004 - from and until
+    if not isinstance(hours, tuple | list) or len(hours) != len(_OFFICE_HOURS):
         raise QueryError(f"hours must be two times of the day, not {format_value(hours)}: {example}")
     found = [_TIME.fullmatch(one) if isinstance(one, str) else None for one in hours]
     times = [int(one[1]) if one else -1 for one in found]

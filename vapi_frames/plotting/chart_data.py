@@ -207,8 +207,8 @@ def _arrange_week(values: pd.Series) -> pd.DataFrame:
         week: pd.DataFrame = table.reindex(WEEKDAYS).rename_axis("weekday")
         return week
     others = [name for name in table.index.names if name != "weekday"]
-    wide = table.unstack("weekday")  # noqa: PD010
-    weeks: pd.DataFrame = wide.stack("weekday", future_stack=True).reorder_levels([*others, "weekday"])  # noqa: PD013
+    wide = table.unstack("weekday")  # noqa: PD010 - as above
+    weeks: pd.DataFrame = wide.stack("weekday", future_stack=True).reorder_levels([*others, "weekday"])  # noqa: PD013 - melt drops the index
     return weeks
 
 

@@ -33,9 +33,8 @@ __all__ = [
     "TEXT_TYPES",
     "USUAL_TIME",
     "json_pointer",
-    "read_epoch",
     "read_error",
-    "read_time_text",
+    "read_time",
 ]
 
 _MARK = "\u241f"
@@ -111,8 +110,10 @@ def _from_micros(micros: str) -> str:
     return f"make_timestamptz(CAST({micros} AS BIGINT))"
 
 
-def _read_time(column: str, expression: str, type_: str) -> str:  # noqa: PLR0911 - one for each kind
-    """Return a timestamp with time zone; one without is UTC, because the session's zone is UTC."""
+def read_time(  # noqa: PLR0911 - one for each kind
+    column: str, expression: str, type_: str, *, is_session_utc: bool = True
+) -> str:
+    """Return a timestamp with time zone; one without is UTC. A cast of a date or timestamp needs a session in UTC."""
     if type_ == "timestamp with time zone":
         return expression
     if type_ in NANOSECOND_TYPES:
@@ -122,25 +123,26 @@ def _read_time(column: str, expression: str, type_: str) -> str:  # noqa: PLR091
     if type_.startswith("timestamp") or type_ == "date":
         return f"CAST({expression} AS TIMESTAMPTZ)"
     if type_ == "varchar":
-        return read_time_text(column, expression)
+        return _read_time_text(column, expression, is_session_utc=is_session_utc)
     if type_ == "cell":
         number = f"TRY_CAST({expression} AS DOUBLE)"
-        text = read_time_text(column, expression)
-        return f"CASE WHEN {number} IS NULL THEN {text} ELSE {read_epoch(column, number)} END"
+        text = _read_time_text(column, expression, is_session_utc=is_session_utc)
+        return f"CASE WHEN {number} IS NULL THEN {text} ELSE {_read_epoch(column, number)} END"
     if type_ == "json":
-        text = read_time_text(column, f"json_extract_string({expression}, '$')")
+        text = f"json_extract_string({expression}, '$')"
+        text = _read_time_text(column, text, is_session_utc=is_session_utc)
         kind = f"json_type({expression})"
-        number = read_epoch(column, f"CAST({expression} AS DOUBLE)")
+        number = _read_epoch(column, f"CAST({expression} AS DOUBLE)")
         return (
             f"CASE WHEN {kind} = 'NULL' THEN NULL WHEN {kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE') THEN {number} "
             f"ELSE {text} END"
         )
     if type_ in NUMBER_TYPES:
-        return read_epoch(column, f"CAST({expression} AS DOUBLE)")
+        return _read_epoch(column, f"CAST({expression} AS DOUBLE)")
     raise _wrong_type(column, type_, "a timestamp or ISO 8601 text")
 
 
-def read_time_text(column: str, text: str, *, is_session_utc: bool = True) -> str:
+def _read_time_text(column: str, text: str, *, is_session_utc: bool) -> str:
     """Return the instant of *text*: the usual form by a cast, any other by the groups of its syntax.
 
     Args:
@@ -171,7 +173,7 @@ def read_time_text(column: str, text: str, *, is_session_utc: bool = True) -> st
     )
 
 
-def read_epoch(column: str, number: str) -> str:
+def _read_epoch(column: str, number: str) -> str:
     """Return the instant of a double that counts seconds or milliseconds."""
     arms = " ".join(
         f"WHEN {number} >= {low} AND {number} < {high} THEN {_from_micros(f'floor({number} * {scale})')}"
@@ -284,7 +286,7 @@ def _compute_once(expression: str, use: Callable[[str], str]) -> str:
 
 
 DUCKDB = SqlFunctions(
-    time=_read_time,
+    time=read_time,
     number=_read_number,
     text=_read_text,
     variable=_read_variable,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES, read_epoch, read_time_text
+from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES, read_time
 from vapi_frames.sources.sql.select import quote_text
 from vapi_frames.sources.warehouse.dialects import COMMON, Dialect
 from vapi_frames.sources.warehouse.types import AWARE, NAIVE, NANOS, UNKNOWN
@@ -33,19 +33,9 @@ def _read_time(column: str, expression: str, type_: str) -> str:
         return COMMON.time(column, _keep(expression), type_)
     if type_ == "date":
         return f"micros_of_wall({_keep(f'CAST({expression} AS TIMESTAMP)')})"
-    if type_ == "varchar":
-        instant = read_time_text(column, expression, is_session_utc=False)
-    elif type_ == "json":
-        text = read_time_text(column, f"json_extract_string({expression}, {quote_text('$')})", is_session_utc=False)
-        kind, number = f"json_type({expression})", read_epoch(column, f"TRY_CAST({expression} AS DOUBLE)")
-        instant = (
-            f"CASE WHEN {kind} = 'NULL' THEN NULL WHEN {kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE') THEN {number} "
-            f"ELSE {text} END"
-        )
-    elif type_ in NUMBER_TYPES:
-        instant = read_epoch(column, f"CAST({expression} AS DOUBLE)")
-    else:
+    if type_ not in ("varchar", "json", *NUMBER_TYPES):
         return COMMON.time(column, expression, type_)  # which raises
+    instant = read_time(column, expression, type_, is_session_utc=False)
     return f"micros_of({_keep(instant)})"
 
 
