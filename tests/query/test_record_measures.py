@@ -217,7 +217,7 @@ def test_two_periods_are_compared():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda q: q.quantile("duration", 95), "from 0 to 1, not 95, e.g. 0.95 for 95 per cent"),
+        (lambda q: q.quantile("duration", 95), "from 0 to 1, not 95, e.g. 0.95 for 95 percent"),
         (lambda q: q.quantile("duration", -0.1), "not -0.1"), (lambda q: q.quantile("duration", True), "not True"),
         (lambda q: q.quantile("duration", "0.95"), "not '0.95'"), (lambda q: q.quantile("duration", float("nan")), "not nan"),
         (lambda q: q.quantile("duration", 10**400), "a quantile must be"), (lambda q: q.agg(x=("duration", "quantile", 2)), "not 2, e.g. 0.02"),

@@ -208,7 +208,7 @@ def default_name(operation: str, column: str) -> str:
 
 
 def format_quantile(q: float) -> str:
-    """Return the first part of the name of a quantile: per cent without the dot, with two digits at least.
+    """Return the first part of the name of a quantile: percent without the dot, with two digits at least.
 
     Examples:
         >>> [format_quantile(q) for q in (0.05, 0.5, 0.95, 0.999)]

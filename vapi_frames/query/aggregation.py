@@ -44,7 +44,7 @@ __all__ = [
     "with_measures",
 ]
 
-_TOO_LARGE = 10**6  # for a quantile in per cent, of whole numbers that no float holds
+_TOO_LARGE = 10**6  # for a quantile in percent, of whole numbers that no float holds
 VARIABLE = "variable."  # before the key of a variable, where a group column may stand, too
 
 
@@ -110,16 +110,19 @@ def check_unique(one: Aggregation, measures: tuple[Aggregation, ...]) -> None:
 
 def read_pair(alias: str, pair: Any) -> tuple[Any, Operation | RecordOperation, float | None]:
     """Return the column, the operation and the quantile of *pair*, the argument called *alias*; ``mean`` is ``avg``."""
-    is_quantile = isinstance(pair, tuple) and len(pair) == 3 and pair[1] == "quantile"  # noqa: PLR2004
-    if not is_quantile and (not isinstance(pair, tuple) or len(pair) != 2):  # noqa: PLR2004
-        raise QueryError(
-            f'{alias}={format_value(pair)} is not a pair (column, operation); e.g. {alias}=("cost", "sum"), or '
-            f'{alias}=("duration", "quantile", 0.95)'
-        )
-    column, word, *q = pair
+    match pair:
+        case tuple((column, "quantile" as word, q)):
+            pass
+        case tuple((column, word)):
+            q = 0.5 if word == "quantile" else None
+        case _:
+            raise QueryError(
+                f'{alias}={format_value(pair)} is not a pair (column, operation); e.g. {alias}=("cost", "sum"), or '
+                f'{alias}=("duration", "quantile", 0.95)'
+            )
     operation = "avg" if word == "mean" else word
     require(operation, (*OPERATIONS, *RECORD_OPERATIONS), "operation", synonyms=OPERATION_SYNONYMS)
-    return column, cast("Operation", operation), q[0] if q else 0.5 if operation == "quantile" else None
+    return column, cast("Operation", operation), q
 
 
 def check_quantile(q: object) -> float:
@@ -130,7 +133,7 @@ def check_quantile(q: object) -> float:
     """
     number = float(q) if isinstance(q, int | float) and not isinstance(q, bool) and abs(q) < _TOO_LARGE else math.nan
     if not 0 <= number <= 1:
-        cure = f", e.g. {number / 100:g} for {number:g} per cent" if 1 < number <= 100 else ""  # noqa: PLR2004
+        cure = f", e.g. {number / 100:g} for {number:g} percent" if 1 < number <= 100 else ""  # noqa: PLR2004
         raise QueryError(f"a quantile must be a number from 0 to 1, not {format_value(q)}{cure}")
     return number
 

@@ -128,7 +128,7 @@ class Builder(QuerySpec[C]):
 
         Args:
             column: The measured column.
-            q: Which one, from 0 to 1; its name has it in per cent: ``p95Duration``, ``p05Duration``, ``p999Duration``.
+            q: Which one, from 0 to 1; its name has it in percent: ``p95Duration``, ``p05Duration``, ``p999Duration``.
             alias: The name of the column, instead.
 
         Raises:

@@ -99,5 +99,5 @@ def divide(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any], scale: fl
 
 
 def percent_change(delta: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return *delta* in per cent of the value *before*; missing where that was 0."""
+    """Return *delta* in percent of the value *before*; missing where that was 0."""
     return divide(delta, before, 100.0)
