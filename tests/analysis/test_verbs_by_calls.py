@@ -16,7 +16,7 @@ from tests.support import verb_loops as loops
 from tests.support.call_frames import call_lists, check, frames, is_close, plain, read
 from tests.support.examples import examples
 from tests.support.shapes import COARSER, QUIET, as_frame, fetch
-from vapi_frames.errors import NonAdditiveError, ProvenanceError
+from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError
 
 pytestmark = [pytest.mark.extra("local"), *QUIET, pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")]
 
@@ -225,7 +225,12 @@ def test_a_comparison_is_two_loops(drawn, to):
     """Each measure of both periods, bucket beside bucket; differences where both buckets are whole."""
     vq, query, model = drawn
     comparison = query.compare(to)
-    frame = vq.compare(comparison)
+    try:
+        frame = vq.compare(comparison)
+    except QueryError as error:  # the clock goes back or forward within the range
+        start, end = query.instants(model.now)
+        assert "empty range on the clock" in str(error) and end - start <= timedelta(hours=1)
+        return
     found = read(frame.drop(columns="dateBefore", errors="ignore"))
     sides = [loops.base(model.calls, one, model.now) for one in comparison.queries(model.now)]
     expected = loops.compare(*sides)

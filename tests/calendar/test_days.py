@@ -198,3 +198,11 @@ def test_the_second_of_two_equal_times():
     for wrong in ("2026-11-01[fold=1]", "2026-11-01T01:30:00[fold=2]", "[fold=1]"):
         with pytest.raises(QueryError, match="not an ISO 8601 date"):
             vf.vq.call().since(wrong)
+
+
+@pytest.mark.parametrize("to", ["1d", "4d", "1mo"])
+def test_minutes_that_the_clock_turns_around_have_no_earlier_period(to):
+    """At 00:01 the clock in St. John's went back to 23:01, so that on it the range ends before it starts."""
+    query = vf.vq.call().count().tz("America/St_Johns").between("2009-11-01T02:30:00Z", "2009-11-01T02:31:00Z")
+    with pytest.raises(QueryError, match="empty range on the clock of America/St_Johns"):
+        query.compare(to).periods(datetime(2010, 1, 1, tzinfo=UTC))

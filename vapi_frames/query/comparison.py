@@ -114,6 +114,12 @@ class Comparison:
                 shift = _get_length(start, end, tz, until_now=until_now, sides=sides)
             earlier_end = _shift_end(min(end, at), shift, tz, sides[1] if end <= at else to_local(at, tz))
             found = Periods(start, end, _shift_back(start, shift, tz, sides[0]), earlier_end, shift)
+        if found.before_start >= found.before_end:  # less than an hour, where the clock goes back or forward
+            raise QueryError(
+                f"{self.to!r} before {format_iso(start)} to {format_iso(end)} is an empty range on the clock of "
+                f"{tz.key}: it starts at {format_iso(found.before_start)}, and ends at {format_iso(found.before_end)}; "
+                "use a longer range"
+            )
         if query.time_step:
             self._check_edges(found, query.time_step, tz)
         if self.align == "weekday" and not _round_to_weeks(found, tz):
