@@ -227,9 +227,9 @@ def test_a_comparison_is_two_loops(drawn, to):
     comparison = query.compare(to)
     try:
         frame = vq.compare(comparison)
-    except QueryError as error:  # the clock goes back or forward within the range
+    except QueryError:  # the clock goes back or forward within the range
         start, end = query.instants(model.now)
-        assert "empty range on the clock" in str(error) and end - start <= timedelta(hours=1)
+        assert end - start <= timedelta(hours=1)
         return
     found = read(frame.drop(columns="dateBefore", errors="ignore"))
     sides = [loops.base(model.calls, one, model.now) for one in comparison.queries(model.now)]
