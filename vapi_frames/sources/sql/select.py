@@ -41,6 +41,7 @@ __all__ = [
     "write_bucket",
     "write_condition",
     "write_cte",
+    "write_rows",
     "write_select",
     "write_wall_clock",
 ]
@@ -143,26 +144,9 @@ def write_select(
     ``w``, how many calls ended before they started, and ``u``, how many have no minutes; with a count of calls ``x``,
     how many have no id; and without levels ``n``, how many calls there were.
     """
-    expressions = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
-    first = 1 if query.time_step else 0
-    groups = {f"g{first + i}": expression for i, expression in enumerate(expressions)}
     used = list(dict.fromkeys(one.column for one in query.measures))
     values = {f"v{i}": columns.values[column] for i, column in enumerate(used)}
-    inner = {**({"e": columns.epoch} if query.time_step else {}), **groups, **values}
-    named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
-    # The range is never wider than the edges below; a record newer than records_range shows in the next query.
-    low, high = (start, end) if records_range is None else (max(start, records_range[0]), min(end, records_range[1]))
-    condition = write_condition(query, columns, low, high)
-    steps = [write_cte("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {condition}")]
-    levels = [*(["g0"] if query.time_step else []), *groups]
-    if query.time_step:
-        span = max(buckets.to_seconds(low), 0), max(buckets.to_seconds(high), buckets.to_seconds(low), 0) + 1
-        others = "".join(f", {name}" for name in (*groups, *values))
-        bucket = write_bucket("e", query.time_step, span, query.zone)
-        steps += [
-            write_cte("on_clock", f"SELECT e, {write_wall_clock('e', span, query.zone)} AS l{others}", "FROM in_range"),
-            write_cte("in_buckets", f"SELECT {bucket} AS g0{others}", "FROM on_clock"),
-        ]
+    steps, source, levels = write_rows(query, columns, relation, (start, end), values, records_range=records_range)
     outer = [
         *levels,
         *(
@@ -178,8 +162,51 @@ def write_select(
     if not levels:
         outer.append("count(*) AS n")  # a SELECT without groups has one row, also where there are no calls
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
-    source = "in_buckets" if query.time_step else "in_range"
     return f"WITH {', '.join(steps)}\nSELECT {', '.join(outer)}\nFROM {source}{grouped}"
+
+
+def write_rows(
+    query: Query[Any],
+    columns: QueryColumns,
+    relation: str,
+    span: tuple[datetime, datetime],
+    values: Mapping[str, str],
+    *,
+    records_range: tuple[datetime, datetime] | None = None,
+) -> tuple[list[str], str, list[str]]:
+    """Return the common table expressions that select a row for each call that *query* counts.
+
+    Args:
+        query: The query.
+        columns: The relation's expressions of what the query uses.
+        relation: The table, as SQL.
+        span: Start and end of the range, in UTC.
+        values: Name → expression of what each row has beside its levels; no name begins with ``e``, ``g`` or ``l``.
+        records_range: As in `write_select`.
+
+    Returns:
+        The expressions, the name of the last one, and the names of the levels in it: ``g0…``.
+    """
+    start, end = span
+    expressions = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
+    first = 1 if query.time_step else 0
+    groups = {f"g{first + i}": expression for i, expression in enumerate(expressions)}
+    inner = {**({"e": columns.epoch} if query.time_step else {}), **groups, **values}
+    named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
+    # The range is never wider than the edges below; a record newer than records_range shows in the next query.
+    low, high = (start, end) if records_range is None else (max(start, records_range[0]), min(end, records_range[1]))
+    condition = write_condition(query, columns, low, high)
+    steps = [write_cte("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {condition}")]
+    if not query.time_step:
+        return steps, "in_range", list(groups)
+    edges = max(buckets.to_seconds(low), 0), max(buckets.to_seconds(high), buckets.to_seconds(low), 0) + 1
+    others = "".join(f", {name}" for name in (*groups, *values))
+    bucket = write_bucket("e", query.time_step, edges, query.zone)
+    steps += [
+        write_cte("on_clock", f"SELECT e, {write_wall_clock('e', edges, query.zone)} AS l{others}", "FROM in_range"),
+        write_cte("in_buckets", f"SELECT {bucket} AS g0{others}", "FROM on_clock"),
+    ]
+    return steps, "in_buckets", ["g0", *groups]
 
 
 def _write_measure(one: Aggregation, value: str, columns: QueryColumns) -> str:
