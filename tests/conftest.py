@@ -1,7 +1,7 @@
 """What every test starts from, the engines that tests share, and how much a run tries.
 
-`pytest --long -m property` runs the property tests with three times as many examples, `pytest --brief` all tests with a
-third of them: for runs in which only the installed versions differ.
+`pytest --long -m property` runs the property tests with five times as many examples, `pytest --brief` all tests with
+half of them: for runs in which only the installed versions differ.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if find_spec("matplotlib"):
 ENGINES = ("postgres", "clickhouse", "spark")
 QUIET_CHECKS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 # Each form tries the same examples in every run, so that a run that fails is one that changed something.
-settings.register_profile("short", max_examples=30, derandomize=True, **QUIET_CHECKS)
+settings.register_profile("short", max_examples=20, derandomize=True, **QUIET_CHECKS)
 settings.register_profile("long", max_examples=100, derandomize=True, print_blob=True, **QUIET_CHECKS)
 settings.register_profile("brief", max_examples=10, derandomize=True, **QUIET_CHECKS)
 
 
 def pytest_addoption(parser):
     """Add `--long` and `--brief`."""
-    parser.addoption("--long", action="store_true", help="give the property tests three times as many examples")
-    parser.addoption("--brief", action="store_true", help="give the property tests a third of the examples")
+    parser.addoption("--long", action="store_true", help="give the property tests five times as many examples")
+    parser.addoption("--brief", action="store_true", help="give the property tests half of the examples")
 
 
 def pytest_configure(config):

@@ -131,11 +131,13 @@ def test_a_signal_during_a_conversion_leaves_no_temporary_folder(tmp_path, comma
     }
     temporary = tmp_path / "temporary"
     temporary.mkdir()
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup, the command would ignore the signal as well
     process = subprocess.Popen(
         [sys.executable, "-m", "vapi_frames.cli", *arguments[command]], cwd=tmp_path, text=True,
         env={**os.environ, "TMPDIR": str(temporary), "VAPI_FRAMES_KEY": "0123456789abcdef"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+    signal.signal(number, before)
     until = time.monotonic() + 20
     while not list(temporary.glob("*/*.parquet")) and time.monotonic() < until:
         time.sleep(0.01)
