@@ -9,12 +9,16 @@ from traitlets.config import Config
 
 import vapi_frames as vf
 from vapi_frames.contract.ended_reasons import REASON_LEVELS
+from vapi_frames.contract.record_words import LATENCIES, RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.interface import completion
 
 pytestmark = pytest.mark.extra("local")
 
-NUMBERS = [name for name in CALL_COLUMNS if name != "id"]
+COLUMNS = (*CALL_COLUMNS, *RECORD_COLUMNS)
+NUMBERS = [name for name in COLUMNS if name != "id"]
+SUMS = [name for name in NUMBERS if name not in LATENCIES]
+GROUPS = (*GROUP_COLUMNS, *RECORD_GROUPS)
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +47,13 @@ def offered(shell, code):
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ('vq.call().sum("', NUMBERS),
+        ('vq.call().sum("', SUMS),
         ("vq.call().mean('", NUMBERS),
-        ('vq.call().count("', CALL_COLUMNS),
-        ('vq.call().sum("cost", "', NUMBERS),
+        ('vq.call().count("', COLUMNS),
+        ('vq.call().sum("cost", "', SUMS),
         ('df = vq.call().by("type").sum("dur', ["duration"]),
         ('vq.call().sum("costBreakdown.t', [name for name in CALL_COLUMNS if name.startswith("costBreakdown.t")]),
-        ('(\n    vq.call()\n    .where(endedReason=["a (b)", None])\n    .max("cost")\n    .by("', GROUP_COLUMNS),
+        ('(\n    vq.call()\n    .where(endedReason=["a (b)", None])\n    .max("cost")\n    .by("', GROUPS),
         ('x = 1\nvf.vq.subscription().max("', SUBSCRIPTION_COLUMNS),
         ('query.step("', STEPS),
         ('query.by("type").count("i', ["id"]),
@@ -61,7 +65,7 @@ def offered(shell, code):
         ('df.vapi.typical_week("', ["weekday", "hour", "open"]),
         ('vq.call().median("dur', ["duration"]),
         ('vq.subscription().quantile("', ["minutesUsed"]),
-        ('vq.call().nunique("', GROUP_COLUMNS),
+        ('vq.call().nunique("', GROUPS),
     ],
 )
 def test_words_in_quotes_are_offered(shell, code, expected):

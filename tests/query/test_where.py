@@ -150,7 +150,7 @@ def test_what_cannot_be_filtered_by_gets_the_recipe(build, match):
     [
         ("assistant_id", "did you mean 'assistantId'"), ("success", "'analysis.successEvaluation'"),
         ("endReason", "'endedReason'"), ("Type", "'type'"), ("variable", "'variable.<key>'"),
-        ("phoneNumberId", 'calls[calls["phoneNumberId"]'), (3, "unknown filter 3"),
+        ("orgId", 'calls[calls["orgId"]'), ("phoneNumber", "'phoneNumberId'"), (3, "unknown filter 3"),
     ],
 )  # fmt: skip
 def test_a_wrong_word_names_the_nearest_right_one(word, message):

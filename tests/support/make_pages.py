@@ -18,7 +18,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.support.notebooks import NOTEBOOKS, PAGES, run, stripped
-from vapi_frames.contract.vocabulary import CALL_COLUMNS, MEASURES, SUBSCRIPTION_COLUMNS
+from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS, RECORD_PATHS
+from vapi_frames.contract.vocabulary import (
+    CALL_COLUMNS,
+    GROUP_COLUMNS,
+    MEASURES,
+    RECORD_MEASURES,
+    SUBSCRIPTION_COLUMNS,
+)
 
 if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import Measure
@@ -38,6 +45,27 @@ A measure is an operation on a column. This page is generated from the one table
 
 The unit of `duration` is minutes. The published reference of the API does not say so.
 """
+_BEYOND = """\
+## Beyond the contract: call records only
+
+The API has no words for these; call records have: those of [`vf.local`](../guides/sources.md), of an archive or of a
+[warehouse](../guides/warehouse.md). The API source refuses them with `NotInContractError` before it sends anything, and
+`q.beyond_contract` lists them.
+
+`median`, `quantile` and `nunique` are beyond the contract for every column. None of the three re-aggregates.
+
+### Groups
+
+| answered by | `by`, `where` and `nunique` |
+| --- | --- |
+| API and call records | {contract}, `variable.<key>` |
+| call records only | {records}, `output.<name>` |
+
+`by_output("Call Outcome")` groups by a structured output; `where({{"output.Call Outcome": "resolved"}})` filters by it, and
+`avg("output.CSAT")` measures it where it is a number. `"output.Survey.score"` is the output of that name, else the field
+`score` of the output `Survey`.
+
+"""
 _WITHOUT = """\
 ## Without a known meaning
 
@@ -53,6 +81,12 @@ def measures_page() -> str:
         parts.append(f"## Table `{table}`\n")
         for column in columns:
             parts.append(f"### {column}\n\n{_table([one for one in MEASURES if one.column == column and one.tables])}")
+    groups = (", ".join(f"`{one}`" for one in words) for words in (GROUP_COLUMNS, RECORD_GROUPS))
+    parts.append(_BEYOND.format(**dict(zip(("contract", "records"), groups, strict=True))))
+    for column in RECORD_COLUMNS:
+        paths = ", ".join(f"`{path}`" for path in RECORD_PATHS[column])
+        rows = _table([one for one in RECORD_MEASURES if one.column == column and one.tables])
+        parts.append(f"### {column}\n\nIn a record: {paths}.\n\n{rows}")
     without: dict[str, list[str]] = {}
     for one in MEASURES:
         if not one.tables:

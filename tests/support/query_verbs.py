@@ -16,6 +16,7 @@ VERBS = {
     "agg": lambda q: q.agg(spend=("cost", "sum")),
     "by": lambda q: q.by("type"),
     "by_variable": lambda q: q.by_variable("plan"),
+    "by_output": lambda q: q.by_output("Call Outcome"),
     "where": lambda q: q.where({"variable.plan": ["pro", None]}, type="webCall"),
     "step": lambda q: q.step("day"),
     "between": lambda q: q.between("2026-10-01", "2026-11-01"),

@@ -217,7 +217,7 @@ def _formula_of_level(name: str, meta: Meta) -> str:
     if origin == "date":
         return f"the {name if name != 'open' else 'opening'} of createdAt, in {meta.zone}"
     kind, word = meta.query_groups().get(name, ("group", origin))
-    of = f"the variable {word!r} of the call" if kind == "variable" else f"the {word} of the call"
+    of = f"the {word} of the call" if kind == "group" else f"the {kind} {word!r} of the call"
     return of if origin == name else f"{name}, made of {of}"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from vapi_frames.analysis.arguments import read_names
 from vapi_frames.analysis.regroup import find_query, regroup
 from vapi_frames.calendar import buckets
+from vapi_frames.contract.record_words import RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, GROUP_SYNONYMS, STEP_SYNONYMS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
 from vapi_frames.frames.levels import IndexLevel, dates_in_zone, drop_unused
@@ -131,7 +132,7 @@ def _check_groups(checked: CheckedFrame, by: str | Sequence[str] | None) -> list
     for position, name in enumerate(names):
         if name == "date":
             raise QueryError("'date' is not a group: rollup keeps it, and step='all' drops it")
-        hint = f"Add it to the query: .by({name!r})." if name in GROUP_COLUMNS else ""
+        hint = f"Add it to the query: .by({name!r})." if name in (*GROUP_COLUMNS, *RECORD_GROUPS) else ""
         require(name, levels, "group of the frame", synonyms=GROUP_SYNONYMS, hint=hint)
         if name in names[:position]:
             raise QueryError(f"{name!r} is twice in by")

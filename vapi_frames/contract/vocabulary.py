@@ -10,8 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
+from vapi_frames.contract.record_words import (
+    LATENCIES,
+    OUTPUT,
+    RECORD_COLUMN_SYNONYMS,
+    RECORD_GROUP_SYNONYMS,
+    RecordColumn,
+    get_record_unit,
+    is_record_column,
+)
 from vapi_frames.errors import QueryError, format_value, require
 
 if TYPE_CHECKING:
@@ -54,6 +63,7 @@ SubscriptionColumn: TypeAlias = Literal["concurrency", "minutesUsed"]
 Column: TypeAlias = Literal[CallColumn, SubscriptionColumn]
 Fill: TypeAlias = Literal["zero", "missing", "carry"]
 Additivity: TypeAlias = Literal["sum", "min", "max", "weighted", "none"]
+AnsweredBy: TypeAlias = Literal["contract", "records"]
 
 TABLES: tuple[str, ...] = get_args(Table)
 GROUP_COLUMNS: tuple[str, ...] = get_args(GroupColumn)
@@ -99,12 +109,14 @@ COLUMN_SYNONYMS = {
     "minutes": "duration", "seconds": "duration", "length": "duration",
     "call": "id", "calls": "id", "callid": "id",
     "characters": "costBreakdown.ttsCharacters", "concurrent": "concurrency",
+    **RECORD_COLUMN_SYNONYMS,
 }  # fmt: skip
 GROUP_SYNONYMS = {
     "assistant": "assistantId", "assistants": "assistantId", "agent": "assistantId",
     "reason": "endedReason", "endreason": "endedReason", "ended": "endedReason",
     "success": "analysis.successEvaluation", "successevaluation": "analysis.successEvaluation",
     "calltype": "type", "direction": "type", "state": "status",
+    **RECORD_GROUP_SYNONYMS,
 }  # fmt: skip
 OPERATION_SYNONYMS = {"mean": "avg", "average": "avg", "total": "sum", "size": "count"}
 
@@ -115,7 +127,7 @@ class Measure:
 
     Attributes:
         operation: The contract's operation, or one beyond it.
-        column: The contract's column; of ``nunique``, a group column or ``variable.<key>``.
+        column: The contract's column, or one of call records; of ``nunique``, a word to group by.
         name: The API's own default name of the result, e.g. ``sumCostBreakdownLlm``.
         unit: The unit of the result, ``""`` if it has no meaning.
         tables: The tables it has a known meaning on.
@@ -123,6 +135,7 @@ class Measure:
             last value forward).
         over_time: How it re-aggregates to a coarser step; ``weighted`` is from average and count.
         over_groups: How it re-aggregates to fewer groups.
+        answered_by: ``contract`` if the API and call records can answer it, ``records`` if call records alone can.
     """
 
     operation: Operation | RecordOperation
@@ -133,6 +146,7 @@ class Measure:
     fill: Fill
     over_time: Additivity
     over_groups: Additivity
+    answered_by: AnsweredBy = "contract"
 
 
 _MINUTES_PER = {"min": 1.0, "s": 1 / 60, "h": 60.0}
@@ -191,6 +205,8 @@ def get_unit(column: str) -> str:
         return ""
     if column == "concurrency":
         return "calls at once"
+    if is_record_column(column):
+        return get_record_unit(column)
     if column.endswith("Tokens"):
         return "tokens"
     return "characters" if column.endswith("Characters") else "USD"
@@ -204,7 +220,7 @@ def default_name(operation: str, column: str) -> str:
         >>> default_name("sum", "costBreakdown.llm")
         'sumCostBreakdownLlm'
     """
-    return operation + "".join(part[0].upper() + part[1:] for part in column.split("."))
+    return operation + "".join(part[:1].upper() + part[1:] for part in column.split("."))
 
 
 def format_quantile(q: float) -> str:
@@ -231,6 +247,7 @@ def _get_record_measure(operation: RecordOperation, column: Column) -> Measure:
         fill="zero" if is_count else "missing",
         over_time="none",
         over_groups="none",
+        answered_by="records",
     )
 
 
@@ -250,6 +267,8 @@ def get_measure(operation: Operation | RecordOperation, column: Column) -> Measu
     has_meaning = operation == "count" if column == "id" else operation != "history" or column == "concurrency"
     if column == "concurrency" and operation in ("sum", "count"):
         has_meaning = False  # a level: its sum and the number of its samples mean nothing
+    if operation == "sum" and (column in LATENCIES or column.startswith(OUTPUT)):
+        has_meaning = False  # a latency is the average of a call already; scores do not add up
     fill: Fill = "zero" if operation in ("sum", "count") else "missing"
     over_time: Additivity = "none"
     if operation in ("sum", "count"):
@@ -277,6 +296,7 @@ def get_measure(operation: Operation | RecordOperation, column: Column) -> Measu
         fill=fill,
         over_time=over_time,
         over_groups=over_groups,
+        answered_by="records" if is_record_column(column) else "contract",
     )
 
 
@@ -285,3 +305,11 @@ MEASURES: tuple[Measure, ...] = tuple(
     for column in get_args(CallColumn) + get_args(SubscriptionColumn)
     for operation in get_args(Operation)
 )
+"""The measures that the contract has words for."""
+RECORD_MEASURES: tuple[Measure, ...] = tuple(
+    get_measure(operation, cast("Column", column))
+    for column in get_args(RecordColumn)
+    for operation in (*get_args(Operation), "median", "quantile")
+    if operation != "history"
+)
+"""The measures of columns that only call records have."""

@@ -84,7 +84,7 @@ def _word(meta: Meta, level: str) -> str | None:
     if level in meta.derived_levels or level not in meta.query_groups():
         return None
     kind, name = meta.query_groups()[level]
-    return name if kind == "group" else f"variable.{name}"
+    return name if kind == "group" else f"{kind}.{name}"
 
 
 def _texts(level: IndexLevel, codes: list[int]) -> tuple[str | None, ...]:

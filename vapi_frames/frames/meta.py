@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from vapi_frames.calendar.ranges import format_iso, parse_last, parse_range
-from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.query import Query
+from vapi_frames.query.spec import name_levels
 from vapi_frames.result.result import COVERAGE
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ATTRIBUTE", "Choice", "DerivedColumn", "Meta", "merge_filters", "read_meta"]
 
 ATTRIBUTE = "vapi"
+_GROUP_WORDS = ("groupBy", "groupByVariableValue", "groupByOutput")  # the contract has no word for the last
 _VERSION = 3
 _SUM, _END = ',"sum":"', '"}'  # around the checksum, with which the text ends
 
@@ -155,6 +156,16 @@ class Meta:
         return zone
 
     @property
+    def variables(self) -> tuple[str, ...]:
+        """The keys of the variables that the query groups by."""
+        return tuple(each["key"] for each in self.body.get("groupByVariableValue", ()))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The structured outputs that the query groups by."""
+        return tuple(self.body.get("groupByOutput", ()))
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """What identifies a row: the levels, in a comparison also the bucket of the other period."""
         return (*self.levels, *(["dateBefore"] if "dateBefore" in self.derived else []))
@@ -216,13 +227,15 @@ class Meta:
     @property
     def result_query(self) -> Query[Any]:
         """The query of the result that the rows were chosen from."""
-        # The contract has no words for some measures; those of the query are set below.
-        query = Query.from_body({"queries": [{**self.body, "operations": [{"operation": "count", "column": "id"}]}]})
+        # The contract has no words for some measures and groups; those of the query are set below.
+        plain = {word: value for word, value in self.body.items() if word not in _GROUP_WORDS}
+        query = Query.from_body({"queries": [{**plain, "operations": [{"operation": "count", "column": "id"}]}]})
         span = query.time_range if self.relative_range is None else parse_last(*self.relative_range)
         step = query.time_step if "date" in self.levels else None  # a choice of one bucket has no date
         return replace(
             query, aggregations=self.aggregations, time_range=span, time_step=step, title=self.title,
-            filters=self.filters,
+            filters=self.filters, groups=tuple(self.body.get("groupBy", ())), outputs=self.outputs,
+            variables=self.variables,
         )  # fmt: skip
 
     def all_units(self) -> dict[str, str]:
@@ -230,13 +243,11 @@ class Meta:
         return self.units | {name: one.unit for name, one in self.derived.items() if one.rule != "flag"}
 
     def query_groups(self) -> dict[str, tuple[str, str]]:
-        """Return level → the ``group`` column or ``variable`` key that the query has for it."""
+        """Return level → the ``group`` column, ``variable`` key or ``output`` name that the query has for it."""
         groups: list[str] = self.body.get("groupBy", [])
-        found = {name: ("group", name) for name in groups}
-        taken = {"date", *GROUP_COLUMNS, *COLUMNS, *self.units}
-        for each in self.body.get("groupByVariableValue", []):
-            key = each["key"]
-            found[f"variable.{key}" if key in taken else key] = ("variable", key)
+        words = [("group", name) for name in groups]
+        words += [("variable", key) for key in self.variables] + [("output", name) for name in self.outputs]
+        found = dict(zip(name_levels(groups, self.variables, self.outputs, self.units), words, strict=True))
         return {**found, **{level: found[origin] for level, origin in self.derived_levels.items() if origin in found}}
 
     def with_step(self, step: str | None) -> Meta:
@@ -270,11 +281,13 @@ class Meta:
         columns, levels = set(columns), tuple(levels)
         groups_of = self.query_groups()
         left = dict.fromkeys(groups_of[level] for level in levels if level in groups_of)
-        body = {word: value for word, value in self.body.items() if word not in ("groupBy", "groupByVariableValue")}
+        body = {word: value for word, value in self.body.items() if word not in _GROUP_WORDS}
         if groups := [name for kind, name in left if kind == "group"]:
             body["groupBy"] = groups
         if variables := [{"key": name} for kind, name in left if kind == "variable"]:
             body["groupByVariableValue"] = variables
+        if outputs := [name for kind, name in left if kind == "output"]:
+            body["groupByOutput"] = outputs
         names = [name for name in self.units if name in columns] or list(self.units)  # a query has a measure
         operations = dict(zip(self.units, self.body["operations"], strict=True))
         return replace(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from vapi_frames.contract.record_words import RECORD_COLUMNS
 from vapi_frames.contract.vocabulary import COLUMNS
 from vapi_frames.errors import ProvenanceError, UnknownWordError, suggest
 from vapi_frames.frames.changes import describe_change
@@ -336,6 +337,6 @@ def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | Non
         return found[0]
     if found:
         raise UnknownWordError(column, "column", found, hint="It has several measures here: name one.")
-    is_measured = column in COLUMNS or not suggest(column, names)
+    is_measured = column in (*COLUMNS, *RECORD_COLUMNS) or not suggest(column, names)
     hint = f'Ask for it, e.g. .{operation or "sum"}("{column}").' if is_measured else ""
     raise UnknownWordError(column, "column", names, hint=hint)

@@ -11,14 +11,24 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.contract.ended_reasons import REASON_LEVELS
-from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, RECORD_OPERATIONS, STEPS, TABLES
+from vapi_frames.contract.record_words import RECORD_GROUPS
+from vapi_frames.contract.vocabulary import (
+    GROUP_COLUMNS,
+    MEASURES,
+    RECORD_MEASURES,
+    RECORD_OPERATIONS,
+    STEPS,
+    TABLES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["complete", "register"]
 
-_QUERY_WORDS = {"by": GROUP_COLUMNS, "step": STEPS}
+_GROUPS = (*GROUP_COLUMNS, *RECORD_GROUPS)
+_MEASURES = (*MEASURES, *RECORD_MEASURES)
+_QUERY_WORDS = {"by": _GROUPS, "step": STEPS}
 _FRAME_WORDS = {"rollup": ("all", *STEPS), "outcome": REASON_LEVELS, "typical_week": ("weekday", "hour", "open")}
 _MEASURE_VERBS = ("wide", "plot", "share", "per_minute", "per_call", "explain")
 # A verb, its complete arguments, and text that has started and is no keyword argument.
@@ -71,10 +81,10 @@ def _list_arguments(verb: str, root: Any, before: list[str]) -> Sequence[str]:
     if table is None:
         return ()
     operation = "avg" if verb == "mean" else verb
-    columns: list[str] = [one.column for one in MEASURES if one.operation == operation and table in one.tables]
+    columns: list[str] = [one.column for one in _MEASURES if one.operation == operation and table in one.tables]
     if verb in RECORD_OPERATIONS:
-        columns = [one.column for one in MEASURES if one.operation == "avg" and table in one.tables]
-        columns = [*GROUP_COLUMNS] if verb == "nunique" else [one for one in columns if one != "concurrency"]
+        columns = [one.column for one in _MEASURES if one.operation == "avg" and table in one.tables]
+        columns = [*_GROUPS] if verb == "nunique" else [one for one in columns if one != "concurrency"]
     return columns or _QUERY_WORDS.get(verb, ())
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from vapi_frames.contract.record_words import OUTPUT, RECORD_COLUMNS, RECORD_GROUPS, RECORD_SPELLINGS, is_record_column
 from vapi_frames.contract.vocabulary import (
     COLUMN_SYNONYMS,
     COLUMNS,
@@ -34,6 +35,7 @@ __all__ = [
     "Aggregation",
     "Reaggregation",
     "check_groups",
+    "check_outputs",
     "check_quantile",
     "check_text",
     "check_unique",
@@ -54,7 +56,7 @@ class Aggregation:
 
     Attributes:
         operation: The contract's operation, or one beyond it.
-        column: The contract's column; of ``nunique``, a group column or ``variable.<key>``.
+        column: The contract's column, or one of call records; of ``nunique``, a word to group by.
         alias: Its alias; ``None`` for the API's own name.
         q: Of a quantile, which one, from 0 to 1.
     """
@@ -73,6 +75,13 @@ class Aggregation:
     def code(self) -> str:
         """The call that adds it to a query, without an alias, e.g. ``quantile("duration", 0.95)``."""
         return f'{self.operation}("{self.column}"{"" if self.q is None else f", {self.q!r}"})'
+
+    @property
+    def beyond_contract(self) -> str | None:
+        """The word or the call that the API's contract has no word for."""
+        if self.operation in RECORD_OPERATIONS:
+            return self.code
+        return self.column if is_record_column(self.column) else None
 
     @property
     def wire_name(self) -> str:
@@ -138,20 +147,32 @@ def check_quantile(q: object) -> float:
     return number
 
 
-def _check_column(operation: str, column: object) -> None:
-    """Raise `QueryError` unless *operation* takes *column*."""
-    if operation == "nunique":
+def _check_column(operation: Operation | RecordOperation, column: object) -> Column:
+    """Return the word for *column*, which may have the record's own spelling.
+
+    Raises:
+        QueryError: *operation* does not take it.
+    """
+    if isinstance(column, str) and operation != "nunique":
+        column = RECORD_SPELLINGS.get(column, column)
+    if isinstance(column, str) and column.startswith(OUTPUT):
+        check_text(column.removeprefix(OUTPUT), "output name", None)
+    elif operation == "nunique":
         if isinstance(column, str) and column.startswith(VARIABLE):
             check_text(column.removeprefix(VARIABLE), "variable key", KEY_LIMIT)
-            return
-        if not isinstance(column, str) or column not in GROUP_COLUMNS:
-            allowed = (*GROUP_COLUMNS, f"{VARIABLE}<key>")
+        elif not isinstance(column, str) or column not in (*GROUP_COLUMNS, *RECORD_GROUPS):
+            allowed = (*GROUP_COLUMNS, *RECORD_GROUPS, f"{VARIABLE}<key>", f"{OUTPUT}<name>")
             raise UnknownWordError(column, "group to count the values of", allowed, synonyms=GROUP_SYNONYMS)
     elif operation in RECORD_OPERATIONS:
-        numbers = [one for one in COLUMNS if one not in ("id", "concurrency")]
+        numbers = [one for one in (*COLUMNS, *RECORD_COLUMNS) if one not in ("id", "concurrency")]
         require(column, numbers, "measured column", synonyms=COLUMN_SYNONYMS)
     else:
-        require(column, COLUMNS, "column", synonyms=COLUMN_SYNONYMS)
+        require(column, (*COLUMNS, *RECORD_COLUMNS), "column", synonyms=COLUMN_SYNONYMS)
+    word = cast("Column", column)
+    if is_record_column(word) and not get_measure(operation, word).tables:
+        legal = [one for one in (*OPERATIONS, "median", "quantile") if get_measure(one, word).tables]
+        raise QueryError(f'{operation}("{word}") has no meaning; of this column there are {", ".join(legal)}')
+    return word
 
 
 def with_measures(
@@ -160,7 +181,7 @@ def with_measures(
 ) -> tuple[Aggregation, ...]:  # fmt: skip
     """Return *measures* and *operation* of each of *columns*; an *alias* names a single one."""
     if not columns:
-        words = GROUP_COLUMNS if operation == "nunique" else COLUMNS
+        words = (*GROUP_COLUMNS, *RECORD_GROUPS) if operation == "nunique" else (*COLUMNS, *RECORD_COLUMNS)
         example = "assistantId" if operation == "nunique" else "cost"
         raise QueryError(f'{operation}() needs a column, e.g. {operation}("{example}"); columns: {", ".join(words)}')
     if alias is not None:
@@ -168,8 +189,7 @@ def with_measures(
             raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; call .{operation}() once for each")
         check_text(alias, "alias", None)
     for column in columns:
-        _check_column(operation, column)
-        one = Aggregation(operation, cast("Column", column), alias, q)
+        one = Aggregation(operation, _check_column(operation, column), alias, q)
         check_unique(one, measures)
         measures = (*measures, one)
     return measures
@@ -179,8 +199,9 @@ def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
     """Raise `QueryError` unless all *columns* are group columns that are new and differ from each other."""
     for position, column in enumerate(columns):
         require(
-            column, GROUP_COLUMNS, "group column", synonyms=GROUP_SYNONYMS,
-            hint="Pass each as its own argument; for a variable of the calls use .by_variable(key).",
+            column, (*GROUP_COLUMNS, *RECORD_GROUPS), "group column", synonyms=GROUP_SYNONYMS,
+            hint="Pass each as its own argument; for a variable of the calls use .by_variable(key), for a structured "
+            "output .by_output(name).",
         )  # fmt: skip
         if column in groups or column in columns[:position]:
             raise QueryError(f"the query already groups by {column!r}; add each group once")
@@ -192,6 +213,14 @@ def check_variables(keys: Sequence[str], variables: Sequence[str]) -> None:
         check_text(key, "variable key", KEY_LIMIT)
         if key in variables or key in keys[:position]:
             raise QueryError(f"the query already groups by variable {key!r}; add each variable once")
+
+
+def check_outputs(names: Sequence[str], outputs: Sequence[str]) -> None:
+    """Raise `QueryError` unless all *names* are names of outputs that are new and differ from each other."""
+    for position, name in enumerate(names):
+        check_text(name, "output name", None)
+        if name in outputs or name in names[:position]:
+            raise QueryError(f"the query already groups by output {name!r}; add each output once")
 
 
 def with_counts(measures: tuple[Aggregation, ...]) -> tuple[Aggregation, ...]:

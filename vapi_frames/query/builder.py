@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal, Self
 
+    from vapi_frames.contract.record_words import RecordColumn, RecordGroup
     from vapi_frames.contract.vocabulary import GroupColumn, Operation, RecordOperation, Step
 
 __all__ = ["VERBS", "Builder"]
@@ -29,7 +30,7 @@ class Builder(QuerySpec[C]):
 
     # --- measures -----------------------------------------------------------------------------------------------
 
-    def sum(self, *columns: C, alias: str | None = None) -> Self:
+    def sum(self, *columns: C | RecordColumn, alias: str | None = None) -> Self:
         """Add the sum of each of *columns*, in the column's unit, as float64.
 
         Raises:
@@ -43,7 +44,7 @@ class Builder(QuerySpec[C]):
         """
         return self._measure("sum", columns, alias)
 
-    def avg(self, *columns: C, alias: str | None = None) -> Self:
+    def avg(self, *columns: C | RecordColumn, alias: str | None = None) -> Self:
         """Add the mean of each of *columns* over the calls that have a value, in the column's unit, as float64.
 
         Raises:
@@ -59,7 +60,7 @@ class Builder(QuerySpec[C]):
 
     mean = avg
 
-    def count(self, *columns: C, alias: str | None = None) -> Self:
+    def count(self, *columns: C | RecordColumn, alias: str | None = None) -> Self:
         """Add the number of calls that have a value in each of *columns*, as int64; without columns, of all calls.
 
         Raises:
@@ -73,7 +74,7 @@ class Builder(QuerySpec[C]):
         """
         return self._measure("count", columns or cast("tuple[C, ...]", ("id",)), alias)
 
-    def min(self, *columns: C, alias: str | None = None) -> Self:
+    def min(self, *columns: C | RecordColumn, alias: str | None = None) -> Self:
         """Add the least value of each of *columns*, in the column's unit, as float64.
 
         Raises:
@@ -87,7 +88,7 @@ class Builder(QuerySpec[C]):
         """
         return self._measure("min", columns, alias)
 
-    def max(self, *columns: C, alias: str | None = None) -> Self:
+    def max(self, *columns: C | RecordColumn, alias: str | None = None) -> Self:
         """Add the greatest value of each of *columns*, in the column's unit, as float64.
 
         Raises:
@@ -101,7 +102,7 @@ class Builder(QuerySpec[C]):
         """
         return self._measure("max", columns, alias)
 
-    def median(self, *columns: C, alias: str | None = None) -> Self:
+    def median(self, *columns: C | RecordColumn, alias: str | None = None) -> Self:
         """Add the median of each of *columns* over the calls that have a value, in the column's unit, as float64.
 
         The API has no median: the query is for call records, `vapi_frames.local` or a warehouse. It is exact, and never
@@ -119,7 +120,7 @@ class Builder(QuerySpec[C]):
         """
         return self._measure("median", columns, alias)
 
-    def quantile(self, column: C, q: float = 0.5, *, alias: str | None = None) -> Self:
+    def quantile(self, column: C | RecordColumn, q: float = 0.5, *, alias: str | None = None) -> Self:
         """Add a quantile of *column* over the calls that have a value, in the column's unit, as float64.
 
         Between two values it is linear, as in pandas. The API has no quantiles: the query is for call records,
@@ -150,7 +151,8 @@ class Builder(QuerySpec[C]):
         re-aggregate, because a value may be in several buckets.
 
         Args:
-            words: Group columns, or ``variable.<key>`` for a variable of the calls.
+            words: Group columns, ``variable.<key>`` for a variable of the calls, ``output.<name>`` for a structured
+                output.
             alias: The name of the column, of a single one.
 
         Raises:
@@ -164,7 +166,7 @@ class Builder(QuerySpec[C]):
         """
         return self._measure("nunique", cast("tuple[C, ...]", words), alias)
 
-    def history(self, *columns: C, alias: str | None = None) -> Self:
+    def history(self, *columns: C | RecordColumn, alias: str | None = None) -> Self:
         """Add the history of each of *columns*, as float64; only that of ``concurrency`` has a known meaning.
 
         The level ``date`` then has the instants of its changes.
@@ -182,9 +184,9 @@ class Builder(QuerySpec[C]):
 
     def agg(
         self,
-        **named: tuple[C, Operation | Literal["mean", "median"]]
+        **named: tuple[C | RecordColumn, Operation | Literal["mean", "median"]]
         | tuple[str, Literal["nunique"]]
-        | tuple[C, Literal["quantile"], float],
+        | tuple[C | RecordColumn, Literal["quantile"], float],
     ) -> Self:
         """Add named measures as pandas does: ``agg(spend=("cost", "sum"), slow=("duration", "quantile", 0.95))``.
 
@@ -214,15 +216,21 @@ class Builder(QuerySpec[C]):
         return replace(self, has_counts=True)
 
     def _measure(
-        self, operation: Operation | RecordOperation, columns: tuple[C, ...], alias: str | None, q: float | None = None
+        self,
+        operation: Operation | RecordOperation,
+        columns: tuple[C | RecordColumn, ...],
+        alias: str | None,
+        q: float | None = None,
     ) -> Self:
         measures = aggregation.with_measures(self.aggregations, operation, columns, alias, q)
         return replace(self, aggregations=measures)
 
     # --- groups -------------------------------------------------------------------------------------------------
 
-    def by(self, *columns: GroupColumn) -> Self:
+    def by(self, *columns: GroupColumn | RecordGroup) -> Self:
         """Group by *columns*; they become index levels of strings under the API's own names, in this order.
+
+        The API groups by five of them; by the others, such as ``phoneNumberId``, only call records can be grouped.
 
         Raises:
             UnknownWordError: There is no such group.
@@ -252,6 +260,27 @@ class Builder(QuerySpec[C]):
         aggregation.check_variables(keys, self.variables)
         return replace(self, variables=self.variables + keys) if keys else self
 
+    def by_output(self, *names: str) -> Self:
+        """Group by structured outputs of the calls; they become index levels named by their *names*, after all others.
+
+        The values are text, as those of variables are; a call without the output has a missing one. A name that is
+        taken becomes the level ``output.<name>``. The API cannot be asked for outputs: the query is for call records.
+
+        Args:
+            names: Names of outputs; or of an output, a dot and a field of its result, where no output has that name.
+
+        Raises:
+            QueryError: A name is not text, or is repeated.
+
+        Examples:
+            >>> from vapi_frames import vq
+            >>> query = vq.call().count().by("type").by_output("Call Outcome", "Survey.score")
+            >>> query.levels, query.beyond_contract
+            (('type', 'Call Outcome', 'Survey.score'), ('output.Call Outcome', 'output.Survey.score'))
+        """
+        aggregation.check_outputs(names, self.outputs)
+        return replace(self, outputs=self.outputs + names) if names else self
+
     def where(
         self, conditions: Mapping[str, filters.FilterValues] | None = None, /, **equals: filters.FilterValues
     ) -> Self:
@@ -261,8 +290,8 @@ class Builder(QuerySpec[C]):
         they name; the matching rows are then selected and re-aggregated.
 
         Args:
-            conditions: Group column or ``variable.<key>`` → a value: text, a bool, a whole number, ``None`` for calls
-                without one, or a list of these.
+            conditions: Group column, ``variable.<key>`` or ``output.<name>`` → a value: text, a bool, a whole number,
+                ``None`` for calls without one, or a list of these.
             equals: The same as keyword arguments.
 
         Raises:

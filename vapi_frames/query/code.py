@@ -39,10 +39,9 @@ def _format_verbs(query: QuerySpec[Any]) -> Iterator[str]:
             plain = []
     if query.has_counts:
         yield ".with_counts()"
-    if query.groups:
-        yield f".by({', '.join(map(_quote, query.groups))})"
-    if query.variables:
-        yield f".by_variable({', '.join(map(_quote, query.variables))})"
+    for verb, words in (("by", query.groups), ("by_variable", query.variables), ("by_output", query.outputs)):
+        if words:
+            yield f".{verb}({', '.join(map(_quote, words))})"
     if query.filters:
         yield f".where({_format_filters(query.filters)})"
     if query.time_step:

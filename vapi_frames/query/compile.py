@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from vapi_frames.query.filters import Filter
     from vapi_frames.query.spec import QuerySpec
 
-__all__ = ["check_in_contract", "compile_body", "compile_curl", "compile_query", "read_query"]
+__all__ = ["check_in_contract", "compile_body", "compile_curl", "compile_query", "is_insight", "read_query"]
+
+_CHARTS = ("bar", "line", "pie", "text")  # the kinds of insights
 
 
 def compile_body(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]:
@@ -55,6 +57,8 @@ def compile_query(query: QuerySpec[Any], now: datetime | None) -> dict[str, Any]
         parts["groupBy"] = list(query.groups)
     if query.variables:
         parts["groupByVariableValue"] = [{"key": key} for key in query.variables]
+    if query.outputs:  # no word of the contract: `check_in_contract` keeps it from the API
+        parts["groupByOutput"] = list(query.outputs)
     span = {
         "step": query.time_step,
         "start": start and format_iso(start),
@@ -98,6 +102,13 @@ def read_query(body: object, name: str | None) -> AnalyticsQuery:
         body = read_json(body)
     if isinstance(body, dict) and "queries" not in body and "table" in body:
         body = {"queries": [body]}
+    if is_insight(body):
+        raise QueryError(
+            "the body is one of POST /reporting/insight, which has other keys (type, formulas, queries with one "
+            "operation each). This package reads bodies of POST /analytics: {'queries': [{'table', 'name', "
+            "'operations', …}]}. Its groups and columns are words of call records, so write the query with verbs, e.g. "
+            'vq.call().median("turnLatency").by("phoneNumberId"), and fetch it from vf.local'
+        )
     if isinstance(body, AnalyticsQuery):
         found = [body]
     else:
@@ -107,6 +118,23 @@ def read_query(body: object, name: str | None) -> AnalyticsQuery:
         called = "" if name is None else f" named {name!r}"
         raise QueryError(f"the body has {len(queries)} queries{called}; pass name= to choose exactly one")
     return queries[0]
+
+
+def is_insight(body: object) -> bool:
+    """Return whether *body* is one of ``POST /reporting/insight``: of a kind of chart, or with such queries.
+
+    Examples:
+        >>> is_insight({"type": "bar", "queries": [{"type": "vapiql-json", "table": "call"}]})
+        True
+    """
+    if not isinstance(body, dict):
+        return False
+    queries = body.get("queries")
+    listed = queries if isinstance(queries, list) else []
+    inside = [one for one in listed if isinstance(one, dict)]
+    if body.get("type") in _CHARTS and "operations" not in body and "table" not in body:
+        return True
+    return any("operations" not in one and {"operation", "queryString"} & set(one) for one in (body, *inside))
 
 
 def compile_curl(body: dict[str, Any]) -> str:

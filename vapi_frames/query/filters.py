@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vapi_frames.contract.record_words import OUTPUT, RECORD_COLUMNS, RECORD_GROUPS, RECORD_SPELLINGS
 from vapi_frames.contract.vocabulary import (
     COLUMNS,
     GROUP_COLUMNS,
@@ -21,6 +22,7 @@ from vapi_frames.errors import QueryError, UnknownWordError, format_value
 from vapi_frames.query.aggregation import VARIABLE, check_text
 
 if TYPE_CHECKING:
+    from vapi_frames.contract.record_words import RecordGroup
     from vapi_frames.contract.vocabulary import GroupColumn
 
 __all__ = [
@@ -38,7 +40,7 @@ FilterValue: TypeAlias = str | int | None
 
 FilterValues: TypeAlias = FilterValue | Sequence[FilterValue] | AbstractSet[FilterValue]
 Filter: TypeAlias = tuple[str, tuple[str | None, ...]]
-"""A group column or ``variable.<key>``, and the values that match."""
+"""A group column, ``variable.<key>`` or ``output.<name>``, and the values that match."""
 
 _PREFIXES = (VARIABLE, "variableValues.")
 _RECORDS_FIRST = "filter the call records first"
@@ -70,12 +72,12 @@ def with_filters(filters: tuple[Filter, ...], conditions: object, equals: Mappin
 
 
 def get_variable_key(name: str) -> str | None:
-    """Return the key of the variable called *name*, ``None`` for a group column."""
+    """Return the key of the variable called *name*, ``None`` for a group column or an output."""
     return name.removeprefix(VARIABLE) if name.startswith(VARIABLE) else None
 
 
-def split_filters(filters: tuple[Filter, ...]) -> tuple[tuple[GroupColumn, ...], tuple[str, ...]]:
-    """Return the group columns, and the keys of the variables, of *filters*."""
+def split_filters(filters: tuple[Filter, ...]) -> tuple[tuple[GroupColumn | RecordGroup, ...], tuple[str, ...]]:
+    """Return the group columns and outputs, and the keys of the variables, of *filters*."""
     names: Any = [name for name, _ in filters]
     keys = [get_variable_key(name) for name in names]
     groups = tuple(name for name, key in zip(names, keys, strict=True) if key is None)
@@ -109,18 +111,23 @@ def _check_name(written: object) -> str:
                 key = name.removeprefix(prefix)
                 check_text(key, "variable key", KEY_LIMIT)
                 return f"{VARIABLE}{key}"
-        if name in GROUP_COLUMNS:
+        if name.startswith(OUTPUT):
+            check_text(name.removeprefix(OUTPUT), "output name", None)
+            return name
+        if name in GROUP_COLUMNS or name in RECORD_GROUPS:
             return name
         if name in ("createdAt", "date"):
             raise QueryError(
                 f"where() does not filter by {name!r}: set the time range with .between(start, end), .during(period) "
                 "or .last(span)"
             )
-        if name in COLUMNS:
+        name = RECORD_SPELLINGS.get(name, name)
+        if name in COLUMNS or name in RECORD_COLUMNS:
             raise QueryError(f"where() filters by groups, and {name!r} is a measured column: {_suggest_filter(name)}")
     raise UnknownWordError(
-        written, "filter", (*GROUP_COLUMNS, f"{VARIABLE}<key>"), synonyms=GROUP_SYNONYMS,
-        hint=f'For another field of a record {_RECORDS_FIRST}: calls[calls["phoneNumberId"] == "..."].vapi.call().',
+        written, "filter", (*GROUP_COLUMNS, *RECORD_GROUPS, f"{VARIABLE}<key>", f"{OUTPUT}<name>"),
+        synonyms=GROUP_SYNONYMS,
+        hint=f'For another field of a record {_RECORDS_FIRST}: calls[calls["orgId"] == "..."].vapi.call().',
     )  # fmt: skip
 
 

@@ -169,7 +169,7 @@ def _check_measures(query: QuerySpec[Any]) -> Iterator[Finding]:
             yield _warning(
                 "VF104", f"{what} is in a query with other measures, but a history has rows of its own: query it alone"
             )
-    words = (*query.groups, *query.variables, *(word for word, _ in query.filters))
+    words = (*query.groups, *query.variables, *query.outputs, *(word for word, _ in query.filters))
     if query.table == "subscription" and words:
         names = ", ".join(dict.fromkeys(words))
         yield _warning(
@@ -185,6 +185,8 @@ def _check_names(query: QuerySpec[Any]) -> Iterator[Finding]:
             f"{query.timezone} has summer time as an IANA zone, but is a fixed offset in PostgreSQL, which the API "
             f"appears to use; write {_ABBREVIATIONS[query.timezone]!r}",
         )
+    if query.beyond_contract:  # what follows is of the API's rows
+        return
     try:
         query = rewrite.rewrite_filters(query)
     except NonAdditiveError as error:

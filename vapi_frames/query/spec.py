@@ -9,21 +9,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 from vapi_frames.calendar import buckets, ranges
-from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, RECORD_OPERATIONS, TABLES
+from vapi_frames.contract.record_words import OUTPUT, RECORD_GROUPS
+from vapi_frames.contract.vocabulary import COLUMNS, GROUP_COLUMNS, TABLES
 from vapi_frames.errors import QueryError, require
 from vapi_frames.query import aggregation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from typing import Any, TypeAlias
     from zoneinfo import ZoneInfo
 
     from vapi_frames.calendar.ranges import Instants, TimeRange
+    from vapi_frames.contract.record_words import RecordGroup
     from vapi_frames.contract.vocabulary import GroupColumn, Step, Table
     from vapi_frames.query.filters import Filter
 
-__all__ = ["Clock", "DtypeBackend", "ProgressOption", "QuerySpec"]
+__all__ = ["Clock", "DtypeBackend", "ProgressOption", "QuerySpec", "name_levels"]
 
 
 DtypeBackend: TypeAlias = Literal["numpy_nullable", "pyarrow"]
@@ -41,6 +43,21 @@ class Clock(Protocol):
         ...
 
 
+def name_levels(
+    groups: Sequence[str], variables: Sequence[str], outputs: Sequence[str], measures: Iterable[str]
+) -> list[str]:
+    """Return the names of index levels: a variable or output is named by itself, or with a prefix where that is taken.
+
+    Examples:
+        >>> name_levels(["type"], ["plan", "cost"], ["plan", "CSAT"], ["sumCost"])
+        ['type', 'plan', 'variable.cost', 'output.plan', 'CSAT']
+    """
+    taken = {"date", *GROUP_COLUMNS, *COLUMNS, *groups, *measures}
+    named = [f"{aggregation.VARIABLE}{key}" if key in taken else key for key in variables]
+    taken.update(named)
+    return [*groups, *named, *(f"{OUTPUT}{name}" if name in taken else name for name in outputs)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class QuerySpec(Generic[C]):
     """The fields of a query, and what follows from them alone.
@@ -50,6 +67,7 @@ class QuerySpec(Generic[C]):
         aggregations: The measures, without the counts that `has_counts` adds.
         groups: The columns to group by.
         variables: The keys of the variables to group by.
+        outputs: The names of the structured outputs to group by, or a name, a dot and a field.
         time_step: The step of its buckets.
         time_range: The range, not yet resolved to instants.
         timezone: The name of its time zone; ``None`` is the contract's default, UTC.
@@ -61,8 +79,9 @@ class QuerySpec(Generic[C]):
 
     table: Table
     aggregations: tuple[aggregation.Aggregation, ...] = ()
-    groups: tuple[GroupColumn, ...] = ()
+    groups: tuple[GroupColumn | RecordGroup, ...] = ()
     variables: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     time_step: Step | None = None
     time_range: TimeRange | None = None
     timezone: str | None = None
@@ -88,14 +107,18 @@ class QuerySpec(Generic[C]):
             >>> vq.call().count().quantile("duration", 0.95).beyond_contract
             ('quantile("duration", 0.95)',)
         """
-        return tuple(one.code for one in self.aggregations if one.operation in RECORD_OPERATIONS)
+        words = [one.beyond_contract for one in self.aggregations]
+        words += [group for group in self.groups if group in RECORD_GROUPS]
+        words += [f"{OUTPUT}{name}" for name in self.outputs]
+        words += [word for word, _ in self.filters if word in RECORD_GROUPS or word.startswith(OUTPUT)]
+        return tuple(dict.fromkeys(word for word in words if word is not None))
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The names of the frame's index levels: ``date``, the groups, the variables."""
-        taken = {"date", *GROUP_COLUMNS, *COLUMNS, *(one.name for one in self.measures)}
-        variables = (f"variable.{key}" if key in taken else key for key in self.variables)
-        return (*(("date",) if self.is_dated else ()), *self.groups, *variables)
+        """The names of the frame's index levels: ``date``, the groups, the variables, the outputs."""
+        measures = (one.name for one in self.measures)
+        names = name_levels(self.groups, self.variables, self.outputs, measures)
+        return (*(("date",) if self.is_dated else ()), *names)
 
     @property
     def is_dated(self) -> bool:
@@ -109,7 +132,7 @@ class QuerySpec(Generic[C]):
 
     def _key(self) -> tuple[Any, ...]:
         return (
-            self.table, self.measures, self.groups, self.variables,
+            self.table, self.measures, self.groups, self.variables, self.outputs,
             self.time_step, self.time_range, self.timezone, self.title, self.filters,
         )  # fmt: skip
 

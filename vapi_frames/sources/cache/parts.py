@@ -58,6 +58,7 @@ def format_query(query: Query[Any], host: str) -> str:
         "measures": [(one.operation, one.column) for one in query.measures],
         "groups": query.groups,
         "variables": query.variables,
+        "outputs": query.outputs,
         "filters": filters,
         "step": query.time_step,
         "zone": query.zone.key,

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.calendar import buckets
+from vapi_frames.contract.record_words import OUTPUT
 from vapi_frames.contract.vocabulary import RECORD_OPERATIONS
 from vapi_frames.errors import QueryError
 from vapi_frames.query.filters import get_variable_key
@@ -83,7 +84,7 @@ class QueryColumns:
     Attributes:
         created: The call's creation, in a type that compares with what *instant* writes.
         epoch: Its whole seconds since 1970, whatever the session's zone.
-        groups: Group column → text expression, also of the columns that are only filtered by.
+        groups: Group column or ``output.<name>`` → text expression, also of those that are only filtered by.
         variables: Variable key → text expression, likewise.
         values: Measured column → numeric expression (``id``: of any type).
         interval: When the call was active; only for a query of concurrency.
@@ -112,7 +113,7 @@ def check_answerable(query: Query[Any]) -> None:
                 f"{one.code} has no known meaning on table {query.table}, so call records cannot answer it; "
                 f"the API may{cure}"
             )
-    words = (*query.groups, *query.variables, *(word for word, _ in query.filters))
+    words = (*query.groups, *query.variables, *query.outputs, *(word for word, _ in query.filters))
     if query.table == "subscription" and words:
         names = ", ".join(dict.fromkeys(words))
         cure = '; for minutes by group use vq.call().sum("duration")'
@@ -189,6 +190,7 @@ def write_rows(
     """
     start, end = span
     expressions = [columns.groups[name] for name in query.groups] + [columns.variables[key] for key in query.variables]
+    expressions += [columns.groups[f"{OUTPUT}{name}"] for name in query.outputs]
     first = 1 if query.time_step else 0
     groups = {f"g{first + i}": expression for i, expression in enumerate(expressions)}
     inner = {**({"e": columns.epoch} if query.time_step else {}), **groups, **values}

@@ -1,0 +1,121 @@
+"""The words beyond the contract: what call records have, and ``POST /analytics`` has no word for.
+
+A word is the path that ``GET /call`` writes, without the containers that hold it there. The record's own spelling is an
+alias. Their units and how they add up are in the table of `vapi_frames.contract.vocabulary`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+__all__ = [
+    "LATENCIES",
+    "OUTPUT",
+    "RECORD_COLUMNS",
+    "RECORD_COLUMN_SYNONYMS",
+    "RECORD_COST_PARTS",
+    "RECORD_GROUPS",
+    "RECORD_GROUP_SYNONYMS",
+    "RECORD_PATHS",
+    "RECORD_SPELLINGS",
+    "RecordColumn",
+    "RecordGroup",
+    "get_record_unit",
+    "is_record_column",
+]
+
+RecordGroup: TypeAlias = Literal[
+    "phoneNumberId",
+    "squadId",
+    "workflowId",
+    "campaignId",
+    "customerId",
+    "customer.number",
+    "phoneCallProvider",
+    "phoneCallTransport",
+    "name",
+]
+RecordCostPart: TypeAlias = Literal[
+    "costBreakdown.chat",
+    "costBreakdown.knowledgeBase",
+    "costBreakdown.voicemailDetection",
+    "costBreakdown.analysisBreakdown.structuredData",
+    "costBreakdown.analysisBreakdown.successEvaluation",
+    "costBreakdown.analysisBreakdown.structuredOutput",
+]
+Latency: TypeAlias = Literal[
+    "modelLatency",
+    "voiceLatency",
+    "transcriberLatency",
+    "endpointingLatency",
+    "turnLatency",
+    "fromTransportLatency",
+    "toTransportLatency",
+]
+RecordColumn: TypeAlias = Literal[RecordCostPart, Latency, "userInterruptions", "assistantInterruptions"]
+
+RECORD_GROUPS: tuple[str, ...] = get_args(RecordGroup)
+RECORD_COST_PARTS: tuple[RecordCostPart, ...] = get_args(RecordCostPart)
+"""The parts of ``cost`` that the contract has no columns for."""
+LATENCIES: tuple[str, ...] = get_args(Latency)
+RECORD_COLUMNS: tuple[str, ...] = get_args(RecordColumn)
+OUTPUT = "output."
+"""Before the name of a structured output, where a group or a column may stand, too."""
+
+_METRICS = "artifact.performanceMetrics"
+_INTERRUPTIONS = {"userInterruptions": "numUserInterrupted", "assistantInterruptions": "numAssistantInterrupted"}
+_ANALYSIS = {
+    f"costBreakdown.analysisBreakdown.{part}": f"costBreakdown.analysisCostBreakdown.{part}"
+    for part in ("structuredData", "successEvaluation", "structuredOutput")
+}
+RECORD_PATHS: dict[str, tuple[str, ...]] = {
+    **{f"costBreakdown.{part}": (f"costBreakdown.{part}", f"costBreakdown.{part}Cost")
+       for part in ("chat", "knowledgeBase", "voicemailDetection")},
+    **{word: (word, path, f"{word}Cost", f"{path}Cost") for word, path in _ANALYSIS.items()},
+    **{word: (f"{_METRICS}.{word}Average", word) for word in LATENCIES},
+    **{word: (f"{_METRICS}.{name}", word) for word, name in _INTERRUPTIONS.items()},
+}  # fmt: skip
+"""Column → the dotted paths at which a record may have it, the preferred one first."""
+RECORD_SPELLINGS: dict[str, str] = {
+    **{path: word for word, paths in RECORD_PATHS.items() for path in paths if path != word},
+    "costBreakdown.analysisCostBreakdown.summary": "costBreakdown.analysisBreakdown.summary",
+}
+"""The record's own spelling of a column → the word for it."""
+
+# Other words that people type, for "did you mean".
+RECORD_GROUP_SYNONYMS = {
+    "phonenumber": "phoneNumberId", "phone": "phoneNumberId", "squad": "squadId", "workflow": "workflowId",
+    "campaign": "campaignId", "customer": "customerId", "customernumber": "customer.number",
+    "number": "customer.number", "provider": "phoneCallProvider", "transport": "phoneCallTransport", "callname": "name",
+}  # fmt: skip
+RECORD_COLUMN_SYNONYMS = {
+    "chat": "costBreakdown.chat", "knowledgebase": "costBreakdown.knowledgeBase", "latency": "turnLatency",
+    "voicemaildetection": "costBreakdown.voicemailDetection", "modellatencyaverage": "modelLatency",
+    "structureddata": "costBreakdown.analysisBreakdown.structuredData",
+    "structuredoutput": "costBreakdown.analysisBreakdown.structuredOutput",
+    "turnlatencyaverage": "turnLatency", "interruptions": "userInterruptions",
+}  # fmt: skip
+
+
+def is_record_column(column: str) -> bool:
+    """Return whether *column* is measured in call records only; ``output.<name>`` is.
+
+    Examples:
+        >>> [is_record_column(word) for word in ("turnLatency", "output.CSAT", "cost")]
+        [True, True, False]
+    """
+    return column in RECORD_COLUMNS or column.startswith(OUTPUT)
+
+
+def get_record_unit(column: str) -> str:
+    """Return the unit of a column of call records; the numbers of outputs have none that is known.
+
+    Examples:
+        >>> get_record_unit("turnLatency"), get_record_unit("costBreakdown.chat")
+        ('ms', 'USD')
+    """
+    if column in RECORD_COST_PARTS:
+        return "USD"
+    if column in LATENCIES:
+        return "ms"
+    return "" if column.startswith(OUTPUT) else "interruptions"
