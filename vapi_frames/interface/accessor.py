@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames.errors import ProvenanceError, QueryError
+from vapi_frames.interface.source_verbs import SourceVerbs
 from vapi_frames.interface.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -24,15 +25,15 @@ _ATTRIBUTE = "vapi"
 
 
 @pd.api.extensions.register_dataframe_accessor("vapi")
-class VapiAccessor(Verbs):
+class VapiAccessor(Verbs, SourceVerbs):
     """What a frame knows and can do, under ``df.vapi``.
 
     On a frame that was fetched, `meta`, `units`, `query`, `partial`, `elapsed`, `describe` and `explain` say what it
     is. `rollup`, `fill_gaps`, `drop_partial`, `top`, `share`, `ratio`, `per_minute`, `per_call`, `success_rate`,
     `change`, `outcome`, `outcome_rate`, `label`, `reconcile`, `typical_week` and `wide` return a new frame; each is
     also a function of `vapi_frames.analysis`, for ``df.pipe``. `with_units`, `style` and `for_excel` make tables to
-    be read. `plot`, `save` and `refresh` do as they say. On a frame of call records, `call` and `subscription` start a
-    query of that very frame.
+    be read. `drill` shows the calls behind the rows. `plot`, `save` and `refresh` do as they say. On a frame of call
+    records, `call` and `subscription` start a query of that very frame.
 
     Examples:
         >>> import vapi_frames as vf
@@ -200,47 +201,6 @@ class VapiAccessor(Verbs):
 
         return plotting.plot(self._frame, column, **options)
 
-    def refresh(self, vq: Vq | None = None) -> pd.DataFrame:
-        """Fetch the frame's query again; a relative range moves on.
-
-        Rows that were chosen are fetched by their own query, if there is one: a shorter range, fewer groups.
-
-        Args:
-            vq: What to fetch from; may be left out only where that was the API.
-
-        Returns:
-            A frame with the same levels, columns and types.
-
-        Raises:
-            QueryError: *vq* is left out and the frame is not from the API, or it cannot fetch; or the frame is a
-                comparison, or holds columns, groups or rows that a verb made and no query gives.
-            ProvenanceError: The rows are not as fetched, or no query gives them.
-            SourceError: No result came.
-
-        Examples:
-            >>> import vapi_frames as vf
-            >>> df = vf.demo().call().count().last("7d").fetch()
-            >>> df.vapi.refresh(vf.demo()).equals(df)
-            True
-        """
-        from vapi_frames.frames.provenance import read_choice
-
-        meta = read_choice(self._frame)
-        query = _refetched(meta, self._frame)
-        if vq is None:
-            if meta.source != "api":
-                example = "vf.replay(folder)" if meta.source == "replay" else "vf.local(calls)"
-                raise QueryError(
-                    f"the frame is not from the API but from {meta.source!r}: pass what to fetch from, "
-                    f"e.g. df.vapi.refresh({example})"
-                )
-            from vapi_frames.interface.connect import vq as api
-
-            vq = api
-        if not hasattr(vq, "fetch"):
-            raise QueryError(f"refresh takes what to fetch from, e.g. vf.local(calls), not {type(vq).__name__}")
-        return next(iter(vq.fetch(query).values()))
-
     def check_units(self, calls: Any) -> float:
         """Return how many times the durations of the frame are those of call records; far from 1, warn.
 
@@ -354,27 +314,6 @@ class VapiAccessor(Verbs):
                 lines.append("partial      unknown")
         lines.extend(f"note         {note}" for note in meta.notes)
         return "\n".join(lines)
-
-
-def _refetched(meta: Meta, frame: pd.DataFrame) -> Query[Any]:
-    """Return the query that gives *frame* again, with the levels and columns that it has.
-
-    Raises:
-        QueryError: There is none, because a verb made a part of it.
-    """
-    columns = [name for name in meta.derived if name in frame.columns]
-    if meta.before:
-        cure = "fetch the comparison again, query.compare(...).fetch()"
-        raise QueryError(f"refresh fetches a query, and the frame is a comparison: {cure}")
-    if "date" in meta.derived_levels.values():
-        return meta.query  # raises, and names the query of the dates
-    made = next(iter([*columns, *meta.derived_levels]), "a row for each empty bucket" if meta.is_filled else None)
-    if made is not None:
-        raise QueryError(
-            f"refresh fetches df.vapi.query, which does not give {made!r}: a verb made that. Fetch the query, "
-            "vq.fetch(df.vapi.query), and call the verb again"
-        )
-    return meta.query
 
 
 def _show(instant: Any, meta: Meta) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from vapi_frames.errors import QueryError, SourceError
+from vapi_frames.interface.api_verbs import ApiVerbs
 from vapi_frames.interface.fetch import fetch_frames, fetch_results, name_queries
 from vapi_frames.query import lint
 from vapi_frames.query.comparison import Comparison
@@ -13,7 +14,6 @@ from vapi_frames.query.query import Query
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
-    from os import PathLike
 
     import pandas as pd
     import pyarrow as pa
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import CallColumn, Step, SubscriptionColumn
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
     from vapi_frames.sources import Source
-    from vapi_frames.sources.archive.archive import ArchiveSummary
-    from vapi_frames.sources.http.connection import Connection
 
 __all__ = ["Vq"]
 
 
-class Vq:
+class Vq(ApiVerbs):
     """Starts queries and fetches them: from the API, call records, a warehouse or a recording.
 
     Examples:
@@ -49,7 +47,6 @@ class Vq:
         self._source: Source | None = None
         self._on_close = on_close
         self.units = dict(units or {})
-        self._assistants: tuple[str, dict[str, str]] | None = None
 
     @property
     def source(self) -> Source:
@@ -250,93 +247,6 @@ class Vq:
         present, before = frames.values()
         return compare_frames(present, before, comparison, comparison.periods(now))
 
-    def assistants(self) -> pd.Series[str]:
-        """Return the names of the organization's assistants by id, for ``df.vapi.label``; they are fetched once.
-
-        The series is empty for a key that may not list them, with a `ResponseWarning`. It lacks assistants without a
-        name, and those that were deleted.
-
-        Raises:
-            QueryError: This vq does not fetch from the API.
-            SourceError: There was no reply, or the vq is closed.
-            ResponseError: The reply is not a list of assistants.
-
-        Examples:
-            >>> import vapi_frames as vf
-            >>> vf.demo().assistants()
-            Traceback (most recent call last):
-            ...
-            vapi_frames.errors.QueryError: only the API has names of assistants, and this vq fetches from ...
-        """
-        import pandas as pd
-
-        from vapi_frames.sources.api.assistants import assistants
-
-        hint = "give .label(...) names of your own, {id: name}, or those of vf.connect().assistants()"
-        connection = self._connection("names of assistants", hint)
-        scope = connection.scope()
-        known = self._assistants
-        if known is None or known[0] != scope:  # the key in the environment may have changed
-            found = assistants(connection, now=self.now())
-            known = scope, found or {}
-            self._assistants = None if found is None else known  # a refusal is tried again
-        names = known[1]
-        index = pd.Index(list(names), dtype="str", name="assistantId")
-        return pd.Series(list(names.values()), index=index, dtype="str", name="assistantName")
-
-    def archive(
-        self,
-        folder: str | PathLike[str],
-        *,
-        since: object = None,
-        until: object = None,
-        transcripts: bool = False,
-        recordings: bool = False,
-        customers: bool = False,
-        variables: bool = True,
-        outputs: bool = True,
-        progress: ProgressOption = None,
-    ) -> ArchiveSummary:
-        """Store call records of the API in *folder*, a Parquet file for each UTC day, for `vapi_frames.local`.
-
-        A later run fetches the days that were not complete, and calls that changed. No transcript, message or phone
-        number is stored unless you request it, or a variable or structured output of yours holds one.
-
-        Args:
-            folder: Where the files are; it is made where there is none.
-            since: An instant of the first day, in UTC; by default of the first that is not complete, or 14 days ago.
-            until: An instant after the start of the last day; by default now.
-            transcripts: Keep transcripts, messages and summaries, too.
-            recordings: Keep the addresses of recordings, too.
-            customers: Keep numbers and names of customers, too.
-            variables: Keep variables, which may name people; of a call at most 256, and 64 kB.
-            outputs: Keep structured outputs and scorecards, which may name people, within the same limits.
-            progress: As in `Query.fetch`; the pieces are days.
-
-        Raises:
-            QueryError: This vq does not fetch from the API, or an argument is wrong.
-            SourceError: There was no reply; the days before are stored.
-            ResponseError: A reply is not a list of calls; or a call could not be read, after all others were stored.
-            RecordsError: Another run is at it, a file with the name of a day is not of an archive, or a day is damaged.
-            OSError: It cannot be written.
-
-        Examples:
-            >>> import vapi_frames as vf
-            >>> vf.demo().archive("calls")
-            Traceback (most recent call last):
-            ...
-            vapi_frames.errors.QueryError: only the API has calls to archive, and this vq fetches from ...
-        """
-        from vapi_frames.sources.archive.archive import archive
-        from vapi_frames.sources.progress import showing
-
-        connection = self._connection("calls to archive", "query its call records directly")
-        with showing(progress):
-            return archive(
-                connection, folder, since=since, until=until, now=self.now(), transcripts=transcripts,
-                recordings=recordings, customers=customers, variables=variables, outputs=outputs,
-            )  # fmt: skip
-
     def download(self, last: str = "7d", *, customers: bool = False, progress: ProgressOption = None) -> Vq:
         """Return a `Vq` of the call records that the API still lists, paged once, for as long as it is open.
 
@@ -376,15 +286,6 @@ class Vq:
             source = download(connection, fill_defaults(query.instants(now), now), now, customers=customers)
         return Vq(lambda: source)
 
-    def _connection(self, what: str, hint: str) -> Connection:
-        """Return the connection to the API, or raise `QueryError` if this vq has none."""
-        from vapi_frames.sources.api.source import ApiSource
-
-        found = self.source.client.connection if isinstance(self.source, ApiSource) else None
-        if found is None:
-            raise QueryError(f"only the API has {what}, and this vq fetches from {self.source!r}: {hint}")
-        return found
-
     def to_arrow(self, query: Query[Any]) -> pa.Table:
         """Fetch one query as a sorted Arrow table.
 
@@ -402,6 +303,36 @@ class Vq:
         now = self.now()
         [result] = fetch_results(self, name_queries([query], now, [query]), now)
         return sort_table(result, query)
+
+    def drill(
+        self, query: Query[Any], columns: Sequence[str] | None = None, *, limit: int | None = 100_000
+    ) -> pd.DataFrame:
+        """Return the calls that *query* counts, from this source.
+
+        Args:
+            query: The query.
+            columns: As in `Query.drill`.
+            limit: As in `Query.drill`.
+
+        Returns:
+            The frame of `Query.drill`.
+
+        Raises:
+            QueryError: It is no query of calls, or an argument is wrong.
+            RecordsError: The records have no such column, or a value cannot be read.
+            SourceError: The source has no calls, or could not return them; or the vq is closed.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> vq = vf.demo()
+            >>> len(vq.drill(vq.call().count().during("2026-10-05")))
+            516
+        """
+        from vapi_frames.interface.drill import drill_query
+
+        if not isinstance(query, Query):
+            raise QueryError(f"drill takes a query, not {type(query).__name__}; start one with vq.call()")
+        return drill_query(self, query, columns, limit)
 
     if not TYPE_CHECKING:
 

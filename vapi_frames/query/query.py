@@ -12,7 +12,7 @@ from vapi_frames.query.compile import compile_body, compile_curl, compile_query,
 from vapi_frames.query.schema import as_polars
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import Any
 
@@ -61,6 +61,12 @@ class Fetcher(Protocol):
 
     def to_arrow(self, query: Query[Any]) -> pa.Table:
         """Return the result of one query as an Arrow table."""
+
+    def drill(
+        self, query: Query[Any], columns: Sequence[str] | None = None, *, limit: int | None = 100_000
+    ) -> pd.DataFrame:
+        """Return the calls that a query counts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -268,6 +274,36 @@ class Query(Builder[C]):
             ['type', 'countId']
         """
         return self._bound().to_arrow(self)
+
+    def drill(self, columns: Sequence[str] | None = None, *, limit: int | None = 100_000) -> pd.DataFrame:
+        """Return the calls that the query counts, one row each, under the query's own index.
+
+        The sum, number, minimum, maximum or median of the calls of an index row is what `fetch` has there.
+
+        Args:
+            columns: The columns of a call record, by path: ``["cost", "artifact.transcript"]``. By default id, times,
+                minutes, cost, status and reasons, and what the query measures. What is personal, such as
+                ``customer.number`` or a transcript, is shown only if you name it.
+            limit: How many calls at most, with a warning if there are more; ``None`` for all.
+
+        Returns:
+            Sorted by the index, then ``createdAt``, then ``id``. Index: the levels that `fetch` has, not repeated as
+            columns. Columns: times ``datetime64[us, zone]``, ``duration`` in minutes and all other numbers float64,
+            Booleans ``boolean``, all else text, and what is nested as JSON text.
+
+        Raises:
+            QueryError: The query is of the subscription or of concurrency, or an argument is wrong.
+            RecordsError: The records have no such column, or a value cannot be read.
+            SourceError: The source has no calls, or could not return them.
+
+        Examples:
+            >>> import vapi_frames as vf
+            >>> q = vf.demo().call().sum("cost").by("type").during("2026-10-05")
+            >>> calls = q.drill(["createdAt", "duration", "cost"])
+            >>> calls.groupby("type")["cost"].sum().round(2).to_dict() == q.fetch()["sumCost"].round(2).to_dict()
+            True
+        """
+        return self._bound().drill(self, columns, limit=limit)
 
     def to_polars(self) -> pl.DataFrame:
         """Fetch the query, and return a polars frame with the columns of `to_arrow`; it raises what `fetch` does.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Codes = npt.NDArray[np.int64]
     AnyCodes = npt.NDArray[np.signedinteger[Any]]
 
-__all__ = ["combine_codes", "sort_keys", "sort_table"]
+__all__ = ["combine_codes", "factorize", "sort_keys", "sort_table"]
 
 
 def sort_table(result: Result, query: Query[Any]) -> pa.Table:
@@ -48,7 +48,7 @@ def sort_keys(table: pa.Table, levels: Sequence[str]) -> tuple[list[tuple[Any, C
     """
     if not levels:
         return [], None
-    keys = [_factorize(table.column(name)) for name in levels]
+    keys = [factorize(table.column(name)) for name in levels]
     combined = combine_codes([codes for _, codes in keys], [len(values) for values, _ in keys])
     order = None
     if (combined[1:] <= combined[:-1]).any():
@@ -85,7 +85,7 @@ def _missing_last(codes: AnyCodes, size: int) -> AnyCodes:
     return np.where(codes < 0, np.int64(size), codes) if codes.min(initial=0) < 0 else codes
 
 
-def _factorize(column: pa.ChunkedArray) -> tuple[Any, Codes]:
+def factorize(column: pa.ChunkedArray) -> tuple[Any, Codes]:
     """Return the distinct values of *column*, ascending, and for each row the place of its value."""
     encoded = column.combine_chunks().dictionary_encode()
     values = encoded.dictionary

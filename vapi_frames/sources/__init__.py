@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from vapi_frames.query.drill import Drill
     from vapi_frames.query.query import Query
     from vapi_frames.redact import Redactor
+    from vapi_frames.result.drilled import DrilledCalls
     from vapi_frames.result.result import Result
 
-__all__ = ["IncompleteError", "Source", "Wire", "format_ranges"]
+__all__ = ["CallSource", "IncompleteError", "Source", "Wire", "format_ranges"]
 
 
 _LISTED = 3  # ranges that a message or a note lists
@@ -64,6 +66,14 @@ class Source(Protocol):
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Return the result of each query, as of *now*; long work runs inside `on_cancel`."""
+        ...
+
+
+class CallSource(Source, Protocol):
+    """Also returns the calls behind a result: a method that a source may have."""
+
+    def drill(self, drill: Drill, now: datetime) -> DrilledCalls:
+        """Return the calls that the query of *drill* counts, as of *now*."""
         ...
 
 

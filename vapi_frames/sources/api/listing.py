@@ -19,7 +19,7 @@ from vapi_frames.sources.http.connection import is_oversized
 from vapi_frames.sources.records.values import read_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vapi_frames.sources.http.connection import Connection
 
@@ -87,14 +87,18 @@ class Listing:
         connection: The API.
         path: Where the list is.
         limit: How many records a page has at most.
+        parameters: Filters of the list's own, by name.
 
     Attributes:
         requests: How many pages were requested.
     """
 
-    def __init__(self, connection: Connection, path: str, *, limit: int = LIMIT) -> None:
+    def __init__(
+        self, connection: Connection, path: str, *, limit: int = LIMIT, parameters: Mapping[str, str] | None = None
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._parameters = dict(parameters or {})
         self._size = _PageSize(limit)
         self._largest_page = 0
         self.requests = 0
@@ -171,7 +175,9 @@ class Listing:
 
     def _page(self, bounds: dict[str, str]) -> list[Any]:
         self.requests += 1
-        content = self._connection.get(self._path, {"limit": str(self._size.limit), **bounds}, divisible=bool(bounds))
+        content = self._connection.get(
+            self._path, {"limit": str(self._size.limit), **self._parameters, **bounds}, divisible=bool(bounds)
+        )
         try:
             # Not pydantic's parser: it refuses the whole page for half a character in one transcript.
             found = json.loads(content)

@@ -8,6 +8,7 @@ import threading
 import weakref
 from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from vapi_frames.sources.records.days import API_RETENTION
 from vapi_frames.sources.records.paths import VARIABLE_ROOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from vapi_frames.sources.api.listing import Window
@@ -70,6 +71,8 @@ def download(
     *,
     customers: bool = False,
     limit: int = LIMIT,
+    keep: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
 ) -> DownloadedSource:
     """Return the calls of [start, end) that the API lists, as a source with the clock *now*.
 
@@ -79,6 +82,8 @@ def download(
         now: The clock. Calls that are created later are not among them.
         customers: Whether the records keep what they say of customers.
         limit: How many calls a page has at most.
+        keep: Paths of a record that are kept although no query uses them.
+        parameters: Filters of the API's own list.
 
     Raises:
         SourceError: A request failed.
@@ -96,7 +101,8 @@ def download(
     folder = make_temporary_folder()
     try:
         with _open_private(Path(folder, _FILE)) as file:
-            _Download(connection, file, customers=customers, limit=limit).run(start, end)
+            listing = partial(Listing, connection, "/call", limit=limit, parameters=parameters)
+            _Download(listing, file, customers=customers, keep=keep).run(start, end)
         return DownloadedSource(folder, kept, now)
     except BaseException:
         remove_temporary_folder(os.getpid(), folder)
@@ -106,11 +112,11 @@ def download(
 class _Download:
     """Pages parts of a range at the same time, and writes each record once."""
 
-    def __init__(self, connection: Connection, file: Any, *, customers: bool, limit: int) -> None:
-        self._connection = connection
+    def __init__(self, make_listing: Callable[[], Listing], file: Any, *, customers: bool, keep: Sequence[str]) -> None:
+        self._make_listing = make_listing
         self._file = file
-        self._customers = customers
-        self._limit = limit
+        self._customers = customers or any(path.split(".")[0] == "customer" for path in keep)
+        self._unused = frozenset(_UNUSED).difference(*(path.split(".") for path in keep))
         self._ids: set[str] = set()
         self._lock = threading.Lock()
         self._stop = Stop()
@@ -142,7 +148,7 @@ class _Download:
         with self._stop.scope():
             try:
                 with redirect_warnings(self._warnings.append):
-                    for window in Listing(self._connection, "/call", limit=self._limit).between(start, end):
+                    for window in self._make_listing().between(start, end):
                         self._write(window)
                 progress.arrived()
             except BaseException as error:  # noqa: BLE001 - the calling thread raises it
@@ -168,10 +174,10 @@ class _Download:
         """Return *record* without what no query uses, and without customers unless they were requested."""
         if not isinstance(record, dict):
             return record
-        found = {name: value for name, value in record.items() if name not in _UNUSED}
+        found = {name: value for name, value in record.items() if name not in self._unused}
         for name in ("artifact", "analysis"):
             if isinstance(found.get(name), dict):
-                found[name] = {key: value for key, value in found[name].items() if key not in _UNUSED}
+                found[name] = {key: value for key, value in found[name].items() if key not in self._unused}
         if not self._customers:
             found.pop("customer", None)
             for root in VARIABLE_ROOTS:

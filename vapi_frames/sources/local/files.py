@@ -56,9 +56,10 @@ class ConvertedFiles:
         *,
         skips: bool,
         places: Places,
+        paths: Sequence[str] = (),
     ) -> None:
         self.skipped = SkippedRecords(skips)
-        self.spool = ParquetSpool(new_path, places)
+        self.spool = ParquetSpool(new_path, places, paths)
         weakref.finalize(self, _remove_files, os.getpid(), self.spool.paths)
         count = 0
         while not count or not self._is_end(states, count, starts):
@@ -105,13 +106,22 @@ class FileRecords:
         patterns: Absolute paths, folders and globs. A folder means the files of Parquet, JSON, CSV and TSV in it.
         skips: Whether records of JSON that cannot be read are skipped.
         places: Column of the API → where the caller says it is.
+        paths: What of JSON is kept although no query uses it.
 
     Raises:
         RecordsError: No file matches, or a file is none that can be read.
     """
 
-    def __init__(self, patterns: Sequence[str], *, skips: bool, places: Mapping[str, NamePath] | None = None) -> None:
+    def __init__(
+        self,
+        patterns: Sequence[str],
+        *,
+        skips: bool,
+        places: Mapping[str, NamePath] | None = None,
+        paths: Sequence[str] = (),
+    ) -> None:
         self._patterns = tuple(patterns)
+        self._paths = tuple(paths)
         self._places = places or {}
         self._tables: dict[FileState, ConvertedTable] = {}
         self._kinds: dict[FileState, str] = {}
@@ -173,7 +183,7 @@ class FileRecords:
             chunk = known.get(run[0])
             if chunk is None or not chunk.matches(run, known) or not chunk.exists():
                 places = tuple(self._places.items())
-                chunk = ConvertedFiles(run, known, self._new_path, skips=self._skips, places=places)
+                chunk = ConvertedFiles(run, known, self._new_path, skips=self._skips, places=places, paths=self._paths)
                 self._chunks.append(chunk)  # where a later chunk fails or is canceled, this one is there already
             chunks.append(chunk)
             paths += chunk.spool.paths
@@ -209,13 +219,20 @@ class FileRecords:
         *,
         with_rows: bool,
         lacking: Sequence[str] = (),
+        also: Sequence[str] = (),
     ) -> Relation:
         """Return the files as a relation, and how it names their columns."""
         del with_rows, lacking
         if snapshot.is_empty:
             connection.register("calls", flatten_calls([], SkippedRecords())[0])
             return Relation("calls", describe_columns(connection.table("calls")), ROW_IN_FILES, [])
-        return open_parquet(connection, query, snapshot, self._read_footers(snapshot), self._places)
+        return open_parquet(connection, query, snapshot, self._read_footers(snapshot), self._places, also=also)
+
+    def keep(self, paths: Sequence[str]) -> FileRecords:
+        """Return the same files with what their JSON has at *paths*; other files have whatever their columns hold."""
+        if not paths or not any(_find_kind(path) == "json" for path in self._find()):
+            return self
+        return FileRecords(self._patterns, skips=self._skips, places=self._places, paths=paths)
 
     def find_gaps(self, query: Query[Any], snapshot: RecordsSnapshot, span: tuple[datetime, datetime]) -> list[str]:
         """Return what days of an archive lack that *query* uses of [start, end).

@@ -51,6 +51,8 @@ def open_parquet(
     snapshot: RecordsSnapshot,
     footers: Mapping[str, Footer],
     places: Mapping[str, NamePath],
+    *,
+    also: Sequence[str] = (),
 ) -> Relation:
     """Return the Parquet files of *snapshot* as a relation; DuckDB reads only the columns that it needs.
 
@@ -60,14 +62,15 @@ def open_parquet(
         snapshot: The files.
         footers: Path → what the footer of the file says.
         places: Column of the API → where the caller says it is, in files that are no converted JSON.
+        also: Columns and paths of records that are used beside those of *query*.
     """
-    groups = _split_files(query, snapshot, footers, places)
+    groups = _split_files(query, snapshot, footers, places, also)
     if len(groups) == 1:
         group = _open_group(connection, query, snapshot.paths, snapshot, places)
         complete = find_complete([footers[path] for path in snapshot.paths])
         return Relation(group.sql, group.columns, ROW_IN_FILES, [], group.overrides, snapshot.is_nested, complete)
     opened = [_open_group(connection, query, [snapshot.paths[at] for at in one], snapshot, places) for one in groups]
-    found = [write_columns(query, group.columns, DUCKDB, group.overrides) for group in opened]
+    found = [write_columns(query, group.columns, DUCKDB, group.overrides, also=also) for group in opened]
     names = list(dict.fromkeys(name for columns in found for name in columns))
     rows = []
     for numbers, group, columns in zip(groups, opened, found, strict=True):
@@ -93,13 +96,15 @@ def _split_files(
     snapshot: RecordsSnapshot,
     footers: Mapping[str, Footer],
     places: Mapping[str, NamePath],
+    also: Sequence[str],
 ) -> list[list[int]]:
     """Return the numbers of the files, in one group if a column that *query* may use has one name and type in all."""
     paths = snapshot.paths
     schemas = {path: {original_name(name): (name, type_) for name, type_ in footers[path].types.items()}
                for path in dict.fromkeys(paths)}  # fmt: skip
+    also = ["id", *also]
     wanted = {
-        name.casefold() for one in schemas.values() for name in columns_used(query, one, also=["id"], places=places)
+        name.casefold() for one in schemas.values() for name in columns_used(query, one, also=also, places=places)
     }
     used = {
         path: {

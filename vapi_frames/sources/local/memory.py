@@ -17,7 +17,7 @@ from vapi_frames.sources.local.long_cells import check_cells, divide_table
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, add_places, describe_columns, list_variables
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used, missing_column
 from vapi_frames.sources.records.flatten import SkippedRecords, describe_variables, flatten_calls
-from vapi_frames.sources.records.paths import CONTAINERS, TIME_COLUMNS, VARIABLES_MAP, column_paths
+from vapi_frames.sources.records.paths import CONTAINERS, FLAT_COLUMNS, TIME_COLUMNS, VARIABLES_MAP, column_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,7 @@ class TableRecords:
         *,
         with_rows: bool,
         lacking: Sequence[str] = (),
+        also: Sequence[str] = (),
     ) -> Relation:
         """Register the columns that *query* may use, by number: DuckDB cannot tell names apart by case."""
         data, places = self._data, self._places
@@ -65,7 +66,7 @@ class TableRecords:
             duplicate = next(name for name in names if names.count(name) > 1)
             raise RecordsError(f"the records have two columns named {duplicate!r}", column=duplicate)
         keys: Sequence[str] = snapshot.variables
-        used = columns_used(query, names, also=["id"] if with_rows else [], places=places)
+        used = columns_used(query, names, also=[*also, *(["id"] if with_rows else [])], places=places)
         if not used:
             raise missing_column("createdAt", names)
         is_nested = snapshot.is_nested or _is_nested(data, names)
@@ -77,7 +78,7 @@ class TableRecords:
             table = found
         else:  # cells are Python objects, so that they are read as call JSON is
             skipped = SkippedRecords()
-            table, keys = _decode_frame(data, used, places, skipped)
+            table, keys = _decode_frame(data, used, places, skipped, [one for one in also if one not in FLAT_COLUMNS])
             snapshot.notes += describe_variables(skipped.variables)[: bool(skipped.variables)]
             used, places = table.column_names, {}
         table = pa.table({name: mark_column(name, _prepare(name, table.column(name))) for name in used})
@@ -94,21 +95,34 @@ class TableRecords:
         location = RowLocation("0", f"c{table.num_columns - 1}")
         return Relation("calls", columns, location, table.column_names, overrides, is_nested)
 
+    def keep(self, paths: Sequence[str]) -> TableRecords:
+        """Return itself: a table has whatever its columns hold."""
+        del paths
+        return self
+
     def __repr__(self) -> str:
         return f"{len(self._data):,} calls in memory"
 
 
 class JsonRecords(TableRecords):
-    """A list of call JSON, or of its texts, which is read once.
+    """A list of call JSON, or of its texts, which is read once; it stays referred to, for `keep`.
 
     Raises:
         RecordsError: A call cannot be read, and is not skipped.
     """
 
-    def __init__(self, calls: Sequence[Any], *, skips: bool, places: Mapping[str, NamePath] | None = None) -> None:
+    def __init__(
+        self,
+        calls: Sequence[Any],
+        *,
+        skips: bool,
+        places: Mapping[str, NamePath] | None = None,
+        paths: Sequence[str] = (),
+    ) -> None:
+        self._calls, self._skips, self._said = calls, skips, places
         self._skipped = SkippedRecords(skips)
         calls = list(decode_texts(calls, self._skipped)) if any(isinstance(one, str) for one in calls) else calls
-        table, self._variables = flatten_calls(calls, self._skipped, tuple((places or {}).items()))
+        table, self._variables = flatten_calls(calls, self._skipped, tuple((places or {}).items()), paths=paths)
         super().__init__(table)
 
     def read(self) -> RecordsSnapshot:
@@ -118,6 +132,10 @@ class JsonRecords(TableRecords):
             rows, variables=self._variables, skipped=self._skipped, warns_of_duplicates=True, is_empty=not rows,
             is_nested=True,
         )  # fmt: skip
+
+    def keep(self, paths: Sequence[str]) -> TableRecords:
+        """Return the same records with what they have at *paths*."""
+        return JsonRecords(self._calls, skips=self._skips, places=self._said, paths=paths) if paths else self
 
 
 def _is_nested(data: Any, names: Sequence[str]) -> bool:
@@ -176,11 +194,11 @@ def _read_frame(frame: Any, used: list[str]) -> pa.Table | None:
 
 
 def _decode_frame(
-    frame: Any, used: list[str], places: Mapping[str, NamePath], skipped: SkippedRecords
+    frame: Any, used: list[str], places: Mapping[str, NamePath], skipped: SkippedRecords, paths: Sequence[str]
 ) -> tuple[pa.Table, list[str]]:
     columns = [frame[name].tolist() for name in used]
     rows = [dict(zip(used, cells, strict=True)) for cells in zip(*columns, strict=True)]
-    return flatten_calls(rows, skipped, tuple(places.items()), is_nested=False)
+    return flatten_calls(rows, skipped, tuple(places.items()), is_nested=False, paths=paths)
 
 
 def _convert(frame: Any) -> pa.Table:

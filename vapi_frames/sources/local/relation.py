@@ -110,11 +110,16 @@ class Records(Protocol):
         *,
         with_rows: bool,
         lacking: Sequence[str] = (),
+        also: Sequence[str] = (),
     ) -> Relation:
         """Return the relation of *snapshot*: the columns that *query* may use, and *with_rows* the id and row too.
 
-        It may leave out records that have all the columns *lacking*.
+        It may leave out records that have all the columns *lacking*. It also has the columns and paths of *also*.
         """
+        ...
+
+    def keep(self, paths: Sequence[str]) -> Records:
+        """Return the same records with what they have at *paths*, which no query uses."""
         ...
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import RecordsError, RecordsWarning, require, warn
 from vapi_frames.query.query import Query
@@ -25,68 +26,57 @@ from vapi_frames.sources.local.duplicates import check_row_location, exclude_dup
 from vapi_frames.sources.local.engine import open_cursor, start_database
 from vapi_frames.sources.local.files import FileRecords
 from vapi_frames.sources.local.open import open_records
+from vapi_frames.sources.local.overview import (
+    EPOCH_NOTE,
+    Overview,
+    make_overview,
+    note_numbers,
+    write_is_dated,
+)
 from vapi_frames.sources.records.columns import (
     DURATION_WARNING,
     check_case,
     columns_used,
     find_columns,
     find_id,
+    open_reader,
     variable_keys,
 )
-from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES
+from vapi_frames.sources.records.drill import (
+    find_drilled,
+    find_kind,
+    find_order,
+    list_other_paths,
+    list_sources,
+    widen_query,
+)
+from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.flatten import describe_variables
-from vapi_frames.sources.records.paths import TIME_COLUMNS, variable_paths
+from vapi_frames.sources.records.paths import variable_paths
 from vapi_frames.sources.records.places import check_columns
-from vapi_frames.sources.records.unlike import original_name
+from vapi_frames.sources.sql.drill import drill_records, empty_calls
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from vapi_frames.query.drill import Drill
+    from vapi_frames.result.drilled import DrilledCalls
     from vapi_frames.sources.local.duplicates import DuplicateIds
     from vapi_frames.sources.local.relation import RecordsSnapshot, Relation
-    from vapi_frames.sources.records.columns import ColumnExpr
     from vapi_frames.sources.sql.select import QueryColumns
 
 __all__ = ["LocalSource"]
 
-_EPOCH_NOTE = "it counts seconds or milliseconds since 1970, as its size says"
+T = TypeVar("T")
+
 _ATTEMPTS = 3  # where a file is replaced while it is read, as by a run of an archive
 _MOST_COUNTED = 100  # remembered counts, one for each range and its filters
 _YEAR = timedelta(days=366)
-_EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
-_LATEST = 221_845_392_000_000_000  # the year 9000
-
-
-class _Overview(NamedTuple):
-    """What one look at all records shows.
-
-    Attributes:
-        calls: How many there are.
-        undated: How many of them have no time of creation.
-        numbers: How many cells of CSV have a number as such.
-        range: When the first and the last were created; ``None`` where there are none.
-        names: The names of the columns of files, in their spelling.
-    """
-
-    calls: int
-    undated: int
-    numbers: int
-    range: tuple[datetime, datetime] | None
-    names: frozenset[str]
-
-    @property
-    def dated(self) -> int:
-        """How many have a time of creation."""
-        return self.calls - self.undated
-
-    def is_within(self, start: datetime, end: datetime) -> bool:
-        """Return whether all that have a time of creation are of [start, end)."""
-        return self.range is None or (start <= self.range[0] and self.range[1] < end)
 
 
 class LocalSource:
@@ -131,7 +121,8 @@ class LocalSource:
         self._records = open_records(calls, skips=self._skips, places=check_columns(columns))
         self._duplicates = duplicates
         self._found_duplicates: tuple[object, DuplicateIds] | None = None
-        self._overview: tuple[object, _Overview] | None = None
+        self._overview: tuple[object, Overview] | None = None
+        self._wider: tuple[tuple[str, ...], LocalSource] | None = None
         self._warnings: set[str] = set()
 
     def now(self) -> datetime:
@@ -147,26 +138,69 @@ class LocalSource:
 
     def close(self) -> None:
         """Delete the temporary files of converted JSON; DuckDB is shared by the sources of a process."""
+        wider, self._wider = self._wider, None
         if isinstance(self._records, FileRecords):
             self._records.delete_converted()
+        if wider is not None:
+            wider[1].close()
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Answer *queries*, in order, as of *now*."""
         for query in queries:
             check_answerable(query)
-        return [self._answer(query, now) for query in queries]
+        return [self._retry(partial(self._answer, query, now)) for query in queries]
 
-    def _answer(self, query: Query[Any], now: datetime) -> Result:
+    def drill(self, drill: Drill, now: datetime) -> DrilledCalls:
+        """Return the calls that the query of *drill* counts, as of *now*."""
+        check_answerable(drill.query)
+        source = self._keeping(list_other_paths(drill))
+        return source._retry(partial(source._drill, drill, now))  # noqa: SLF001 - of this class
+
+    def _keeping(self, paths: tuple[str, ...]) -> LocalSource:
+        """Return the source of the same records with what they have at *paths*."""
+        if self._wider is not None and self._wider[0] == paths:
+            return self._wider[1]
+        records = self._records.keep(paths)
+        if records is self._records:
+            return self
+        other = copy(self)  # what is known of the records holds for their rows as they were converted
+        other._records, other._found_duplicates, other._overview, other._wider = records, None, None, None  # noqa: SLF001
+        self._wider = paths, other
+        return other
+
+    def _drill(self, drill: Drill, now: datetime, snapshot: RecordsSnapshot) -> DrilledCalls:
+        query, also = widen_query(drill), list_sources(drill)
+        span = fill_defaults(query.instants(now), now)
+        if snapshot.is_empty:
+            return empty_calls(drill, {name: find_kind(name, drill) for name in drill.columns}, snapshot.notes)
+        if isinstance(self._records, FileRecords):
+            snapshot.notes += self._records.find_gaps(query, snapshot, span)
+        with self._prepare(query, snapshot, also) as (connection, relation, columns, counted):
+            reader = open_reader(relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
+            found = drill_records(
+                drill,
+                columns,
+                find_drilled(drill, reader, columns, reads_json=True),
+                counted,
+                span,
+                order=find_order(reader),
+                run=lambda text, types: _run(connection, text, types),
+                records_range=_bound_range(self._look(connection, relation, columns, snapshot)),
+            )
+        return replace(found, notes=(*snapshot.notes, *found.notes))
+
+    def _retry(self, read: Callable[[RecordsSnapshot], T]) -> T:
+        """Return what *read* makes of the records, again where a file was replaced meanwhile."""
         for _ in range(_ATTEMPTS - 1):
             snapshot = self._read()
             try:
-                return self._answer_from(snapshot, query, now)
+                return read(snapshot)
             except RecordsError:
                 if snapshot.state is None or self._records.read().state == snapshot.state:
                     raise
-        return self._answer_from(self._read(), query, now)
+        return read(self._read())
 
-    def _answer_from(self, snapshot: RecordsSnapshot, query: Query[Any], now: datetime) -> Result:
+    def _answer(self, query: Query[Any], now: datetime, snapshot: RecordsSnapshot) -> Result:
         start, end = fill_defaults(query.instants(now), now)
         if snapshot.is_empty and query.table == "call":  # no call shows which variables there are
             warn_of_no_match(query, (start, end), None)
@@ -176,34 +210,16 @@ class LocalSource:
             for gap in self._records.find_gaps(query, snapshot, (start, end)):
                 snapshot.notes.append(gap)
                 self._warn(gap)
-        with self._open(query, snapshot) as (connection, relation):
-            columns = find_columns(query, relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
-            if "duration" in relation.columns and "duration" in columns.values:
-                self._warn(DURATION_WARNING)
+        with self._prepare(query, snapshot) as (connection, relation, columns, counted):
             overview = self._look(connection, relation, columns, snapshot)
-            snapshot.notes += _note_numbers(relation, overview)
-            variables = {name for key in variable_keys(query) for name, inside in variable_paths(key) if not inside}
-            for name in columns_used(query, relation.columns, also=["id"] if self._duplicates != "keep" else []):
-                if name not in variables:  # callers choose their names, and two of them are two
-                    check_case(name, overview.names)
-            counted = relation.sql
-            if overview.undated:
-                counted = f"(SELECT * FROM {counted} WHERE {_write_is_dated(columns)})"
-            # With a year to spare, for files that grow between the look and the query.
-            first_and_last = overview.range and (overview.range[0] - _YEAR, overview.range[1] + _YEAR)
-
-            def run(text: str, types: Sequence[pa.DataType]) -> list[Any]:
-                columns = connection.sql(text).to_arrow_table().columns
-                return [column.cast(type_) for column, type_ in zip(columns, types, strict=True)]
-
             result, has_matched = run_query(
                 query,
                 columns,
                 counted,
                 (start, end),
                 now=now,
-                run=run,
-                records_range=first_and_last,
+                run=lambda text, types: _run(connection, text, types),
+                records_range=_bound_range(overview),
                 is_in_process=True,
             )
             wanted = probe_query(query, PROBES)
@@ -225,6 +241,30 @@ class LocalSource:
         counts = counts | self._count_outside(snapshot, (start, end), now, undated=overview.undated)
         coverage = {name: counts[name] for name in COVERAGE if name in counts}
         return replace(result, notes=(*snapshot.notes, *result.notes), coverage=coverage)
+
+    @contextmanager
+    def _prepare(
+        self, query: Query[Any], snapshot: RecordsSnapshot, also: Sequence[str] = ()
+    ) -> Iterator[tuple[DuckDBPyConnection, Relation, QueryColumns, str]]:
+        """Yield a cursor, the relation, its expressions of what *query* uses, and the relation of all that counts.
+
+        Also warn of what is odd in the records, and check the names and the times of creation.
+        """
+        with self._open(query, snapshot, also=also) as (connection, relation):
+            columns = find_columns(query, relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
+            if "duration" in relation.columns and "duration" in columns.values:
+                self._warn(DURATION_WARNING)
+            overview = self._look(connection, relation, columns, snapshot)
+            snapshot.notes += note_numbers(relation, overview)
+            variables = {name for key in variable_keys(query) for name, inside in variable_paths(key) if not inside}
+            ids = ["id"] if self._duplicates != "keep" else []
+            for name in columns_used(query, relation.columns, also=[*ids, *also]):
+                if name not in variables:  # callers choose their names, and two of them are two
+                    check_case(name, overview.names)
+            counted = relation.sql
+            if overview.undated:
+                counted = f"(SELECT * FROM {counted} WHERE {write_is_dated(columns)})"
+            yield connection, relation, columns, counted
 
     def _count_missing(
         self, query: Query[Any], snapshot: RecordsSnapshot, span: tuple[datetime, datetime]
@@ -261,12 +301,16 @@ class LocalSource:
         if variables := snapshot.skipped.variables:
             self._note(snapshot, *describe_variables(variables))
         if epochs := snapshot.skipped.epochs:
-            snapshot.notes.append(f"calls with a number as createdAt: {epochs:,}; {_EPOCH_NOTE}")
+            snapshot.notes.append(f"calls with a number as createdAt: {epochs:,}; {EPOCH_NOTE}")
         return snapshot
 
     @contextmanager
     def _open(
-        self, query: Query[Any], snapshot: RecordsSnapshot, lacking: Sequence[str] = ()
+        self,
+        query: Query[Any],
+        snapshot: RecordsSnapshot,
+        lacking: Sequence[str] = (),
+        also: Sequence[str] = (),
     ) -> Iterator[tuple[DuckDBPyConnection, Relation]]:
         """Yield a cursor, and the relation that *query* reads, without the duplicates that do not count.
 
@@ -275,7 +319,9 @@ class LocalSource:
         names: list[str] = []
         finds_duplicates = not snapshot.is_empty and (self._duplicates != "keep" or snapshot.warns_of_duplicates)
         with open_cursor(names) as connection:
-            relation = self._records.register(connection, query, snapshot, with_rows=finds_duplicates, lacking=lacking)
+            relation = self._records.register(
+                connection, query, snapshot, with_rows=finds_duplicates, lacking=lacking, also=also
+            )
             names += relation.names
             if finds_duplicates:
                 relation = relation._replace(sql=self._without_duplicates(connection, relation, snapshot))
@@ -295,7 +341,7 @@ class LocalSource:
         if found is None or snapshot.state is None or found[0] != snapshot.state:
             dated = "true"
             if self._skips:
-                dated = _write_is_dated(find_columns(Query(table="call"), relation.columns, DUCKDB, relation.overrides))
+                dated = write_is_dated(find_columns(Query(table="call"), relation.columns, DUCKDB, relation.overrides))
             found = snapshot.state, find_duplicates(connection, relation.sql, id_, location, dated)
             self._found_duplicates = found
         duplicates = found[1]
@@ -321,7 +367,7 @@ class LocalSource:
 
     def _look(
         self, connection: DuckDBPyConnection, relation: Relation, columns: QueryColumns, snapshot: RecordsSnapshot
-    ) -> _Overview:
+    ) -> Overview:
         """Check all times of creation: each must be there, and after 1970. Looks again only after a change."""
         if self._overview is None or snapshot.state is None or self._overview[0] != snapshot.state:
             cells = "NULL"
@@ -329,7 +375,7 @@ class LocalSource:
                 cells = created.sql
             self._overview = (
                 snapshot.state,
-                _make_overview(connection, relation.sql, columns, snapshot.paths, cells),
+                make_overview(connection, relation.sql, columns, snapshot.paths, cells),
             )
         overview = self._overview[1]
         if overview.undated:
@@ -348,42 +394,11 @@ class LocalSource:
         raise TypeError("a source of call records holds a connection and cannot be pickled; pickle the records")
 
 
-def _note_numbers(relation: Relation, overview: _Overview) -> Iterator[str]:
-    """Yield what a reader should know of times that are numbers."""
-    if any(_is_number(relation.columns.get(name)) for name in TIME_COLUMNS):
-        yield f"times of the calls are numbers; {_EPOCH_NOTE}"
-    if overview.numbers:
-        yield f"calls with a number as createdAt: {overview.numbers:,}; {_EPOCH_NOTE}"
+def _run(connection: DuckDBPyConnection, text: str, types: Sequence[pa.DataType]) -> list[Any]:
+    columns = connection.sql(text).to_arrow_table().columns
+    return [column.cast(type_) for column, type_ in zip(columns, types, strict=True)]
 
 
-def _is_number(column: ColumnExpr | None) -> bool:
-    return column is not None and column.type is not None and column.type.id in NUMBER_TYPES
-
-
-def _write_is_dated(columns: QueryColumns) -> str:
-    """Return the condition that a call has a time of creation."""
-    return f"isfinite({columns.created})"
-
-
-def _make_overview(
-    connection: DuckDBPyConnection, relation: str, columns: QueryColumns, paths: list[str], cells: str
-) -> _Overview:
-    """Return the overview of a relation; *cells* are the texts of CSV that say when calls were created."""
-    is_dated = _write_is_dated(columns)
-    first, last = (DUCKDB.micros(f"{one}({columns.created}) FILTER ({is_dated})") for one in ("min", "max"))
-    counts = f"count(*), count(*) FILTER ({is_dated}), count(TRY_CAST({cells} AS DOUBLE))"
-    [(calls, dated, numbers, *ends)] = connection.sql(f"SELECT {counts}, {first}, {last} FROM {relation}").fetchall()
-    for micros in ends if dated else ():
-        if not _EARLIEST <= micros < _LATEST:
-            year = 1970 + micros // 31_556_952_000_000
-            when = "before 1970-01-02" if micros < _EARLIEST else "after the year 9000"
-            raise RecordsError(f"a call was created {when} (in about {year})", column="createdAt")
-    begin, end = (EPOCH + micros * datetime.resolution for micros in ends) if dated else (None, None)
-    return _Overview(calls, calls - dated, numbers, (begin, end) if begin and end else None, _read_names(paths))
-
-
-def _read_names(paths: list[str]) -> frozenset[str]:
-    """Return the names of the columns of Parquet files; DuckDB itself cannot tell ``cost`` from ``COST``."""
-    from pyarrow.parquet import read_schema
-
-    return frozenset(original_name(name) for path in paths for name in read_schema(path).names)
+def _bound_range(overview: Overview) -> tuple[datetime, datetime] | None:
+    """Return when calls were created, with a year to spare, for files that grow between the look and the query."""
+    return overview.range and (overview.range[0] - _YEAR, overview.range[1] + _YEAR)

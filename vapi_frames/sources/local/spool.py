@@ -10,10 +10,10 @@ from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.fast_json import convert_fast
 from vapi_frames.sources.local.json_reader import JsonDecoder, check_value, read_values
 from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type, flatten_call, iter_calls
-from vapi_frames.sources.records.paths import TIME_COLUMNS, VARIABLES_MAP
+from vapi_frames.sources.records.paths import TIME_COLUMNS, VARIABLES_MAP, name_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vapi_frames.sources.records.flatten import Places, SkippedRecords
 
@@ -34,8 +34,10 @@ class ParquetSpool:
         variables: The keys of the variables, in order.
     """
 
-    def __init__(self, new_path: Callable[[], str], places: Places = ()) -> None:
+    def __init__(self, new_path: Callable[[], str], places: Places = (), paths: Sequence[str] = ()) -> None:
         self._new_path = new_path
+        self._paths = tuple(paths)
+        self._options: dict[str, Any] = {"paths": self._paths} if paths else {}
         self._places = (places,) if places else ()
         self._rows: list[tuple[dict[str, Any], dict[str, str | None]]] = []
         self._size = 0
@@ -52,7 +54,7 @@ class ParquetSpool:
         Raises:
             RecordsError: A call cannot be read and is not skipped, or the file is not JSON.
         """
-        if not self._places and (fast := convert_fast(path, self._new_path)) is not None:
+        if not self._places and not self._paths and (fast := convert_fast(path, self._new_path)) is not None:
             self._write()
             self._close_file()
             self._written_columns = []
@@ -68,10 +70,10 @@ class ParquetSpool:
                 for call in iter_calls(value):
                     number += 1
                     try:
-                        values, variables = flatten_call(check_value(call, decoder), *self._places)
+                        values, variables = flatten_call(check_value(call, decoder), *self._places, **self._options)
                         variables, size = skipped.bound_variables(variables)
                         self._rows.append((values, variables))
-                        self._size += size
+                        self._size += size + sum(len(values.get(name_json(path)) or "") for path in self._paths)
                         skipped.epochs += isinstance(call, dict) and type(call.get("createdAt")) in (int, float)
                         self.calls += 1
                     except RecordsError as error:
@@ -102,7 +104,8 @@ class ParquetSpool:
         rows, self._rows, self._size = self._rows, [], 0
         self._seen_columns.update(*(values for values, _ in rows))
         self.variables.update(dict.fromkeys(key for _, variables in rows for key in variables))
-        names = [column for column in FLAT_COLUMNS if column in self._seen_columns]
+        known = (*FLAT_COLUMNS, *map(name_json, self._paths))
+        names = [column for column in known if column in self._seen_columns]
         schema = pa.schema([(name, flat_type(name)) for name in names])
         schema = schema.append(pa.field(VARIABLES_MAP, pa.map_(pa.string(), pa.string())))
         columns = [[values.get(name) for values, _ in rows] for name in names]

@@ -10,6 +10,7 @@ from vapi_frames.query.filters import get_variable_key, split_filters
 from vapi_frames.sources.records.paths import (
     CONTAINERS,
     DURATION_UNITS,
+    FLAT_COLUMNS,
     NUMBER_COLUMNS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
@@ -17,6 +18,7 @@ from vapi_frames.sources.records.paths import (
     alternate_paths,
     column_paths,
     find_headers,
+    name_json,
     variable_paths,
     variable_roots,
 )
@@ -33,6 +35,7 @@ __all__ = [
     "DURATION_WARNING",
     "ENDED_STATUSES",
     "ColumnExpr",
+    "RecordReader",
     "SqlFunctions",
     "SqlType",
     "check_case",
@@ -41,6 +44,7 @@ __all__ = [
     "find_id",
     "has_objects",
     "missing_column",
+    "open_reader",
     "record_columns",
     "variable_keys",
     "write_columns",
@@ -142,6 +146,7 @@ def columns_used(
     wanted = [*record_columns(query), *also]
     used = {name for column in wanted if column not in places for name, _ in column_paths(column)}
     used |= {headers[column] for column in wanted if column in headers}
+    used |= {name_json(column) for column in also}
     used |= {name for key in variable_keys(query) for name, _ in variable_paths(key)}
     used |= {place[0] for place in places.values()}
     if any(column in MINUTE_COLUMNS for column in (one.column for one in query.measures)):
@@ -153,6 +158,17 @@ def has_objects(columns: Mapping[str, ColumnExpr]) -> bool:
     """Return whether records with *columns* are nested, so that they lack what none of them has."""
     types = (columns[name].type for name in CONTAINERS if name in columns)
     return any(type_ is not None and type_.id in ("struct", "map", "json") for type_ in types)
+
+
+def open_reader(
+    columns: Mapping[str, ColumnExpr],
+    functions: SqlFunctions,
+    overrides: Mapping[str, ColumnExpr] | None = None,
+    *,
+    is_nested: bool = False,
+) -> RecordReader:
+    """Return what reads records with *columns*; the arguments are those of `find_columns`."""
+    return RecordReader(columns, functions, overrides or {}, is_nested or has_objects(columns), find_headers(columns))
 
 
 def find_columns(
@@ -175,7 +191,7 @@ def find_columns(
     Raises:
         RecordsError: A column that the query uses is missing or of a type that cannot be it.
     """
-    records = _Records(columns, functions, overrides or {}, is_nested or has_objects(columns), find_headers(columns))
+    records = open_reader(columns, functions, overrides, is_nested=is_nested)
     created = records.time("createdAt")
     values: dict[str, str] = {}
     interval = None
@@ -204,7 +220,7 @@ def find_id(
     columns: Mapping[str, ColumnExpr], functions: SqlFunctions, overrides: Mapping[str, ColumnExpr] | None = None
 ) -> str:
     """Return the expression of the id of records that have *columns*."""
-    return _Records(columns, functions, overrides or {}, False, find_headers(columns)).text("id")
+    return RecordReader(columns, functions, overrides or {}, False, find_headers(columns)).text("id")
 
 
 def write_columns(
@@ -212,15 +228,19 @@ def write_columns(
     columns: Mapping[str, ColumnExpr],
     functions: SqlFunctions,
     overrides: Mapping[str, ColumnExpr] | None = None,
+    *,
+    also: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the expressions of the id and of what *query* uses, by name, as far as records with *columns* have it.
+
+    Of *also*, the columns that no query uses are JSON text, by `name_json`.
 
     Raises:
         RecordsError: A column is of a type that cannot be it.
     """
-    records = _Records(columns, functions, overrides or {}, False, find_headers(columns))
+    records = RecordReader(columns, functions, overrides or {}, False, find_headers(columns))
     found = {}
-    for name in dict.fromkeys((*record_columns(query), "id")):
+    for name in dict.fromkeys((*record_columns(query), "id", *(one for one in also if one in FLAT_COLUMNS))):
         if records.places(name):
             is_time, is_number = name in TIME_COLUMNS, name in NUMBER_COLUMNS
             read = records.time if is_time else records.number if is_number else records.text
@@ -228,10 +248,13 @@ def write_columns(
     for key in variable_keys(query):
         if records.places(key, is_variable=True):
             found[f"{VARIABLE_ROOTS[0]}.{key}"] = records.variable(key)
+    for path in also:
+        if path not in FLAT_COLUMNS and (written := records.json(path)) is not None:
+            found[name_json(path)] = written
     return found
 
 
-class _Records(NamedTuple):
+class RecordReader(NamedTuple):
     """The columns of records, and the SQL of the engine that reads them."""
 
     columns: Mapping[str, ColumnExpr]
@@ -241,16 +264,30 @@ class _Records(NamedTuple):
     headers: Mapping[str, str]
 
     def time(self, column: str) -> str:
+        """Return the instant of *column*."""
         return self._find(column, self.functions.time)
 
     def number(self, column: str) -> str:
+        """Return the double of *column*."""
         return self._find(column, self.functions.number)
 
     def text(self, column: str) -> str:
+        """Return the text of *column*."""
         return self._find(column, self.functions.text)
 
     def variable(self, key: str) -> str:
+        """Return the text of the variable *key*."""
         return self._find(key, self.functions.variable, is_variable=True)
+
+    def json(self, path: str) -> str | None:
+        """Return what is at *path* as JSON text, by functions of DuckDB's; ``None`` where there is no such place."""
+        found = [f"CAST(to_json({expression}) AS VARCHAR)" for expression, _ in self.places(path)]
+        if (kept := self.columns.get(name_json(path))) is not None and kept.type is not None:
+            found.insert(0, kept.sql)
+        if not found:
+            return None
+        values = [f"nullif({one}, 'null')" for one in found]
+        return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
     def _find(self, name: str, convert: Callable[[str, str, str], str], *, is_variable: bool = False) -> str:
         """Return the expression of *name*: of the places where a record may have it, the first that has a value."""

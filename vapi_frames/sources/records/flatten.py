@@ -23,6 +23,7 @@ from vapi_frames.sources.records.paths import (
     column_paths,
     find_headers,
     is_mixed,
+    name_json,
     variable_roots,
 )
 from vapi_frames.sources.records.values import (
@@ -136,7 +137,12 @@ def describe_variables(count: int) -> tuple[str, str]:
 
 
 def flatten_calls(
-    calls: Sequence[Any], skipped: SkippedRecords, places: Places = (), *, is_nested: bool = True
+    calls: Sequence[Any],
+    skipped: SkippedRecords,
+    places: Places = (),
+    *,
+    is_nested: bool = True,
+    paths: Sequence[str] = (),
 ) -> tuple[pa.Table, list[str]]:
     """Return nested call JSON as a table of flat columns with a map of the variables, and the keys of the variables.
 
@@ -145,6 +151,7 @@ def flatten_calls(
         skipped: What becomes of records that cannot be read.
         places: Column of the API and the way to it, where the caller says it is elsewhere.
         is_nested: Whether a column that no call has is missing in all of them; else the table lacks it.
+        paths: Paths of a record that become a column of JSON text each, by `name_json`.
 
     Raises:
         RecordsError: A record is no object, or has a value of the wrong kind; the message has its position.
@@ -156,7 +163,7 @@ def flatten_calls(
     keys: dict[str, None] = {}
     for position, call in enumerate((call for one in calls for call in iter_calls(one)), 1):
         try:
-            values, variables = flatten_call(call, places, needs_creation=is_nested)
+            values, variables = flatten_call(call, places, needs_creation=is_nested, paths=paths)
         except RecordsError as error:
             skipped.add(error, f"call {position}", line=position)
             continue
@@ -227,22 +234,29 @@ Places = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def flatten_call(
-    call: Any, places: Places = (), *, needs_creation: bool = True
+    call: Any, places: Places = (), *, needs_creation: bool = True, paths: Sequence[str] = ()
 ) -> tuple[dict[str, Any], dict[str, str | None]]:
     """Return a call's values by flat column, for the columns that it has, and its variables.
+
+    The values at *paths* are JSON text.
 
     Raises:
         OtherMessageError: It is a message of the API that is no report.
         RecordsError: It is no call, or has a value of the wrong kind. The message does not say which call it is.
     """
     try:
-        whole = record = unwrap_report(call, places)
-        for column, path in places:
-            is_there, value = get_nested(whole, path, column)
+        whole = record = unwrap_report(call, places, paths)
+        for column, place in places:
+            is_there, value = get_nested(whole, place, column)
             record = {**record, column: value if is_there else None}
-        return _flatten(record, places, needs_creation=needs_creation)
+        values, variables = _flatten(record, places, needs_creation=needs_creation)
+        for path in paths:
+            value = read_path(record, path)
+            if value is not None:
+                values[name_json(path)] = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     except RecursionError:
         raise RecordsError("it is nested too deeply") from None
+    return values, variables
 
 
 @lru_cache(1024)
@@ -297,8 +311,8 @@ def _flatten(
     return values, _read_variables(call, names)
 
 
-def unwrap_report(call: Any, places: Places = ()) -> dict[str, Any]:
-    """Return the record of a call, which may be in an end-of-call report."""
+def unwrap_report(call: Any, places: Places = (), paths: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the record of a call, which may be in an end-of-call report, with what the report has at *paths*."""
     if not isinstance(call, dict):
         raise RecordsError(f"it is {type(call).__name__}, not an object")
     if "createdAt" in call or any(column == "createdAt" for column, _ in places):
@@ -315,12 +329,22 @@ def unwrap_report(call: Any, places: Places = ()) -> dict[str, Any]:
     if not isinstance(inner, dict):
         raise RecordsError("it is a report without its call, so that nothing says when the call was created")
     record = dict(inner)
-    names = [path.split(".", 1)[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS)]
+    names = [path.split(".", 1)[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS, *paths)]
     for name in dict.fromkeys(names):
         if name in message and name not in ("id", "type", "createdAt"):  # a message has its own
             record[name] = merge_newer(message[name], inner.get(name))
     record["status"] = message.get("status") or "ended"
     return record
+
+
+def read_path(record: dict[str, Any], path: str) -> Any:
+    """Return what a record has at the dotted *path*, ``None`` where it has nothing there."""
+    for name, keys in column_paths(path):
+        if name in record:
+            is_there, value = get_nested(record[name], keys, name) if keys else (True, record[name])
+            if is_there and not is_missing(value):
+                return value
+    return None
 
 
 def merge_newer(newer: Any, older: Any, depth: int = 2) -> Any:

@@ -34,6 +34,7 @@ __all__ = [
     "column_paths",
     "find_headers",
     "is_mixed",
+    "name_json",
     "variable_paths",
     "variable_roots",
 ]
@@ -153,3 +154,13 @@ def find_headers(names: Sequence[str] | Iterable[str]) -> dict[str, str]:
     if not present >= _SURE_HEADERS:
         return {}
     return {column: header for column, header in EXPORT_HEADERS.items() if header in present}
+
+
+def name_json(path: str) -> str:
+    """Return the column in which converted records have what is at *path*, as JSON text; a comma is in no name.
+
+    Examples:
+        >>> name_json("artifact.transcript")
+        'artifact.transcript, JSON'
+    """
+    return f"{path}, JSON"

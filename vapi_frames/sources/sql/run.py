@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Run: TypeAlias = Callable[[str, Sequence[pa.DataType]], list[Any]]
     """Runs a SELECT and returns its columns as Arrow arrays of the types that it gets."""
 
-__all__ = ["CHANGE_TYPES", "run_query", "warn_of_no_match"]
+__all__ = ["CHANGE_TYPES", "label_dates", "run_query", "warn_of_no_match"]
 
 CHANGE_TYPES = (*[pa.int64()] * 6, pa.decimal128(38, 0), pa.int64())
 """The types of the columns of `concurrency.write_changes`."""
@@ -70,12 +70,17 @@ def run_query(
         notes += _note_missing(found.pop(), "calls without a duration, which count in no sum or average of minutes: {}")
         notes += _note_negative_minutes(found.pop())
     if query.time_step:
-        step, zone = query.time_step, query.zone
-        dates = found[0].combine_chunks() if isinstance(found[0], pa.ChunkedArray) else found[0]
-        encoded = dates.dictionary_encode()
-        labels = [read_bucket(value, step, zone) * 1_000_000 for value in encoded.dictionary.to_pylist()]
-        found[0] = _make_dates(labels, wanted).take(encoded.indices)
+        found[0] = label_dates(found[0], query)
     return Result(pa.table(found, schema=wanted), start, end, notes), has_matched
+
+
+def label_dates(buckets: Any, query: Query[Any]) -> pa.Array:
+    """Return the instants that name the *buckets* of a query with a step, as the SELECT has them."""
+    dates = buckets.combine_chunks() if isinstance(buckets, pa.ChunkedArray) else buckets
+    encoded = dates.dictionary_encode()
+    step = query.time_step or ""
+    labels = [read_bucket(value, step, query.zone) * 1_000_000 for value in encoded.dictionary.to_pylist()]
+    return _make_dates(labels, build_schema(query)).take(encoded.indices)
 
 
 def warn_of_no_match(

@@ -75,7 +75,7 @@ def _lay_out(tree: Any, dialect: Dialect, write: Callable[[Any], str]) -> str:
         if isinstance(node, exp.Union):
             return [*write_clauses(node.left), "UNION ALL", *write_clauses(node.right)]
         clauses = [one for one in node.args.values() if hasattr(one, "sql")]
-        order = (exp.From, exp.Where, exp.Group, exp.Limit, exp.Offset)
+        order = (exp.From, exp.Where, exp.Group, exp.Order, exp.Limit, exp.Offset)
         return [
             f"SELECT {', '.join(map(write, node.expressions))}",
             *(write(one).strip() for one in sorted(clauses, key=lambda clause: order.index(type(clause)))),

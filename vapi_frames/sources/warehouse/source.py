@@ -19,10 +19,19 @@ import pyarrow.compute as pc
 from vapi_frames.calendar.buckets import EPOCH
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
-from vapi_frames.sources.records.columns import DURATION_WARNING, ColumnExpr, check_case, columns_used, find_columns
+from vapi_frames.sources.records.columns import (
+    DURATION_WARNING,
+    ColumnExpr,
+    check_case,
+    columns_used,
+    find_columns,
+    open_reader,
+)
+from vapi_frames.sources.records.drill import find_drilled, find_order, list_sources, widen_query
 from vapi_frames.sources.records.duckdb import read_error
 from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.records.places import check_columns
+from vapi_frames.sources.sql.drill import drill_records
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
 from vapi_frames.sources.warehouse.dialects import find_dialect, to_micros
@@ -36,7 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn, TypeVar
 
+    from vapi_frames.query.drill import Drill
     from vapi_frames.query.query import Query
+    from vapi_frames.result.drilled import DrilledCalls
     from vapi_frames.result.result import Result
     from vapi_frames.sources.sql.select import QueryColumns
     from vapi_frames.sources.warehouse.table import TableColumns
@@ -107,9 +118,7 @@ class WarehouseSource:
 
     def _answer(self, query: Query[Any], now: datetime) -> Result:
         start, end = fill_defaults(query.instants(now), now)
-        if self._table is None:
-            self._table = read_table(self._parts, self._read_columns(), self._dialect, self._places)
-        table = self._table
+        table = self._find_table()
         columns = self._columns(query, table)
         self._check_times(table, columns)
         records_range = self._records_range(table, columns) if end - start > _LONG else None
@@ -120,6 +129,36 @@ class WarehouseSource:
             warn_of_no_match(query, (start, end), records_range or self._records_range(table, columns))
         return result
 
+    def drill(self, drill: Drill, now: datetime) -> DrilledCalls:
+        """Return the calls that the query of *drill* counts, by one SELECT."""
+        check_answerable(drill.query)
+        with self._lock:
+            return self._drill(drill, now)
+
+    def _drill(self, drill: Drill, now: datetime) -> DrilledCalls:
+        query = widen_query(drill)
+        start, end = fill_defaults(query.instants(now), now)
+        table = self._find_table()
+        columns = self._columns(query, table, also=list_sources(drill))
+        self._check_times(table, columns)
+        reader = open_reader(table.columns, find_functions(self._dialect), table.overrides)
+        return drill_records(
+            drill,
+            columns,
+            find_drilled(drill, reader, columns),
+            table.relation,
+            (start, end),
+            order=find_order(reader),
+            run=self._run,
+            records_range=self._records_range(table, columns) if end - start > _LONG else None,
+        )
+
+    def _find_table(self) -> TableColumns:
+        """Return the columns of the table, read once."""
+        if self._table is None:
+            self._table = read_table(self._parts, self._read_columns(), self._dialect, self._places)
+        return self._table
+
     def _read_columns(self) -> list[tuple[str, ColumnType]]:
         try:
             return self._call(lambda: self._driver.columns(self._parts))
@@ -128,13 +167,13 @@ class WarehouseSource:
                 raise SourceError(f"{error}; for files, use vf.local(path)") from error.__cause__
             raise
 
-    def _columns(self, query: Query[Any], table: TableColumns) -> QueryColumns:
+    def _columns(self, query: Query[Any], table: TableColumns, also: Sequence[str] = ()) -> QueryColumns:
         columns = find_columns(query, table.columns, find_functions(self._dialect), table.overrides)
         if "duration" in table.names and "duration" in columns.values and not self._has_warned_of_duration:
             self._has_warned_of_duration = True
             warn(DURATION_WARNING, RecordsWarning)
         if self._dialect.case_insensitive:
-            for name in columns_used(query, table.columns):
+            for name in columns_used(query, table.columns, also=also):
                 check_case(name, table.names)
         # Where the bare column is compared with a literal of its type, an engine can use an index or skip parts.
         said = table.overrides.get("createdAt")

@@ -1,0 +1,165 @@
+"""From a query, or from the rows of a frame, to the calls that they count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from vapi_frames.errors import QueryError, RecordsWarning, SourceError, StatusError, warn
+from vapi_frames.query.drill import make_drill
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import pandas as pd
+
+    from vapi_frames.frames.meta import Meta
+    from vapi_frames.query.drill import Drill
+    from vapi_frames.query.query import Query
+    from vapi_frames.result.drilled import DrilledCalls
+    from vapi_frames.sources.api.source import ApiSource
+
+__all__ = ["drill_frame", "drill_query"]
+
+_NO_LIST = (404, 405, 501)
+_MOST_FILTERED = 1_000  # values of a group that become a filter
+
+
+def drill_query(vq: Any, query: Query[Any], columns: Sequence[str] | None, limit: int | None) -> pd.DataFrame:
+    """Return the calls that *query* counts; see `Query.drill`."""
+    from vapi_frames.frames.calls import build_calls
+
+    drill = make_drill(query, columns, limit)
+    drilled = _fetch(vq, drill)
+    if drilled.is_cut:
+        _warn_of_cut(limit)
+    return build_calls(drilled, query.zone.key)
+
+
+def drill_frame(frame: pd.DataFrame, vq: Any, columns: Sequence[str] | None, limit: int | None) -> pd.DataFrame:
+    """Return the calls behind the rows of *frame*; see `VapiAccessor.drill`."""
+    from vapi_frames.frames.calls import build_calls, find_calls_of
+    from vapi_frames.frames.provenance import check_frame
+
+    checked = check_frame(frame)
+    query, is_exact = _find_query(checked.meta, frame)
+    drill = make_drill(query, columns, limit)
+    if is_exact:
+        return drill_query(vq, query, columns, limit)
+    calls = build_calls(_fetch(vq, replace(drill, limit=None)), query.zone.key)
+    calls = calls[find_calls_of(calls, frame.index)]
+    if limit is not None and len(calls) > limit:
+        _warn_of_cut(limit)
+        calls = calls.iloc[:limit]
+    return calls
+
+
+def _warn_of_cut(limit: int | None) -> None:
+    warn(
+        f"drill returns the first {limit:,} calls, and there are more: pass limit=None for all of them, or choose a "
+        "shorter range or fewer groups",
+        RecordsWarning,
+    )
+
+
+def _fetch(vq: Any, drill: Drill) -> DrilledCalls:
+    """Return the calls from the source of *vq*.
+
+    Raises:
+        SourceError: It has no calls.
+    """
+    from vapi_frames.sources.api.source import ApiSource
+    from vapi_frames.sources.progress import showing
+
+    source, now = vq.source, vq.now()
+    with showing(None):
+        if isinstance(source, ApiSource) and source.client.connection is not None:
+            return _fetch_listed(source, drill, now)
+        if not hasattr(source, "drill"):
+            raise SourceError(
+                f"{source!r} has totals, and no calls to drill into: drill call records instead, "
+                "e.g. vf.local(calls).drill(query)"
+            )
+        found: DrilledCalls = source.drill(drill, now)
+        return found
+
+
+def _fetch_listed(source: ApiSource, drill: Drill, now: datetime) -> DrilledCalls:
+    """Return the calls that the API lists, which are paged into a temporary file."""
+    from vapi_frames.calendar.ranges import fill_defaults
+    from vapi_frames.sources.archive.download import download
+    from vapi_frames.sources.local.engine import start_database
+    from vapi_frames.sources.records.drill import list_other_paths
+
+    start_database()  # raises before anything is sent
+    connection: Any = source.client.connection
+    assistants = dict(drill.query.filters).get("assistantId", ())
+    only = {"assistantId": assistants[0]} if len(assistants) == 1 and assistants[0] is not None else {}
+    span = fill_defaults(drill.query.instants(now), now)
+    try:
+        records = download(connection, span, now, keep=list_other_paths(drill), parameters=only)
+    except StatusError as error:
+        if error.status not in _NO_LIST:
+            raise
+        raise SourceError(
+            f"{source!r} does not list calls: its GET /call replied {error.status}. Drill call records instead, "
+            "e.g. vf.local(calls).drill(query)"
+        ) from error
+    try:
+        return records.drill(drill, now)
+    finally:
+        records.close()
+
+
+def _find_query(meta: Meta, frame: pd.DataFrame) -> tuple[Query[Any], bool]:
+    """Return a query that counts the calls behind the rows of *frame*, and whether it counts no others.
+
+    Raises:
+        QueryError: The frame is a comparison, or a verb made its groups.
+        ProvenanceError: It is unknown which calls the rows count.
+    """
+    if meta.before:
+        raise QueryError(
+            "the frame is a comparison, and each row counts calls of two periods: drill the query of one of them, "
+            "vq.call()....drill()"
+        )
+    if meta.derived_levels:
+        level = next(iter(meta.derived_levels))
+        raise QueryError(
+            f"a verb made the level {level!r}, which no call has: drill the frame as it was before that verb"
+        )
+    choice = meta.choice
+    if choice is None or choice.is_query:
+        return _fix_range(meta.query, meta), True
+    query = _fix_range(replace(meta, choice=None).query, meta)
+    return _narrow(query, meta, frame), False
+
+
+def _fix_range(query: Query[Any], meta: Meta) -> Query[Any]:
+    """Return *query* over the range as it was when the frame was fetched."""
+    start, end = meta.covered
+    return query if start is None or end is None else query.between(start, end)
+
+
+def _narrow(query: Query[Any], meta: Meta, frame: pd.DataFrame) -> Query[Any]:
+    """Return *query* over the buckets and the groups that *frame* has rows of: fewer calls to choose from."""
+    from vapi_frames.calendar.buckets import find_bounds, find_zone, from_seconds
+    from vapi_frames.frames.levels import drop_unused, read_levels
+    from vapi_frames.frames.meta import merge_filters
+    from vapi_frames.frames.origin import to_micros
+
+    start, end = meta.covered
+    for level in map(drop_unused, read_levels(frame.index)):
+        if level.name == "date":
+            if meta.step and start and end and len(level.uniques):
+                seconds = to_micros(level.uniques) // 1_000_000
+                zone = find_zone(meta.zone)
+                first, last = (find_bounds(int(one), meta.step, zone) for one in (seconds.min(), seconds.max()))
+                query = query.between(max(start, from_seconds(first.start)), min(end, from_seconds(last.end)))
+        elif level.name in meta.query_groups() and len(level.uniques) <= _MOST_FILTERED:
+            kind, name = meta.query_groups()[level.name]
+            texts = [*map(str, level.uniques), *([None] if (level.codes < 0).any() else [])]
+            word = name if kind == "group" else f"variable.{name}"
+            query = replace(query, filters=merge_filters(query.filters, ((word, tuple(texts)),)))
+    return query

@@ -1,0 +1,95 @@
+"""What one look at all call records shows: how many there are, from when until when, and what was odd."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from vapi_frames.calendar.buckets import EPOCH
+from vapi_frames.errors import RecordsError
+from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES
+from vapi_frames.sources.records.paths import TIME_COLUMNS
+from vapi_frames.sources.records.unlike import original_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyConnection
+
+    from vapi_frames.sources.local.relation import Relation
+    from vapi_frames.sources.records.columns import ColumnExpr
+    from vapi_frames.sources.sql.select import QueryColumns
+
+__all__ = ["EPOCH_NOTE", "Overview", "make_overview", "note_numbers", "write_is_dated"]
+
+EPOCH_NOTE = "it counts seconds or milliseconds since 1970, as its size says"
+_EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
+_LATEST = 221_845_392_000_000_000  # the year 9000
+
+
+class Overview(NamedTuple):
+    """What one look at all records shows.
+
+    Attributes:
+        calls: How many there are.
+        undated: How many of them have no time of creation.
+        numbers: How many cells of CSV have a number as such.
+        range: When the first and the last were created; ``None`` where there are none.
+        names: The names of the columns of files, in their spelling.
+    """
+
+    calls: int
+    undated: int
+    numbers: int
+    range: tuple[datetime, datetime] | None
+    names: frozenset[str]
+
+    @property
+    def dated(self) -> int:
+        """How many have a time of creation."""
+        return self.calls - self.undated
+
+    def is_within(self, start: datetime, end: datetime) -> bool:
+        """Return whether all that have a time of creation are of [start, end)."""
+        return self.range is None or (start <= self.range[0] and self.range[1] < end)
+
+
+def note_numbers(relation: Relation, overview: Overview) -> Iterator[str]:
+    """Yield what a reader should know of times that are numbers."""
+    if any(_is_number(relation.columns.get(name)) for name in TIME_COLUMNS):
+        yield f"times of the calls are numbers; {EPOCH_NOTE}"
+    if overview.numbers:
+        yield f"calls with a number as createdAt: {overview.numbers:,}; {EPOCH_NOTE}"
+
+
+def _is_number(column: ColumnExpr | None) -> bool:
+    return column is not None and column.type is not None and column.type.id in NUMBER_TYPES
+
+
+def write_is_dated(columns: QueryColumns) -> str:
+    """Return the condition that a call has a time of creation."""
+    return f"isfinite({columns.created})"
+
+
+def make_overview(
+    connection: DuckDBPyConnection, relation: str, columns: QueryColumns, paths: list[str], cells: str
+) -> Overview:
+    """Return the overview of a relation; *cells* are the texts of CSV that say when calls were created."""
+    is_dated = write_is_dated(columns)
+    first, last = (DUCKDB.micros(f"{one}({columns.created}) FILTER ({is_dated})") for one in ("min", "max"))
+    counts = f"count(*), count(*) FILTER ({is_dated}), count(TRY_CAST({cells} AS DOUBLE))"
+    [(calls, dated, numbers, *ends)] = connection.sql(f"SELECT {counts}, {first}, {last} FROM {relation}").fetchall()
+    for micros in ends if dated else ():
+        if not _EARLIEST <= micros < _LATEST:
+            year = 1970 + micros // 31_556_952_000_000
+            when = "before 1970-01-02" if micros < _EARLIEST else "after the year 9000"
+            raise RecordsError(f"a call was created {when} (in about {year})", column="createdAt")
+    begin, end = (EPOCH + micros * datetime.resolution for micros in ends) if dated else (None, None)
+    return Overview(calls, calls - dated, numbers, (begin, end) if begin and end else None, _read_names(paths))
+
+
+def _read_names(paths: list[str]) -> frozenset[str]:
+    """Return the names of the columns of Parquet files; DuckDB itself cannot tell ``cost`` from ``COST``."""
+    from pyarrow.parquet import read_schema
+
+    return frozenset(original_name(name) for path in paths for name in read_schema(path).names)
