@@ -160,6 +160,6 @@ def _narrow(query: Query[Any], meta: Meta, frame: pd.DataFrame) -> Query[Any]:
         elif level.name in meta.query_groups() and len(level.uniques) <= _MOST_FILTERED:
             kind, name = meta.query_groups()[level.name]
             texts = [*map(str, level.uniques), *([None] if (level.codes < 0).any() else [])]
-            word = name if kind == "group" else f"variable.{name}"
+            word = name if kind == "group" else f"{kind}.{name}"
             query = replace(query, filters=merge_filters(query.filters, ((word, tuple(texts)),)))
     return query

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.contract.record_words import OUTPUT
 from vapi_frames.errors import QueryError, UnknownWordError, format_value
 from vapi_frames.query.aggregation import VARIABLE
 
@@ -66,7 +67,7 @@ def make_drill(query: Query[Any], columns: object = None, limit: object = None) 
         names = list(dict.fromkeys((*DRILL_COLUMNS, *measured)))
     else:
         names = _check_columns(columns)
-    levels = {*query.levels, *query.groups}
+    levels = {*query.levels, *(f"{OUTPUT}{name}" for name in query.outputs)}
     shown = [name for name in names if name not in levels and find_variable(name) not in query.variables]
     return Drill(query, tuple(shown), columns is not None, limit)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -163,8 +162,11 @@ class LocalSource:
         records = self._records.keep(paths)
         if records is self._records:
             return self
-        other = copy(self)  # what is known of the records holds for their rows as they were converted
-        other._records, other._found_duplicates, other._overview, other._wider = records, None, None, None  # noqa: SLF001
+        other = LocalSource.__new__(LocalSource)
+        other.__dict__.update(self.__dict__)
+        other._records, other._wider = records, None  # noqa: SLF001 - of this class
+        # What is known of the records holds for their rows as they were converted.
+        other._found_duplicates = other._overview = None  # noqa: SLF001
         self._wider = paths, other
         return other
 

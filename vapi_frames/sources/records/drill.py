@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError, suggest
 from vapi_frames.query.drill import DRILL_COLUMNS, find_variable
@@ -32,12 +33,12 @@ __all__ = ["find_drilled", "find_kind", "find_order", "list_other_paths", "list_
 
 _LISTED = 30  # names that a message lists
 _TIMES = (*TIME_COLUMNS, "updatedAt")
-_TEXTS = ("id", *GROUP_COLUMNS)
+_TEXTS = ("id", *GROUP_COLUMNS, *RECORD_GROUPS)
+_NUMBERS = (*NUMBER_COLUMNS, *RECORD_COLUMNS)
 _PATHS = (
-    *_TIMES, *_TEXTS, *NUMBER_COLUMNS, "orgId", "name", "squadId", "workflowId", "phoneNumberId", "campaignId",
-    "customerId", "customer", "customer.number", "customer.name", "customer.email", "customer.externalId",
-    "customer.sipUri", "phoneCallProvider", "phoneCallProviderId", "phoneCallTransport", "endedMessage", "costs",
-    "costBreakdown", "costBreakdown.total", "analysis", "analysis.summary", "analysis.structuredData", "artifact",
+    *_TIMES, *_TEXTS, *_NUMBERS, "orgId", "customer", "customer.name", "customer.email", "customer.externalId",
+    "customer.sipUri", "phoneCallProviderId", "endedMessage", "costs", "costBreakdown",
+    "costBreakdown.total", "analysis", "analysis.summary", "analysis.structuredData", "artifact",
     "artifact.transcript", "artifact.messages", "artifact.recordingUrl", "artifact.stereoRecordingUrl",
     "artifact.structuredOutputs", "artifact.scorecards", "artifact.performanceMetrics", "artifact.variableValues",
     "artifact.performanceMetrics.modelLatencyAverage", "artifact.performanceMetrics.voiceLatencyAverage",
@@ -87,7 +88,7 @@ def find_kind(name: str, drill: Drill) -> RecordKind:
     if name in _TIMES:
         return "time"
     is_measured = any(one.column == name and one.operation != "nunique" for one in drill.query.measures)
-    is_number = name in NUMBER_COLUMNS or name in MINUTE_COLUMNS or (is_measured and name != "id")
+    is_number = name in _NUMBERS or name in MINUTE_COLUMNS or (is_measured and name != "id")
     return "number" if is_number else "text"
 
 
@@ -134,7 +135,7 @@ def _find_stored(name: str, kind: RecordKind, reader: RecordReader, *, reads_jso
         if has_ends or any(map(reader.places, DURATION_UNITS)):
             return DrilledColumn(reader.minutes(), kind)
         return None
-    if name in (*_TIMES, *NUMBER_COLUMNS, *_TEXTS):
+    if name in (*_TIMES, *_NUMBERS, *_TEXTS):
         return _find_known(name, kind, reader)
     return _find_path(name, reader, reads_json=reads_json)
 
@@ -142,14 +143,15 @@ def _find_stored(name: str, kind: RecordKind, reader: RecordReader, *, reads_jso
 def _find_known(name: str, kind: RecordKind, reader: RecordReader) -> DrilledColumn | None:
     """Return a column of which the type is known."""
     kept = reader.columns.get(name_json(name))
-    if kept is not None and kept.type is not None and not reader.places(name):  # a time that no query uses
-        instant = reader.functions.time(name, kept.sql, "json")
-        return DrilledColumn(reader.functions.micros(instant), kind)
-    if not reader.places(name):
+    functions = reader.functions
+    if reader.places(name):
+        read = {"time": reader.time, "number": reader.number}.get(kind, reader.text)(name)
+    elif kept is not None and kept.type is not None:  # of JSON, and no query uses it
+        convert = {"time": functions.time, "number": functions.number}.get(kind, functions.text)
+        read = convert(name, kept.sql, "json")
+    else:
         return None
-    if kind == "time":
-        return DrilledColumn(reader.functions.micros(reader.time(name)), kind)
-    return DrilledColumn(reader.number(name) if kind == "number" else reader.text(name), kind)
+    return DrilledColumn(functions.micros(read) if kind == "time" else read, kind)
 
 
 def _find_path(name: str, reader: RecordReader, *, reads_json: bool) -> DrilledColumn | None:
