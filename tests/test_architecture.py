@@ -21,6 +21,7 @@ LAYERS = [
     {"frames", "sources"},
     {"analysis", "server"},
     {"plotting"},
+    {"report"},
     {"interface"},
     {"cli", "vapi_frames"},
 ]

@@ -18,7 +18,9 @@ import vapi_frames as vf
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAME = f"vapi_frames-{vf.__version__}"
-MODULES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "vapi_frames").rglob("*.py")}
+MODULES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "vapi_frames").rglob("*.py")} | {
+    "vapi_frames/report/page.css"
+}
 
 
 def build(folder, target):

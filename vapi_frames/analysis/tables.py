@@ -40,6 +40,7 @@ _MAX_ROWS = 1_048_576
 _MAX_COLUMNS = 16_384
 _MAX_CHARS = 32_767
 _MAX_WHOLE = 10**15  # Excel keeps fifteen digits
+_COUNTS = ("calls", "calls at once")
 _FIRST_DATE = date(1900, 3, 1)  # before, Excel counts a 29 February 1900, which did not exist
 _FORMULA = re.compile("'*{?=")  # with a brace, a formula of many cells, which one of pandas' two writers runs, too
 _ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")  # what Excel reads as the code of a character
@@ -89,7 +90,7 @@ def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
     styler = table.style.set_caption(html.escape(text)).set_table_styles(_CSS)
     for place, name in enumerate(frame.columns):
         styler = styler.format(
-            _number_formatter(frame.iloc[:, place], known.get(name, ""), meta),
+            number_formatter(frame.iloc[:, place], known.get(name, ""), meta),
             subset=[table.columns[place]], na_rep=_MISSING, escape="html",
         )  # fmt: skip
     styler = styler.format_index(escape="html", axis=1)
@@ -129,7 +130,7 @@ def _date_formatter(meta: Meta, partial_dates: frozenset[Any]) -> Callable[[Any]
     return format_date
 
 
-def _number_formatter(values: pd.Series, unit: str, meta: Meta) -> Callable[[Any], str] | None:
+def number_formatter(values: pd.Series, unit: str, meta: Meta) -> Callable[[Any], str] | None:
     """Return the function that formats the values of a column; ``None`` for text and flags."""
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return _date_formatter(meta, frozenset())
@@ -147,7 +148,7 @@ def _number_template(values: pd.Series, unit: str) -> str:
         return "{:,.1f}%"
     if unit == "share" or str(values.name).startswith("successPer"):
         return "{:.1%}" if largest >= _SMALL_SHARE else "{:.2%}"
-    is_whole = pd.api.types.is_integer_dtype(values.dtype) or (unit == "calls" and bool((sizes % 1 == 0).all()))
+    is_whole = pd.api.types.is_integer_dtype(values.dtype) or (unit in _COUNTS and bool((sizes % 1 == 0).all()))
     digits = 0 if is_whole else 2 if largest >= 1 else 4
     return f"{'$' if unit == 'USD' or unit.startswith('USD/') else ''}{{:,.{digits}f}}"
 

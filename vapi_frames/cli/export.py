@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vapi_frames.errors import QueryError, ResponseError, format_value
 from vapi_frames.files import atomic_write
 from vapi_frames.frames.parquet import write_parquet
+from vapi_frames.frames.plain import plain_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def to_csv_text(frame: pd.DataFrame, *, is_guarded: bool = False) -> str:
         date,type,sumCost
         2026-10-01T00:00:00+09:00,webCall,0.25
     """
-    columns = _plain_columns(frame)
+    columns = plain_columns(frame)
     if is_guarded:
         columns = {_guard(name): [_guard(value) for value in values] for name, values in columns.items()}
     cells = [[_format_cell(value) for value in values] for values in columns.values()]
@@ -67,7 +68,7 @@ def to_json_text(frame: pd.DataFrame) -> str:
         {"type": null, "sumCost": 0.25}
         ]
     """
-    columns = _plain_columns(frame)
+    columns = plain_columns(frame)
     try:
         rows = [
             json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, allow_nan=False)
@@ -129,22 +130,6 @@ def write_files(frames: Sequence[tuple[pd.DataFrame, Path]], *, is_guarded: bool
                 text = to_csv_text(frame, is_guarded=is_guarded) if is_csv else to_json_text(frame)
                 file.write(text.encode())
             file.flush()  # a full disk is noticed before the first file is replaced
-
-
-def _plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return the columns of *frame*, those of its index first, as plain values; missing ones are ``None``."""
-    levels = [name for name in frame.index.names if name is not None]
-    table = frame.reset_index() if levels else frame
-    columns: dict[str, list[Any]] = {}
-    for name in table.columns:
-        column = table[name]
-        values = column.astype(object).tolist()
-        if hasattr(column.dtype, "tz") or column.dtype.kind == "M":
-            values = [value.isoformat() for value in values]
-        columns[str(name)] = [
-            None if is_missing else value for value, is_missing in zip(values, column.isna(), strict=True)
-        ]
-    return columns
 
 
 def _guard(value: Any) -> Any:

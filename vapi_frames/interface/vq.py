@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 from vapi_frames.errors import QueryError, SourceError
 from vapi_frames.interface.api_verbs import ApiVerbs
 from vapi_frames.interface.fetch import fetch_frames, fetch_results, name_queries
+from vapi_frames.interface.overviews import Overviews
 from vapi_frames.query import lint
 from vapi_frames.query.comparison import Comparison
 from vapi_frames.query.query import Query
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from vapi_frames.contract.vocabulary import CallColumn, Step, SubscriptionColumn
+    from vapi_frames.contract.vocabulary import CallColumn, SubscriptionColumn
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
     from vapi_frames.sources import Source
 
 __all__ = ["Vq"]
 
 
-class Vq(ApiVerbs):
+class Vq(ApiVerbs, Overviews):
     """Starts queries and fetches them: from the API, call records, a warehouse or a recording.
 
     Examples:
@@ -167,48 +168,6 @@ class Vq(ApiVerbs):
         **options: Any,
     ) -> dict[str, pd.DataFrame]:
         return fetch_frames(self, name_queries(queries, now, linted), now, progress=progress, **options)
-
-    def dashboard(
-        self,
-        last: str = "30d",
-        *,
-        step: Step = "day",
-        tz: str | None = None,
-        complete: bool = False,
-        progress: ProgressOption = None,
-    ) -> dict[str, pd.DataFrame]:
-        """Fetch the eleven queries of the vendor's own dashboard in one request.
-
-        Args:
-            last: How much before now, as in `Query.last`.
-            step: The step of the frames over time.
-            tz: The zone of the calendar; UTC by default.
-            complete: Only whole buckets of the step.
-            progress: As in `Query.fetch`.
-
-        Returns:
-            Name → frame, each ready for ``.vapi.plot()``: ``kpis`` (one row: minutes, calls, spend, cost per call,
-            which are the totals of the others); over time ``costParts``, ``duration``, ``averageCost``, ``types``; over
-            the whole range ``endedReasons``, ``assistants``, ``averageDuration``, ``minutes``, ``spend``, ``success``,
-            ``costProviders``.
-
-        Examples:
-            >>> import vapi_frames as vf
-            >>> dashboard = vf.demo().dashboard("30d")
-            >>> dashboard["kpis"].round(2)
-               sumDuration  countId  sumCost  sumCostPerCall
-            0     16435.01    13042  2002.41            0.15
-        """
-        from vapi_frames.interface.dashboard import build_kpis, build_queries
-
-        now = self.now()
-        query = self.call() if tz is None else self.call().tz(tz)
-        query = query.last(last, complete=complete)
-        if complete:  # whole buckets of the step are the range of those without one, too
-            query = query.between(*query.step(step).instants(now))
-        queries = list(build_queries(query, step).values())
-        frames = self._fetch(queries, now, queries, progress=progress)
-        return {"kpis": build_kpis(frames), **frames}
 
     def compare(
         self,
