@@ -130,16 +130,22 @@ def _find_query(meta: Meta, frame: pd.DataFrame) -> tuple[Query[Any], bool]:
             f"a verb made the level {level!r}, which no call has: drill the frame as it was before that verb"
         )
     choice = meta.choice
-    if choice is None or choice.is_query:
-        return _fix_range(meta.query, meta), True
-    query = _fix_range(replace(meta, choice=None).query, meta)
-    return _narrow(query, meta, frame), False
-
-
-def _fix_range(query: Query[Any], meta: Meta) -> Query[Any]:
-    """Return *query* over the range as it was when the frame was fetched."""
+    is_exact = choice is None or choice.is_query
+    query = meta.query if is_exact else replace(meta, choice=None).query
     start, end = meta.covered
-    return query if start is None or end is None else query.between(start, end)
+    if start is not None and end is not None:  # a relative range would move on with the clock
+        query = query.between(start, end)
+    words = meta.query_groups()
+    left: list[tuple[str, Any]] = [
+        words[level] for level in meta.levels if level in words
+    ]  # of a level that is gone there is a filter
+    query = replace(
+        query,
+        groups=tuple(name for kind, name in left if kind == "group"),
+        variables=tuple(name for kind, name in left if kind == "variable"),
+        outputs=tuple(name for kind, name in left if kind == "output"),
+    )
+    return (query, True) if is_exact else (_narrow(query, meta, frame), False)
 
 
 def _narrow(query: Query[Any], meta: Meta, frame: pd.DataFrame) -> Query[Any]:
@@ -150,6 +156,8 @@ def _narrow(query: Query[Any], meta: Meta, frame: pd.DataFrame) -> Query[Any]:
     from vapi_frames.frames.origin import to_micros
 
     start, end = meta.covered
+    if not len(frame):
+        return query if start is None else query.between(start, start + start.resolution)
     for level in map(drop_unused, read_levels(frame.index)):
         if level.name == "date":
             if meta.step and start and end and len(level.uniques):
