@@ -74,6 +74,11 @@ def warehouse() -> None:
     vf.warehouse(SimpleNamespace(cursor=lambda: None), "calls", dialect="postgres")
 
 
+def sqlalchemy() -> None:
+    """Name a database by its URL; nothing connects before the first query."""
+    vf.warehouse("sqlite://", "calls", dialect="postgres").close()
+
+
 def server() -> None:
     """Query an endpoint over HTTP."""
     from tests.support.endpoint import KEY, running

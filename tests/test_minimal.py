@@ -34,6 +34,7 @@ BRINGS = {
     "polars": ["polars"],
     "progress": ["ipywidgets", "tqdm"],
     "server": ["starlette", "uvicorn"],
+    "sqlalchemy": ["sqlalchemy"],
     "style": ["jinja2"],
     "warehouse": ["sqlglot"],
 }
@@ -94,6 +95,7 @@ REPLY = '[{"name":"n","timeRange":{},"result":[{"countId":"3"}]}]'
         ("warehouse", "sqlglot", lambda: vf.warehouse(CONNECTION, "calls", dialect="postgres")),
         ("warehouse", "sqlglot", lambda: vf.warehouse(CONNECTION, "calls", dialect="clickhouse")),
         ("warehouse", "sqlglot", lambda: vf.warehouse(SimpleNamespace(sql=0, createDataFrame=0), "calls")),
+        ("sqlalchemy", "sqlalchemy", lambda: vf.warehouse("postgresql://reader@host/calls", "calls")),
         ("plot", "matplotlib", lambda: vf.to_frame(REPLY).vapi.plot()),
         ("plot", "matplotlib", lambda: plotting.plot(vf.to_frame(REPLY))),
         ("style", "jinja2", lambda: vf.to_frame(REPLY).vapi.style()),

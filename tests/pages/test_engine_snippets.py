@@ -25,6 +25,7 @@ def here(monkeypatch, tmp_path):
 
     def postgres(session):
         import psycopg
+        import sqlalchemy
 
         with psycopg.connect(session.info.dsn, autocommit=True) as connection:
             connection.execute("DROP DATABASE IF EXISTS voice")
@@ -32,7 +33,12 @@ def here(monkeypatch, tmp_path):
         connect = psycopg.connect
         with connect(f"{session.info.dsn} dbname=voice") as connection:
             load_postgres(connection, CALLS)
-        monkeypatch.setattr(psycopg, "connect", lambda said, **more: connect(f"{session.info.dsn} {said}", **more))
+        monkeypatch.setattr(
+            psycopg, "connect", lambda said="", **more: connect(said and f"{session.info.dsn} {said}", **more)
+        )
+        make, info = sqlalchemy.create_engine, session.info
+        there = f"postgresql+psycopg://{info.user}@{info.host}:{info.port}"
+        monkeypatch.setattr(sqlalchemy, "create_engine", lambda said: make(there + said[said.rindex("/") :]))
 
     def spark(session):
         from pyspark.sql import SparkSession
@@ -59,6 +65,8 @@ def test_blocks_of_engines_run(package, code, here, request, tmp_path):
     exec(compile(code.replace("s3://calls/", f"{tmp_path}/"), package, "exec"), names)
     if package == "psycopg":
         names["connection"].close()
+    if package == "sqlalchemy":
+        names["engine"].dispose()
     df = names["df"]
     assert "sumCost" in df.vapi.units
     assert df.vapi.meta.source == "warehouse"

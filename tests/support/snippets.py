@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 ROOT = PAGES.parent
 DOCUMENTS = sorted([*PAGES.rglob("*.md"), *ROOT.glob("*.md")])
-ENGINES = {"psycopg": "postgres", "pyspark": "spark", "chdb": "clickhouse"}  # import → the session of conftest
+ENGINES = {
+    "psycopg": "postgres",
+    "sqlalchemy": "postgres",
+    "pyspark": "spark",
+    "chdb": "clickhouse",
+}  # import → the session of conftest
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 

@@ -159,19 +159,22 @@ def warehouse(
     """Return a `Vq` of a table of call records in a warehouse; only aggregated rows are transferred.
 
     Args:
-        connection: A Spark session, or any connection of Python's database API (PEP 249).
+        connection: An engine, a connection or a URL of SQLAlchemy (``"postgresql+psycopg://user@host/database"``), a
+            Spark session, or any connection of Python's database API (PEP 249), such as those of ADBC. What you
+            opened stays open, and its transaction as it was; the connections to a URL end with ``close()`` or
+            ``with``.
         table: The table's name, with dots between its parts (``"sales.calls"``), or the parts as a tuple where they
             hold dots themselves. It is always quoted: write it as the engine stores it.
         dialect: The dialect of SQL: ``"spark"``, ``"databricks"``, ``"postgres"``, ``"clickhouse"``, ``"duckdb"``,
-            ``"bigquery"``, ``"snowflake"`` or ``"trino"``. A Spark session needs none.
+            ``"bigquery"``, ``"snowflake"`` or ``"trino"``. By default what the connection shows.
         columns: Column of the API → column of the table, where the table calls it otherwise; or a tuple of the
             table's column and the way into what is nested there. ``"variableValues.<key>"`` names a variable.
         now: Its clock, for relative ranges; the wall clock by default.
 
     Raises:
-        QueryError: An argument is wrong.
+        QueryError: An argument is wrong, or the connection does not show its dialect.
         UnknownWordError: There is no such dialect, or the API has no such column.
-        MissingExtraError: sqlglot is not installed.
+        MissingExtraError: sqlglot is not installed, or SQLAlchemy, which a URL needs.
 
     Examples:
         >>> import duckdb, vapi_frames as vf
@@ -179,13 +182,16 @@ def warehouse(
         >>> _ = connection.execute("CREATE TABLE calls (id TEXT, created TIMESTAMP, usd DOUBLE)")
         >>> _ = connection.execute("INSERT INTO calls VALUES ('1', '2026-10-01 12:00:00', 0.25)")
         >>> names = {"createdAt": "created", "cost": "usd"}
-        >>> vq = vf.warehouse(connection, "calls", dialect="duckdb", columns=names)
+        >>> vq = vf.warehouse(connection, "calls", columns=names)
         >>> vq.call().sum("cost").during("2026-10").fetch()
            sumCost
         0     0.25
     """
+    from vapi_frames.redact import Secret
     from vapi_frames.sources.warehouse.source import WarehouseSource
 
+    # Should an argument be wrong, tracebacks hide a URL, which may have a password.
+    connection = Secret(connection) if isinstance(connection, str) else connection
     clock = None if now is None else ranges.parse_now(now)
     source = WarehouseSource(connection, table, dialect=dialect, columns=columns, now=clock)
     return Vq(lambda: source)

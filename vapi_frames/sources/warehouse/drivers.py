@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
+import pyarrow as pa
+
 from vapi_frames.cancellation import on_cancel
 from vapi_frames.errors import QueryError, SourceError
 from vapi_frames.sources.sql.select import quote_text
@@ -26,13 +28,19 @@ from vapi_frames.sources.warehouse.types import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import pyarrow as pa
-
     from vapi_frames.sources.warehouse.dialects import Dialect
     from vapi_frames.sources.warehouse.types import ColumnType
 
-__all__ = ["Driver", "is_spark", "make_driver"]
+__all__ = ["Driver", "check_connection", "commits_itself", "is_outside_transaction", "is_spark", "make_driver"]
 
+_COLUMNS_OF = """
+SELECT attname, coalesce(base.typname, own.typname), coalesce(base.typcategory, own.typcategory)
+FROM pg_catalog.pg_attribute
+JOIN pg_catalog.pg_type AS own ON own.oid = atttypid
+LEFT JOIN pg_catalog.pg_type AS base ON base.oid = own.typbasetype
+WHERE attrelid = CAST({} AS pg_catalog.regclass) AND attnum > 0 AND NOT attisdropped
+ORDER BY attnum
+"""
 _FILE_FORMATS = frozenset({"parquet", "orc", "json", "csv", "text", "avro", "delta", "iceberg", "binaryfile", "xml"})
 
 
@@ -53,22 +61,30 @@ def is_spark(connection: object) -> bool:
     return hasattr(connection, "sql") and hasattr(connection, "createDataFrame")
 
 
-def make_driver(connection: Any, dialect: Dialect) -> Driver:
-    """Return the driver that runs SQL on *connection*.
+def check_connection(connection: Any) -> None:
+    """Check that *connection* is one of PEP 249.
 
     Raises:
-        QueryError: *connection* cannot run SQL, or does not wait for its results.
+        QueryError: It has no cursor, or does not wait for its results.
     """
-    if is_spark(connection):
-        return _SparkDriver(connection, dialect)
+    kind = type(connection).__name__
+    commit = getattr(connection, "commit", None) or getattr(connection, "raw_connection", None)
+    if inspect.iscoroutinefunction(commit):
+        raise QueryError(f"{kind} is asynchronous; pass a synchronous connection or engine")
     if not callable(getattr(connection, "cursor", None)):
         raise QueryError(
-            f"connection must be a Spark session or a connection with a cursor (PEP 249), not "
-            f"{type(connection).__name__}; with SQLAlchemy, pass engine.raw_connection()"
+            "connection must be a Spark session, an engine, a connection or a URL of SQLAlchemy, or a connection with "
+            f"a cursor (PEP 249), not {kind}"
         )
-    if inspect.iscoroutinefunction(getattr(connection, "commit", None)):
-        raise QueryError(f"{type(connection).__name__} is asynchronous; pass a synchronous connection")
-    if dialect.name == "duckdb":
+
+
+def make_driver(connection: Any, dialect: Dialect) -> Driver:
+    """Return the driver that runs SQL on *connection*, a Spark session or a connection of PEP 249."""
+    if is_spark(connection):
+        return _SparkDriver(connection, dialect)
+    # ADBC and SQLAlchemy's package for DuckDB have connections of their own.
+    packages = {one.__module__.partition(".")[0] for one in type(connection).__mro__}
+    if dialect.name == "duckdb" and packages & {"duckdb", "_duckdb"}:
         return _DuckdbDriver(connection, dialect)
     return _ConnectionDriver(connection, dialect)
 
@@ -142,23 +158,29 @@ class _ConnectionDriver:
         return self._fetch(text)[0]
 
     def columns(self, table: Sequence[str]) -> list[tuple[str, ColumnType]]:
-        dialect = self._dialect.name
+        dialect, name = self._dialect.name, write_name(table, self._dialect)
         if dialect == "clickhouse":
-            rows, _ = self._fetch(f"DESCRIBE TABLE {write_name(table, self._dialect)}")
+            rows, _ = self._fetch(f"DESCRIBE TABLE {name}")
             return [(row[0], parse_type(row[1], dialect)) for row in rows]
         if dialect == "duckdb":
             self._fetch(_look_up(table, self._dialect))
+            rows, _ = self._fetch(f"DESCRIBE {_select_nothing(table, self._dialect)}")
+            return [(row[0], parse_type(row[1], dialect)) for row in rows]
         _, described = self._fetch(_select_nothing(table, self._dialect))
         codes = [one[1] for one in described]
         if dialect == "postgres" and all(isinstance(code, int) for code in codes):
             text = f"SELECT oid, typname, typcategory FROM pg_catalog.pg_type WHERE oid IN ({str(codes)[1:-1]})"
             types = {int(row[0]): read_postgres_type(row[1], row[2]) for row in self._fetch(text)[0]}
             return [(one[0], types[one[1]]) for one in described]
+        if dialect == "postgres" and all(isinstance(code, pa.DataType) for code in codes):  # ADBC: JSON is text there
+            rows, _ = self._fetch(_COLUMNS_OF.format(quote_text(name)))
+            return [(row[0], read_postgres_type(row[1], row[2])) for row in rows]
         return [(one[0], describe_type(one[1], dialect)) for one in described]
 
     def _fetch(self, text: str) -> tuple[list[tuple[Any, ...]], Sequence[Sequence[Any]]]:
         """Run *text* and return its rows and their description. It passes no parameters: %, ? and : are text."""
-        cancel = getattr(self._connection, "cancel", None) or (lambda: None)  # most drivers cannot cancel
+        cancels = (getattr(self._connection, name, None) for name in ("cancel", "adbc_cancel"))
+        cancel = next(filter(None, cancels), lambda: None)  # most drivers cannot cancel
         with self._transaction(), closing(self._connection.cursor()) as cursor:
             with on_cancel(cancel):
                 cursor.execute(text, **self._options)
@@ -170,16 +192,22 @@ class _ConnectionDriver:
     def _transaction(self) -> Iterator[None]:
         """Leave no transaction open that was not, and the caller's usable after a statement that fails."""
         connection = self._connection
-        if self._dialect.name != "postgres" or getattr(connection, "autocommit", None) is True:
+        if self._dialect.name != "postgres":
+            yield
+            return
+        is_automatic, is_idle = commits_itself(connection), is_outside_transaction(connection)
+        if is_automatic and is_idle is not False:
             yield
         elif hasattr(connection, "transaction"):  # psycopg: a savepoint, or a transaction where there is none
             with connection.transaction():
                 yield
-        elif _is_idle(connection):  # the driver begins a transaction, and its locks would block ALTER TABLE
+        elif is_idle:  # the driver begins a transaction, and its locks would block ALTER TABLE
             try:
                 yield
             finally:
                 connection.rollback()
+        elif hasattr(connection, "adbc_connection") and not is_automatic:  # it refuses to return to a savepoint
+            yield
         else:
             self._execute("SAVEPOINT vapi_frames")
             try:
@@ -195,11 +223,28 @@ class _ConnectionDriver:
             cursor.execute(text)
 
 
-def _is_idle(connection: Any) -> bool:
-    """Return whether *connection* is known to be outside a transaction."""
+def commits_itself(connection: Any) -> bool:
+    """Return whether each statement is a transaction, unless the caller begins one."""
+    if hasattr(connection, "adbc_connection"):
+        return bool(connection.adbc_connection.get_option("adbc.connection.autocommit") == "true")
+    return getattr(connection, "autocommit", None) is True
+
+
+def is_outside_transaction(connection: Any) -> bool | None:
+    """Return whether *connection* is outside a transaction; ``None`` where the driver does not show it."""
+    if hasattr(connection, "adbc_connection"):
+        from adbc_driver_manager import Error
+
+        try:
+            return bool(connection.adbc_connection.get_option("adbc.postgresql.transaction_status") == "idle")
+        except Error:  # the driver of another engine has no such option
+            return None
     if callable(status := getattr(connection, "get_transaction_status", None)):
         return bool(status() == 0)  # psycopg2.extensions.TRANSACTION_STATUS_IDLE
-    return getattr(connection, "_in_transaction", None) is False  # pg8000
+    if hasattr(connection, "pgconn"):
+        return bool(connection.info.transaction_status == 0)  # psycopg.pq.TransactionStatus.IDLE
+    is_open = getattr(connection, "_in_transaction", None)  # pg8000
+    return None if is_open is None else not is_open
 
 
 def _look_up(table: Sequence[str], dialect: Dialect) -> str:

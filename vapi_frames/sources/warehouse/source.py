@@ -6,7 +6,9 @@ of creation that a range can hold: a table may be too large to check that at eac
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,8 +36,8 @@ from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.drill import drill_records
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
+from vapi_frames.sources.warehouse.connections import BorrowingDriver, open_access
 from vapi_frames.sources.warehouse.dialects import find_dialect, to_micros
-from vapi_frames.sources.warehouse.drivers import is_spark, make_driver
 from vapi_frames.sources.warehouse.in_duckdb import find_functions
 from vapi_frames.sources.warehouse.render import render
 from vapi_frames.sources.warehouse.table import check_table, read_table
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from vapi_frames.result.drilled import DrilledCalls
     from vapi_frames.result.result import Result
     from vapi_frames.sources.sql.select import QueryColumns
+    from vapi_frames.sources.warehouse.connections import Access
     from vapi_frames.sources.warehouse.table import TableColumns
     from vapi_frames.sources.warehouse.types import ColumnType
 
@@ -65,16 +68,16 @@ class WarehouseSource:
     """A table of call records as a source.
 
     Args:
-        connection: A Spark session, or a connection of PEP 249.
+        connection: A Spark session, a connection of PEP 249, or an engine, a connection or a URL of SQLAlchemy.
         table: The table's name, with dots between its parts, or the parts as a tuple.
-        dialect: The SQL of the connection; a Spark session needs none.
+        dialect: The SQL of the connection; by default what the connection shows.
         columns: Column of the API → column of the table, or a tuple of a column and the keys into what is nested in it.
         now: Its clock; the wall clock by default.
 
     Raises:
         QueryError: An argument has a wrong type or value.
         UnknownWordError: There is no such dialect, or the API has no such column.
-        MissingExtraError: sqlglot is not installed.
+        MissingExtraError: sqlglot is not installed, or SQLAlchemy, which a URL needs.
     """
 
     kind = "warehouse"
@@ -88,16 +91,18 @@ class WarehouseSource:
         columns: Mapping[str, str | Sequence[str]] | None = None,
         now: datetime | None = None,
     ) -> None:
-        if dialect is None and not is_spark(connection):
-            raise QueryError("dialect= must name the SQL of the connection, e.g. dialect='postgres'")
-        self._dialect = find_dialect("spark" if dialect is None else dialect)
-        self._driver = make_driver(connection, self._dialect)
+        self._access = open_access(connection)
+        if dialect is None and (dialect := self._access.find_dialect()) is None:
+            raise QueryError(f"the SQL of {type(connection).__name__} is not known: name it, e.g. dialect='postgres'")
+        self._dialect = find_dialect(dialect)
+        self._driver = BorrowingDriver(self._access.lend, self._dialect)
         self._parts = check_table(table)
         self._places = check_columns(columns)
         render("SELECT 1", self._dialect)  # raises here, and not at the first query, where sqlglot is missing
         self._now = now
-        # Threads may share a Spark session, and hardly any other connection.
-        self._lock = nullcontext() if is_spark(connection) else threading.Lock()
+        self._lock = nullcontext() if self._access.is_shared else threading.Lock()
+        # A source that is forgotten leaves no connection open, either.
+        self._close = weakref.finalize(self, _close, os.getpid(), self._access)
         self._table: TableColumns | None = None
         self._is_checked = False
         self._has_warned_of_duration = False
@@ -107,7 +112,8 @@ class WarehouseSource:
         return self._now or datetime.now(UTC)
 
     def close(self) -> None:
-        """Do nothing: the connection is the user's."""
+        """Close the connections to a URL; a connection, an engine and a session are the user's, and stay open."""
+        self._close()
 
     def answer(self, queries: Sequence[Query[Any]], now: datetime) -> list[Result]:
         """Answer *queries*, in order, as of *now*."""
@@ -239,16 +245,23 @@ class WarehouseSource:
             return function()
         except VapiFramesError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the libraries beneath raise
+            cause = None if self._access.shows_secret(error) else error
             if found := read_error(str(error)):
-                raise found from error
-            raise SourceError(f"{self._dialect.name} could not run the query: {_main_line(error)}") from error
+                raise found from cause
+            line = self._access.redact(_main_line(error))
+            raise SourceError(f"{self._dialect.name} could not run the query: {line}") from cause
 
     def __repr__(self) -> str:
         return f"the table {'.'.join(self._parts)} in {self._dialect.name}"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a warehouse source holds a connection and cannot be pickled; connect in each process")
+
+
+def _close(process: int, access: Access) -> None:
+    if process == os.getpid():  # the child of a fork ends with copies of connections that its parent still uses
+        access.close()
 
 
 def _has_infinite(array: Any) -> bool:
