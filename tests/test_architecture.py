@@ -14,7 +14,7 @@ PACKAGE = Path(vapi_frames.__path__[0])
 
 # From the ground up. The modules of the first line are no folder, and may import each other.
 LAYERS = [
-    {"errors", "cancellation", "files", "redact"},
+    {"errors", "cancellation", "display", "files", "redact"},
     {"contract", "calendar"},
     {"query"},
     {"result"},

@@ -67,6 +67,11 @@ class VapiFramesError(Exception):
         # An exception pickles its message alone, and these constructors take more.
         return _rebuild, (type(self), str(self), self.__dict__)
 
+    def _render_traceback_(self) -> list[str]:  # what IPython shows of an error
+        from vapi_frames import display
+
+        return display.list_user_lines(self)
+
 
 class QueryError(VapiFramesError, ValueError):
     """The query itself is wrong; raised before any I/O.

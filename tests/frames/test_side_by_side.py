@@ -88,7 +88,7 @@ class TestThePeriodBefore:
         present, before = comparison.body(NOW)["queries"]
         assert (present["name"], before["name"]) == ("spend", "spend-before")
         assert before["timeRange"]["start"] == "2026-09-01T00:00:00Z"
-        assert repr(comparison).endswith('.named("spend").compare("previous")')
+        assert str(comparison).endswith('.named("spend").compare("previous")')
 
     @pytest.mark.parametrize(
         ("build", "match"),

@@ -81,7 +81,7 @@ def test_filters_add_up_and_their_order_does_not_matter():
     assert vq.call().where() == vq.call().where({}) == vq.call()
     assert pickle.loads(pickle.dumps(one)) == one
     code = 'vq.call().count().where({"variable.plan": "pro"}, assistantId=["a", "b"], status="ended")'
-    assert repr(one) == code
+    assert str(one) == code
 
 
 def test_the_repr_is_code_whatever_the_word():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vapi_frames.analysis.coverage import describe_coverage
 from vapi_frames.calendar.buckets import find_zone
+from vapi_frames.display import Prose
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.frames.meta import Meta, merge_filters, read_meta
 from vapi_frames.frames.partial import partial
@@ -35,10 +36,10 @@ def describe(frame: pd.DataFrame) -> str:
         93 rows. Source: call records.
     """
     try:
-        return _describe(frame, read_choice(frame))
+        return Prose(_describe(frame, read_choice(frame)))
     except ProvenanceError as error:  # a description says what there is; the verbs refuse
         meta = read_meta(frame)
-        return f"These are not rows as fetched: {error}. Fetched was: {_describe(frame, meta, is_fetched=False)}"
+        return Prose(f"These are not rows as fetched: {error}. Fetched was: {_describe(frame, meta, is_fetched=False)}")
 
 
 def _describe(frame: pd.DataFrame, meta: Meta, *, is_fetched: bool = True) -> str:

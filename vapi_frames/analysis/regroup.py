@@ -55,7 +55,7 @@ def plan_reaggregation(
                     find_reaggregation(present[name], present.values(), over_time=over_time, over_groups=over_groups)
                 )
             except NonAdditiveError as error:
-                raise NonAdditiveError(f"{error}; fetch {instead!r}") from None
+                raise NonAdditiveError(f"{error}; fetch {instead}") from None
         else:
             column = checked.meta.derived[name]
             lost = [part for part in column.parts if part not in checked.measures] if column.rule == "ratio" else []

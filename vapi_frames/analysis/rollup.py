@@ -90,7 +90,7 @@ def rollup(
         try:
             dates = [_coarser_dates(dates[0], checked, coarser)] if coarser else []
         except NonAdditiveError as error:
-            raise NonAdditiveError(f"{error}; fetch {instead!r}") from None
+            raise NonAdditiveError(f"{error}; fetch {instead}") from None
     return regroup(checked, [*dates, *groups], instead, step=new_step, over_time=over_time, over_groups=over_groups)
 
 
@@ -118,7 +118,7 @@ def _check_step(checked: CheckedFrame, step: str | None) -> str | None:
         others = " or ".join(map(repr, (*NESTS[finer], ALL)))
         raise NonAdditiveError(
             f"a bucket of step {step!r} does not consist of whole buckets of step {finer!r}: they roll up to {others}. "
-            f"For step {step!r} fetch {find_query(checked, checked.levels, step)!r}"
+            f"For step {step!r} fetch {find_query(checked, checked.levels, step)}"
         )
     return step
 

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     axes = accessor_of(frame).plot("sumCost")
     axes.figure.savefig(chart, dpi=120, bbox_inches="tight")
     parts = {
-        "The query": repr(query),
+        "The query": str(query),
         "The body it compiles to (POST /analytics)": json.dumps(query.body(), indent=2),
         "The result, a DataFrame": frame.round(4).to_string(max_rows=12),
         "Units": ", ".join(f"{name}: {unit}" for name, unit in accessor_of(frame).units.items()),

@@ -24,6 +24,7 @@ from vapi_frames.cli.console import (
 )
 from vapi_frames.errors import PartialResultError, QueryError, VapiFramesError
 from vapi_frames.files import expand_home
+from vapi_frames.query.code import format_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
     vq = _source(options)
     if options.verbose:
         for query in queries:
-            print_error(f"fetching from {vq.source!r}: {query!r}")
+            print_error(f"fetching from {vq.source!r}: {format_code(query)}")
     try:
         frames = list(vq.fetch(*queries).values())
     except PartialResultError as error:
@@ -198,7 +199,7 @@ def _write_part(error: PartialResultError, paths: Sequence[Path], out: str | Non
     for start, end in error.missing:
         print_error(f"[{format_iso(start)}, {format_iso(end)})", label="missing: ")
     for query in error.rest:
-        print_error(repr(query), label="still to fetch: ")
+        print_error(format_code(query), label="still to fetch: ")
     if out is None:
         print_error("the part that arrived is not printed; pass --out to write it to a file")
         return

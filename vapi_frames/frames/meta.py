@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from vapi_frames.calendar.ranges import format_iso, parse_last, parse_range
+from vapi_frames.display import format_rows, show_html
 from vapi_frames.errors import ProvenanceError
 from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.query import Query
@@ -143,6 +144,12 @@ class Meta:
     notes: tuple[str, ...] = ()
     coverage: dict[str, int] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return format_rows({name: value for name, value in values.items() if value not in (None, "", (), {})})
+
+    _repr_html_ = show_html
+
     @property
     def step(self) -> str | None:
         """The step of the buckets."""
@@ -207,7 +214,7 @@ class Meta:
         if made := [level for level, origin in self.derived_levels.items() if origin == "date"]:
             step: Step = "day" if made == ["weekday"] else "hour"
             raise ProvenanceError(
-                f"no query gives rows by {' and '.join(made)}: fetch {replace(self.result_query, time_step=step)!r}, "
+                f"no query gives rows by {' and '.join(made)}: fetch {replace(self.result_query, time_step=step)}, "
                 "and call .vapi.typical_week again"
             )
         if self.start is not None and self.start == self.end:

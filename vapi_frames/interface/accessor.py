@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from vapi_frames.display import show_html
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.interface.source_verbs import SourceVerbs
 from vapi_frames.interface.verbs import Verbs
@@ -294,9 +295,9 @@ class VapiAccessor(Verbs, SourceVerbs):
         meta, problem = self.meta, ""
         try:
             meta = read_choice(self._frame)
-            query = repr(meta.query)
+            query = str(meta.query)
         except ProvenanceError as error:  # a repr does not raise; the verbs will
-            problem, query = str(error), repr(meta.result_query)
+            problem, query = str(error), str(meta.result_query)
         start, end = meta.covered
         lines = [
             query,
@@ -314,6 +315,8 @@ class VapiAccessor(Verbs, SourceVerbs):
                 lines.append("partial      unknown")
         lines.extend(f"note         {note}" for note in meta.notes)
         return "\n".join(lines)
+
+    _repr_html_ = show_html
 
 
 def _show(instant: Any, meta: Meta) -> str:

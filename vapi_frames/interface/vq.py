@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
+from vapi_frames.display import show_html
 from vapi_frames.errors import QueryError, SourceError
 from vapi_frames.interface.api_verbs import ApiVerbs
 from vapi_frames.interface.fetch import fetch_frames, fetch_results, name_queries
@@ -301,10 +302,9 @@ class Vq(ApiVerbs, Overviews):
             raise AttributeError(f"a Vq has no {name!r}{hint}", name=name, obj=self)
 
     def __repr__(self) -> str:
-        is_closed = self._make_source is None
-        return "<vq, closed>" if is_closed else f"<vq of {self.source!r}>"
+        return "<vq, closed>" if self._make_source is None else f"<vq of {self.source!r}>"
+
+    _repr_html_ = show_html
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a Vq cannot be pickled, since it may hold a key or a connection: make another one in the other process"
-        )
+        raise TypeError("a Vq cannot be pickled, it may hold a key or a connection: make one in the other process")

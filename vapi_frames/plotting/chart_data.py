@@ -13,6 +13,7 @@ from vapi_frames.analysis.weeks import SLOTS, WEEKDAYS
 from vapi_frames.errors import QueryError
 from vapi_frames.frames.meta import Meta, read_meta
 from vapi_frames.frames.provenance import check_levels, find_column
+from vapi_frames.query.code import format_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def prepare_chart(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Ch
     """
     meta = read_meta(frame)
     if frame.empty:
-        raise QueryError(f"there are no rows to draw: the frame of {meta.result_query!r} is empty")
+        raise QueryError(f"there are no rows to draw: the frame of {format_code(meta.result_query)} is empty")
     known = units(frame)  # raises where values were changed: the unit of the axis could be wrong
     if meta.before and "date" in frame.index.names:  # a row of the other period alone has no date
         frame = frame.loc[frame.index.get_level_values("date").notna()]

@@ -300,8 +300,8 @@ class Builder(QuerySpec[C]):
 
         Examples:
             >>> from vapi_frames import vq
-            >>> vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
-            vq.call().count().where({"variable.plan": ["pro", None]}, endedReason="voicemail")
+            >>> vq.call().count().where({"variable.plan": ["pro", None]}, type="webCall")
+            vq.call().count().where({"variable.plan": ["pro", None]}, type="webCall")
         """
         return replace(self, filters=filters.with_filters(self.filters, conditions, equals))
 

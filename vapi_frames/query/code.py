@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from vapi_frames.query.filters import Filter
     from vapi_frames.query.spec import QuerySpec
 
-__all__ = ["format_code"]
+__all__ = ["format_code", "list_verbs"]
 
 
 def format_code(query: QuerySpec[Any]) -> str:
     """Return the code that builds *query* from ``vq``."""
-    return f"vq.{query.table}()" + "".join(_format_verbs(query))
+    return "".join(list_verbs(query))
+
+
+def list_verbs(query: QuerySpec[Any]) -> list[str]:
+    """Return the calls of that code, one by one."""
+    return [f"vq.{query.table}()", *_format_verbs(query)]
 
 
 def _format_verbs(query: QuerySpec[Any]) -> Iterator[str]:

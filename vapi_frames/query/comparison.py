@@ -20,7 +20,9 @@ from vapi_frames.calendar.buckets import (
 )
 from vapi_frames.calendar.ranges import AbsoluteRange, RelativeRange, Span, fill_defaults, format_iso, parse_span
 from vapi_frames.contract.vocabulary import NAME_LIMIT
+from vapi_frames.display import format_block, show_html
 from vapi_frames.errors import QueryError, require
+from vapi_frames.query import code
 from vapi_frames.query.compile import compile_body
 from vapi_frames.query.schema import as_polars
 
@@ -264,8 +266,16 @@ class Comparison:
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
+        return format_block(self._list_verbs())
+
+    def __str__(self) -> str:
+        return "".join(self._list_verbs())
+
+    def _list_verbs(self) -> list[str]:
         align = "" if self.align == "ordinal" else f', align="{self.align}"'
-        return f'{self.query!r}.compare("{self.to}"{align})'
+        return [*code.list_verbs(self.query), f'.compare("{self.to}"{align})']
+
+    _repr_html_ = show_html
 
 
 def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[..., pd.DataFrame]) -> Comparison:

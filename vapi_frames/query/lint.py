@@ -21,8 +21,10 @@ from vapi_frames.calendar.buckets import (
 )
 from vapi_frames.calendar.ranges import AbsoluteRange, fill_defaults, format_iso
 from vapi_frames.contract.vocabulary import SUBSCRIPTION_COLUMNS
+from vapi_frames.display import show_html
 from vapi_frames.errors import NonAdditiveError, QueryError, QueryWarning, warn
 from vapi_frames.query import rewrite
+from vapi_frames.query.code import format_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +110,8 @@ class Plan:
 
     __repr__ = __str__
 
+    _repr_html_ = show_html
+
 
 def _resolve_range(query: QuerySpec[Any], now: datetime | None) -> tuple[datetime | None, datetime | None]:
     """Return the resolved range, with the contract's defaults if *now* is known."""
@@ -124,7 +128,7 @@ def explain_query(query: QuerySpec[Any], now: datetime | None) -> Plan:
     start, end = (None, None) if broken else _resolve_range(query, now)
     buckets = count_buckets(start, end, query.time_step, query.zone) if query.time_step and start and end else None
     return Plan(
-        code=repr(query),
+        code=format_code(query),
         start=start,
         end=end,
         zone=query.zone.key,

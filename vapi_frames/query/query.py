@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from vapi_frames.display import format_block, show_html
 from vapi_frames.errors import QueryError, suggest
 from vapi_frames.query import aggregation, code, comparison, lint
 from vapi_frames.query.builder import Builder
@@ -83,7 +84,13 @@ class Query(Builder[C]):
         >>> from vapi_frames import vq
         >>> q = vq.call().sum("cost").by("assistantId").step("day").during("2026-10")
         >>> q
-        vq.call().sum("cost").by("assistantId").step("day").between("2026-10-01", "2026-11-01")
+        (
+            vq.call()
+            .sum("cost")
+            .by("assistantId")
+            .step("day")
+            .between("2026-10-01", "2026-11-01")
+        )
         >>> q.body()["queries"][0]["timeRange"]
         {'step': 'day', 'start': '2026-10-01T00:00:00Z', 'end': '2026-11-01T00:00:00Z'}
     """
@@ -355,7 +362,12 @@ class Query(Builder[C]):
         return _restore, ({each.name: getattr(self, each.name) for each in fields(self) if each.name != "vq"},)
 
     def __repr__(self) -> str:
+        return format_block(code.list_verbs(self))
+
+    def __str__(self) -> str:
         return code.format_code(self)
+
+    _repr_html_ = show_html
 
     if not TYPE_CHECKING:
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_frames.calendar import buckets
+from vapi_frames.query import code as query_code
 from vapi_frames.query.schema import build_schema
 from vapi_frames.sources.api.pieces import Segment
 
@@ -74,7 +75,7 @@ def format_code(query: Query[Any]) -> str:
         plain = replace(one, alias=None)
         # One measure may occur under several names.
         measures.append(plain if plain not in measures else replace(one, alias=f"{plain.name}{len(measures) + 1}"))
-    return repr(
+    return query_code.format_code(
         replace(
             query,
             aggregations=tuple(measures),
@@ -195,7 +196,8 @@ def check(segment: Segment, query: Query[Any]) -> None:
     if segment.is_assumed and segment.convention != "instant":
         raise ValueError(f"only the convention 'instant' can be assumed, not {segment.convention!r}")
     if not segment.table.schema.equals(build_schema(query)):
-        raise ValueError(f"the table has {segment.table.schema}; the result of {query!r} has {build_schema(query)}")
+        wanted = f"the result of {query_code.format_code(query)} has {build_schema(query)}"
+        raise ValueError(f"the table has {segment.table.schema}; {wanted}")
     if query.time_step is None:
         return
     check_edges(query, segment.start, segment.end)

@@ -101,4 +101,4 @@ def _format_side(value: Any) -> str:
 
 
 def _format_code(query: Mapping[str, Any]) -> str:
-    return repr(replace(Query.from_body({**query, "name": "q"}), title=None))
+    return str(replace(Query.from_body({**query, "name": "q"}), title=None))
