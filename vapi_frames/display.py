@@ -51,9 +51,10 @@ def show_html(self: object) -> str:
 
 
 def format_rows(values: Mapping[str, object]) -> str:
-    """Return the *values* as lines of a name and a value."""
-    width = max(map(len, values), default=0)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in values.items())
+    """Return the *values* that are not empty as lines of a name and a value."""
+    shown = {name: value for name, value in values.items() if value not in (None, "", (), {})}
+    width = max(map(len, shown), default=0)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in shown.items())
 
 
 def format_block(verbs: list[str]) -> str:

@@ -8,9 +8,8 @@ import pandas as pd
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import UnknownWordError, format_value
-from vapi_frames.frames.meta import merge_filters
 from vapi_frames.frames.provenance import find_column, read_choice
-from vapi_frames.query.filters import format_filters
+from vapi_frames.query.filters import format_filters, merge_filters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

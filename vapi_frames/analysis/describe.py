@@ -10,9 +10,10 @@ from vapi_frames.analysis.coverage import describe_coverage
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.display import Prose
 from vapi_frames.errors import ProvenanceError
-from vapi_frames.frames.meta import Meta, merge_filters, read_meta
+from vapi_frames.frames.meta import Meta, read_meta
 from vapi_frames.frames.partial import partial
 from vapi_frames.frames.provenance import read_choice, units
+from vapi_frames.query.filters import merge_filters
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vapi_frames.calendar.buckets import find_bounds, find_edge_before, find_zone, floor_to_bucket, from_seconds
-from vapi_frames.frames.meta import Choice, merge_filters
+from vapi_frames.frames.meta import Choice
 from vapi_frames.frames.origin import to_micros
+from vapi_frames.query.filters import merge_filters
 
 if TYPE_CHECKING:
     from datetime import datetime

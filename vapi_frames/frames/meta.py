@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import Step
     from vapi_frames.query.filters import Filter
 
-__all__ = ["ATTRIBUTE", "Choice", "DerivedColumn", "Meta", "merge_filters", "read_meta"]
+__all__ = ["ATTRIBUTE", "Choice", "DerivedColumn", "Meta", "read_meta"]
 
 ATTRIBUTE = "vapi"
 _GROUP_WORDS = ("groupBy", "groupByVariableValue", "groupByOutput")  # the contract has no word for the last
@@ -145,8 +145,7 @@ class Meta:
     coverage: dict[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return format_rows({name: value for name, value in values.items() if value not in (None, "", (), {})})
+        return format_rows({one.name: getattr(self, one.name) for one in fields(self)})
 
     _repr_html_ = show_html
 
@@ -401,11 +400,6 @@ def _instant(text: str | None) -> datetime | None:
 
 def _filters(parts: Iterable[tuple[str, Iterable[str | None]]]) -> tuple[Filter, ...]:
     return tuple((word, tuple(values)) for word, values in parts)
-
-
-def merge_filters(filters: tuple[Filter, ...], narrower: tuple[Filter, ...]) -> tuple[Filter, ...]:
-    """Return *filters* with the *narrower* ones in place of those of the same words."""
-    return tuple(sorted((dict(filters) | dict(narrower)).items(), key=lambda one: one[0]))
 
 
 def read_meta(frame: pd.DataFrame) -> Meta:

@@ -152,8 +152,8 @@ def _narrow(query: Query[Any], meta: Meta, frame: pd.DataFrame) -> Query[Any]:
     """Return *query* over the buckets and the groups that *frame* has rows of: fewer calls to choose from."""
     from vapi_frames.calendar.buckets import find_bounds, find_zone, from_seconds
     from vapi_frames.frames.levels import drop_unused, read_levels
-    from vapi_frames.frames.meta import merge_filters
     from vapi_frames.frames.origin import to_micros
+    from vapi_frames.query.filters import merge_filters
 
     start, end = meta.covered
     if not len(frame):

@@ -31,6 +31,7 @@ __all__ = [
     "FilterValues",
     "format_filters",
     "get_variable_key",
+    "merge_filters",
     "split_filters",
     "with_filters",
 ]
@@ -188,3 +189,8 @@ def _read_value(name: str, written: object) -> str | None:
     else:
         cure = "pass text, a whole number, True, False, None, or a list of these"
     raise QueryError(f"the value of {name!r} cannot be {format_value(written)}: {cure}")
+
+
+def merge_filters(filters: tuple[Filter, ...], narrower: tuple[Filter, ...]) -> tuple[Filter, ...]:
+    """Return *filters* with the *narrower* ones in place of those of the same words."""
+    return tuple(sorted((dict(filters) | dict(narrower)).items(), key=lambda one: one[0]))
