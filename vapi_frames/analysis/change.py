@@ -11,8 +11,8 @@ from vapi_frames.analysis.gaps import find_fill_rules, locate_buckets
 from vapi_frames.analysis.ratios import add_columns
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import FrameWarning, UnknownWordError, warn
+from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.levels import distinct_rows
-from vapi_frames.frames.meta import DerivedColumn
 from vapi_frames.frames.partial import elapsed_shares
 from vapi_frames.frames.provenance import check_frame, find_column
 from vapi_frames.result.aggregate import percent_change

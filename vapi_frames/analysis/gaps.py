@@ -20,8 +20,8 @@ from vapi_frames.calendar.buckets import (
 )
 from vapi_frames.errors import ProvenanceError, QueryError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
+from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
-from vapi_frames.frames.meta import DerivedColumn
 from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.partial import bucket_seconds
 from vapi_frames.frames.provenance import CheckedFrame, check_frame

@@ -12,7 +12,7 @@ from vapi_frames.analysis.arguments import read_names
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS, minutes_per, select_cost_parts
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
-from vapi_frames.frames.meta import DerivedColumn
+from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column
 from vapi_frames.query.aggregation import Reaggregation, check_text

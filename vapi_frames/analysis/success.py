@@ -12,7 +12,7 @@ from vapi_frames.analysis.ratios import add_columns, add_ratio
 from vapi_frames.analysis.regroup import find_query, regroup
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, suggest, warn
 from vapi_frames.frames.columns import to_numpy
-from vapi_frames.frames.meta import DerivedColumn
+from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.provenance import check_frame, find_column
 from vapi_frames.query.filters import with_filters
 

@@ -17,8 +17,8 @@ from vapi_frames.calendar.buckets import find_bounds, find_zone, split_by_offset
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
 from vapi_frames.frames.columns import to_backend
+from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows
-from vapi_frames.frames.meta import DerivedColumn
 from vapi_frames.frames.origin import add_note, attach_meta
 from vapi_frames.frames.partial import drop_partial, floor_to_step
 from vapi_frames.frames.provenance import check_frame

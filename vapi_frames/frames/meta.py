@@ -11,12 +11,14 @@ import hashlib
 import json
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from vapi_frames.calendar.ranges import format_iso, parse_last, parse_range
 from vapi_frames.display import format_rows, show_html
 from vapi_frames.errors import ProvenanceError
+from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.query.aggregation import Aggregation
+from vapi_frames.query.filters import merge_filters
 from vapi_frames.query.query import Query
 from vapi_frames.query.spec import name_levels
 from vapi_frames.result.result import COVERAGE
@@ -29,47 +31,12 @@ if TYPE_CHECKING:
     from vapi_frames.contract.vocabulary import Step
     from vapi_frames.query.filters import Filter
 
-__all__ = ["ATTRIBUTE", "Choice", "DerivedColumn", "Meta", "read_meta"]
+__all__ = ["ATTRIBUTE", "Choice", "Meta", "read_meta"]
 
 ATTRIBUTE = "vapi"
 _GROUP_WORDS = ("groupBy", "groupByVariableValue", "groupByOutput")  # the contract has no word for the last
 _VERSION = 3
 _SUM, _END = ',"sum":"', '"}'  # around the checksum, with which the text ends
-
-
-@dataclass(frozen=True, slots=True)
-class DerivedColumn:
-    """What is known of a column that a verb added.
-
-    Attributes:
-        unit: Its unit, ``""`` where it has none.
-        rule: How it re-aggregates: ``sum``; ``ratio``, from its parts again; ``none``. A ``flag`` describes its row and
-            is no measure.
-        parts: The columns that it was made of; for a ratio, those above and below the line.
-        scale: For a ratio, what it is multiplied by.
-        made: How, as a word and what goes with it, e.g. ``("delta", 7)``, which `explain` puts into words; empty for a
-            ratio.
-    """
-
-    unit: str
-    rule: Literal["sum", "ratio", "none", "flag"]
-    parts: tuple[str, ...] = ()
-    scale: float = 1.0
-    made: tuple[str | int, ...] = ()
-
-    def to_list(self) -> list[Any]:
-        """Return it as JSON has it, without what is as by default at the end."""
-        if not self.made:
-            return [self.unit, self.rule, *([self.parts, self.scale] if self.parts else [])]
-        return [self.unit, self.rule, self.parts, self.scale, self.made]
-
-    @classmethod
-    def from_list(cls, values: list[Any]) -> DerivedColumn:
-        """Read it back."""
-        unit, rule, *more = values
-        defaults: tuple[Any, ...] = ((), 1.0, ())
-        parts, scale, made = [*more, *defaults[len(more) :]]
-        return cls(unit, rule, tuple(parts), scale, tuple(made))
 
 
 @dataclass(frozen=True, slots=True)
