@@ -1,6 +1,6 @@
 """What every test starts from, the engines that tests share, and how much a run tries.
 
-`pytest --long -m property` runs the property tests with five times as many examples, `pytest --brief` all tests with
+`pytest --long -m "property or long"` runs the property tests with five times as many examples and the slow tests, `pytest --brief` all tests with
 half of them: for runs in which only the installed versions differ.
 """
 
@@ -35,7 +35,11 @@ settings.register_profile("brief", max_examples=10, derandomize=True, **QUIET_CH
 
 def pytest_addoption(parser):
     """Add `--long` and `--brief`."""
-    parser.addoption("--long", action="store_true", help="give the property tests five times as many examples")
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="give the property tests five times as many examples, and run the slow tests",
+    )
     parser.addoption("--brief", action="store_true", help="give the property tests half of the examples")
 
 
@@ -72,8 +76,13 @@ def pytest_report_header():
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Mark the property tests, and each test of a database engine: those of one share a worker, which starts it once."""
+def pytest_collection_modifyitems(config, items):
+    """Mark the property tests, and each test of a database engine: those of one share a worker, which starts it once.
+
+    Tests with the mark `long` are left out of the other forms.
+    """
+    if not config.getoption("--long"):
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.property)

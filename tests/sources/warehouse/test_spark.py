@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import pytest
 
 import vapi_frames as vf
@@ -9,6 +15,7 @@ from tests.support.engines import CALLS, JAVA_OPTIONS, NOW, cancel_running, flat
 from tests.support.notebooks import ON_SPARK, check_run
 from tests.support.queries import ALL, CALL, QUERIES
 from tests.support.reference import compute
+from tests.support.requirements import require
 from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, SourceError
 
@@ -95,6 +102,20 @@ def test_rows_are_read_where_spark_has_no_arrow_tables(spark):
     for name in ("by two", "hour in Europe/London", "history"):
         query = QUERIES[name]
         check(fetch(Older(), "calls", query), query, compute(CALLS, query, NOW))
+
+
+@pytest.mark.long
+@pytest.mark.engine("spark")
+@pytest.mark.parametrize("mode", ["connect", "cluster"])
+def test_other_modes_of_spark_give_the_same_frames(mode):
+    """Spark Connect, whose session has no context, and a cluster, whose workers are processes of their own."""
+    require(find_spec("pyspark"), "pyspark is not installed")
+    require(shutil.which("java") or os.environ.get("JAVA_HOME"), "there is no Java for Spark")
+    command = [sys.executable, "-m", "tests.support.spark_modes", mode]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert ("sql.connect." in done.stdout) == (mode == "connect")
+    assert "3 queries on" in done.stdout
 
 
 def test_a_canceled_query_ends(spark):
