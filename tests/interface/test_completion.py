@@ -63,6 +63,8 @@ def offered(shell, code):
         ('df.vapi.plot("', ["sumCost", "avgDuration"]),
         ('df.vapi.explain("', ["sumCost", "avgDuration"]),
         ('df.vapi.typical_week("', ["weekday", "hour", "open"]),
+        ('vq.call().by("type").drill(["id", "cos', ["cost"]),
+        ('df.vapi.drill(vq, ["phoneN', ["phoneNumberId"]),
         ('vq.call().median("dur', ["duration"]),
         ('vq.subscription().quantile("', ["minutesUsed"]),
         ('vq.call().nunique("', GROUPS),

@@ -20,6 +20,7 @@ from vapi_frames.contract.vocabulary import (
     STEPS,
     TABLES,
 )
+from vapi_frames.query.drill import DRILL_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +29,12 @@ __all__ = ["complete", "register"]
 
 _GROUPS = (*GROUP_COLUMNS, *RECORD_GROUPS)
 _MEASURES = (*MEASURES, *RECORD_MEASURES)
-_QUERY_WORDS = {"by": _GROUPS, "step": STEPS}
-_FRAME_WORDS = {"rollup": ("all", *STEPS), "outcome": REASON_LEVELS, "typical_week": ("weekday", "hour", "open")}
+_RECORD_WORDS = tuple(dict.fromkeys((*DRILL_COLUMNS, *_GROUPS)))
+_QUERY_WORDS = {"by": _GROUPS, "step": STEPS, "drill": _RECORD_WORDS}
+_FRAME_WORDS = {
+    "rollup": ("all", *STEPS), "outcome": REASON_LEVELS, "typical_week": ("weekday", "hour", "open"),
+    "drill": _RECORD_WORDS,
+}  # fmt: skip
 _MEASURE_VERBS = ("wide", "plot", "share", "per_minute", "per_call", "explain")
 # A verb, its complete arguments, and text that has started and is no keyword argument.
 _OPEN_TEXT = re.compile(r"""\.\s*(\w+)\s*\((?:[^()"'=]*(?:"[^"\n]*"|'[^'\n]*'))*[^()"'=]*["']([^"'\n]*)$""")

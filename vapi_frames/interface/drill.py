@@ -130,7 +130,7 @@ def _find_query(meta: Meta, frame: pd.DataFrame) -> tuple[Query[Any], bool]:
             f"a verb made the level {level!r}, which no call has: drill the frame as it was before that verb"
         )
     choice = meta.choice
-    is_exact = choice is None or choice.is_query
+    is_exact = (choice is None or choice.is_query) and not meta.is_incomplete
     query = meta.query if is_exact else replace(meta, choice=None).query
     start, end = meta.covered
     if start is not None and end is not None:  # a relative range would move on with the clock
