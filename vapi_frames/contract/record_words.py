@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias, get_args
 
 __all__ = [
+    "COST_TYPES",
     "LATENCIES",
     "OUTPUT",
     "RECORD_COLUMNS",
@@ -76,6 +77,13 @@ RECORD_PATHS: dict[str, tuple[str, ...]] = {
     **{word: (f"{_METRICS}.{name}", word) for word, name in _INTERRUPTIONS.items()},
 }  # fmt: skip
 """Column → the dotted paths at which a record may have it, the preferred one first."""
+COST_TYPES: dict[str, tuple[str, str]] = {
+    "costBreakdown.chat": ("chat", ""),
+    "costBreakdown.knowledgeBase": ("knowledge-base", ""),
+    "costBreakdown.voicemailDetection": ("voicemail-detection", ""),
+    **{word: ("analysis", word.rpartition(".")[2]) for word in _ANALYSIS},
+}
+"""Part of the cost → the type, and the type of analysis, of its entries in ``costs``, where a record lacks the part."""
 RECORD_SPELLINGS: dict[str, str] = {
     **{path: word for word, paths in RECORD_PATHS.items() for path in paths if path != word},
     "costBreakdown.analysisCostBreakdown.summary": "costBreakdown.analysisBreakdown.summary",

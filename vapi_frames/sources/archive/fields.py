@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.records.days import ARCHIVE_OPTIONS
 from vapi_frames.sources.records.flatten import flat_type, flatten_call, unwrap_report
-from vapi_frames.sources.records.paths import FLAT_COLUMNS, alternate_paths
+from vapi_frames.sources.records.paths import CONTRACT_COLUMNS, alternate_paths
 from vapi_frames.sources.records.values import read_text, read_value
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ _TIMES = ("updatedAt",)
 _COSTS = "costs"
 _NUMBERS_IN = ("", "costBreakdown", "artifact.performanceMetrics")  # the objects of which every number is kept
 _MOST_NUMBERS = 200  # of a call: the API chooses their names
-_KNOWN = frozenset(path.casefold() for column in FLAT_COLUMNS for path in alternate_paths(column))
+_KNOWN = frozenset(path.casefold() for column in (*CONTRACT_COLUMNS, "duration") for path in alternate_paths(column))
 _is_plain = re.compile("[A-Za-z][A-Za-z0-9]*").fullmatch  # any other name could be the path of another column
-QUERY_COLUMNS = tuple(column for column in FLAT_COLUMNS if column != "duration")
-"""The columns that queries use, and the only ones that each file of an earlier version has."""
+QUERY_COLUMNS = CONTRACT_COLUMNS
+"""The columns that queries of the contract use, and the only ones that each file of an earlier version has."""
 FIXED_COLUMNS = (*QUERY_COLUMNS, *_TIMES, *_TEXTS, _COSTS)
 """The columns that each file has, also where no call has a value."""
 _FIXED = frozenset(name.casefold() for name in FIXED_COLUMNS)
@@ -98,12 +98,13 @@ def read_fields(record: Any, options: Iterable[str]) -> Fields:
 
 def _read_fields(record: Any, options: Iterable[str]) -> Fields:
     try:
-        values, variables = flatten_call(record)
+        values, variables = flatten_call(record, with_words=False)
     except RecordsError:  # perhaps of a text that is cut within a character, which the call itself may cause
         record = json.loads(_mend(json.dumps(record, ensure_ascii=False)))
-        values, variables = flatten_call(record)
+        values, variables = flatten_call(record, with_words=False)
     call = unwrap_report(record)
-    row = {name: value for name, value in values.items() if value is not None}
+    # Under the names of the contract; what else is kept has the path that it has in the record.
+    row = {name: value for name, value in values.items() if name in QUERY_COLUMNS and value is not None}
     row |= {name: value for name, value in _read_scalars(call) if name not in row}
     over = 0
     if "variables" in options:

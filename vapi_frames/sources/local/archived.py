@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.contract.record_words import RECORD_COLUMNS
 from vapi_frames.errors import RecordsError
-from vapi_frames.sources.records.columns import missing_column, record_columns, variable_keys
+from vapi_frames.sources.records.columns import record_columns, variable_keys
 from vapi_frames.sources.records.days import find_archive_option
+from vapi_frames.sources.records.missing import missing_column
 from vapi_frames.sources.records.paths import DURATION_UNITS, VARIABLE_ROOTS, column_paths
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class ArchivedFiles:
             if column in places:
                 self._check_option(column, places[column][0])
             names = {places[column][0]} if column in places else {name for name, _ in column_paths(column)}
-            if column not in DURATION_UNITS:  # of which a record needs none
+            if column not in (*DURATION_UNITS, *RECORD_COLUMNS):  # of which a record needs none
                 shown = places[column][0] if column in places else column
                 found += _describe_gap(repr(shown), days, lambda _, types, names=names: not names.isdisjoint(types))
         return found

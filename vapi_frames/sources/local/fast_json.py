@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vapi_frames.contract.json_size import MOST_PARTS
+from vapi_frames.contract.record_words import COST_TYPES
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.engine import open_cursor
@@ -33,9 +34,11 @@ from vapi_frames.sources.records.flatten import (
     find_variable_places,
 )
 from vapi_frames.sources.records.paths import (
+    COSTS,
     EXPORT_HEADERS,
     FLAT_COLUMNS,
     NUMBER_COLUMNS,
+    OUTPUTS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
     VARIABLES_MAP,
@@ -58,7 +61,8 @@ _MOST_THREADS = 4  # each takes some 100 MB
 _LARGEST_CALL = MOST_PARTS // 2  # bytes
 _LARGEST_READ = 1 << 25  # bytes of a call that DuckDB reads nevertheless: its buffer
 _BLOCK = 1 << 20
-_NAMES = tuple(dict.fromkeys(path.split(".")[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS) if path != "duration"))
+_PATHS = (*FLAT_COLUMNS, *VARIABLE_ROOTS, COSTS)
+_NAMES = tuple(dict.fromkeys(path.split(".")[0] for path in _PATHS if path != "duration"))
 _SPELLED = r"[0-9][.eE]|[0-9]{16}|\\|NaN|Infinity|-0"
 """Where Python may spell what is in a nested variable in another way than the file does."""
 _FLAT_VARIABLE = re.compile(rb"ariable(?:Values|_values)(?:[._\\]|, converted)")
@@ -139,7 +143,7 @@ def _open_file(path: str) -> Any:
 def _find_leaves() -> dict[tuple[str, tuple[str, ...]], str]:
     """Return each place that is read → the name of its column in the staged file."""
     places = [place for _, paths in find_column_places(_NAMES, ()) for place in paths if place[0] != "duration"]
-    places += [(name, keys) for name, keys, _ in find_variable_places(_NAMES)]
+    places += [(name, keys) for name, keys, _ in find_variable_places(_NAMES)] + [(COSTS, ())]
     return {place: f"c{number}" for number, place in enumerate(dict.fromkeys(places))}
 
 
@@ -244,6 +248,9 @@ def _write(
             columns[column] = "CAST(NULL AS VARCHAR)"
         elif found := [leaves[place] for place in paths if place in leaves]:
             columns[column] = f"coalesce({', '.join(_read(column, leaf) for leaf in found)}, NULL)"
+    if costs := leaves.get((COSTS, ())):
+        for column, types in COST_TYPES.items():
+            columns[column] = f"coalesce({columns.get(column, 'NULL')}, {DUCKDB.costs(costs, 'json', *types)})"
     for column in (*TIME_COLUMNS, *GROUP_COLUMNS):
         columns.setdefault(column, "CAST(NULL AS TIMESTAMPTZ)" if column in TIME_COLUMNS else "CAST(NULL AS VARCHAR)")
     created = leaves["createdAt", ()]
@@ -275,6 +282,10 @@ def _read(column: str, leaf: str) -> str:
         text = f"json_extract_string({leaf}, '$')"
         is_usual = f"json_type({leaf}) = 'VARCHAR' AND regexp_full_match({text}, {quote_text(USUAL_TIME)})"
         return f"CASE WHEN {leaf} IS NULL THEN NULL WHEN {is_usual} THEN CAST({text} AS TIMESTAMPTZ) ELSE {_ODD} END"
+    if column == OUTPUTS:  # their results are spelled as the decoder spells nested variables
+        text = f"CAST({leaf} AS VARCHAR)"
+        is_respelled = f"regexp_matches({text}, {quote_text(_SPELLED)})"
+        return f"CASE WHEN {is_respelled} THEN {_ODD} WHEN json_type({leaf}) = 'OBJECT' THEN {text} END"
     return (DUCKDB.number if column in NUMBER_COLUMNS else DUCKDB.text)(column, leaf, "json")
 
 

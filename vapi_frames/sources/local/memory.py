@@ -15,8 +15,9 @@ from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.json_reader import decode_texts
 from vapi_frames.sources.local.long_cells import check_cells, divide_table
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, add_places, describe_columns, list_variables
-from vapi_frames.sources.records.columns import ColumnExpr, columns_used, missing_column
+from vapi_frames.sources.records.columns import ColumnExpr, columns_used
 from vapi_frames.sources.records.flatten import SkippedRecords, describe_variables, flatten_calls
+from vapi_frames.sources.records.missing import missing_column
 from vapi_frames.sources.records.paths import CONTAINERS, FLAT_COLUMNS, TIME_COLUMNS, VARIABLES_MAP, column_paths
 
 if TYPE_CHECKING:

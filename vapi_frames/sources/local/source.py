@@ -34,7 +34,6 @@ from vapi_frames.sources.local.overview import (
 )
 from vapi_frames.sources.records.columns import (
     DURATION_WARNING,
-    check_case,
     columns_used,
     find_columns,
     find_id,
@@ -51,6 +50,7 @@ from vapi_frames.sources.records.drill import (
 )
 from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.flatten import describe_variables
+from vapi_frames.sources.records.missing import check_case
 from vapi_frames.sources.records.paths import variable_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.drill import drill_records, empty_calls

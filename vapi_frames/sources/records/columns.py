@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vapi_frames.contract.vocabulary import GROUP_COLUMNS
-from vapi_frames.errors import RecordsError, suggest
+from vapi_frames.contract.record_words import COST_TYPES, OUTPUT, RECORD_COLUMNS
+from vapi_frames.errors import RecordsError
 from vapi_frames.query.filters import get_variable_key, split_filters
+from vapi_frames.sources.records.functions import ColumnExpr, SqlFunctions, SqlType
+from vapi_frames.sources.records.missing import check_case, missing_column
 from vapi_frames.sources.records.paths import (
     CONTAINERS,
+    COSTS,
     DURATION_UNITS,
     FLAT_COLUMNS,
     NUMBER_COLUMNS,
+    OUTPUTS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
-    VARIABLES_MAP,
     alternate_paths,
     column_paths,
     find_headers,
@@ -38,12 +41,10 @@ __all__ = [
     "RecordReader",
     "SqlFunctions",
     "SqlType",
-    "check_case",
     "columns_used",
     "find_columns",
     "find_id",
     "has_objects",
-    "missing_column",
     "open_reader",
     "record_columns",
     "variable_keys",
@@ -59,65 +60,10 @@ _MEASURED_FROM = {
 }
 
 
-class SqlType(Protocol):
-    """The type of a column, described as DuckDB does; its own class has moved between DuckDB's major versions."""
-
-    @property
-    def id(self) -> str:
-        """Its kind, e.g. ``varchar`` or ``struct``."""
-        ...
-
-    @property
-    def children(self) -> list[tuple[str, Any]]:
-        """Field → type of a struct; key and value of a map."""
-        ...
-
-
-class ColumnExpr(NamedTuple):
-    """A column of the records.
-
-    Attributes:
-        sql: Its expression.
-        type: Its type; ``None`` for a column that the query cannot use, and that was therefore not read.
-    """
-
-    sql: str
-    type: SqlType | None
-
-
-class SqlFunctions(NamedTuple):
-    """SQL that differs between engines; each function takes and returns SQL expressions.
-
-    Attributes:
-        time: Takes (column, expression, kind of type) and returns an instant; raises for any other kind.
-        number: Takes the same and returns a double, missing for NaN.
-        text: Takes the same and returns text.
-        variable: Takes the same and returns text; an object is compact JSON where the engine can write it.
-        micros: Takes an instant and returns its whole microseconds since 1970.
-        seconds: Takes an instant and returns its whole seconds since 1970.
-        field: Takes (struct, name) and returns the field.
-        element: Takes (map, key) and returns the value, missing where the map has no such key.
-        json: Takes (JSON or JSON text, kind of type, keys, column) and returns the value at the keys, missing where
-            there is none; its kind is ``json``.
-        once: Takes (expression, a function of an expression) and returns what the function makes of the expression,
-            which the engine computes once, however often it is used.
-    """
-
-    time: Callable[[str, str, str], str]
-    number: Callable[[str, str, str], str]
-    text: Callable[[str, str, str], str]
-    variable: Callable[[str, str, str], str]
-    micros: Callable[[str], str]
-    seconds: Callable[[str], str]
-    field: Callable[[str, str], str]
-    element: Callable[[str, str], str]
-    json: Callable[[str, str, Sequence[str], str], str]
-    once: Callable[[str, Callable[[str], str]], str] = lambda expression, use: use(expression)
-
-
 def record_columns(query: Query[Any]) -> list[str]:
     """Return the record columns that *query* uses, ``createdAt`` first."""
-    used = ["createdAt", *query.groups, *split_filters(query.filters)[0]]
+    outputs = [f"{OUTPUT}{name}" for name in query.outputs]
+    used = ["createdAt", *query.groups, *outputs, *split_filters(query.filters)[0]]
     for one in query.measures:
         if one.operation != "nunique":
             used += _MEASURED_FROM.get(one.column, (one.column,))
@@ -149,6 +95,8 @@ def columns_used(
     used |= {name_json(column) for column in also}
     used |= {name for key in variable_keys(query) for name, _ in variable_paths(key)}
     used |= {place[0] for place in places.values()}
+    if not COST_TYPES.keys().isdisjoint(wanted):
+        used.add(COSTS)
     if any(column in MINUTE_COLUMNS for column in (one.column for one in query.measures)):
         used.add("duration")
     return [name for name in names if name in used]
@@ -206,10 +154,11 @@ def find_columns(
             interval = records.interval()
         else:
             values[one.column] = records.text("id") if one.column == "id" else records.number(one.column)
+    outputs = [f"{OUTPUT}{name}" for name in query.outputs]
     return QueryColumns(
         created=created,
         epoch=functions.seconds(created),
-        groups={name: records.text(name) for name in (*query.groups, *split_filters(query.filters)[0])},
+        groups={name: records.text(name) for name in (*query.groups, *outputs, *split_filters(query.filters)[0])},
         variables=variables,
         values=values,
         interval=interval,
@@ -240,8 +189,14 @@ def write_columns(
     """
     records = RecordReader(columns, functions, overrides or {}, False, find_headers(columns))
     found = {}
-    for name in dict.fromkeys((*record_columns(query), "id", *(one for one in also if one in FLAT_COLUMNS))):
-        if records.places(name):
+    others = (one for one in also if one in FLAT_COLUMNS)
+    wanted = (OUTPUTS if name.startswith(OUTPUT) else name for name in (*record_columns(query), "id", *others))
+    for name in dict.fromkeys(wanted):
+        if name == OUTPUTS and records.places(name):
+            found[name] = records.objects(name)
+        elif name in COST_TYPES:
+            found[name] = records.number(name)
+        elif records.places(name):
             is_time, is_number = name in TIME_COLUMNS, name in NUMBER_COLUMNS
             read = records.time if is_time else records.number if is_number else records.text
             found[name] = read(name)
@@ -269,11 +224,39 @@ class RecordReader(NamedTuple):
 
     def number(self, column: str) -> str:
         """Return the double of *column*."""
-        return self._find(column, self.functions.number)
+        if column.startswith(OUTPUT):
+            return self.functions.once(self._output(column), self.functions.numeral)
+        costs = self._costs(column) if column in COST_TYPES else None
+        if costs is None:
+            return self._find(column, self.functions.number)
+        return f"coalesce({self._find(column, self.functions.number)}, {costs})" if self.places(column) else costs
 
     def text(self, column: str) -> str:
         """Return the text of *column*."""
-        return self._find(column, self.functions.text)
+        return self._output(column) if column.startswith(OUTPUT) else self._find(column, self.functions.text)
+
+    def objects(self, column: str) -> str:
+        """Return objects as JSON text."""
+        return self._find(column, self.functions.variable)
+
+    def _costs(self, column: str) -> str | None:
+        """Return the sum of the entries of `COSTS` that are a part of the cost."""
+        found = self.overrides.get(COSTS) or self.columns.get(COSTS)
+        if found is None or found.type is None:
+            return None
+        return self.functions.costs(found.sql, found.type.id, *COST_TYPES[column])
+
+    def _output(self, word: str) -> str:
+        """Return the text of an output: of the one with the whole name, else of a field of the one before a dot."""
+        name = word.removeprefix(OUTPUT)
+        cuts = [at for at, letter in enumerate(name) if letter == "." and 0 < at < len(name) - 1]
+        ways = [(name, None), *((name[:at], name[at + 1 :]) for at in reversed(cuts))]
+
+        def read(_: str, expression: str, kind: str) -> str:
+            found = [self.functions.output(expression, kind, *way) for way in ways]
+            return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+
+        return self._find(word, read)
 
     def variable(self, key: str) -> str:
         """Return the text of the variable *key*."""
@@ -293,7 +276,7 @@ class RecordReader(NamedTuple):
         """Return the expression of *name*: of the places where a record may have it, the first that has a value."""
         found = self.places(name, is_variable=is_variable)
         if not found:
-            if self.is_nested and not is_variable and name != "createdAt":
+            if (self.is_nested or name in RECORD_COLUMNS) and not is_variable and name != "createdAt":
                 return convert(name, "NULL", "null")
             raise missing_column(name, list(self.columns), kind="variable" if is_variable else "column")
         expressions = [self._convert(name, expression, kind, convert) for expression, kind in found]
@@ -307,7 +290,8 @@ class RecordReader(NamedTuple):
     def places(self, name: str, *, is_variable: bool = False) -> list[tuple[str, str]]:
         """Return the expression, and the kind of its type, of each place that may have *name*."""
         key = name if is_variable else None
-        for path in variable_roots() if is_variable else alternate_paths(name):
+        paths = alternate_paths(OUTPUTS if name.startswith(OUTPUT) else name)
+        for path in variable_roots() if is_variable else paths:
             override = self.overrides.get(path if key is None else f"{path}.{key}")
             if override is not None and override.type is not None:
                 return [(override.sql, override.type.id)]
@@ -386,30 +370,3 @@ class RecordReader(NamedTuple):
         if not conditions:  # a call without an end could be in progress, or have lost its end
             raise missing_column("status", list(self.columns))
         return CallInterval(started, ended, " OR ".join(conditions))
-
-
-def missing_column(name: str, names: Sequence[str], *, kind: str = "column") -> RecordsError:
-    """Return the error for the column or variable *name*, which a query uses and records with columns *names* lack."""
-    root = VARIABLE_ROOTS[0]
-    names = list(dict.fromkeys(one.replace(f"{VARIABLES_MAP}.", f"{root}.") for one in names))
-    if kind == "variable" and name in names:
-        line = f"columns={{'{root}.{name}': '{name}'}}"
-        cure = f'group by it with by("{name}")' if name in GROUP_COLUMNS else f"to use it as a variable: {line}"
-        return RecordsError(f"{name!r} is a column of the call records and no variable; {cure}", column=name)
-    near = suggest(name, [one.removeprefix(f"{root}.") for one in names])
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-    listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
-    return RecordsError(
-        f"the call records have no {kind} {name!r}, which the query uses{hint} They have: {listed}", column=name
-    )
-
-
-def check_case(used: str, names: Iterable[str]) -> None:
-    """Raise `RecordsError` where one of *names* differs from the *used* one by case only."""
-    others = sorted({name for name in names if name.casefold() == used.casefold()} - {used})
-    if others:
-        raise RecordsError(
-            f"the call records have {others[0]!r} where the query uses {used!r}; files and structs cannot tell names "
-            "apart that differ by case only: rename one",
-            column=used,
-        )

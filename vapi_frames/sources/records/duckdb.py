@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.records.columns import SqlFunctions
+from vapi_frames.sources.records.duckdb_lists import read_costs, read_numeral, read_output
+from vapi_frames.sources.records.paths import COSTS
 from vapi_frames.sources.records.values import (
     EPOCH_MILLISECONDS,
     EPOCH_SECONDS,
@@ -280,6 +282,30 @@ def _read_json(expression: str, kind: str, keys: Sequence[str], column: str) -> 
     return f"json_extract({checked}, {quote_text(json_pointer(*keys))})"
 
 
+def _read_whole_json(column: str, expression: str, kind: str, wanted: str) -> str:
+    """Return a column that is an object or a list as JSON; text may be JSON, and is missing where empty."""
+    if kind in NULL_TYPES:
+        return "CAST(NULL AS JSON)"
+    if kind in ("struct", "map", "list", "array"):
+        return f"to_json({expression})"
+    if kind == "json":
+        return expression
+    if kind not in ("varchar", "cell"):
+        raise _wrong_type(column, kind, wanted)
+    invalid = f"CASE WHEN trim({expression}) <> '' THEN {_write_error(column, expression, 'object')} END"
+    return f"CASE WHEN json_valid({expression}) THEN CAST({expression} AS JSON) ELSE {invalid} END"
+
+
+def _read_output(expression: str, kind: str, name: str, field: str | None) -> str:
+    objects = _read_whole_json("artifact.structuredOutputs", expression, kind, "an object")
+    return _compute_once(objects, lambda found: read_output(found, name, field, _read_variable))
+
+
+def _read_costs(expression: str, kind: str, type_: str, analysis: str) -> str:
+    costs = _read_whole_json(COSTS, expression, kind, "a list")
+    return _compute_once(costs, lambda found: read_costs(found, type_, analysis))
+
+
 def _compute_once(expression: str, use: Callable[[str], str]) -> str:
     """Return what *use* makes of an expression that parses JSON: each use would parse the text anew, in more memory."""
     return f"list_transform([{expression}], lambda found: {use('found')})[1]"
@@ -295,6 +321,9 @@ DUCKDB = SqlFunctions(
     field=lambda struct, name: TEMPLATES["field_of"].format(struct, quote_text(name)),
     element=lambda map_, key: TEMPLATES["element_of"].format(map_, quote_text(key)),
     json=_read_json,
+    output=_read_output,
+    numeral=read_numeral,
+    costs=_read_costs,
     once=_compute_once,
 )
 """Over tables in memory and Parquet files, in a session with UTC as its zone."""

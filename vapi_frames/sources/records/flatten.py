@@ -13,10 +13,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
+from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.errors import RecordsError, format_value
+from vapi_frames.sources.records.lists import find_word, read_outputs, sum_costs
 from vapi_frames.sources.records.paths import (
+    COSTS,
     FLAT_COLUMNS,
     NUMBER_COLUMNS,
+    OUTPUTS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
     VARIABLES_MAP,
@@ -35,9 +39,10 @@ from vapi_frames.sources.records.values import (
     read_text,
     read_value,
 )
+from vapi_frames.sources.records.wrappers import iter_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import pyarrow as pa
 
@@ -59,6 +64,7 @@ __all__ = [
 ]
 
 _REPORT = "end-of-call-report"
+_RECORD_WORDS = frozenset({*RECORD_GROUPS, *RECORD_COLUMNS, OUTPUTS})
 _MESSAGE_TYPES = frozenset(
     {
         "assistant-request", "assistant.started", "call.endpointing.request", "conversation-update", "function-call",
@@ -68,13 +74,10 @@ _MESSAGE_TYPES = frozenset(
     }
 )  # fmt: skip
 """The types of the API's messages that are no reports."""
-_WRAPPERS = ("results", "calls", "data", "list")
-"""The keys under which APIs, exports and scripts put a list of calls."""
 MOST_VARIABLES = 1_000
 """How many variables of a call are read."""
 VARIABLES_LENGTH = 1 << 20
 """How many characters they may have, with their keys."""
-_DEPTH = 4  # of wrappers in each other
 
 
 class OtherMessageError(RecordsError):
@@ -196,49 +199,26 @@ def flat_type(column: str) -> pa.DataType:
     return pa.float64() if column in NUMBER_COLUMNS else pa.string()
 
 
-def iter_calls(value: Any, depth: int = _DEPTH) -> Iterator[Any]:
-    """Yield the calls in a JSON value: the value itself, or what is in an array, a page of calls or a workflow's data.
-
-    Examples:
-        >>> list(iter_calls({"data": [{"output": {"id": "a"}}, {"id": "b"}]}))
-        [{'id': 'a'}, {'id': 'b'}]
-    """
-    inside = _unwrap(value) if depth else None
-    if inside is None:
-        yield value
-    else:
-        for one in inside:
-            yield from iter_calls(one, depth - 1)
-
-
-def _unwrap(value: Any) -> Sequence[Any] | None:
-    """Return what is in *value* if it is a list, or an object that wraps calls."""
-    if isinstance(value, list | tuple):
-        return value
-    if not isinstance(value, dict) or "createdAt" in value or "created_at" in value:
-        return None
-    for key in _WRAPPERS:
-        if isinstance(value.get(key), list):
-            found: list[Any] = value[key]
-            return found
-    if isinstance(value.get("pinData"), dict):  # of a workflow: its nodes, each with items
-        return [item for items in value["pinData"].values() if isinstance(items, list) for item in items]
-    for key in ("output", "json", "body"):
-        if isinstance(value.get(key), dict):
-            return [value[key]]
-    return None
-
-
 Places = tuple[tuple[str, tuple[str, ...]], ...]
 """Column of the API and the keys to where the caller says it is, which is then its only place."""
 
 
 def flatten_call(
-    call: Any, places: Places = (), *, needs_creation: bool = True, paths: Sequence[str] = ()
+    call: Any,
+    places: Places = (),
+    *,
+    needs_creation: bool = True,
+    paths: Sequence[str] = (),
+    with_words: bool = True,
 ) -> tuple[dict[str, Any], dict[str, str | None]]:
     """Return a call's values by flat column, for the columns that it has, and its variables.
 
-    The values at *paths* are JSON text.
+    Args:
+        call: The call.
+        places: Column of the API and the way to it, where the caller says it is elsewhere.
+        needs_creation: Whether a call without a time of creation is an error.
+        paths: Other paths in the record, of which the values are JSON text.
+        with_words: Whether the columns beyond the contract are read, too.
 
     Raises:
         OtherMessageError: It is a message of the API that is no report.
@@ -249,7 +229,7 @@ def flatten_call(
         for column, place in places:
             is_there, value = get_nested(whole, place, column)
             record = {**record, column: value if is_there else None}
-        values, variables = _flatten(record, places, needs_creation=needs_creation)
+        values, variables = _flatten(record, places, needs_creation=needs_creation, with_words=with_words)
         for path in paths:
             value = read_path(record, path)
             if value is not None:
@@ -293,7 +273,7 @@ def find_variable_places(names: tuple[str, ...]) -> tuple[tuple[str, tuple[str, 
 
 
 def _flatten(
-    call: dict[str, Any], places: Places, *, needs_creation: bool
+    call: dict[str, Any], places: Places, *, needs_creation: bool, with_words: bool
 ) -> tuple[dict[str, Any], dict[str, str | None]]:
     values: dict[str, Any] = {}
     names = tuple(name for name in call if isinstance(name, str))
@@ -302,13 +282,23 @@ def _flatten(
             values[column] = None
             continue
         for name, keys in paths:
-            is_there, value = get_nested(call[name], keys, name) if keys else (True, call[name])
+            if column in _RECORD_WORDS:
+                is_there, value = with_words, find_word(call[name], keys) if with_words else None
+            else:
+                is_there, value = get_nested(call[name], keys, name) if keys else (True, call[name])
             if is_there and values.get(column) is None:
-                values[column] = None if value is None else read_value(column, value)
+                values[column] = None if value is None else _read(column, value)
+    for column, cost in sum_costs(call[COSTS]).items() if with_words and COSTS in call else ():
+        if values.get(column) is None:
+            values[column] = cost
     if needs_creation and values.get("createdAt") is None:
         has = "" if "createdAt" in call else f"; it has {', '.join(map(str, list(call)[:8])) or 'nothing'}"
         raise RecordsError(f"it has no createdAt{has}", column="createdAt")
     return values, _read_variables(call, names)
+
+
+def _read(column: str, value: Any) -> Any:
+    return read_outputs(value) if column == OUTPUTS else read_value(column, value)
 
 
 def unwrap_report(call: Any, places: Places = (), paths: Sequence[str] = ()) -> dict[str, Any]:
@@ -329,7 +319,7 @@ def unwrap_report(call: Any, places: Places = (), paths: Sequence[str] = ()) -> 
     if not isinstance(inner, dict):
         raise RecordsError("it is a report without its call, so that nothing says when the call was created")
     record = dict(inner)
-    names = [path.split(".", 1)[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS, *paths)]
+    names = [path.split(".", 1)[0] for path in (*FLAT_COLUMNS, *VARIABLE_ROOTS, COSTS, *paths)]
     for name in dict.fromkeys(names):
         if name in message and name not in ("id", "type", "createdAt"):  # a message has its own
             record[name] = merge_newer(message[name], inner.get(name))

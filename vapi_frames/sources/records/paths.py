@@ -14,6 +14,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from vapi_frames.contract.record_words import OUTPUT, RECORD_COLUMNS, RECORD_GROUPS, RECORD_PATHS
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 
 if TYPE_CHECKING:
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTAINERS",
+    "CONTRACT_COLUMNS",
+    "COSTS",
     "DURATION_UNITS",
     "EXPORT_HEADERS",
     "FLAT_COLUMNS",
     "NUMBER_COLUMNS",
+    "OUTPUTS",
     "TIME_COLUMNS",
     "VARIABLES_MAP",
     "VARIABLE_ROOTS",
@@ -54,8 +58,15 @@ VARIABLES_MAP = "variableValues, converted"
 TIME_COLUMNS = ("createdAt", "startedAt", "endedAt")
 DURATION_UNITS = {"durationMs": 60_000.0, "durationSeconds": 60.0, "durationMinutes": 1.0}
 """The columns of a call's own duration, with the unit in the name → units in a minute; the first one there counts."""
-NUMBER_COLUMNS = (*(column for column in CALL_COLUMNS if column not in ("id", "duration")), *DURATION_UNITS)
-FLAT_COLUMNS = ("id", *GROUP_COLUMNS, *TIME_COLUMNS, *NUMBER_COLUMNS, "duration")
+OUTPUTS = "structuredOutputs, converted"
+"""The flat column of structured outputs: id → name and result, as JSON text; no path of a record."""
+COSTS = "costs"
+"""The list of the costs of a call."""
+_CONTRACT_NUMBERS = (*(column for column in CALL_COLUMNS if column not in ("id", "duration")), *DURATION_UNITS)
+NUMBER_COLUMNS = (*_CONTRACT_NUMBERS, *RECORD_COLUMNS)
+CONTRACT_COLUMNS = ("id", *GROUP_COLUMNS, *TIME_COLUMNS, *_CONTRACT_NUMBERS)
+"""The columns of a flat record that the contract has words for."""
+FLAT_COLUMNS = (*CONTRACT_COLUMNS, *RECORD_GROUPS, *RECORD_COLUMNS, OUTPUTS, "duration")
 """The columns of a flat record. The values of ``duration`` are not used, only whether records have it."""
 CONTAINERS = frozenset({"costBreakdown", "cost_breakdown", "artifact", "analysis"})
 """Columns that are objects in the API's records; a table in which one is an object is nested."""
@@ -68,15 +79,18 @@ _ALTERNATE_PATHS = {
         "costBreakdown.analysisCostBreakdown.summary",
     ),
     "durationSeconds": ("durationSeconds", "durationSec"),
+    OUTPUTS: ("artifact.structuredOutputs", OUTPUTS),
+    **RECORD_PATHS,
 }
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 EXPORT_HEADERS = {
     "id": "Call ID", "assistantId": "Assistant ID", "squadId": "Squad ID", "customerId": "Customer ID",
     "phoneNumberId": "Phone Number ID", "endedReason": "Ended Reason", "type": "Type", "durationSeconds": "Duration",
     "startedAt": "Started At", "endedAt": "Ended At", "analysis.successEvaluation": "Success Evaluation",
-    "cost": "Cost", "createdAt": "Created At", "updatedAt": "Updated At",
+    "cost": "Cost", "createdAt": "Created At", "updatedAt": "Updated At", "customer.number": "Customer Number",
+    "phoneCallProvider": "Phone Call Provider",
 }  # fmt: skip
-_SNAKE_KEYS = frozenset({"variable_values", "success_evaluation"})
+_SNAKE_KEYS = frozenset({"variable_values", "success_evaluation", "performance_metrics", "structured_outputs"})
 _SURE_HEADERS = frozenset({"Call ID", "Created At", "Ended Reason"})
 
 
@@ -128,7 +142,8 @@ def is_mixed(name: str, keys: Sequence[str]) -> bool:
 
 @lru_cache(None)
 def column_paths(column: str) -> tuple[CandidatePath, ...]:
-    """Return where a record may have *column*, the preferred place first."""
+    """Return where a record may have *column*, the preferred place first; of an output, all the outputs."""
+    column = OUTPUTS if column.startswith(OUTPUT) else column
     found = (one for path in alternate_paths(column) for one in candidate_paths(path) if not is_mixed(*one))
     return tuple(dict.fromkeys(found))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vapi_frames.contract.record_words import RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, RecordsError, UnknownWordError, format_value, suggest
-from vapi_frames.sources.records.columns import ColumnExpr, check_case
+from vapi_frames.sources.records.columns import ColumnExpr
+from vapi_frames.sources.records.missing import check_case
 from vapi_frames.sources.records.paths import NUMBER_COLUMNS, TIME_COLUMNS
 from vapi_frames.sources.records.unlike import find_field, original_name
 from vapi_frames.sources.sql.select import MINUTE_COLUMNS
@@ -22,10 +24,10 @@ __all__ = ["NamePath", "check_columns", "find_places", "is_name_path", "split_pl
 NamePath: TypeAlias = tuple[str, ...]
 """The parts of a table's name; or a column, and the keys from there into what is nested in it."""
 
-_COLUMNS = ("id", *TIME_COLUMNS, *GROUP_COLUMNS, *NUMBER_COLUMNS)
+_COLUMNS = ("id", *TIME_COLUMNS, *GROUP_COLUMNS, *RECORD_GROUPS, *NUMBER_COLUMNS)
 _OBJECTS = (
     "variableValues", "costBreakdown", "analysis", "artifact", "assistantOverrides", "squadOverrides",
-    "workflowOverrides",
+    "workflowOverrides", "customer", "costs",
 )  # fmt: skip
 
 

@@ -15,7 +15,9 @@ from vapi_frames.calendar.buckets import EPOCH, LAST_YEAR
 from vapi_frames.errors import RecordsError, require
 from vapi_frames.sources.records import duckdb
 from vapi_frames.sources.records.columns import SqlFunctions
+from vapi_frames.sources.records.duckdb_lists import read_numeral
 from vapi_frames.sources.sql.select import quote_text
+from vapi_frames.sources.warehouse import lists
 from vapi_frames.sources.warehouse.types import AWARE, NAIVE, NANOS, NUMERIC, UNKNOWN
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ _SPARK = {
     "key_of": "try_element_at(from_json({0}, 'MAP<STRING, STRING>', map('mode', 'FAILFAST')), {1})",
     "json_of": "try_element_at(from_json({0}, 'MAP<STRING, STRING>', map('mode', 'FAILFAST')), {1})",
     "hex": "CAST(X'{0}' AS STRING)",
+    **lists.SPARK,
 }
 
 
@@ -123,6 +126,7 @@ _ALL = (
             "json_of": "jsonb_extract_path_text(CAST({0} AS JSONB), {1})",
             "quantile_of": "percentile_cont({1}) WITHIN GROUP (ORDER BY {0})",
             "hex": "convert_from(decode('{0}', 'hex'), 'UTF8')",
+            **lists.POSTGRES,
         },
         case_insensitive=False,
         fold_unquoted=str.lower,
@@ -150,6 +154,7 @@ _ALL = (
             "json_of": "JSONExtract({0}, {1}, 'Nullable(String)')",
             "quantile_of": "quantileExactInclusive({1})({0})",
             "hex": "unhex('{0}')",
+            **lists.CLICKHOUSE,
         },
         case_insensitive=False,
         max_timestamp=datetime(2262, 1, 1, tzinfo=UTC),  # nanoseconds in 64 bits end in that year
@@ -166,6 +171,7 @@ _ALL = (
             "number_of": f"CASE WHEN {duckdb.IS_NUMBER.replace('{0}', _DOUBLE)} THEN {_DOUBLE} END",
             "quantile_of": "quantile_cont({0}, {1})",
             "hex": "decode(unhex('{0}'))",
+            "numeral_of": read_numeral("{0}"),
         },
         json_key=duckdb.json_pointer,
     ),
@@ -309,6 +315,28 @@ def _read_json(expression: str, kind: str, keys: Sequence[str], column: str = ""
     return f"json_of({expression}, {quote_text(keys[-1])})"
 
 
+def _read_whole_json(expression: str, kind: str) -> str:
+    """Return a column that is an object or a list as JSON."""
+    if kind in ("struct", "map", "list") or kind.startswith("array"):
+        return f"to_json_of({expression})"
+    return expression if kind in ("json", UNKNOWN) else f"parsed_of({expression})"
+
+
+def _read_output(expression: str, kind: str, name: str, field: str | None) -> str:
+    if kind == "null":
+        return _read_text(name, expression, kind)
+    objects = _read_whole_json(expression, kind)
+    if field is None:
+        return f"output_of({objects}, {quote_text(name)})"
+    return f"output_field_of({objects}, {quote_text(name)}, {quote_text(field)})"
+
+
+def _read_costs(expression: str, kind: str, type_: str, analysis: str) -> str:
+    if kind == "null":
+        return _read_number(type_, expression, kind)
+    return f"costs_of({_read_whole_json(expression, kind)}, {quote_text(type_)}, {quote_text(analysis)})"
+
+
 COMMON = SqlFunctions(
     time=_read_time,
     number=_read_number,
@@ -319,5 +347,8 @@ COMMON = SqlFunctions(
     field=lambda expression, name: f"field_of({expression}, {quote_text(name)})",
     element=lambda expression, key: f"element_of({expression}, {quote_text(key)})",
     json=_read_json,
+    output=_read_output,
+    numeral="numeral_of({})".format,
+    costs=_read_costs,
 )
 """Writes the common text, which `vapi_frames.sources.warehouse.render` turns into an engine's SQL."""

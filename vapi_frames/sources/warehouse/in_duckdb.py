@@ -58,4 +58,7 @@ _IN_DUCKDB = DUCKDB._replace(
     micros=COMMON.micros,
     seconds=COMMON.seconds,
     once=COMMON.once,
+    output=lambda expression, kind, name, field: f"text_of({_keep(DUCKDB.output(expression, kind, name, field))})",
+    numeral=COMMON.numeral,
+    costs=lambda expression, kind, type_, analysis: _keep(DUCKDB.costs(expression, kind, type_, analysis)),
 )

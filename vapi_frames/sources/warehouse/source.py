@@ -24,13 +24,13 @@ from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceE
 from vapi_frames.sources.records.columns import (
     DURATION_WARNING,
     ColumnExpr,
-    check_case,
     columns_used,
     find_columns,
     open_reader,
 )
 from vapi_frames.sources.records.drill import find_drilled, find_order, list_sources, widen_query
 from vapi_frames.sources.records.duckdb import read_error
+from vapi_frames.sources.records.missing import check_case
 from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.drill import drill_records

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vapi_frames.contract.record_words import RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, format_value
 from vapi_frames.sources.records.columns import ColumnExpr
 from vapi_frames.sources.records.paths import (
+    COSTS,
     NUMBER_COLUMNS,
+    OUTPUTS,
     TIME_COLUMNS,
     alternate_paths,
     candidate_paths,
@@ -28,8 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["TableColumns", "check_table", "read_table"]
 
-_COLUMNS = ("id", *TIME_COLUMNS, *GROUP_COLUMNS, *NUMBER_COLUMNS)
-_PATHS = (*(path for column in _COLUMNS for path in alternate_paths(column)), *variable_roots())
+_COLUMNS = ("id", *TIME_COLUMNS, *GROUP_COLUMNS, *RECORD_GROUPS, *NUMBER_COLUMNS)
+_PATHS = (
+    *(path for column in _COLUMNS for path in alternate_paths(column)),
+    *alternate_paths(OUTPUTS),
+    COSTS,
+    *variable_roots(),
+)
 _NAMES = tuple(dict.fromkeys(name for path in _PATHS for name, _ in candidate_paths(path)))
 
 

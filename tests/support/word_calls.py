@@ -1,0 +1,209 @@
+"""Call records with the words beyond the contract, and a plain-Python oracle of queries that use them.
+
+It shares no code with the package: the words, the record's spellings and the arithmetic are written down once more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from vapi_frames.query.query import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+START = datetime(2026, 10, 5, tzinfo=UTC)
+TEXTS = ["a", "b", "it's", "é ü", ""]
+GROUPS = {
+    "phoneNumberId": ("phoneNumberId",), "squadId": ("squadId",), "workflowId": ("workflowId",),
+    "campaignId": ("campaignId",), "customerId": ("customerId",), "customer.number": ("customer", "number"),
+    "phoneCallProvider": ("phoneCallProvider",), "phoneCallTransport": ("phoneCallTransport",), "name": ("name",),
+}  # fmt: skip
+ANALYSIS = ("structuredData", "successEvaluation", "structuredOutput")
+PARTS = {
+    "costBreakdown.chat": (["chat", "chatCost"], "chat"),
+    "costBreakdown.knowledgeBase": (["knowledgeBase", "knowledgeBaseCost"], "knowledge-base"),
+    "costBreakdown.voicemailDetection": (["voicemailDetection", "voicemailDetectionCost"], "voicemail-detection"),
+}
+METRICS = {
+    **{f"{name}Latency": f"{name}LatencyAverage" for name in
+       ("model", "voice", "transcriber", "endpointing", "turn", "fromTransport", "toTransport")},
+    "userInterruptions": "numUserInterrupted", "assistantInterruptions": "numAssistantInterrupted",
+}  # fmt: skip
+COLUMNS = (*PARTS, *(f"costBreakdown.analysisBreakdown.{part}" for part in ANALYSIS), *METRICS)
+OUTPUTS = ["Call Outcome", "CSAT", "Survey", "Survey.score"]
+WORDS = [*OUTPUTS, "Survey.ok", "Call Outcome.outcome", "none"]
+MONEY = st.integers(0, 500).map(lambda cents: cents / 64)
+RESULTS = st.none() | st.sampled_from(["resolved", "7", "a b", 4, 4.5, 7.0, True, False, -1])
+OBJECTS = st.dictionaries(st.sampled_from(["score", "ok", "outcome"]), RESULTS, max_size=2)
+
+
+@st.composite
+def word_records(draw, most: int = 12) -> list[dict[str, Any]]:
+    """Draw call records, of which each has some of the words, in one of the record's spellings."""
+    calls = []
+    for number in range(draw(st.integers(1, most))):
+        created = START + timedelta(hours=draw(st.integers(0, 72)))
+        call: dict[str, Any] = {"id": f"call-{number}", "createdAt": created.isoformat().replace("+00:00", "Z")}
+        call["artifact"], call["costBreakdown"] = {}, {}
+        for path in GROUPS.values():
+            if (text := draw(st.none() | st.sampled_from(TEXTS))) is not None:
+                inside = call.setdefault(path[0], {}) if len(path) > 1 else call
+                inside[path[-1]] = text
+        breakdown = call["costBreakdown"]
+        for spellings, _ in PARTS.values():
+            if draw(st.booleans()):
+                breakdown[draw(st.sampled_from(spellings))] = draw(MONEY)
+        analysis = {part: draw(MONEY) for part in ANALYSIS if draw(st.booleans())}
+        if analysis:
+            breakdown[draw(st.sampled_from(["analysisBreakdown", "analysisCostBreakdown"]))] = analysis
+        if draw(st.booleans()):
+            types = [{"type": type_} for _, type_ in PARTS.values()]
+            types += [{"type": "analysis", "analysisType": part} for part in ANALYSIS] + [{"type": "model"}]
+            listed = draw(st.lists(st.sampled_from(types), max_size=4))
+            call["costs"] = [{**one, "cost": draw(MONEY)} for one in listed]
+        metrics = {name: draw(MONEY) for name in METRICS.values() if draw(st.booleans())}
+        if metrics:
+            call["artifact"]["performanceMetrics"] = metrics
+        names = draw(st.lists(st.sampled_from(OUTPUTS), max_size=3))
+        if names:
+            call["artifact"]["structuredOutputs"] = {
+                f"id-{draw(st.integers(0, 9))}-{at}": {"name": name, "result": draw(RESULTS | OBJECTS)}
+                for at, name in enumerate(names)
+            }
+        calls.append(call)
+    return calls
+
+
+@st.composite
+def word_queries(draw, quantiles: bool = True) -> Query[Any]:
+    """Draw a query that uses some of the words."""
+    query: Query[Any] = Query(table="call").count()
+    operations = ["avg", "count", "min", "max", *(["median", "quantile"] if quantiles else [])]
+    for number in range(draw(st.integers(0, 3))):
+        column = draw(st.sampled_from([*COLUMNS, "output.CSAT", "output.Survey.score"]))
+        names = [*operations, *(["sum"] if column in COLUMNS and not column.endswith("Latency") else [])]
+        query = getattr(query, draw(st.sampled_from(names)))(column, alias=f"m{number}")
+    if draw(st.booleans()):
+        word = draw(st.sampled_from([*GROUPS, "output.CSAT"]))
+        query = query.nunique(word, alias="values")
+    query = query.by(*draw(st.lists(st.sampled_from(list(GROUPS)), max_size=2, unique=True)))
+    query = query.by_output(*draw(st.lists(st.sampled_from(WORDS), max_size=2, unique=True)))
+    for word in draw(st.lists(st.sampled_from([*GROUPS, "output.Survey.ok", "output.CSAT"]), max_size=1)):
+        query = query.where(
+            {word: draw(st.lists(st.sampled_from([*TEXTS, None, "true", "4"]), min_size=1, max_size=3))}
+        )
+    if draw(st.booleans()):
+        query = query.step(draw(st.sampled_from(["hour", "day"])))
+    return query.between("2026-10-05", "2026-10-09")
+
+
+def compute(calls: Sequence[dict[str, Any]], query: Query[Any]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the rows of *query*: its keys → its measures."""
+    rows = defaultdict(list)
+    for call in calls:
+        if any(_read_text(call, word) not in values for word, values in query.filters):
+            continue
+        key: tuple[Any, ...] = ()
+        if query.time_step:
+            created = datetime.fromisoformat(call["createdAt"])
+            key = (created.replace(minute=0) if query.time_step == "hour" else created.replace(minute=0, hour=0),)
+        key += tuple(_read_text(call, word) for word in (*query.groups, *(f"output.{name}" for name in query.outputs)))
+        rows[key].append(call)
+    if not query.levels and not rows:
+        rows[()] = []
+    return {key: tuple(_measure(one, found) for one in query.measures) for key, found in rows.items()}
+
+
+def _measure(one: Any, calls: list[dict[str, Any]]) -> float | None:
+    if one.operation == "nunique":
+        return len({_read_text(call, one.column) for call in calls} - {None})
+    if one.column == "id":
+        return len(calls)
+    values = [value for call in calls if (value := _read_number(call, one.column)) is not None]
+    if one.operation == "count" or not values:
+        return len(values) if one.operation == "count" else None
+    if one.operation in ("median", "quantile"):
+        return float(np.quantile(values, 0.5 if one.q is None else one.q))
+    if one.operation == "avg":
+        return statistics.fmean(values)
+    return {"sum": math.fsum, "min": min, "max": max}[one.operation](values)
+
+
+def _read_text(call: dict[str, Any], word: str) -> str | None:
+    if word.startswith("output."):
+        return _write(_read_output(call, word.removeprefix("output.")))
+    found: Any = call
+    for key in GROUPS[word]:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _write(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return json.dumps(value, separators=(",", ":"))
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _read_output(call: dict[str, Any], name: str) -> Any:
+    outputs = call["artifact"].get("structuredOutputs", {})
+    for before, field in ((name, None), *((name[:at], name[at + 1 :]) for at in range(len(name)) if name[at] == ".")):
+        for _, one in sorted(outputs.items()):
+            value = one["result"] if one["name"] == before else None
+            if field is not None:
+                value = value.get(field) if isinstance(value, dict) else None
+            if value is not None:
+                return value
+    return None
+
+
+def _read_number(call: dict[str, Any], column: str) -> float | None:
+    if column.startswith("output."):
+        value = _read_output(call, column.removeprefix("output."))
+        if isinstance(value, str):
+            return float(value) if value.lstrip("-").isdigit() else None
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if column in METRICS:
+        return call["artifact"].get("performanceMetrics", {}).get(METRICS[column])
+    breakdown, costs = call["costBreakdown"], call.get("costs", [])
+    if column in PARTS:
+        spellings, type_ = PARTS[column]
+        found = next((breakdown[name] for name in spellings if name in breakdown), None)
+        listed = [one["cost"] for one in costs if one["type"] == type_]
+    else:
+        part = column.rpartition(".")[2]
+        found = {**breakdown.get("analysisBreakdown", {}), **breakdown.get("analysisCostBreakdown", {})}.get(part)
+        listed = [one["cost"] for one in costs if one.get("analysisType") == part]
+    return found if found is not None else sum(listed) if listed else None
+
+
+def read_rows(frame: Any, query: Query[Any]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the rows of a fetched frame in the form of `compute`."""
+    flat = frame.reset_index() if query.levels else frame
+    found = {}
+    for row in flat.itertuples(index=False, name=None):
+        cells = [None if value != value or value is None else value for value in row]
+        cells = [cell.to_pydatetime() if hasattr(cell, "to_pydatetime") else cell for cell in cells]
+        found[tuple(cells[: len(query.levels)])] = tuple(cells[len(query.levels) :])
+    return found
+
+
+def is_same(found: dict[Any, Any], expected: dict[Any, Any]) -> bool:
+    """Return whether the rows are the same, up to the rounding of sums."""
+    return found.keys() == expected.keys() and all(
+        (one is None) == (other is None) and (one is None or math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9))
+        for key in found
+        for one, other in zip(found[key], expected[key], strict=True)
+    )
