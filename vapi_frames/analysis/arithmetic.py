@@ -8,6 +8,7 @@ import pandas as pd
 
 from vapi_frames.calendar.ranges import format_iso
 from vapi_frames.errors import UnknownWordError, format_value
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.provenance import find_column, read_choice
 from vapi_frames.query.filters import format_filters, merge_filters
 
@@ -32,6 +33,7 @@ _GAPS = {
 }
 
 
+@keep_layout
 def explain(frame: pd.DataFrame, column: Any = None) -> str:
     """Return how the numbers of *column* come about: its formula and parts, the calls behind it, gaps and source.
 

@@ -12,6 +12,7 @@ from vapi_frames.analysis.ratios import add_columns
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import FrameWarning, UnknownWordError, warn
 from vapi_frames.frames.derived import DerivedColumn
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import distinct_rows
 from vapi_frames.frames.partial import elapsed_shares
 from vapi_frames.frames.provenance import check_frame, find_column
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["change"]
 
 
+@keep_layout
 def change(
     frame: pd.DataFrame, periods: int = 1, *, columns: str | Sequence[str] | None = None, whole: bool = False
 ) -> pd.DataFrame:

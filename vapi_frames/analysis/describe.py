@@ -10,6 +10,7 @@ from vapi_frames.analysis.coverage import describe_coverage
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.display import Prose
 from vapi_frames.errors import ProvenanceError
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.meta import Meta, read_meta
 from vapi_frames.frames.partial import partial
 from vapi_frames.frames.provenance import read_choice, units
@@ -57,6 +58,7 @@ def _describe(frame: pd.DataFrame, meta: Meta, *, is_fetched: bool = True) -> st
     return " ".join([*parts, *(f"Note: {note}." for note in meta.notes)])
 
 
+@keep_layout
 def with_units(frame: pd.DataFrame) -> pd.DataFrame:
     """Return *frame* with the unit of each measure in its header, ``sumCost (USD)``: a table to be read.
 

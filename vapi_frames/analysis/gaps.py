@@ -21,6 +21,7 @@ from vapi_frames.calendar.buckets import (
 from vapi_frames.errors import ProvenanceError, QueryError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.derived import DerivedColumn
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
 from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.partial import bucket_seconds
@@ -37,6 +38,7 @@ FLAG = "filled"
 MAX_ROWS = 10_000_000
 
 
+@keep_layout
 def fill_gaps(
     frame: pd.DataFrame, *, mark: bool = False, concurrency: Literal["carry"] | None = None, whole: bool = False
 ) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, RECORD_OPERATIONS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
 from vapi_frames.frames.columns import to_backend, to_numpy
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, drop_unused
 from vapi_frames.frames.meta import ATTRIBUTE
 from vapi_frames.frames.origin import add_note, attach_meta
@@ -51,6 +52,7 @@ def _find_group(checked: CheckedFrame, name: str | None, verb: str) -> IndexLeve
     return groups[name]
 
 
+@keep_layout
 def top(
     frame: pd.DataFrame, n: int = 10, *, by: str | None = None, of: str | None = None, other: bool = True
 ) -> pd.DataFrame:
@@ -152,6 +154,7 @@ def _like(values: pd.Index, texts: list[str], name: str) -> pd.Index:
     return pd.Index(texts, dtype=values.dtype, name=name)
 
 
+@keep_layout
 def outcome(frame: pd.DataFrame, level: ended_reasons.ReasonLevel = "outcome") -> pd.DataFrame:
     """Return *frame* with the ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
 
@@ -207,6 +210,7 @@ def _note_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
     warn(message, FrameWarning)
 
 
+@keep_layout
 def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> pd.DataFrame:
     """Return *frame* with names beside ids, as a level of their own before that of the ids.
 
@@ -266,6 +270,7 @@ def _distinct_names(ids: list[str], names: Mapping[str, str] | pd.Series) -> lis
     return [f"{name} ({one})" for one, name in zip(ids, found, strict=True)]  # ids that begin alike, too
 
 
+@keep_layout
 def wide(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     """Return one measure with the buckets as rows and the groups as columns.
 

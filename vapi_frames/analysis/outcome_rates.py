@@ -12,6 +12,7 @@ from vapi_frames.analysis.success import count_chosen
 from vapi_frames.contract.ended_reasons import OUTCOMES, classify_reason
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, require, warn
 from vapi_frames.frames.columns import to_numpy
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.origin import add_note
 from vapi_frames.frames.provenance import check_frame, find_column
 
@@ -49,6 +50,7 @@ _BELOW = {
 _LISTED = 8  # unknown reasons that a message lists
 
 
+@keep_layout
 def outcome_rate(frame: pd.DataFrame, rates: OutcomeRate | Iterable[OutcomeRate] | None = None) -> pd.DataFrame:
     """Return how many calls ended in which way, and the *rates*, per remaining group and bucket.
 

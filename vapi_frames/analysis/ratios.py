@@ -13,6 +13,7 @@ from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS, minutes_per, 
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.derived import DerivedColumn
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column
 from vapi_frames.query.aggregation import Reaggregation, check_text
@@ -93,6 +94,7 @@ def _check_additive(checked: CheckedFrame, name: str, what: str) -> None:
         )
 
 
+@keep_layout
 def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -> pd.DataFrame:
     """Return *frame* with the ratio of two sums or counts as a new last column.
 
@@ -160,6 +162,7 @@ def add_ratio(
     return add_columns(checked, {name: (values, DerivedColumn(unit, "ratio", (above, below), scale))})
 
 
+@keep_layout
 def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     """Return *frame* with *column* per minute of call as a new last column, e.g. ``sumCostPerMinute`` in USD/min.
 
@@ -189,6 +192,7 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     return add_ratio(checked, above, minutes, f"{above}PerMinute", unit=f"{units[above]}/min", scale=scale)
 
 
+@keep_layout
 def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     """Return *frame* with *column* per call as a new last column, e.g. ``sumCostPerCall`` in USD/call.
 
@@ -213,6 +217,7 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     return add_ratio(check_frame(frame), above, _find_additive(frame, "id"), f"{above}PerCall")
 
 
+@keep_layout
 def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Sequence[str] | None = None) -> pd.DataFrame:
     """Return *frame* with each row's share of a total as a new last column, e.g. ``sumCostShare``.
 
@@ -265,6 +270,7 @@ def _slices(checked: CheckedFrame, within: str | Sequence[str] | None) -> tuple[
     return codes.astype(np.int64), len(distinct)
 
 
+@keep_layout
 def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     """Return *frame* with the cost that its parts do not explain as a new last column ``sumCostResidual``, in USD.
 

@@ -12,6 +12,7 @@ from vapi_frames.calendar import buckets
 from vapi_frames.contract.record_words import RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, GROUP_SYNONYMS, STEP_SYNONYMS, STEPS
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, require
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import IndexLevel, dates_in_zone, drop_unused
 from vapi_frames.frames.partial import bucket_seconds, floor_to_step
 from vapi_frames.frames.provenance import check_frame
@@ -48,6 +49,7 @@ NESTS: dict[str, tuple[str, ...]] = {
 }
 
 
+@keep_layout
 def rollup(
     frame: pd.DataFrame, step: Step | Literal["all"] | None = None, by: str | Sequence[str] | None = None
 ) -> pd.DataFrame:

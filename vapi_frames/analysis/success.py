@@ -13,6 +13,7 @@ from vapi_frames.analysis.regroup import find_query, regroup
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, suggest, warn
 from vapi_frames.frames.columns import to_numpy
 from vapi_frames.frames.derived import DerivedColumn
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.provenance import check_frame, find_column
 from vapi_frames.query.filters import with_filters
 
@@ -31,6 +32,7 @@ _FALSE = ("false", "fail")
 _LISTED = 8  # unknown values that a message lists
 
 
+@keep_layout
 def success_rate(
     frame: pd.DataFrame,
     *,

@@ -15,6 +15,7 @@ import pandas as pd
 from vapi_frames.analysis.describe import describe
 from vapi_frames.errors import MissingExtraError, ProvenanceError, QueryError, format_value
 from vapi_frames.frames.columns import to_numpy
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.meta import Meta, read_meta
 from vapi_frames.frames.partial import partial
 from vapi_frames.frames.provenance import units
@@ -47,6 +48,7 @@ _ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")  # what Excel reads as the code of
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
+@keep_layout
 def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
     """Return *frame* as a table to be read: captioned, numbers by their unit, units and zone in the headers.
 
@@ -153,6 +155,7 @@ def _number_template(values: pd.Series, unit: str) -> str:
     return f"{'$' if unit == 'USD' or unit.startswith('USD/') else ''}{{:,.{digits}f}}"
 
 
+@keep_layout
 def for_excel(frame: pd.DataFrame) -> pd.DataFrame:
     """Return *frame* as a spreadsheet can hold it: ``df.vapi.for_excel().to_excel("spend.xlsx", index=False)``.
 

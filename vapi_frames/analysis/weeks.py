@@ -18,6 +18,7 @@ from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
 from vapi_frames.frames.columns import to_backend
 from vapi_frames.frames.derived import DerivedColumn
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows
 from vapi_frames.frames.origin import add_note, attach_meta
 from vapi_frames.frames.partial import drop_partial, floor_to_step
@@ -52,6 +53,7 @@ _DAY = 24
 _OFFICE_HOURS = ("09:00", "17:00")
 
 
+@keep_layout
 def typical_week(
     frame: pd.DataFrame,
     by: WeekLevel | Sequence[WeekLevel] = ("weekday", "hour"),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from vapi_frames.calendar.ranges import RelativeRange
 from vapi_frames.errors import QueryError
+from vapi_frames.frames.layout import to_flat
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone
 from vapi_frames.frames.meta import Meta
 from vapi_frames.frames.origin import attach_meta
@@ -32,10 +33,11 @@ __all__ = ["build", "check_options"]
 _IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
-def check_options(dtype_backend: object = None, categorical: object = False) -> None:
+def check_options(dtype_backend: object = None, categorical: object = False, as_index: object = True) -> None:
     """Raise `QueryError` unless these are options that a frame can be made with."""
-    if not isinstance(categorical, bool):
-        raise QueryError(f"categorical must be True or False, not {categorical!r}")
+    for name, value in (("categorical", categorical), ("as_index", as_index)):
+        if not isinstance(value, bool):
+            raise QueryError(f"{name} must be True or False, not {value!r}")
     if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
         raise QueryError(f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {dtype_backend!r}")
 
@@ -48,13 +50,15 @@ def build(
     now: datetime | None,
     dtype_backend: DtypeBackend | None = None,
     categorical: bool = False,
+    as_index: bool = True,
     units: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return *result* as a frame; *units* has the columns that come in another unit than that of the contract.
 
     Returns:
         Index: ``date`` (``datetime64[us, zone]``), groups, variables, as the query has them; sorted, missing last.
-        Columns: the measures in the order of the query, counts int64 and all else float64.
+        Columns: the measures in the order of the query, counts int64 and all else float64. Without *as_index* the
+        levels are the first columns.
 
     Raises:
         ResponseError: A row stands twice.
@@ -87,7 +91,8 @@ def build(
         notes=result.notes,
         coverage=dict(result.coverage),
     )
-    return attach_meta(frame, meta)
+    attach_meta(frame, meta)
+    return frame if as_index else to_flat(frame)
 
 
 def _unit(one: Aggregation, units: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from vapi_frames.calendar.ranges import RelativeRange, parse_now
 from vapi_frames.contract.models import parse_replies
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.errors import QueryError, ResponseError, format_value
-from vapi_frames.frames.build import build
+from vapi_frames.frames.build import build, check_options
 from vapi_frames.query.aggregation import Aggregation
 from vapi_frames.query.compile import check_in_contract
 from vapi_frames.query.query import Query
@@ -32,7 +32,9 @@ __all__ = ["to_frame"]
 _NOTE = "partial: as of when the reply was read, which it does not say; for an older reply pass now= to to_frame"
 
 
-def to_frame(reply: Any, query: Query[Any] | None = None, *, now: datetime | str | None = None) -> pd.DataFrame:
+def to_frame(
+    reply: Any, query: Query[Any] | None = None, *, now: datetime | str | None = None, as_index: bool = True
+) -> pd.DataFrame:
     """Return a reply of ``POST /analytics``, however it was received, as the settled frame.
 
     Args:
@@ -42,6 +44,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None, *, now: datetime | str
             recognized.
         now: When the reply was received, which decides which buckets are partial. A reply does not say it; by default,
             it is the clock of the query's source or of this machine, and a note says so.
+        as_index: Whether the levels are the index; ``False`` makes them the first columns, as in pandas.
 
     Raises:
         QueryError: *query* is not a query, or *now* not a time.
@@ -56,6 +59,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None, *, now: datetime | str
     """
     if query is not None and not isinstance(query, Query):
         raise QueryError(f"query must be a Query, not {type(query).__name__}")
+    check_options(as_index=as_index)
     known = None if now is None else parse_now(now)
     replies = parse_replies(unwrap_sdk_objects(reply))
     clock = known or (query.vq.now() if query is not None and query.vq else datetime.now(UTC))
@@ -81,7 +85,7 @@ def to_frame(reply: Any, query: Query[Any] | None = None, *, now: datetime | str
         result = apply_filters(result, query, rewritten)
     if known is None and result.end is not None:
         result = replace(result, notes=(*result.notes, _NOTE))
-    return build(result, query, source="reply", now=clock)
+    return build(result, query, source="reply", now=clock, as_index=as_index)
 
 
 def _infer(reply: AnalyticsQueryResult) -> Query[Any]:

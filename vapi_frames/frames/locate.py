@@ -66,7 +66,10 @@ def locate(frame: pd.DataFrame, origin: Origin, columns: Mapping[str, npt.NDArra
     Raises:
         ProvenanceError: A row is none of them, or occurs twice.
     """
-    if frame.index.is_(origin.index) and list(frame.index.names) == list(origin.index.names):
+    names = list(frame.index.names)
+    is_same = frame.index.is_(origin.index) and names == list(origin.index.names)
+    # The index of a flat frame says nothing of its levels. Of dateBefore the values are compared like a measure's.
+    if is_same and {level.name for level in origin.levels} <= {*names, "dateBefore"}:
         return Located(None, {})
     theirs = _read(frame, origin)
     if origin.levels and not theirs and len(frame) > 1:

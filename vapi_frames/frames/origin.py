@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
+from vapi_frames.errors import ProvenanceError
 from vapi_frames.frames.columns import comparable
 from vapi_frames.frames.levels import read_levels
 from vapi_frames.frames.meta import ATTRIBUTE, read_meta
@@ -177,12 +178,19 @@ def add_note(frame: pd.DataFrame, note: str, *, is_incomplete: bool = False) -> 
 
 
 def read_keys(frame: pd.DataFrame, names: Sequence[str]) -> list[IndexLevel]:
-    """Return what *frame* has of the levels *names*, in their order: of its index, or as columns."""
+    """Return what *frame* has of the levels *names*, in their order: of its index, or as columns.
+
+    Raises:
+        ProvenanceError: A column holds what no level holds.
+    """
     found = {level.name: level for level in read_levels(frame.index) if level.name in names}
     if frame.columns.nlevels == 1:
         for name in names:
             if name not in found and name in frame.columns:
-                [found[name]] = read_levels(pd.Index(frame[name], name=name))
+                try:
+                    [found[name]] = read_levels(pd.Index(frame[name], name=name))
+                except (TypeError, ValueError) as error:
+                    raise ProvenanceError(f"{name!r} no longer holds the values of a level: {error}") from error
     return [found[name] for name in names if name in found]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.files import atomic_write, expand_path
 from vapi_frames.frames.columns import find_backend
+from vapi_frames.frames.layout import list_level_columns
 from vapi_frames.frames.levels import IndexLevel, build_index, read_levels
 from vapi_frames.frames.meta import read_meta
 from vapi_frames.frames.provenance import attach_choice, units
@@ -111,6 +112,9 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
         week = [level for level, origin in meta.derived_levels.items() if origin == "date"]  # of types of their own
         levels = read_levels(frame.index)
         frame.index = build_index([one if one.name in week else _retyped(one, kind) for one in levels])
+    for name in list_level_columns(frame):
+        if meta.derived_levels.get(name) != "date":
+            frame[name] = _retype(pd.Index(frame[name]), kind).array
     try:
         units(frame)  # which recognizes the rows, so that a choice of them is known, too
     except ProvenanceError as error:
@@ -119,12 +123,15 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
 
 
 def _retyped(level: IndexLevel, kind: Any) -> IndexLevel:
-    """Return *level* with the type of text *kind*, which Parquet keeps for columns only; ``None`` leaves it."""
-    name, values, codes = level
-    if kind is None:
-        return level
+    return level._replace(uniques=_retype(level.uniques, kind))
+
+
+def _retype(values: pd.Index, kind: Any) -> pd.Index:
+    """Return *values* of a level with the type of text *kind*, which Parquet may not keep; ``None`` leaves it."""
+    if kind is None or isinstance(values, pd.DatetimeIndex):
+        return values
     if isinstance(values, pd.CategoricalIndex):
-        values = pd.CategoricalIndex(pd.Categorical.from_codes(values.codes, values.categories.astype(kind)), name=name)
-    elif not isinstance(values, pd.DatetimeIndex):
-        values = values.astype(kind)
-    return IndexLevel(name, values, codes)
+        categories = pd.Categorical.from_codes(values.codes, values.categories.astype(kind))
+        return pd.CategoricalIndex(categories, name=values.name)
+    retyped: pd.Index = values.astype(kind)
+    return retyped

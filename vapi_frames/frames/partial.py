@@ -24,6 +24,7 @@ from vapi_frames.calendar.buckets import (
 )
 from vapi_frames.calendar.ranges import parse_time_point, resolve_time_point
 from vapi_frames.errors import ProvenanceError, QueryError
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.meta import Choice, Meta
 from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.provenance import check_frame, read_choice
@@ -76,6 +77,7 @@ def bucket_seconds(dates: pd.Index, step: str, tz: ZoneInfo) -> Seconds:
     return found
 
 
+@keep_layout
 def elapsed(frame: pd.DataFrame, *, now: datetime | str | None = None) -> pd.Series:
     """Return, for each row, the share of its bucket that has passed and lies in the range that the rows cover.
 
@@ -149,6 +151,7 @@ def elapsed_shares(buckets: Seconds, meta: Meta, tz: ZoneInfo, now: datetime | N
     return found
 
 
+@keep_layout
 def partial(frame: pd.DataFrame, *, now: datetime | str | None = None) -> pd.Series:
     """Return, for each row, whether its bucket is partial: the range cuts it, or it had not passed yet.
 
@@ -173,6 +176,7 @@ def partial(frame: pd.DataFrame, *, now: datetime | str | None = None) -> pd.Ser
     return flags.astype("boolean").mask(share.isna()) if share.isna().any() else flags
 
 
+@keep_layout
 def drop_partial(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of whole buckets; the frame is then the result of the range of these alone.
 

@@ -303,7 +303,7 @@ class VapiAccessor(Verbs, SourceVerbs):
             query,
             f"source       {meta.source}",
             f"range        {_show(start, meta)} until {_show(end, meta)} ({meta.zone})",
-            f"index        {', '.join(map(str, self._frame.index.names)) if meta.levels else 'one row'}",
+            f"index        {_describe_levels(self._frame, meta)}",
             f"measures     {', '.join(f'{n} ({u})' if u else n for n, u in meta.all_units().items())}",
         ]
         if problem:
@@ -317,6 +317,14 @@ class VapiAccessor(Verbs, SourceVerbs):
         return "\n".join(lines)
 
     _repr_html_ = show_html
+
+
+def _describe_levels(frame: pd.DataFrame, meta: Meta) -> str:
+    from vapi_frames.frames.layout import list_level_columns
+
+    if columns := list_level_columns(frame):
+        return f"none; the levels {', '.join(columns)} are columns"
+    return ", ".join(map(str, frame.index.names)) if meta.levels else "one row"
 
 
 def _show(instant: Any, meta: Meta) -> str:

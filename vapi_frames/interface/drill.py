@@ -40,8 +40,10 @@ def drill_query(vq: Any, query: Query[Any], columns: Sequence[str] | None, limit
 def drill_frame(frame: pd.DataFrame, vq: Any, columns: Sequence[str] | None, limit: int | None) -> pd.DataFrame:
     """Return the calls behind the rows of *frame*; see `VapiAccessor.drill`."""
     from vapi_frames.frames.calls import build_calls, find_calls_of
+    from vapi_frames.frames.layout import to_indexed
     from vapi_frames.frames.provenance import check_frame
 
+    frame = to_indexed(frame)
     checked = check_frame(frame)
     query, is_exact = _find_query(checked.meta, frame)
     drill = make_drill(query, columns, limit)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vapi_frames.calendar.ranges import AbsoluteRange
 from vapi_frames.errors import PartialResultError, QueryError
 from vapi_frames.query import lint
+from vapi_frames.query.comparison import Comparison
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.query import Query
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from vapi_frames.result.result import Result
     from vapi_frames.sources import Source
 
-__all__ = ["fetch_frames", "fetch_results", "name_queries"]
+__all__ = ["fetch_comparison", "fetch_frames", "fetch_results", "name_queries"]
 
 
 def name_queries(queries: Sequence[Query[Any]], now: datetime, linted: Sequence[Query[Any]]) -> dict[str, Query[Any]]:
@@ -62,6 +63,27 @@ def fetch_frames(
 
         check_minutes(frames.values())
     return frames
+
+
+def fetch_comparison(vq: Any, comparison: Comparison, *, as_index: bool = True, **options: Any) -> pd.DataFrame:
+    """Return both periods of *comparison*, fetched by *vq* together; *options* are those of `fetch_frames`.
+
+    Raises:
+        QueryError: It is not a comparison, or the query is wrong.
+    """
+    from vapi_frames.frames.build import check_options
+    from vapi_frames.frames.layout import to_flat
+    from vapi_frames.frames.side_by_side import compare_frames
+
+    if not isinstance(comparison, Comparison):
+        raise QueryError(f"compare takes a comparison, vq.call()....compare(...), not {type(comparison).__name__}")
+    check_options(as_index=as_index)
+    now = vq.now()
+    both = cast("tuple[Query[Any], Query[Any]]", comparison.queries(now))
+    lint.warn_once(both[0], now)  # one warning for both periods
+    present, before = fetch_frames(vq, name_queries(both, now, ()), now, **options).values()
+    compared = compare_frames(present, before, comparison, comparison.periods(now))
+    return compared if as_index else to_flat(compared)
 
 
 def fetch_results(

@@ -38,6 +38,7 @@ class Overviews:
         step: Step = "day",
         tz: str | None = None,
         complete: bool = False,
+        as_index: bool = True,
         progress: ProgressOption = None,
     ) -> dict[str, pd.DataFrame]:
         """Fetch the eleven queries of the vendor's own dashboard in one request.
@@ -47,6 +48,7 @@ class Overviews:
             step: The step of the frames over time.
             tz: The zone of the calendar; UTC by default.
             complete: Only whole buckets of the step.
+            as_index: As in `Query.fetch`.
             progress: As in `Query.fetch`.
 
         Returns:
@@ -70,7 +72,7 @@ class Overviews:
         if complete:  # whole buckets of the step are the range of those without one, too
             query = query.between(*query.step(step).instants(now))
         queries = list(build_queries(query, step).values())
-        frames = self._fetch(queries, now, queries, progress=progress)
+        frames = self._fetch(queries, now, queries, as_index=as_index, progress=progress)
         return {"kpis": build_kpis(frames), **frames}
 
     def report(

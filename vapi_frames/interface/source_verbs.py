@@ -46,11 +46,13 @@ class SourceVerbs:
             >>> df.vapi.refresh(vf.demo()).equals(df)
             True
         """
+        from vapi_frames.frames.layout import list_level_columns
         from vapi_frames.frames.provenance import read_choice
 
         meta = read_choice(self._frame)
         query = _refetched(meta, self._frame)
-        return next(iter(_find_vq(meta, vq, "refresh").fetch(query).values()))
+        as_index = not list_level_columns(self._frame)
+        return next(iter(_find_vq(meta, vq, "refresh").fetch(query, as_index=as_index).values()))
 
     def drill(
         self, vq: Vq | None = None, columns: Sequence[str] | None = None, *, limit: int | None = 100_000

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from vapi_frames.display import show_html
 from vapi_frames.errors import QueryError, SourceError
 from vapi_frames.interface.api_verbs import ApiVerbs
 from vapi_frames.interface.fetch import fetch_frames, fetch_results, name_queries
 from vapi_frames.interface.overviews import Overviews
-from vapi_frames.query import lint
-from vapi_frames.query.comparison import Comparison
 from vapi_frames.query.query import Query
 
 if TYPE_CHECKING:
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vapi_frames.contract.vocabulary import CallColumn, SubscriptionColumn
+    from vapi_frames.query.comparison import Comparison
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
     from vapi_frames.sources import Source
 
@@ -129,6 +128,7 @@ class Vq(ApiVerbs, Overviews):
         *queries: Query[Any],
         dtype_backend: DtypeBackend | None = None,
         categorical: bool = False,
+        as_index: bool = True,
         progress: ProgressOption = None,
     ) -> dict[str, pd.DataFrame]:
         """Fetch several queries, relative to one instant; from the API, by as few requests as possible.
@@ -137,6 +137,7 @@ class Vq(ApiVerbs, Overviews):
             queries: The queries; they are fetched from this source, also if another vq started them.
             dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
             categorical: Group levels as categories of the values seen.
+            as_index: Whether the levels are the index; ``False`` makes them the first columns, as in pandas.
             progress: As in `Query.fetch`.
 
         Returns:
@@ -155,20 +156,13 @@ class Vq(ApiVerbs, Overviews):
             >>> {name: frame.shape for name, frame in vq.fetch(spend, calls).items()}
             {'spend': (1, 1), 'calls': (1, 1)}
         """
-        return self._fetch(
-            queries, self.now(), queries, dtype_backend=dtype_backend, categorical=categorical, progress=progress
-        )
+        options: dict[str, Any] = {"dtype_backend": dtype_backend, "categorical": categorical, "as_index": as_index}
+        return self._fetch(queries, self.now(), queries, progress=progress, **options)
 
     def _fetch(
-        self,
-        queries: Sequence[Query[Any]],
-        now: datetime,
-        linted: Sequence[Query[Any]],
-        *,
-        progress: ProgressOption = None,
-        **options: Any,
+        self, queries: Sequence[Query[Any]], now: datetime, linted: Sequence[Query[Any]], **options: Any
     ) -> dict[str, pd.DataFrame]:
-        return fetch_frames(self, name_queries(queries, now, linted), now, progress=progress, **options)
+        return fetch_frames(self, name_queries(queries, now, linted), now, **options)
 
     def compare(
         self,
@@ -176,6 +170,7 @@ class Vq(ApiVerbs, Overviews):
         *,
         dtype_backend: DtypeBackend | None = None,
         categorical: bool = False,
+        as_index: bool = True,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
         """Fetch both periods of *comparison* in one request; see `Comparison.fetch`.
@@ -195,17 +190,10 @@ class Vq(ApiVerbs, Overviews):
                sumCost  sumCostBefore  sumCostDelta  sumCostPercent
             0   464.84         512.82        -47.98           -9.36
         """
-        from vapi_frames.frames.side_by_side import compare_frames
+        from vapi_frames.interface.fetch import fetch_comparison
 
-        if not isinstance(comparison, Comparison):
-            raise QueryError(f"compare takes a comparison, vq.call()....compare(...), not {type(comparison).__name__}")
-        now = self.now()
-        both = cast("tuple[Query[Any], Query[Any]]", comparison.queries(now))
-        # One warning for both periods.
-        lint.warn_once(both[0], now)
-        frames = self._fetch(both, now, (), dtype_backend=dtype_backend, categorical=categorical, progress=progress)
-        present, before = frames.values()
-        return compare_frames(present, before, comparison, comparison.periods(now))
+        options: dict[str, Any] = {"dtype_backend": dtype_backend, "categorical": categorical, "progress": progress}
+        return fetch_comparison(self, comparison, as_index=as_index, **options)
 
     def download(self, last: str = "7d", *, customers: bool = False, progress: ProgressOption = None) -> Vq:
         """Return a `Vq` of the call records that the API still lists, paged once, for as long as it is open.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames.errors import MissingExtraError
+from vapi_frames.frames.layout import keep_layout
 from vapi_frames.plotting.axes import PALETTE
 from vapi_frames.plotting.chart_data import prepare_chart
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PALETTE", "plot"]
 
 
+@keep_layout
 def plot(frame: pd.DataFrame, column: str | Sequence[str] | None = None, **options: Any) -> Any:
     """Draw the chart that fits *frame*: lines over time, partial buckets dashed; bars by group; cards for one row.
 

@@ -196,6 +196,7 @@ class Comparison:
         *,
         dtype_backend: DtypeBackend | None = None,
         categorical: bool = False,
+        as_index: bool = True,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
         """Fetch both periods in one request, and return them side by side.
@@ -203,6 +204,7 @@ class Comparison:
         Args:
             dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
             categorical: Group levels as categories of the values seen.
+            as_index: Whether the levels are the index; ``False`` makes them the first columns, as in pandas.
             progress: As in `Query.fetch`.
 
         Returns:
@@ -228,7 +230,9 @@ class Comparison:
             outboundPhoneCall    991.0         1029.0         -38.0
             webCall              602.0          649.0         -47.0
         """
-        return self.fetcher(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
+        return self.fetcher(
+            self, dtype_backend=dtype_backend, categorical=categorical, as_index=as_index, progress=progress
+        )
 
     def to_arrow(self) -> pa.Table:
         """Fetch both periods, and return an Arrow table; it raises what `fetch` does.

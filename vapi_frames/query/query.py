@@ -44,6 +44,7 @@ class Fetcher(Protocol):
         *queries: Query[Any],
         dtype_backend: DtypeBackend | None = None,
         categorical: bool = False,
+        as_index: bool = True,
         progress: ProgressOption = None,
     ) -> dict[str, pd.DataFrame]:
         """Return a frame for each query, by name."""
@@ -55,6 +56,7 @@ class Fetcher(Protocol):
         *,
         dtype_backend: DtypeBackend | None = None,
         categorical: bool = False,
+        as_index: bool = True,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
         """Return both periods of a comparison as one frame."""
@@ -235,6 +237,7 @@ class Query(Builder[C]):
         *,
         dtype_backend: DtypeBackend | None = None,
         categorical: bool = False,
+        as_index: bool = True,
         progress: ProgressOption = None,
     ) -> pd.DataFrame:
         """Fetch the query, and return the result as a typed frame.
@@ -242,6 +245,7 @@ class Query(Builder[C]):
         Args:
             dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, as in pandas.
             categorical: Group levels as categories of the values seen.
+            as_index: Whether the levels are the index; ``False`` makes them the first columns, as in pandas.
             progress: ``None`` shows one line, or a notebook's bar, if several requests take more than two seconds;
                 ``True`` always, ``False`` never; a function receives a `vapi_frames.Progress`.
 
@@ -265,7 +269,9 @@ class Query(Builder[C]):
             outboundPhoneCall   576.42     4265
             webCall             413.38     2693
         """
-        frames = self._bound().fetch(self, dtype_backend=dtype_backend, categorical=categorical, progress=progress)
+        frames = self._bound().fetch(
+            self, dtype_backend=dtype_backend, categorical=categorical, as_index=as_index, progress=progress
+        )
         return next(iter(frames.values()))
 
     def to_arrow(self) -> pa.Table:
