@@ -78,12 +78,13 @@ def _fetch(vq: Any, drill: Drill) -> DrilledCalls:
     with showing(None):
         if isinstance(source, ApiSource) and source.client.connection is not None:
             return _fetch_listed(source, drill, now)
-        if not hasattr(source, "drill"):
+        drill_records = getattr(source, "drill", None)
+        if drill_records is None:
             raise SourceError(
                 f"{source!r} has totals, and no calls to drill into: drill call records instead, "
                 "e.g. vf.local(calls).drill(query)"
             )
-        found: DrilledCalls = source.drill(drill, now)
+        found: DrilledCalls = drill_records(drill, now)
         return found
 
 
@@ -92,15 +93,17 @@ def _fetch_listed(source: ApiSource, drill: Drill, now: datetime) -> DrilledCall
     from vapi_frames.calendar.ranges import fill_defaults
     from vapi_frames.sources.archive.download import download
     from vapi_frames.sources.local.engine import start_database
-    from vapi_frames.sources.records.drill import list_other_paths
+    from vapi_frames.sources.records.columns import record_columns
+    from vapi_frames.sources.records.drill import list_sources
 
     start_database()  # raises before anything is sent
     connection: Any = source.client.connection
     assistants = dict(drill.query.filters).get("assistantId", ())
     only = {"assistantId": assistants[0]} if len(assistants) == 1 and assistants[0] is not None else {}
     span = fill_defaults(drill.query.instants(now), now)
+    keep = [*list_sources(drill), *record_columns(drill.query)]
     try:
-        records = download(connection, span, now, keep=list_other_paths(drill), parameters=only)
+        records = download(connection, span, now, keep=keep, parameters=only)
     except StatusError as error:
         if error.status not in _NO_LIST:
             raise

@@ -63,6 +63,14 @@ def test_what_is_personal_is_kept_only_if_named():
         ]
 
 
+def test_what_the_query_itself_uses_is_kept():
+    """A query of records may group by a number, which then is its index; a whole object is whole."""
+    with Server(Calls(*SOLD)) as server:
+        query = vq_of(server).call().count().by("customer.number").between("2026-10-12", "2026-10-13")
+        assert query.drill(["id"]).index.tolist() == ["+15550100"] * 3
+        assert json.loads(query.drill(["artifact"])["artifact"].iloc[0]) == PERSONAL["artifact"]
+
+
 def test_a_range_that_the_api_no_longer_lists_is_named():
     """The API lists 14 days, and a longer range says so."""
     with Server(Calls(*SOLD)) as server:

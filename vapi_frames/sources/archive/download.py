@@ -116,7 +116,7 @@ class _Download:
         self._make_listing = make_listing
         self._file = file
         self._customers = customers or any(path.split(".")[0] == "customer" for path in keep)
-        self._unused = frozenset(_UNUSED).difference(*(path.split(".") for path in keep))
+        self._unused = frozenset(_UNUSED).difference(*map(_list_kept, keep))
         self._ids: set[str] = set()
         self._lock = threading.Lock()
         self._stop = Stop()
@@ -194,6 +194,14 @@ def _without_built_in(record: dict[str, Any], path: Sequence[str]) -> dict[str, 
         return {**record, path[0]: _without_built_in(value, path[1:])}
     left = {key: one for key, one in value.items() if key not in BUILT_IN or not isinstance(one, dict)}
     return {**record, path[0]: left}
+
+
+def _list_kept(path: str) -> Sequence[str]:
+    """Return the names of `_UNUSED` that are kept for what is at *path*."""
+    first, _, rest = path.partition(".")
+    if first not in ("artifact", "analysis"):
+        return [first]
+    return [rest.partition(".")[0]] if rest else _UNUSED
 
 
 def _find_id(record: Any) -> str | None:

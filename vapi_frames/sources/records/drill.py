@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
+from vapi_frames.contract.record_words import OUTPUT, RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError, suggest
 from vapi_frames.query.drill import DRILL_COLUMNS, find_variable
@@ -73,7 +73,8 @@ def list_sources(drill: Drill) -> list[str]:
 
 def list_other_paths(drill: Drill) -> tuple[str, ...]:
     """Return the paths that *drill* shows and that no query uses, so that converted records lack them."""
-    return tuple(path for path in list_sources(drill) if path not in FLAT_COLUMNS)
+    sources = (path for path in list_sources(drill) if not path.startswith(OUTPUT))
+    return tuple(path for path in sources if path not in FLAT_COLUMNS)
 
 
 def find_order(reader: RecordReader) -> list[str]:
@@ -135,7 +136,7 @@ def _find_stored(name: str, kind: RecordKind, reader: RecordReader, *, reads_jso
         if has_ends or any(map(reader.places, DURATION_UNITS)):
             return DrilledColumn(reader.minutes(), kind)
         return None
-    if name in (*_TIMES, *_NUMBERS, *_TEXTS):
+    if name in (*_TIMES, *_NUMBERS, *_TEXTS) or name.startswith(OUTPUT):
         return _find_known(name, kind, reader)
     return _find_path(name, reader, reads_json=reads_json)
 

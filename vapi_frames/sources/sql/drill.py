@@ -78,7 +78,7 @@ def drill_records(
         f"ORDER BY {', '.join(sorted_by)}{limit}"
     )
     schema = [build_schema(query).field(i) for i in range(len(levels))]
-    kinds = [column.kind for column in shown.values()]
+    kinds: list[RecordKind] = [column.kind for column in shown.values()]
     types = [pa.int64() if field.name == "date" and query.time_step else field.type for field in schema]
     found = run(text, [*types, *map(_wire_type, kinds), pa.int64()])
     arrays = [one.combine_chunks() if isinstance(one, pa.ChunkedArray) else one for one in found]
