@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pandas as pd
 import pyarrow as pa
@@ -12,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
-from tests.support.drilled import check_calls, check_cells
+from tests.support.drilled import check_calls, check_cells, keys_of, plain
 from tests.support.examples import examples
-from tests.support.reference import compute
+from tests.support.reference import compute, fold
 from tests.support.shapes import as_frame, as_json_files
 from tests.support.strategies import NOW, call_lists, call_queries, filters
+from tests.support.word_calls import compute as compute_words
+from tests.support.word_calls import word_queries, word_records
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, UnknownWordError
 
 pytestmark = [
@@ -192,3 +195,39 @@ def test_duplicates_are_drilled_as_they_are_counted():
         with pytest.warns(RecordsWarning, match="id"):
             drilled = vq.call().count().during("2026-10").drill(["id", "artifact.transcript"])
         assert drilled["id"].tolist() == ids
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
+@examples(40)
+@given(word_records(), word_queries(), st.booleans())
+def test_calls_under_words_beyond_the_contract_add_up_to_their_cells(tmp_path_factory, calls, query, is_file):
+    """Groups, outputs and latencies that only records have are drilled by the same filters and groups."""
+    form = calls
+    if is_file:
+        form = tmp_path_factory.mktemp("words") / "calls.jsonl"
+        form.write_text("\n".join(map(json.dumps, calls)))
+    vq = vf.local(form, now="2026-11-01T00:00Z")
+    expected = compute_words(calls, query)
+    drilled = vq.drill(query, limit=None)
+    cells: dict = {key: [] for key in ([()] if not query.levels else [])}
+    for at, key in enumerate(keys_of(drilled, query)):
+        cells.setdefault(key, []).append(at)
+    assert {key: len(places) for key, places in cells.items()} == {key: row[0] for key, row in expected.items()}
+    for key, places in cells.items():
+        for one, wanted in zip(query.measures, expected[key], strict=True):
+            if one.column not in drilled or one.column == "id" or one.operation == "nunique":
+                continue
+            values = [value for value in map(plain, drilled[one.column].iloc[places]) if value is not None]
+            got = fold(one.operation, values, one.q)
+            assert got == wanted or math.isclose(got, wanted, rel_tol=1e-9, abs_tol=1e-12), (key, one)
+
+
+def test_words_beyond_the_contract_are_columns_too():
+    """A word is shown where it is named, also where the query does not use it; an output by its name."""
+    record = {**CALL, "phoneNumberId": "line", "squadId": "squad"}
+    record["artifact"] = {**CALL["artifact"], "structuredOutputs": {"1": {"name": "CSAT", "result": 4}}}
+    query = vf.local([record, OTHER], now=NOVEMBER).call().count().by("squadId").during("2026-10")
+    calls = query.drill(["phoneNumberId", "turnLatency", "output.CSAT", "customer.number", "squadId"])
+    assert list(calls.columns) == ["phoneNumberId", "turnLatency", "output.CSAT", "customer.number"]
+    assert calls.loc["squad"].tolist() == ["line", 812.5, "4", "+15550100"]
+    assert calls.iloc[1].isna().all()

@@ -397,6 +397,7 @@ VERB_SYNONYMS = {
     "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
     "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
     "filter": "where", "filters": "where", "filter_by": "where", "query": "where", "isin": "where",
+    "calls": "drill", "records": "drill", "drilldown": "drill", "drill_down": "drill", "drill_through": "drill",
 }  # fmt: skip
 
 
