@@ -28,6 +28,11 @@ def check_query(vq: vf.Vq) -> pd.DataFrame:
     return frame
 
 
+def completion() -> None:
+    """Print the completion of a shell."""
+    run("vapi-frames", "--completion", "bash")
+
+
 def local() -> None:
     """Query call records."""
     check_query(vf.demo())

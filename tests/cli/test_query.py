@@ -112,7 +112,7 @@ def test_the_result_is_csv_on_stdout_and_nothing_else():
     frame = next(iter(vf.demo().fetch(frame).values()))
     assert header == ["date", "type", "sumCost", "countId"]
     assert rows == [
-        [date.isoformat(), kind, repr(float(cost)), str(count)]
+        [date.isoformat(), kind, repr(float(f"{cost:.12g}")), str(count)]
         for (date, kind), cost, count in zip(frame.index, frame["sumCost"], frame["countId"], strict=True)
     ]
     assert rows[0][0] == "2026-10-01T00:00:00-04:00"
@@ -356,7 +356,7 @@ def test_files_are_queried_as_local_does(invoke, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--source", "no/such/*.parquet"), 1, "no file matches"),
+        (("--source", "no/such/*.parquet"), 2, "no file matches"),
         (("--source", "api", "calls"), 2, "--source takes api, demo, or files of call records, not api and calls together"),
         (("--source", "demo", "--source", "demo"), 2, "--source takes api, demo, or files"),
         (("--source", "demo", "--base-url", "http://127.0.0.1"), 2, "--base-url is for the API, and --source is demo"),
@@ -470,7 +470,7 @@ def test_a_run_that_fails_leaves_the_earlier_file(invoke, tmp_path, monkeypatch,
     path.write_text("before", encoding="utf-8")
     assert invoke("vq.call()", "--source", "demo", "--out", path)[0] == 2
     check_unchanged(tmp_path, path)
-    assert invoke(COUNT, "--source", "no-such-file.json", "--out", path)[0] == 1
+    assert invoke(COUNT, "--source", "no-such-file.json", "--out", path)[0] == 2
     check_unchanged(tmp_path, path)
 
     def full(_):
@@ -763,18 +763,18 @@ def test_the_examples_of_the_help_are_valid(capsys):
     assert "VAPI_API_KEY" in text
     assert "--token" not in text
     lines = re.findall(r"^  vapi-frames (query .+)$", text, re.MULTILINE)
-    assert len(lines) == 4
+    assert len(lines) == 5
     parser = argparse.ArgumentParser()
     query_command.add_parser(parser.add_subparsers())
     queries = [parser.parse_args(shlex.split(line.split(" < ")[0])).query for line in lines]
-    assert [query for query in queries if query[0] not in "@-" and parse_query(query)] == queries[:2]
+    assert [query for query in queries if query[0] not in "@-" and parse_query(query)] == queries[:3]
 
 
 @pytest.mark.parametrize("page", ["start/howto.md", "guides/shell.md"])
 def test_the_page_shows_what_the_commands_print(page, tmp_path):
     """Each command on the page, run by a shell in order, prints the text below it; sums differ in their last digits."""
     shown_commands = commands((PAGES / page).read_text(encoding="utf-8"))
-    assert len(shown_commands) == {"start/howto.md": 4, "guides/shell.md": 6}[page]
+    assert len(shown_commands) == {"start/howto.md": 4, "guides/shell.md": 7}[page]
     program = tmp_path / "bin" / "vapi-frames"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m vapi_frames.cli "$@"\n', encoding="utf-8")

@@ -104,6 +104,33 @@ def style(frame: pd.DataFrame, caption: str | None = None) -> Styler:
     return styler
 
 
+def to_text_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the levels and columns of *frame* as text, as `style` shows them: header → cells.
+
+    Raises:
+        ProvenanceError: The values of a measure were changed, so its unit is uncertain.
+    """
+    meta, known = read_meta(frame), units(frame)
+    partial_dates = _find_partial_dates(frame, meta)
+    levels = [str(name) for name in frame.index.names if name is not None]
+    headers = _make_unique([*(name or "" for name in _level_headers(frame) if levels), *_column_headers(frame, known)])
+    formatters: list[tuple[Any, Callable[[Any], Any] | None, str]] = [
+        (
+            frame.index.get_level_values(name),
+            _date_formatter(meta, partial_dates) if name == "date" else _format_group,
+            "(none)",
+        )
+        for name in levels
+    ]
+    formatters += [
+        (frame[name], number_formatter(frame[name], known.get(name, ""), meta), _MISSING) for name in frame.columns
+    ]
+    return {
+        str(header): [missing if pd.isna(value) else str(form(value) if form else value) for value in values]
+        for header, (values, form, missing) in zip(headers, formatters, strict=True)
+    }
+
+
 def _find_partial_dates(frame: pd.DataFrame, meta: Meta) -> frozenset[Any]:
     """Return the dates of partial buckets."""
     if "date" not in frame.index.names or meta.step is None:

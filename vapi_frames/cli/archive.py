@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vapi_frames.cli.console import add_api_options, api_options, make_redactor, print_data, run_command
+from vapi_frames.cli.console import (
+    add_api_options,
+    add_command,
+    api_options,
+    check_key,
+    make_redactor,
+    print_data,
+    run_command,
+)
 from vapi_frames.errors import QueryError
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["add_parser", "run"]
 
@@ -28,11 +38,9 @@ The key of the API is read from VAPI_API_KEY (or VAPI_TOKEN) only.
 
 def add_parser(commands: Any) -> None:
     """Add the command to the *commands* of a parser."""
-    parser = commands.add_parser(
-        "archive", help="keep the API's calls in a folder, a Parquet file a day",
-        description="Keep the calls of the API in a folder, a Parquet file for each UTC day.", epilog=_EPILOG,
-        allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = add_command(
+        commands, "archive", "keep the calls of the API in a folder, a Parquet file for each UTC day", _EPILOG
+    )
     parser.add_argument("folder", help="the folder of the files; it is created if it does not exist")
     parser.add_argument(
         "--since", metavar="TIME", help="the first day (default: the first unfinished one, or 14 days ago)"
@@ -61,6 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     from vapi_frames.interface.connect import connect
 
     vq = connect(**{name: value for name, value in api_options(options).items() if value is not None})
+    check_key()
     report = vq.archive(
         options.folder, since=options.since, until=options.until, transcripts=options.transcripts,
         recordings=options.recordings, customers=options.customers, variables=not options.no_variables,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vapi_frames.errors import NonAdditiveError, QueryError, VapiFramesError, redirect_warnings
-from vapi_frames.redact import Redactor, Secret, environment_keys
+from vapi_frames.redact import KEY_VARIABLES, Redactor, Secret, environment_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,9 @@ __all__ = [
     "Parser",
     "add_api_options",
     "add_column_option",
+    "add_command",
     "api_options",
+    "check_key",
     "make_redactor",
     "note_arguments",
     "print_data",
@@ -66,6 +68,33 @@ def refuse_key(parser: argparse.ArgumentParser, variable: str) -> None:
     """Make *parser* refuse a key among the arguments, and name the *variable* for it."""
     names = ("--token", "--key", "--api-key")
     parser.add_argument(*names, nargs="?", action=_RefuseKey, const=variable, help=argparse.SUPPRESS)
+
+
+def add_command(commands: Any, name: str, what: str, epilog: str) -> argparse.ArgumentParser:
+    """Add a command to the *commands* of a parser.
+
+    Args:
+        commands: What ``add_subparsers`` returned.
+        name: The name of the command.
+        what: What it does, in one line.
+        epilog: Its examples and exit codes, laid out as they are printed.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    return parser
+
+
+def check_key(otherwise: str = "") -> None:
+    """Raise `AuthenticationError` if there is no key of the API, and say in the shell's words where it comes from."""
+    from vapi_frames.errors import AuthenticationError
+
+    if not any(os.environ.get(name, "").strip() for name in KEY_VARIABLES):
+        hint = f", {otherwise}" if otherwise else ""
+        raise AuthenticationError(
+            f"there is no key: set {KEY_VARIABLES[0]} to the organization's private key{hint}", status=401
+        )
 
 
 def add_api_options(parser: argparse.ArgumentParser) -> None:

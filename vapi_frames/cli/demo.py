@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.cli.console import add_command
 from vapi_frames.errors import MissingExtraError
 from vapi_frames.files import expand_home
 
@@ -13,12 +14,27 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+_EPILOG = """\
+examples:
+  vapi-frames demo
+  vapi-frames demo --png chart.svg
+
+exit codes:
+  0    the query, its result and the chart are there
+  1    the chart could not be written
+  2    an argument is wrong; running it again does not help
+"""
+_NEXT = """\
+a query of your own   vapi-frames query 'vq.call().count().by("endedReason").last("30d")' --source demo --format table
+one page to hand on   vapi-frames report --source demo --last 30d --out report.html
+from Python           import vapi_frames as vf; vq = vf.demo()
+with your own calls   export VAPI_API_KEY=..., and leave out --source demo"""
 _SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
 
 
 def add_parser(commands: Any) -> None:
     """Add the command to the *commands* of a parser."""
-    parser = commands.add_parser("demo", help="query a sample organization, and plot the result")
+    parser = add_command(commands, "demo", "query a sample organization, and plot the result", _EPILOG)
     parser.add_argument(
         "--png",
         default="vapi-frames-demo.png",
@@ -51,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         "The result, a DataFrame": frame.round(4).to_string(max_rows=12),
         "Units": ", ".join(f"{name}: {unit}" for name, unit in accessor_of(frame).units.items()),
         "The chart": str(chart.resolve()),
+        "Next": _NEXT,
     }
     print("\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()))  # noqa: T201 - a command
     return 0

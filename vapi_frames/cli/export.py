@@ -31,12 +31,13 @@ _FORMULA = re.compile(r"""[=@\t\r\n]|[+-](?!\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\Z|\(?
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$|^$')
 
 
-def to_csv_text(frame: pd.DataFrame, *, is_guarded: bool = False) -> str:
+def to_csv_text(frame: pd.DataFrame, *, is_guarded: bool = False, digits: int | None = None) -> str:
     """Return *frame* as CSV.
 
     Args:
         frame: A result frame.
         is_guarded: Whether an apostrophe goes before text that a spreadsheet would run as a formula.
+        digits: How many digits numbers have at most; all by default.
 
     Examples:
         >>> import vapi_frames as vf
@@ -46,7 +47,7 @@ def to_csv_text(frame: pd.DataFrame, *, is_guarded: bool = False) -> str:
         date,type,sumCost
         2026-10-01T00:00:00+09:00,webCall,0.25
     """
-    columns = plain_columns(frame)
+    columns = _round(plain_columns(frame), digits)
     if is_guarded:
         columns = {_guard(name): [_guard(value) for value in values] for name, values in columns.items()}
     cells = [[_format_cell(value) for value in values] for values in columns.values()]
@@ -54,8 +55,12 @@ def to_csv_text(frame: pd.DataFrame, *, is_guarded: bool = False) -> str:
     return "".join((line or '""') + "\n" for line in lines)  # readers skip an empty line
 
 
-def to_json_text(frame: pd.DataFrame) -> str:
+def to_json_text(frame: pd.DataFrame, *, digits: int | None = None) -> str:
     """Return *frame* as JSON: a list with one object for each row.
+
+    Args:
+        frame: A result frame.
+        digits: How many digits numbers have at most; all by default.
 
     Raises:
         ResponseError: A number is infinite, which JSON cannot represent.
@@ -68,7 +73,7 @@ def to_json_text(frame: pd.DataFrame) -> str:
         {"type": null, "sumCost": 0.25}
         ]
     """
-    columns = plain_columns(frame)
+    columns = _round(plain_columns(frame), digits)
     try:
         rows = [
             json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, allow_nan=False)
@@ -130,6 +135,16 @@ def write_files(frames: Sequence[tuple[pd.DataFrame, Path]], *, is_guarded: bool
                 text = to_csv_text(frame, is_guarded=is_guarded) if is_csv else to_json_text(frame)
                 file.write(text.encode())
             file.flush()  # a full disk is noticed before the first file is replaced
+
+
+def _round(columns: dict[str, list[Any]], digits: int | None) -> dict[str, list[Any]]:
+    """Return *columns* with floats of at most so many significant digits."""
+    if digits is None:
+        return columns
+    return {
+        name: [float(f"{value:.{digits}g}") if isinstance(value, float) else value for value in values]
+        for name, values in columns.items()
+    }
 
 
 def _guard(value: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
-from vapi_frames.cli import archive, demo, query, serve
+from vapi_frames.cli import archive, demo, query, report, serve
+from vapi_frames.cli.completion import SHELLS, PrintCompletion
 from vapi_frames.cli.console import FAILED, INTERRUPTED, WRONG, Parser, note_arguments, print_error
 from vapi_frames.errors import QueryError, VapiFramesError
 
@@ -16,16 +18,35 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = {"demo": demo.run, "query": query.run, "archive": archive.run, "serve": serve.run}
+_EPILOG = """\
+examples:
+  vapi-frames demo
+  vapi-frames query 'vq.call().sum("cost").by("type").last("30d")' --source demo --format table
+  vapi-frames report --source demo --out report.html
+  vapi-frames --completion bash > ~/.local/share/bash-completion/completions/vapi-frames
+
+exit codes:
+  0    it is done
+  1    the source failed, or a file could not be written; it may work later
+  2    an argument is wrong; running it again does not help
+  130  Ctrl-C
+
+vapi-frames COMMAND --help shows the options of a command, with its examples and exit codes.
+"""
+_COMMANDS = {"demo": demo.run, "query": query.run, "report": report.run, "archive": archive.run, "serve": serve.run}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, or another with the reason on stderr."""
     package = sys.modules["vapi_frames"]  # loaded before any of its modules; importing it from here would be a circle
-    parser = Parser(prog="vapi-frames", description=package.__doc__)
+    parser = Parser(
+        prog="vapi-frames", description=str(package.__doc__).partition("\n")[0], epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"vapi-frames {package.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for module in (demo, query, archive, serve):
+    parser.add_argument("--completion", choices=SHELLS, action=PrintCompletion, help="print the completion of a shell")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (demo, query, report, archive, serve):
         module.add_parser(commands)
     note_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)

@@ -6,38 +6,32 @@ query or an argument has to change; 3, the rest is still to be fetched; 130, Ctr
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.cli.console import (
-    PARTIAL,
-    add_api_options,
-    add_column_option,
-    api_options,
-    print_data,
-    print_error,
-    read_columns,
-    run_command,
-)
+from vapi_frames.cli.console import PARTIAL, add_command, print_data, print_error, run_command
+from vapi_frames.cli.source import add_source_options, open_source
 from vapi_frames.errors import PartialResultError, QueryError, VapiFramesError
 from vapi_frames.files import expand_home
 from vapi_frames.query.code import format_code
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
-    from vapi_frames.interface.vq import Vq
     from vapi_frames.query.query import Query
 
 __all__ = ["add_parser", "run"]
+
+FORMATS = ("csv", "table", "markdown", "json")
 
 _EPILOG = """\
 examples:
   vapi-frames query 'vq.call().sum("cost").by("type").last("30d")' --source demo
   vapi-frames query 'vq.call().count().step("day").last("7d", complete=True)' --source calls/*.parquet --out calls.csv
+  vapi-frames query 'vq.call().avg("duration").by("endedReason").last("30d")' --source demo --format table
   vapi-frames query @query.txt --out spend.parquet
   vapi-frames query - --out '{name}.json' < body.json
 
@@ -55,32 +49,20 @@ in the history of the shell.
 
 def add_parser(commands: Any) -> None:
     """Add the command to the *commands* of a parser."""
-    parser = commands.add_parser(
-        "query", help="fetch a query, and write its result as Parquet, CSV or JSON",
-        description="Fetch a query, and write its result.", epilog=_EPILOG, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = add_command(commands, "query", "fetch a query, and write its result as a table or a file", _EPILOG)
     parser.add_argument(
-        "query", help="code, as a query's repr shows it, or the JSON body of a request; @FILE, or - for stdin"
-    )
+        "query", nargs="?", metavar="QUERY",
+        help="code, as a query's repr shows it, or the JSON body of a request; @FILE, or - for stdin",
+    )  # fmt: skip
     parser.add_argument(
         "--out", metavar="PATH", help="a file .parquet (for vapi_frames.load), .csv or .json, which is replaced when "
-        "the result is whole; {name} is the query's name (default: CSV on stdout)",
+        "the result is whole; {name} is the query's name (default: stdout)",
     )  # fmt: skip
     parser.add_argument(
-        "--source", action="extend", nargs="+", metavar="SOURCE",
-        help="api, demo, or files, folders or globs of call records, after the query (default: api)",
+        "--format", choices=FORMATS, help="the form on stdout (default: csv); numbers have up to 12 digits there, and "
+        "all of them in files",
     )  # fmt: skip
-    add_api_options(parser)
-    parser.add_argument("--cache", metavar="DIR", help="keep results of the API for buckets that are over in DIR")
-    parser.add_argument(
-        "--duplicates", choices=("keep", "first", "raise"), help="what to do with a repeated id (default: keep)"
-    )
-    parser.add_argument(
-        "--on-error", choices=("raise", "skip"), help="what to do with a record that cannot be read (default: raise)"
-    )
-    add_column_option(parser)
-    parser.add_argument("--now", metavar="TIME", help="the time that relative ranges of call records end at")
+    add_source_options(parser)
     parser.add_argument(
         "--raw-text", action="store_true",
         help="leave text in a CSV file as it is, also where a spreadsheet would run it as a formula",
@@ -94,13 +76,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from vapi_frames.cli.export import to_csv_text, write_files
+    from vapi_frames.cli.export import write_files
+    from vapi_frames.cli.printing import to_text
     from vapi_frames.query.parse import parse_queries
 
+    if options.query is None:
+        raise QueryError(_describe_missing(options.source))
+    if options.format and options.out:
+        raise QueryError(f"--format is for stdout; the suffix of --out {options.out} decides the form of the file")
     queries = parse_queries(_read(options.query))
     out = options.out if options.out is None else expand_home(options.out)  # shells leave --out=~/f alone
     paths = _paths(out, queries)
-    vq = _source(options)
+    vq = open_source(options)
     if options.verbose:
         for query in queries:
             print_error(f"fetching from {vq.source!r}: {format_code(query)}")
@@ -112,11 +99,20 @@ def _run(options: argparse.Namespace) -> int:
     if paths:
         write_files(list(zip(frames, paths, strict=True)), is_guarded=not options.raw_text)
     else:
-        print_data(to_csv_text(frames[0]))
+        print_data(to_text(frames[0], options.format or "csv"))
     if options.verbose:
         for frame, path in zip(frames, paths or [Path("stdout")], strict=True):
             print_error(f"wrote {len(frame):,} row{'s' * (len(frame) != 1)} to {path}")
     return 0
+
+
+def _describe_missing(sources: Sequence[str] | None) -> str:
+    """Return what to type where the query is missing: --source takes all words that follow it."""
+    words = [one for one in sources or () if one == "-" or one.startswith("@") or "(" in one or "{" in one]
+    if words:
+        rest = " ".join(one for one in sources or () if one not in words) or "demo"
+        return f"the query comes before --source: vapi-frames query '{words[0]}' --source {rest}"
+    return """there is no query: vapi-frames query 'vq.call().sum("cost").by("type").last("30d")'"""
 
 
 def _read(argument: str) -> str:
@@ -158,35 +154,6 @@ def _name(query: Query[Any]) -> str:
         raise QueryError('--out has {name}, and this query has no name: add .named("...")')
     name: str = compile_query(query, None)["name"]
     return name
-
-
-def _source(options: argparse.Namespace) -> Vq:
-    """Return the ``vq`` to fetch from; refuse an option that only another source takes."""
-    from vapi_frames.interface.connect import connect, demo, local
-
-    sources: list[str] = options.source or ["api"]
-    kind = sources[0] if sources[0] in ("api", "demo") else "records"
-    if len(sources) > 1 and {"api", "demo"} & set(sources):
-        raise QueryError(f"--source takes api, demo, or files of call records, not {' and '.join(sources)} together")
-    accepted = {
-        "api": {**api_options(options), "cache": options.cache},
-        "records": {
-            "duplicates": options.duplicates,
-            "on_error": options.on_error,
-            "columns": read_columns(options.column),
-            "now": options.now,
-        },
-    }
-    for other, values in accepted.items():
-        for name, value in values.items():
-            if value is not None and other != kind:
-                source = "the API" if other == "api" else "call records"
-                word = "column" if name == "columns" else name.replace("_", "-")
-                raise QueryError(f"--{word} is for {source}, and --source is {' '.join(sources)}")
-    arguments: dict[str, Any] = {name: value for name, value in accepted.get(kind, {}).items() if value is not None}
-    if kind == "demo":
-        return demo()
-    return connect(**arguments) if kind == "api" else local(sources, **arguments)
 
 
 def _write_part(error: PartialResultError, paths: Sequence[Path], out: str | None, *, is_guarded: bool) -> None:

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.cli.console import add_column_option, read_columns, refuse_key
+from vapi_frames.cli.console import add_column_option, add_command, read_columns, refuse_key
 from vapi_frames.errors import QueryError, RecordsError, redirect_warnings
 
 if TYPE_CHECKING:
     import argparse
 
+    from vapi_frames.interface.vq import Vq
+
 __all__ = ["add_parser", "run"]
+
+_EPILOG = """\
+examples:
+  vapi-frames serve --demo --no-auth
+  VAPI_FRAMES_KEY=... vapi-frames serve calls/*.parquet
+  vapi-frames serve calls/ --host 0.0.0.0 --port 8484 --key-file key.txt
+  curl -H "Authorization: Bearer $VAPI_FRAMES_KEY" -d @body.json http://127.0.0.1:8484/analytics
+
+exit codes:
+  0    a signal ended it, after the open requests
+  1    the records cannot be read, or the address is taken
+  2    an argument is wrong; running it again does not help
+"""
 
 
 def add_parser(commands: Any) -> None:
     """Add the command to the *commands* of a parser."""
-    parser = commands.add_parser("serve", help="answer POST /analytics from call records")
+    parser = add_command(commands, "serve", "answer POST /analytics from call records", _EPILOG)
     parser.add_argument("calls", nargs="*", help="files, folders or globs of call records")
     parser.add_argument("--demo", action="store_true", help="serve the sample organization instead")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
@@ -78,9 +93,21 @@ def run(options: argparse.Namespace) -> int:
     if isinstance(source, LocalSource):
         with redirect_warnings(logging.getLogger("vapi_frames.server").warning):
             source.prepare()  # converts JSON and reports unreadable records before the first request
+    if options.demo:
+        logging.getLogger("vapi_frames.server").info(_describe_sample(vq))
     serve(
         source, host=options.host, port=options.port, key=key, timeout=options.timeout, workers=options.workers,
         uds=options.uds, connections=options.max_connections, peer_connections=options.max_peer_connections,
         row_limit=options.max_rows, reply_limit=options.max_bytes,
     )  # fmt: skip
     return 0
+
+
+def _describe_sample(vq: Vq) -> str:
+    """Return which range the sample holds: its clock is fixed, so a range that ends today may have no calls."""
+    days = vq.call().count().step("day").between("2000-01-01", vq.now()).fetch()
+    dates = days.index.get_level_values("date")
+    return (
+        f"the sample holds {days['countId'].sum():,} calls, from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}; its "
+        f"clock stands at {vq.now():%Y-%m-%d %H:%M} UTC"
+    )

@@ -25,6 +25,7 @@ __all__ = ["parse_queries", "parse_query"]
 
 _MAX_LENGTH = 100_000  # characters; far more than any query has
 _STARTS = "a query starts with vq.call() or vq.subscription()"
+_START = re.compile(r"\s*(vq|call|subscription)\b")
 _LITERALS = "arguments are text in quotes, numbers, True, False, None, and lists, tuples and dicts of these"
 _NODE_NAMES = {
     ast.Name: "a name", ast.Attribute: "an attribute", ast.Call: "a call", ast.JoinedStr: "an f-string",
@@ -140,6 +141,8 @@ class _Code:
                 tree = ast.parse(f"({text}\n)", mode="eval").body
         except SyntaxError as error:
             line, column = error.lineno or 1, error.offset or 1
+            if not _START.match(text):
+                raise QueryError(f"this is not a query: {_STARTS}") from None
             if line > len(self.lines) or (line, column) == (1, 1):  # at the parentheses added here
                 raise QueryError("the query ends before its brackets are closed") from None
             raise QueryError(f"cannot read the query at {self._place(line, column - 1)}: {error.msg}") from None
