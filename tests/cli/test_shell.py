@@ -161,7 +161,7 @@ def test_the_demo_names_the_next_steps(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 0
     text = capsys.readouterr().out
-    lines = re.findall(r"vapi-frames (.+)$", text[text.index("\nNext\n") :], re.MULTILINE)
+    lines = re.findall(r"vapi-frames (.+)$", text[text.index("\nNext steps\n") :], re.MULTILINE)
     assert [shlex.split(line)[0] for line in lines] == ["query", "report"]
     for line in lines:
         assert main(shlex.split(line)) == 0

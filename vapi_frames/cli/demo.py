@@ -66,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
         "The body it compiles to (POST /analytics)": json.dumps(query.body(), indent=2),
         "The result, a DataFrame": frame.round(4).to_string(max_rows=12),
         "Units": ", ".join(f"{name}: {unit}" for name, unit in accessor_of(frame).units.items()),
+        "Next steps": _NEXT,
         "The chart": str(chart.resolve()),
-        "Next": _NEXT,
     }
     print("\n\n".join(f"{title}\n{'-' * len(title)}\n{text}" for title, text in parts.items()))  # noqa: T201 - a command
     return 0
