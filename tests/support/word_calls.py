@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import statistics
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -41,53 +42,59 @@ METRICS = {
 COLUMNS = (*PARTS, *(f"costBreakdown.analysisBreakdown.{part}" for part in ANALYSIS), *METRICS)
 OUTPUTS = ["Call Outcome", "CSAT", "Survey", "Survey.score"]
 WORDS = [*OUTPUTS, "Survey.ok", "Call Outcome.outcome", "none"]
-MONEY = st.integers(0, 500).map(lambda cents: cents / 64)
-RESULTS = st.none() | st.sampled_from(["resolved", "7", "a b", 4, 4.5, 7.0, True, False, -1])
-OBJECTS = st.dictionaries(st.sampled_from(["score", "ok", "outcome"]), RESULTS, max_size=2)
+RESULTS = [None, "resolved", "7", "a b", 4, 4.5, 7.0, True, False, -1]
+
+
+def make_calls(rng: random.Random, most: int) -> list[dict[str, Any]]:
+    """Return call records, of which each has some of the words, in one of the record's spellings."""
+    return [_make_call(rng, number) for number in range(rng.randint(1, most))]
+
+
+def _make_call(rng: random.Random, number: int) -> dict[str, Any]:
+    def some(names: Any) -> list[Any]:
+        return [name for name in names if rng.random() < 0.5]
+
+    def money() -> float:
+        return rng.randint(0, 500) / 64
+
+    created = START + timedelta(hours=rng.randint(0, 72))
+    call: dict[str, Any] = {"id": f"call-{number}", "createdAt": created.isoformat().replace("+00:00", "Z")}
+    for path in some(GROUPS.values()):
+        inside = call.setdefault(path[0], {}) if len(path) > 1 else call
+        inside[path[-1]] = rng.choice(TEXTS)
+    call["artifact"] = {}
+    call["costBreakdown"] = {rng.choice(spellings): money() for spellings, _ in some(PARTS.values())}
+    if analysis := {part: money() for part in some(ANALYSIS)}:
+        call["costBreakdown"][rng.choice(["analysisBreakdown", "analysisCostBreakdown"])] = analysis
+    types = [{"type": type_} for _, type_ in PARTS.values()]
+    types += [{"type": "analysis", "analysisType": part} for part in ANALYSIS] + [{"type": "model"}]
+    if rng.random() < 0.5:
+        call["costs"] = [{**rng.choice(types), "cost": money()} for _ in range(rng.randint(0, 4))]
+    if metrics := {name: money() for name in some(METRICS.values())}:
+        call["artifact"]["performanceMetrics"] = metrics
+    outputs = {f"id-{rng.randint(0, 9)}-{at}": _make_output(rng) for at in range(rng.randint(0, 3))}
+    if outputs:
+        call["artifact"]["structuredOutputs"] = outputs
+    return call
+
+
+def _make_output(rng: random.Random) -> dict[str, Any]:
+    name = rng.choice(OUTPUTS)
+    if name == "Survey" and rng.random() < 0.8:
+        return {"name": name, "result": {key: rng.choice(RESULTS) for key in ("score", "ok") if rng.random() < 0.7}}
+    return {"name": name, "result": rng.choice(RESULTS)}
+
+
+def word_records(most: int = 12) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Draw call records that have some of the words."""
+    return st.integers(0, 1 << 32).map(lambda seed: make_calls(random.Random(seed), most))
 
 
 @st.composite
-def word_records(draw, most: int = 12) -> list[dict[str, Any]]:
-    """Draw call records, of which each has some of the words, in one of the record's spellings."""
-    calls = []
-    for number in range(draw(st.integers(1, most))):
-        created = START + timedelta(hours=draw(st.integers(0, 72)))
-        call: dict[str, Any] = {"id": f"call-{number}", "createdAt": created.isoformat().replace("+00:00", "Z")}
-        call["artifact"], call["costBreakdown"] = {}, {}
-        for path in GROUPS.values():
-            if (text := draw(st.none() | st.sampled_from(TEXTS))) is not None:
-                inside = call.setdefault(path[0], {}) if len(path) > 1 else call
-                inside[path[-1]] = text
-        breakdown = call["costBreakdown"]
-        for spellings, _ in PARTS.values():
-            if draw(st.booleans()):
-                breakdown[draw(st.sampled_from(spellings))] = draw(MONEY)
-        analysis = {part: draw(MONEY) for part in ANALYSIS if draw(st.booleans())}
-        if analysis:
-            breakdown[draw(st.sampled_from(["analysisBreakdown", "analysisCostBreakdown"]))] = analysis
-        if draw(st.booleans()):
-            types = [{"type": type_} for _, type_ in PARTS.values()]
-            types += [{"type": "analysis", "analysisType": part} for part in ANALYSIS] + [{"type": "model"}]
-            listed = draw(st.lists(st.sampled_from(types), max_size=4))
-            call["costs"] = [{**one, "cost": draw(MONEY)} for one in listed]
-        metrics = {name: draw(MONEY) for name in METRICS.values() if draw(st.booleans())}
-        if metrics:
-            call["artifact"]["performanceMetrics"] = metrics
-        names = draw(st.lists(st.sampled_from(OUTPUTS), max_size=3))
-        if names:
-            call["artifact"]["structuredOutputs"] = {
-                f"id-{draw(st.integers(0, 9))}-{at}": {"name": name, "result": draw(RESULTS | OBJECTS)}
-                for at, name in enumerate(names)
-            }
-        calls.append(call)
-    return calls
-
-
-@st.composite
-def word_queries(draw, quantiles: bool = True) -> Query[Any]:
-    """Draw a query that uses some of the words."""
+def word_queries(draw, words: Sequence[str] = tuple(WORDS)) -> Query[Any]:
+    """Draw a query that uses some of the words, and some of these outputs."""
     query: Query[Any] = Query(table="call").count()
-    operations = ["avg", "count", "min", "max", *(["median", "quantile"] if quantiles else [])]
+    operations = ["avg", "count", "min", "max", "median", "quantile"]
     for number in range(draw(st.integers(0, 3))):
         column = draw(st.sampled_from([*COLUMNS, "output.CSAT", "output.Survey.score"]))
         names = [*operations, *(["sum"] if column in COLUMNS and not column.endswith("Latency") else [])]
@@ -96,7 +103,7 @@ def word_queries(draw, quantiles: bool = True) -> Query[Any]:
         word = draw(st.sampled_from([*GROUPS, "output.CSAT"]))
         query = query.nunique(word, alias="values")
     query = query.by(*draw(st.lists(st.sampled_from(list(GROUPS)), max_size=2, unique=True)))
-    query = query.by_output(*draw(st.lists(st.sampled_from(WORDS), max_size=2, unique=True)))
+    query = query.by_output(*draw(st.lists(st.sampled_from(words), max_size=2, unique=True)))
     for word in draw(st.lists(st.sampled_from([*GROUPS, "output.Survey.ok", "output.CSAT"]), max_size=1)):
         query = query.where(
             {word: draw(st.lists(st.sampled_from([*TEXTS, None, "true", "4"]), min_size=1, max_size=3))}
