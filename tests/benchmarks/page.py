@@ -40,8 +40,9 @@ _TAIL = """
   Larger row groups take more: pandas writes a million rows in one group, and two threads read two groups at a time.
 - `pyarrow.json` is told beforehand what the columns of a reply are, makes no object of a row, and fails on a reply that
   has other columns, or numbers as text here and not there; a key that is absent and one that is null are the same to
-  it. This package reads any reply of the contract, and says which value of which row is wrong. For that each row is a
-  dict for a moment, which is nearly half of the time at a million rows: a limit of the design, not yet of the code.
+  it. This package reads a large reply with it, half a megabyte at a time, and takes the types from the first row. Each
+  piece has to be JSON in which no row lacks a key; else the strict reader reads the reply, and says which value of which row
+  is wrong. The *official SDK* is `client.analytics.get` over a transport that has the bytes at once: with its models.
 - *rollup*, *fill_gaps* and the others check first that the frame is what came: a pass over its values and its index.
 - The server of the last rows waits a tenth of a second with each reply. *Cold* asks everything; *warm* finds what is
   over in the [cache](../guides/offline.md), and asks for the rest.

@@ -7,9 +7,9 @@ In a closed model an unknown field or word raises; an open one accepts new field
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic_core
 from pydantic import (
@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
+from vapi_frames.contract.packed_rows import PackedRows, pack_rows, split_reply
 from vapi_frames.contract.unique_keys import check_unique_keys
 from vapi_frames.contract.vocabulary import (
     COLUMN_SYNONYMS,
@@ -150,6 +151,12 @@ class ReplyTimeRange(BaseModel):
     timezone: str | None = None
 
 
+if TYPE_CHECKING:
+    RowList = Sequence[Any]  # a list, or `PackedRows` in its place
+else:
+    RowList = list[Any]
+
+
 class AnalyticsQueryResult(BaseModel):
     """One result of a reply; open. Its rows are not validated here, because the result reads them column by column."""
 
@@ -157,7 +164,7 @@ class AnalyticsQueryResult(BaseModel):
 
     name: str
     time_range: ReplyTimeRange = Field(alias="timeRange")
-    result: list[Any]
+    result: RowList
 
 
 _ENUMS: dict[str, tuple[tuple[str, ...], str, Mapping[str, str]]] = {
@@ -260,6 +267,9 @@ def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
         ResponseError: It is not a JSON array of results; the error has the JSON path.
     """
     if isinstance(payload, str | bytes | bytearray | memoryview):
+        packed = _read_packed(payload) if isinstance(payload, bytes) else None
+        if packed is not None:
+            return [packed]
         payload = _from_json(payload)
     if isinstance(payload, Mapping) and {"name", "result"} <= set(payload):
         payload = [payload]
@@ -281,14 +291,39 @@ def parse_replies(payload: object) -> list[AnalyticsQueryResult]:
         else:
             message = f"{first['msg']}; got {format_value(first['input'])}"
         raise ResponseError(message, path=json_path(first["loc"])) from None
+    extra = _list_unknown(replies)
+    if extra:
+        warn(f"the reply has fields or values that the contract does not name: {', '.join(extra)}", ResponseWarning)
+    return replies
+
+
+def _list_unknown(replies: list[AnalyticsQueryResult]) -> list[str]:
+    """Return what *replies* have around their rows that the contract does not name."""
     extra = sorted({name for reply in replies for name in (reply.model_extra or {})})
     extra += sorted({f"timeRange.{name}" for reply in replies for name in (reply.time_range.model_extra or {})})
     extra += sorted(
         {f"step {span.step!r}" for span in (r.time_range for r in replies) if span.step not in (None, *STEPS)}
     )
-    if extra:
-        warn(f"the reply has fields or values that the contract does not name: {', '.join(extra)}", ResponseWarning)
-    return replies
+    return extra
+
+
+def _read_packed(content: bytes) -> AnalyticsQueryResult | None:
+    """Return a large reply of one plain result with its rows as columns; ``None`` for any other."""
+    parts = split_reply(content)
+    if parts is None:
+        return None
+    try:
+        around = _REPLIES.validate_python(_from_json(parts[0]))
+    except (ResponseError, ValidationError):
+        return None
+    # Nothing else is in the reply, so the null can stand only where its rows do.
+    if len(around) != 1 or around[0].result != [None] or _list_unknown(around):
+        return None
+    table = pack_rows(content, *parts[1:])
+    if table is None:
+        return None
+    rows = PackedRows(table, lambda: _REPLIES.validate_python(_from_json(content))[0].result)
+    return around[0].model_copy(update={"result": rows})
 
 
 _EXPECTED = 'a list of results as POST /analytics returns it, [{"name": ..., "timeRange": ..., "result": [...]}]'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from vapi_frames.calendar.ranges import RelativeRange, parse_now
 from vapi_frames.contract.models import parse_replies
+from vapi_frames.contract.packed_rows import PackedRows
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS, MEASURES, STEPS, SUBSCRIPTION_COLUMNS
 from vapi_frames.errors import QueryError, ResponseError, format_value
 from vapi_frames.frames.build import build, check_options
@@ -68,7 +69,7 @@ def to_frame(
             named = ", ".join(repr(one.name) for one in replies) or "none"
             raise ResponseError(f"the reply has {len(replies)} results ({named}); pass query= to pick one")
         query = _infer(replies[0])
-        dated = query.time_step is not None or any("date" in row for row in replies[0].result)
+        dated = query.time_step is not None or "date" in _list_keys(replies[0])
         result = read_reply(replies[0], query, None, dated=dated)
     else:
         check_in_contract(query)
@@ -96,10 +97,7 @@ def _infer(reply: AnalyticsQueryResult) -> Query[Any]:
     """
     measures = {one.name: one for one in MEASURES}
     query: Query[Any] = Query(table="call")
-    for position, row in enumerate(reply.result):
-        if not isinstance(row, dict):
-            raise ResponseError(f"a row must be an object, not {format_value(row)}", path=f"$[0].result[{position}]")
-    for key in dict.fromkeys(key for row in reply.result for key in row):
+    for key in _list_keys(reply):
         if key in measures:
             one = measures[key]
             table: Table = "subscription" if one.column in SUBSCRIPTION_COLUMNS else "call"
@@ -119,3 +117,17 @@ def _infer(reply: AnalyticsQueryResult) -> Query[Any]:
     if span.step in STEPS:
         query = query.step(cast("Step", span.step))
     return query.tz(span.timezone) if span.timezone else query
+
+
+def _list_keys(reply: AnalyticsQueryResult) -> list[str]:
+    """Return the keys of the rows, in the order in which they come.
+
+    Raises:
+        ResponseError: A row is no object.
+    """
+    if isinstance(reply.result, PackedRows):
+        return list(reply.result.table.column_names)
+    for position, row in enumerate(reply.result):
+        if not isinstance(row, dict):
+            raise ResponseError(f"a row must be an object, not {format_value(row)}", path=f"$[0].result[{position}]")
+    return list(dict.fromkeys(key for row in reply.result for key in row))

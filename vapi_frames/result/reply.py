@@ -131,11 +131,11 @@ def read_rows(
     if (step := reply.time_range.step) and not dated:
         message = f"the reply is to another query: its step is {format_value(step)}, and the query has none"
         raise ResponseError(message, path=f"$[{place}].timeRange.step")
-    columns: dict[str, Any] = {"date": read_date_texts(cells.column("date"), root)} if dated else {}
+    columns: dict[str, Any] = {"date": read_date_texts(cells)} if dated else {}
     for name in names.names[len(columns) : -len(query.measures)]:
-        columns[name] = read_texts(cells.column(keys[name], optional=True), root)
+        columns[name] = read_texts(cells, keys[name])
     for one in query.measures:
-        columns[one.name] = read_numbers(cells.column(one.wire_name), one, root)
+        columns[one.name] = read_numbers(cells, one)
     return Rows(query, pa.table(columns, schema=names), start, end, root, is_same_range and not is_limit)
 
 
