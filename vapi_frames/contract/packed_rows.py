@@ -36,12 +36,12 @@ class PackedRows(Sequence[Any]):
         table: The columns.
     """
 
-    def __init__(self, table: pa.Table, decode: Callable[[], list[Any]]) -> None:
+    def __init__(self, table: pa.Table, decode: Callable[[], Sequence[Any]]) -> None:
         self.table = table
         self._decode = decode
-        self._rows: list[Any] | None = None
+        self._rows: Sequence[Any] | None = None
 
-    def unpack(self) -> list[Any]:
+    def unpack(self) -> Sequence[Any]:
         """Return the rows as objects.
 
         Raises:

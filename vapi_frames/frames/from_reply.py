@@ -119,7 +119,7 @@ def _infer(reply: AnalyticsQueryResult) -> Query[Any]:
     return query.tz(span.timezone) if span.timezone else query
 
 
-def _list_keys(reply: AnalyticsQueryResult) -> list[str]:
+def _list_keys(reply: AnalyticsQueryResult) -> list[Any]:
     """Return the keys of the rows, in the order in which they come.
 
     Raises:
