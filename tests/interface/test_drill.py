@@ -132,6 +132,9 @@ def test_frames_without_calls_of_their_own_are_refused(demo, spend):
         spend.vapi.drill()
     with pytest.raises(QueryError, match="drill takes what to fetch from"):
         spend.vapi.drill("calls")
+    unknown = vf.to_frame([{"name": "n", "timeRange": {}, "result": [{"countId": "1"}]}])
+    with pytest.raises(ProvenanceError, match="the frame does not know which time it covers"):
+        unknown.vapi.drill(demo)
     with pytest.raises(QueryError, match="limit must be"):
         spend.vapi.drill(demo, limit=0)
 

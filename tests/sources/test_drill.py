@@ -231,3 +231,28 @@ def test_words_beyond_the_contract_are_columns_too():
     assert list(calls.columns) == ["phoneNumberId", "turnLatency", "output.CSAT", "customer.number"]
     assert calls.loc["squad"].tolist() == ["line", 812.5, "4", "+15550100"]
     assert calls.iloc[1].isna().all()
+
+
+def test_a_column_has_the_type_that_the_frame_has():
+    """Times, numbers and Booleans of one's own stay what they are, also beside a column of lists."""
+    calls = pd.DataFrame(
+        {
+            "createdAt": pd.to_datetime(["2026-10-05T00:00Z", "2026-10-06T00:00Z"]),
+            "seen": pd.to_datetime(["2026-10-05T12:00Z", None]),
+            "ok": [True, False],
+            "tries": [1, 2],
+            "tags": [["a", "b"], None],
+        }
+    )
+    names = ["seen", "ok", "tries", "tags"]
+    for columns in (names, names[:3]):
+        shown = vf.local(calls).call().during("2026-10").drill(columns)
+        assert shown.dtypes.astype(str).tolist()[:3] == ["datetime64[us, UTC]", "boolean", "float64"]
+        assert shown["seen"].tolist()[0] == pd.Timestamp("2026-10-05T12:00Z")
+    assert vf.local(calls).call().during("2026-10").drill(names)["tags"].tolist()[0] == '["a","b"]'
+    with pytest.raises(
+        RecordsError, match=r"no call record has 'startedAt', which drill should show; did you mean 'createdAt'"
+    ):
+        vf.local(calls).call().during("2026-10").drill(["startedAt"])
+    with pytest.raises(RecordsError, match="did you mean 'tries'"):
+        vf.local(calls).call().during("2026-10").drill(["trie"])

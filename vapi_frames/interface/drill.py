@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.errors import QueryError, RecordsWarning, SourceError, StatusError, warn
+from vapi_frames.errors import ProvenanceError, QueryError, RecordsWarning, SourceError, StatusError, warn
 from vapi_frames.query.drill import make_drill
 
 if TYPE_CHECKING:
@@ -138,34 +138,37 @@ def _find_query(meta: Meta, frame: pd.DataFrame) -> tuple[Query[Any], bool]:
     is_exact = (choice is None or choice.is_query) and not meta.is_incomplete
     query = meta.query if is_exact else replace(meta, choice=None).query
     start, end = meta.covered
-    if start is not None and end is not None:  # a relative range would move on with the clock
-        query = query.between(start, end)
+    if start is None or end is None:
+        raise ProvenanceError(
+            "the frame does not know which time it covers, and so not which calls its rows count: drill a query of a "
+            "range, e.g. vq.drill(df.vapi.query.between(start, end))"
+        )
+    query = query.between(start, end)  # a relative range would move on with the clock
     words = meta.query_groups()
-    left: list[tuple[str, Any]] = [
-        words[level] for level in meta.levels if level in words
-    ]  # of a level that is gone there is a filter
+    # Of a level that is gone there is a filter.
+    left: list[tuple[str, Any]] = [words[level] for level in meta.levels if level in words]
     query = replace(
         query,
         groups=tuple(name for kind, name in left if kind == "group"),
         variables=tuple(name for kind, name in left if kind == "variable"),
         outputs=tuple(name for kind, name in left if kind == "output"),
     )
-    return (query, True) if is_exact else (_narrow(query, meta, frame), False)
+    return (query, True) if is_exact else (_narrow(query, meta, frame, (start, end)), False)
 
 
-def _narrow(query: Query[Any], meta: Meta, frame: pd.DataFrame) -> Query[Any]:
+def _narrow(query: Query[Any], meta: Meta, frame: pd.DataFrame, span: tuple[datetime, datetime]) -> Query[Any]:
     """Return *query* over the buckets and the groups that *frame* has rows of: fewer calls to choose from."""
     from vapi_frames.calendar.buckets import find_bounds, find_zone, from_seconds
     from vapi_frames.frames.levels import drop_unused, read_levels
     from vapi_frames.frames.origin import to_micros
     from vapi_frames.query.filters import merge_filters
 
-    start, end = meta.covered
+    start, end = span
     if not len(frame):
-        return query if start is None else query.between(start, start + start.resolution)
+        return query.between(start, start + start.resolution)
     for level in map(drop_unused, read_levels(frame.index)):
         if level.name == "date":
-            if meta.step and start and end and len(level.uniques):
+            if meta.step and len(level.uniques):
                 seconds = to_micros(level.uniques) // 1_000_000
                 zone = find_zone(meta.zone)
                 first, last = (find_bounds(int(one), meta.step, zone) for one in (seconds.min(), seconds.max()))

@@ -79,7 +79,7 @@ class TableRecords:
             table = found
         else:  # cells are Python objects, so that they are read as call JSON is
             skipped = SkippedRecords()
-            table, keys = _decode_frame(data, used, places, skipped, [one for one in also if one not in FLAT_COLUMNS])
+            table, keys = _decode_frame(data, used, places, skipped, also)
             snapshot.notes += describe_variables(skipped.variables)[: bool(skipped.variables)]
             used, places = table.column_names, {}
         table = pa.table({name: mark_column(name, _prepare(name, table.column(name))) for name in used})
@@ -195,11 +195,17 @@ def _read_frame(frame: Any, used: list[str]) -> pa.Table | None:
 
 
 def _decode_frame(
-    frame: Any, used: list[str], places: Mapping[str, NamePath], skipped: SkippedRecords, paths: Sequence[str]
+    frame: Any, used: list[str], places: Mapping[str, NamePath], skipped: SkippedRecords, also: Sequence[str]
 ) -> tuple[pa.Table, list[str]]:
     columns = [frame[name].tolist() for name in used]
     rows = [dict(zip(used, cells, strict=True)) for cells in zip(*columns, strict=True)]
-    return flatten_calls(rows, skipped, tuple(places.items()), is_nested=False, paths=paths)
+    others = [name for name in also if name not in FLAT_COLUMNS]
+    plain = [name for name in others if name in used and frame[name].dtype != object]  # of one kind, which stays
+    paths = [name for name in others if name not in plain]
+    table, keys = flatten_calls(rows, skipped, tuple(places.items()), is_nested=False, paths=paths)
+    for name, column in zip(plain, _convert(frame[plain]).columns, strict=True):
+        table = table.append_column(name, column)
+    return table, keys
 
 
 def _convert(frame: Any) -> pa.Table:

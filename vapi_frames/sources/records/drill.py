@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vapi_frames.contract.record_words import OUTPUT, RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError, suggest
-from vapi_frames.query.drill import DRILL_COLUMNS, find_variable
+from vapi_frames.query.drill import find_variable
 from vapi_frames.sources.records.days import ARCHIVE_OPTIONS, find_archive_option
 from vapi_frames.sources.records.duckdb import NUMBER_TYPES, TEXT_TYPES
 from vapi_frames.sources.records.paths import (
@@ -198,7 +198,7 @@ def _missing(name: str, reader: RecordReader) -> RecordsError:
     if options:
         cure = f"{problem}; an archive keeps it with {options[0]}=True, while the API still lists the calls"
         return RecordsError(cure, column=name)
-    names = [one for one in dict.fromkeys((*reader.columns, *DRILL_COLUMNS, *_PATHS)) if ", " not in one]
-    near = [] if name in names else suggest(name, names)
+    names = [one for one in reader.columns if ", " not in one]
+    near = suggest(name, [*names, *(_PATHS if reader.is_nested else ())])
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else f". They have: {', '.join(names[:_LISTED])}"
     return RecordsError(problem + hint, column=name)
