@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ examples:
   vapi-frames query 'vq.call().sum("cost").by("type").last("30d")' --source demo
   vapi-frames query 'vq.call().count().step("day").last("7d", complete=True)' --source calls/*.parquet --out calls.csv
   vapi-frames query 'vq.call().avg("duration").by("endedReason").last("30d")' --source demo --format table
+  vapi-frames query 'vq.call().sum("cost").sum("duration").step("day").last("30d").vapi.per_minute()' --source demo
   vapi-frames query @query.txt --out spend.parquet
   vapi-frames query - --out '{name}.json' < body.json
 
@@ -78,13 +80,14 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from vapi_frames.cli.export import write_files
     from vapi_frames.cli.printing import to_text
-    from vapi_frames.query.parse import parse_queries
+    from vapi_frames.interface.chain import parse_chains
 
     if options.query is None:
         raise QueryError(_describe_missing(options.source))
     if options.format and options.out:
         raise QueryError(f"--format is for stdout; the suffix of --out {options.out} decides the form of the file")
-    queries = parse_queries(_read(options.query))
+    chains = parse_chains(_read(options.query))
+    queries = [query for query, _ in chains]
     out = options.out if options.out is None else expand_home(options.out)  # shells leave --out=~/f alone
     paths = _paths(out, queries)
     vq = open_source(options)
@@ -92,7 +95,10 @@ def _run(options: argparse.Namespace) -> int:
         for query in queries:
             print_error(f"fetching from {vq.source!r}: {format_code(query)}")
     try:
-        frames = list(vq.fetch(*queries).values())
+        frames = [
+            reduce(lambda frame, verb: verb.apply(frame), verbs, frame)
+            for frame, (_, verbs) in zip(vq.fetch(*queries).values(), chains, strict=True)
+        ]
     except PartialResultError as error:
         _write_part(error, paths, out, is_guarded=not options.raw_text)
         return PARTIAL

@@ -18,14 +18,19 @@ from vapi_frames.query.builder import VERBS
 from vapi_frames.query.query import VERB_SYNONYMS, Query
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
     from vapi_frames.contract.vocabulary import Table
 
-__all__ = ["parse_queries", "parse_query"]
+__all__ = ["FrameVerb", "parse_chains", "parse_queries", "parse_query"]
 
 
 _MAX_LENGTH = 100_000  # characters; far more than any query has
 _STARTS = "a query starts with vq.call() or vq.subscription()"
 _START = re.compile(r"\s*(vq|call|subscription)\b")
+_ACCESSOR = "vapi"
 _LITERALS = "arguments are text in quotes, numbers, True, False, None, and lists, tuples and dicts of these"
 _NODE_NAMES = {
     ast.Name: "a name", ast.Attribute: "an attribute", ast.Call: "a call", ast.JoinedStr: "an f-string",
@@ -36,6 +41,30 @@ _NODE_NAMES = {
     ast.Tuple: "a tuple", ast.List: "a list", ast.Dict: "a dict", ast.Await: "an await",
     ast.Yield: "a yield", ast.YieldFrom: "a yield",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FrameVerb:
+    """One verb of ``df.vapi``, with its arguments.
+
+    Attributes:
+        name: The verb, e.g. ``"rollup"``.
+        arguments: Its arguments by position.
+        options: Its arguments by name.
+    """
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        parts = [repr(one) for one in self.arguments] + [f"{name}={value!r}" for name, value in self.options]
+        return f".{_ACCESSOR}.{self.name}({', '.join(parts)})"
+
+    def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return what the verb makes of *frame*."""
+        result: pd.DataFrame = getattr(frame.vapi, self.name)(*self.arguments, **dict(self.options))
+        return result
 
 
 def parse_query(text: str) -> Query[Any]:
@@ -60,6 +89,34 @@ def parse_query(text: str) -> Query[Any]:
         ...
         vapi_frames.errors.QueryError: found the name cost at column 15; put text in quotes: "cost"
     """
+    query, verbs = _read(text, {})
+    assert not verbs  # noqa: S101 - no verb is allowed
+    return query
+
+
+def parse_chains(
+    text: str, signatures: Mapping[str, inspect.Signature]
+) -> list[tuple[Query[Any], tuple[FrameVerb, ...]]]:
+    """Read the queries of *text* as `parse_queries` does; code may end in verbs of ``.vapi``.
+
+    Args:
+        text: Code, or the JSON body of a request.
+        signatures: Verb → its signature, without the frame.
+
+    Raises:
+        QueryError: It is anything else; the message has the position.
+        UnknownWordError: There is no such verb, or a verb does not know a word.
+    """
+    if _is_body(text):
+        return [(query, ()) for query in parse_queries(text)]
+    return [_read(text, signatures)]
+
+
+def _is_body(text: str) -> bool:
+    return isinstance(text, str) and text.lstrip().startswith(("{", "["))
+
+
+def _read(text: str, signatures: Mapping[str, inspect.Signature]) -> tuple[Query[Any], tuple[FrameVerb, ...]]:
     if not isinstance(text, str):
         raise QueryError(f"a query must be text, not {format_value(text)}")
     if not text.strip():
@@ -67,7 +124,7 @@ def parse_query(text: str) -> Query[Any]:
     if len(text) > _MAX_LENGTH:
         raise QueryError(f"the query has {len(text):,} characters; at most {_MAX_LENGTH:,} are allowed")
     try:
-        return _Code(re.split(r"\r\n|\r|\n", text)).query()
+        return _Code(re.split(r"\r\n|\r|\n", text)).chain(signatures)
     except (RecursionError, MemoryError):  # Python's parser raises these for deeply nested text
         raise QueryError("the query is nested too deeply") from None
 
@@ -85,7 +142,7 @@ def parse_queries(text: str) -> list[Query[Any]]:
         >>> parse_queries('{"table": "call", "name": "n", "operations": [{"operation": "count", "column": "id"}]}')
         [vq.call().count().named("n")]
     """
-    if not isinstance(text, str) or not text.lstrip().startswith(("{", "[")):
+    if not _is_body(text):
         return [parse_query(text)]
     from vapi_frames.contract.models import parse_request, read_json
 
@@ -111,9 +168,28 @@ class _Code:
 
     lines: list[str]
 
-    def query(self) -> Query[Any]:
-        """Return the query."""
-        node, calls = self._chain(self._tree())
+    def chain(self, signatures: Mapping[str, inspect.Signature]) -> tuple[Query[Any], tuple[FrameVerb, ...]]:
+        """Return the query, and the verbs of its frame."""
+        node, calls = self._tree(), []
+        while signatures and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            before = node.func.value
+            if not (isinstance(before, ast.Attribute) and before.attr == _ACCESSOR):
+                break
+            calls.append(node)
+            node = before.value
+        query = self._query(node)  # first, so that messages follow the order of the text
+        return query, tuple(self._frame_verb(call, signatures) for call in calls[::-1])
+
+    def _frame_verb(self, call: ast.Call, signatures: Mapping[str, inspect.Signature]) -> FrameVerb:
+        """Return the verb of *call*, which follows ``.vapi``."""
+        verb, place = self._verb(call)
+        require(verb, tuple(signatures), "verb of .vapi", where=place)
+        values, named = self._arguments(call, signatures[verb])
+        return FrameVerb(verb, tuple(values), tuple(named.items()))
+
+    def _query(self, tree: ast.expr) -> Query[Any]:
+        """Return the query that *tree* is."""
+        node, calls = self._chain(tree)
         if isinstance(node, ast.Name) and node.id == "vq" and calls:
             table, start = calls[0], self._verb(calls[0])
             calls = calls[1:]
@@ -162,6 +238,11 @@ class _Code:
                 node = node.func.value
             elif isinstance(node, ast.Attribute):
                 place = self._end(node, node.attr)
+                if node.attr == _ACCESSOR:
+                    raise QueryError(
+                        f"found .{_ACCESSOR} at {place}: the verbs of a frame come last, each as in "
+                        f'.{_ACCESSOR}.rollup("week"), and a query alone has none'
+                    )
                 raise QueryError(f"found .{node.attr} without parentheses at {place}; call it: .{node.attr}()")
             else:
                 return node, calls[::-1]
@@ -174,6 +255,14 @@ class _Code:
         if verb not in VERBS and not verb.startswith("_") and callable(getattr(Query, verb, None)):
             raise QueryError(f"found .{verb} at {place}, which uses a query and does not build one: leave it out")
         require(verb, VERBS, "verb", synonyms=VERB_SYNONYMS, where=place)
+        method = getattr(query, verb)
+        values, named = self._arguments(call, inspect.signature(method))
+        result: Query[Any] = method(*values, **named)
+        return result
+
+    def _arguments(self, call: ast.Call, signature: inspect.Signature) -> tuple[list[Any], dict[str, Any]]:
+        """Return the arguments of *call*, which *signature* accepts."""
+        verb, place = self._verb(call)
         values = [self._value(node) for node in call.args]
         named: dict[str, Any] = {}
         for one in call.keywords:
@@ -182,13 +271,11 @@ class _Code:
             if one.arg in named:
                 raise QueryError(f"{one.arg}= is repeated in .{verb}() at {place}")
             named[one.arg] = self._value(one.value)
-        method = getattr(query, verb)
         try:
-            inspect.signature(method).bind(*values, **named)
+            signature.bind(*values, **named)
         except TypeError as error:
             raise QueryError(f".{verb}() at {place}: {error}") from None
-        result: Query[Any] = method(*values, **named)
-        return result
+        return values, named
 
     def _value(self, node: ast.expr) -> Any:
         """Return the literal that *node* is."""
