@@ -211,10 +211,10 @@ def demo() -> Vq:
            sumCost  countId
         0  2142.22    13495
     """
-    from vapi_frames.sources.local.sample import sample_calls
+    from vapi_frames.sources.local.sample import keep_sample
     from vapi_frames.sources.local.source import LocalSource
 
-    source = LocalSource(sample_calls(), now=datetime(2026, 11, 16, tzinfo=UTC))
+    source = LocalSource(keep_sample(), now=datetime(2026, 11, 16, tzinfo=UTC))
     return Vq(lambda: source)
 
 

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
+    import pandas as pd
     from duckdb import DuckDBPyConnection
 
     from vapi_frames.query.query import Query
     from vapi_frames.sources.records.places import NamePath
 
-__all__ = ["JsonRecords", "TableRecords"]
+__all__ = ["JsonRecords", "KeptRecords", "TableRecords"]
 
 
 class TableRecords:
@@ -39,6 +40,8 @@ class TableRecords:
         data: The table. A DataFrame is read at each query, so that a change shows in the next result.
         places: Column of the API → where the caller says it is.
     """
+
+    _is_kept = False
 
     def __init__(self, data: Any, places: Mapping[str, NamePath] | None = None) -> None:
         self._data = data
@@ -71,11 +74,13 @@ class TableRecords:
         if not used:
             raise missing_column("createdAt", names)
         is_nested = snapshot.is_nested or _is_nested(data, names)
-        if lacking and not places and not with_rows and (lacks := _find_lacking(data, names, lacking)) is not None:
+        if places or with_rows or self._is_kept:
+            lacking = ()  # what is kept is of all rows
+        if lacking and (lacks := _find_lacking(data, names, lacking)) is not None:
             data = data.filter(pa.array(lacks)) if isinstance(data, pa.Table) else data[lacks]
         if isinstance(data, pa.Table):
             table = data.select(used)
-        elif (found := _read_frame(data, used)) is not None:
+        elif (found := self._read_columns(used)) is not None:
             table = found
         else:  # cells are Python objects, so that they are read as call JSON is
             skipped = SkippedRecords()
@@ -96,6 +101,9 @@ class TableRecords:
         location = RowLocation("0", f"c{table.num_columns - 1}")
         return Relation("calls", columns, location, table.column_names, overrides, is_nested)
 
+    def _read_columns(self, used: list[str]) -> pa.Table | None:
+        return _read_frame(self._data, used)
+
     def keep(self, paths: Sequence[str]) -> TableRecords:
         """Return itself: a table has whatever its columns hold."""
         del paths
@@ -103,6 +111,29 @@ class TableRecords:
 
     def __repr__(self) -> str:
         return f"{len(self._data):,} calls in memory"
+
+
+class KeptRecords(TableRecords):
+    """The rows of a DataFrame that nothing changes any more; a column is converted once."""
+
+    _is_kept = True
+
+    def __init__(self, data: pd.DataFrame) -> None:
+        super().__init__(data)
+        self._columns: dict[str, pa.ChunkedArray] = {}
+
+    def read(self) -> RecordsSnapshot:
+        """Return the records, which do not change."""
+        return RecordsSnapshot(len(self._data))
+
+    def _read_columns(self, used: list[str]) -> pa.Table | None:
+        new = [name for name in used if name not in self._columns]
+        if new:
+            table = _read_frame(self._data, new)
+            if table is None:
+                return None
+            self._columns |= dict(zip(new, table.columns, strict=True))
+        return pa.table({name: self._columns[name] for name in used})
 
 
 class JsonRecords(TableRecords):

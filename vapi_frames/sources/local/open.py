@@ -51,6 +51,8 @@ def open_records(calls: Any, *, skips: bool, places: Mapping[str, NamePath]) -> 
 
 
 def _open(calls: Any, *, skips: bool, places: Mapping[str, NamePath]) -> Records:  # noqa: PLR0911 - one for each kind
+    if isinstance(calls, TableRecords):
+        return calls
     if isinstance(calls, str | os.PathLike):
         return FileRecords([_check_path(calls)], skips=skips, places=places)
     if isinstance(calls, Sequence) and not isinstance(calls, bytes):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
@@ -21,6 +22,8 @@ from vapi_frames.errors import QueryError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from vapi_frames.sources.local.memory import KeptRecords
 
     Floats: TypeAlias = npt.NDArray[np.float64]
     Whole: TypeAlias = npt.NDArray[np.int64]
@@ -295,3 +298,11 @@ def _timestamps(milliseconds: Whole, known: Flags) -> pd.Series[Any]:
     """Return UTC timestamps of microseconds, missing where not *known*."""
     stamps = np.where(known, (milliseconds * 1_000).astype("datetime64[us]"), np.datetime64("NaT", "us"))
     return pd.Series(pd.DatetimeIndex(stamps).tz_localize("UTC"))
+
+
+@cache
+def keep_sample() -> KeptRecords:
+    """Return the records of `sample_calls` for every `demo` of this process."""
+    from vapi_frames.sources.local.memory import KeptRecords
+
+    return KeptRecords(sample_calls())
