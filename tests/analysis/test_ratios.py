@@ -14,6 +14,7 @@ import vapi_frames as vf
 from tests.support.examples import examples
 from tests.support.shapes import COARSER, QUIET, fetch, same, sources_and_queries
 from vapi_frames.analysis.success import SUCCESS
+from vapi_frames.contract.record_words import COST_TYPES, RECORD_COST_PARTS, RECORD_PATHS
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
@@ -240,6 +241,60 @@ def test_a_residual_is_found_per_row():
         query.fetch().drop(columns="sumCostBreakdownTts").vapi.reconcile()
     demo = vf.demo().call().sum("cost", *PARTS).by("type").step("day").during("2026-10").fetch()
     assert np.allclose(demo.vapi.reconcile()["sumCostResidual"], 0, atol=0.01)
+
+
+@st.composite
+def priced_records(draw):
+    """Draw call records in the shapes of real ones, with the residual that each has in ten thousandths of a dollar."""
+    records, residuals = [], []
+    for number in range(draw(st.integers(1, 6))):
+        record = {"id": str(number), "createdAt": f"2026-10-{number + 1:02}T00:00Z"}
+        parts = draw(st.dictionaries(st.sampled_from((*PARTS, *RECORD_COST_PARTS)), st.integers(0, 9_000)))
+        entries_only = draw(st.booleans())
+        entries = []
+        for part, amount in parts.items():
+            if entries_only and part in COST_TYPES:
+                kind, analysis = COST_TYPES[part]
+                entry = {"type": kind, "cost": amount / 10_000}
+                entries.append(entry | ({"analysisType": analysis} if analysis else {}))
+                continue
+            place, *keys = draw(st.sampled_from(RECORD_PATHS.get(part, (part,)))).split(".")
+            inner = record.setdefault(place, {})
+            for key in keys[:-1]:
+                inner = inner.setdefault(key, {})
+            inner[keys[-1]] = amount / 10_000
+        record |= {"costs": entries} if entries else {}
+        residuals.append(draw(st.sampled_from((0, 0, -3, 3, 1_200))))
+        records.append(record | {"cost": (sum(parts.values()) + residuals[-1]) / 10_000})
+    return records, residuals
+
+
+@examples(20)
+@given(priced_records())
+def test_records_explain_their_cost(drawn):
+    """With all the parts asked, what remains of each call is what its record does not name, wherever the parts stand."""
+    records, residuals = drawn
+    query = vf.local(records, now="2026-10-09T00:00Z").call().sum("cost", *PARTS, *RECORD_COST_PARTS).step("day")
+    result = query.during("2026-10").fetch().vapi.reconcile()
+    assert np.allclose(result["sumCostResidual"], [amount / 10_000 for amount in residuals], rtol=0, atol=1e-8)
+    assert not any("residual" in note for note in result.vapi.meta.notes)
+
+
+def test_what_was_not_asked_is_noted():
+    """Over records the note is a line to type, which closes the gap; without a gap there is none."""
+    record = {"id": "1", "createdAt": "2026-10-01T00:00Z", "cost": 0.8, **dict.fromkeys(PARTS, 0.1)}
+    record |= {"costBreakdown.voicemailDetection": 0.2}
+    base = vf.local([record], now="2026-10-09T00:00Z").call().sum("cost", *PARTS).during("2026-10")
+    open_ = base.fetch().vapi.reconcile()
+    assert open_["sumCostResidual"].round(9).tolist() == [0.2]
+    (note,) = open_.vapi.meta.notes
+    assert "costBreakdown.voicemailDetection" in note
+    assert open_.vapi.reconcile().vapi.meta.notes == (note,)
+    closed = base.sum(*RECORD_COST_PARTS).fetch().vapi.reconcile()
+    assert closed["sumCostResidual"].tolist() == [0.0]
+    assert closed.vapi.meta.notes == ()
+    with pytest.raises(UnknownWordError, match=r"\.sum\(.*costBreakdown.chat"):
+        base.fetch().drop(columns="sumCostBreakdownTts").vapi.reconcile()
 
 
 def test_what_was_dropped_before_is_not_missed_by_a_share():

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.arguments import read_names
+from vapi_frames.contract.record_words import RECORD_COST_PARTS
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS, minutes_per, select_cost_parts
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["add_columns", "add_ratio", "per_call", "per_minute", "ratio", "reconcile", "share"]
+
+_CONTRACT_SOURCES = ("api", "replay", "reply")  # they have the columns of the contract only
 
 _SINGULAR = {"calls": "call", "tokens": "token", "characters": "character"}
 
@@ -274,17 +277,21 @@ def _slices(checked: CheckedFrame, within: str | Sequence[str] | None) -> tuple[
 def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     """Return *frame* with the cost that its parts do not explain as a new last column ``sumCostResidual``, in USD.
 
-    Of real calls 14 to 30 % of the cost stay open: structured outputs, the evaluation of success and the detection of
-    voicemail cost, too, and no column of the API has them. The calls of `demo` have no such parts.
+    Of real calls the API leaves 14 to 30 % of the cost open: structured outputs, the evaluation of success and the
+    detection of voicemail cost, too, and no column of the contract has them. Call records have them: add their sums to
+    the query, and of each call no more than the rounding of its parts, 0.0003 USD, stays open.
 
     Args:
-        frame: A result frame with the sums of ``cost`` and of all its parts: ``costBreakdown.llm``, ``.tts``,
-            ``.vapi``, ``.transport``, ``.analysisBreakdown.summary``, and one of ``.stt`` and ``.transcriber``, which
-            are two names of one part.
+        frame: A result frame with the sums of ``cost`` and of the parts that the contract has: ``costBreakdown.llm``,
+            ``.tts``, ``.vapi``, ``.transport``, ``.analysisBreakdown.summary``, and one of ``.stt`` and
+            ``.transcriber``, which are two names of one part. The sums of the parts that only call records have count
+            where the frame has them: ``costBreakdown.chat``, ``.knowledgeBase``, ``.voicemailDetection``,
+            ``.analysisBreakdown.structuredData``, ``.successEvaluation`` and ``.structuredOutput``.
 
     Returns:
         The frame with one more float column: cost minus its parts, a missing part counted as 0; missing where the cost
-        is. It adds up like a sum.
+        is. It adds up like a sum. Where cost remains, a note in ``df.vapi.meta.notes`` names the parts that the frame
+        lacks.
 
     Raises:
         UnknownWordError: A sum is missing; the error says what to add to the query.
@@ -303,15 +310,30 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
         for one in checked.meta.aggregations
         if one.operation == "sum" and one.name in frame.columns
     }
-    parts = select_cost_parts(sums)
+    parts: tuple[str, ...] = select_cost_parts(sums)
+    lacking = [part for part in RECORD_COST_PARTS if part not in sums]
     if missing := [part for part in parts if part not in sums]:
-        listed = ", ".join(f'"{part}"' for part in missing)
+        wanted = missing if checked.meta.source in _CONTRACT_SOURCES else [*missing, *lacking]
+        listed = ", ".join(f'"{part}"' for part in wanted)
         hint = f"Add all parts of the cost to the query: .sum({listed})."
         raise UnknownWordError(missing[0], "column", list(sums), hint=hint)
+    parts = (*parts, *(part for part in RECORD_COST_PARTS if part in sums))
     explained = np.sum([np.nan_to_num(to_numpy(frame[sums[part]])) for part in parts], axis=0)
     values = to_numpy(frame[cost]).astype(np.float64) - explained
     # What remains of adding four decimals in binary is no residual.
     values[np.abs(values) < 5e-9 * np.maximum(1.0, np.abs(explained))] = 0.0
     names = [sums[part] for part in parts]
     known = DerivedColumn(checked.meta.all_units()[cost], "sum", (cost, *names), made=("residual",))
+    if lacking and np.nansum(np.abs(values)) > 0:
+        note = _describe_lacking(lacking, checked.meta.source)
+        if note not in checked.meta.notes:
+            checked = replace(checked, meta=replace(checked.meta, notes=(*checked.meta.notes, note)))
     return add_columns(checked, {f"{cost}Residual": (values, known)})
+
+
+def _describe_lacking(lacking: Sequence[str], source: str) -> str:
+    """Return which parts of the cost were not asked for, and what can return them."""
+    if source in _CONTRACT_SOURCES:
+        return f"the residual holds the parts of the cost that the API has no column for: {', '.join(lacking)}"
+    listed = ", ".join(f'"{part}"' for part in lacking)
+    return f"the residual holds parts of the cost that the query did not ask for: .sum({listed})"

@@ -155,7 +155,8 @@ class RateVerbs:
     def reconcile(self) -> pd.DataFrame:
         """Return the frame with the cost that its parts do not explain as a new last column ``sumCostResidual``.
 
-        Of real calls 14 to 30 % of the cost stay open; see `vapi_frames.analysis.reconcile`.
+        Of real calls the API leaves 14 to 30 % of the cost open, and call records none if all their parts are asked;
+        see `vapi_frames.analysis.reconcile`.
 
         Raises:
             UnknownWordError: A sum is missing; the error says what to add to the query.
