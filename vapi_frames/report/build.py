@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from vapi_frames.report.queries import build_earlier_queries, build_queries, nam
 from vapi_frames.report.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Iterable
     from datetime import datetime
 
     from vapi_frames.contract.vocabulary import CallColumn, Step, SubscriptionColumn
@@ -85,10 +86,11 @@ def build_report(
         earlier = build_earlier_queries(queries, *before)
     frames = fetch([*queries.values(), *earlier.values()])
 
+    ids = {str(one) for name in ("assistants", "success") for one in _list_assistants(frames[name]) if not pd.isna(one)}
+    labels = _name_assistants(ids, known)
+
     def name_of(key: Any) -> str:
-        if pd.isna(key):
-            return "(no assistant)"
-        return known.get(str(key)) or (f"{key[:_ID_CHARS]}…" if len(str(key)) > 2 * _ID_CHARS else str(key))
+        return "(no assistant)" if pd.isna(key) else labels[str(key)]
 
     parts: tuple[Section, ...] = (
         sections.describe_costs(frames["costs"], frames["parts"]),
@@ -179,6 +181,25 @@ def _describe_quiet(days: pd.DataFrame, before: tuple[datetime, datetime]) -> st
     if (first - start) / (end - start) < _QUIET:
         return ""
     return f"The earlier period has no calls before {first:%Y-%m-%d}: a change compares with what there is."
+
+
+def _list_assistants(frame: pd.DataFrame) -> pd.Index:
+    return frame.index.get_level_values("assistantId").unique()
+
+
+def _name_assistants(ids: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Return id → what the page calls it: its name, else the begin of its id; the whole id where two would be alike.
+
+    Examples:
+        >>> _name_assistants(["a1", "b2", "c3"], {"a1": "Reception", "b2": "Reception"})
+        {'a1': 'Reception (a1)', 'b2': 'Reception (b2)', 'c3': 'c3'}
+    """
+    short = {one: f"{one[:_ID_CHARS]}…" if len(one) > 2 * _ID_CHARS else one for one in ids}
+    counts = Counter(short.values())
+    short = {one: text if counts[text] == 1 else one for one, text in short.items()}
+    labels = {one: names.get(one, text) for one, text in short.items()}
+    counts = Counter(labels.values())
+    return {one: text if counts[text] == 1 else f"{text} ({short[one]})" for one, text in labels.items()}
 
 
 def _read_title(title: object) -> str:

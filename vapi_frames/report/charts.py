@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_matplotlib", "draw_chart"]
 
-_SIZE = (5.4, 2.9)  # inches: its letters are as large as the page's on a phone, and larger elsewhere
+_SIZE = (4.8, 2.8)  # inches: its letters are as large as the page's on a phone, and larger elsewhere
 _INK, _LINES = "#123123", "#321321"  # stand for the page's colors of text and of lines
 _NAMES_PER_ROW = 3
-_DATES = 7  # below bars
+_DATES = 6  # below bars
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, selectable, in the page's font
     "font.size": 10,
@@ -73,6 +73,8 @@ def draw_chart(chart: Chart, name: str) -> ET.Element:
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # The browser draws the text, with fonts that have the letters.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        # The legend moves, and the axes are laid out again.
+        warnings.filterwarnings("ignore", message="Tight layout not applied", category=UserWarning)
         figure = Figure(figsize=_SIZE)
         FigureCanvasSVG(figure)
         with pd.option_context("plotting.backend", "matplotlib"):
@@ -90,6 +92,8 @@ def _finish(axes: Any, chart: Chart) -> None:
     """Label *axes* in the words of the page, and put the legend above."""
     for image in axes.images:
         axes.figure.colorbar(image, ax=axes, label=chart.label)
+        axes.set_xlabel("hour")
+        axes.set_xticks(axes.get_xticks(), [_get_text(one).removesuffix(":00") for one in axes.get_xticklabels()])
         return
     if "date" not in chart.frame.index.names:
         axes.set(xlabel=chart.label, ylabel="")
