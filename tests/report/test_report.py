@@ -261,6 +261,35 @@ def test_a_range_without_calls_says_so():
     json.loads(report.to_json())
 
 
+def test_assistants_of_one_name_are_told_apart():
+    """By what begins their ids, or by the whole of them."""
+    ids = [
+        "11111111-8d1e-4b7a-9a64-1f5be07c2d10",
+        "11111111-8d1e-4b7a-9a64-1f5be07c2d11",
+        "22222222-8d1e-4b7a-9a64-1f5be07c2d10",
+    ]
+    calls = [{"id": one, "createdAt": "2026-10-12T09:00:00Z", "assistantId": one, "cost": 1.0} for one in ids]
+    page = Page(vf.local(calls, now=NOW).report("7d", names={ids[0]: "Desk", ids[2]: "Desk"}).to_html())
+    assert set(page.tables["Assistants by cost"]) == {f"Desk ({ids[0]})", ids[1], "Desk (22222222…)"}
+
+
+@pytest.mark.parametrize(
+    ("last", "step", "label"),
+    [
+        ("24h", "hour", "20:00"),
+        ("45d", "day", "Oct 2"),
+        ("12w", "week", "Aug 24"),
+        ("1y", "month", "Aug 2026"),
+        ("1y", "day", ""),
+    ],
+)
+def test_each_range_is_one_page_with_its_dates(last, step, label):
+    """Bars of any step have readable dates; of many buckets areas are drawn, so that the page stays small."""
+    text = vf.demo().report(last, step=step, compare=None).to_html()
+    assert len(text.encode()) <= 300_000
+    assert f">{label}" in text
+
+
 def test_what_is_missing_is_said():
     """Open calls, calls without an assistant, costs outside the parts, partial days, an earlier period that begins late."""
     calls = [

@@ -11,7 +11,9 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 
 from vapi_frames.analysis import describe
+from vapi_frames.calendar.buckets import FIXED_STEPS
 from vapi_frames.errors import MissingExtraError
+from vapi_frames.frames.meta import read_meta
 from vapi_frames.plotting import PALETTE, plot
 
 if TYPE_CHECKING:
@@ -44,7 +46,6 @@ _COLORS = {color.lower(): f"var(--series-{place})" for place, color in enumerate
     "#666666": "var(--muted)",  # matplotlib's 0.4
     "#ffffff": "var(--page)",
 }
-_YEAR = re.compile(r"\d{4}-(?=\d\d-)")
 _COLOR = re.compile("#[0-9a-f]{6}")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -102,20 +103,26 @@ def _finish(axes: Any, chart: Chart) -> None:
     axes.set_ylabel(chart.label)
     axes.set_ylim(bottom=0)
     if chart.options.get("kind") == "bar":
-        _space_dates(axes)
+        _space_dates(axes, chart)
     if axes.get_legend() is not None:
         _move_legend(axes, chart)
 
 
-def _space_dates(axes: Any) -> None:
-    """Show as many dates below bars as there is room for, without the year that the one before has."""
-    texts = [_get_text(one) for one in axes.get_xticklabels()]
-    every = -(-len(texts) // _DATES)
-    places, labels, year = list(range(0, len(texts), every)), [], ""
-    for place in places:
-        labels.append(texts[place].removeprefix(year) if year else texts[place])
-        year = found[0] if (found := _YEAR.match(texts[place])) else ""
-    axes.set_xticks(places, labels, rotation=0, ha="center")
+def _space_dates(axes: Any, chart: Chart) -> None:
+    """Show as many dates below bars as there is room for."""
+    dates = chart.frame.index.get_level_values("date").unique().sort_values()
+    step = read_meta(chart.frame).step
+    every = -(-len(dates) // _DATES)
+    axes.set_xticks(range(0, len(dates), every), [_format_date(at, step) for at in dates[::every]])
+    axes.tick_params(axis="x", labelrotation=0)
+    for tick in axes.xaxis.get_major_ticks():  # also the labels that the plot hid
+        tick.label1.set(visible=True, ha="center")
+
+
+def _format_date(at: Any, step: str | None) -> str:
+    if step in FIXED_STEPS:
+        return f"{at:%H:%M}"
+    return f"{at:%b} {at.day}" if step in ("day", "week") else f"{at:%b %Y}"
 
 
 def _move_legend(axes: Any, chart: Chart) -> None:
@@ -125,9 +132,13 @@ def _move_legend(axes: Any, chart: Chart) -> None:
     handles, labels = axes.get_legend_handles_labels()
     axes.get_legend().remove()
     # The first bar may be hatched, as a partial bucket: it is not what the color means.
-    handles = [
-        Patch(facecolor=one.patches[0].get_facecolor()[:3]) if isinstance(one, BarContainer) else one for one in handles
+    colors = [
+        one.patches[0].get_facecolor()[:3] if isinstance(one, BarContainer) else one.get_color()
+        for one in handles
+        if isinstance(one, BarContainer) or hasattr(one, "get_color")
     ]
+    if len(colors) == len(handles):
+        handles = [Patch(facecolor=color) for color in colors]
     axes.figure.legend(
         handles, [chart.names.get(label, label) for label in labels], loc="outside upper left",
         ncols=_NAMES_PER_ROW, frameon=False, handlelength=1.2, columnspacing=1.2,

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 MISSING = "\N{EN DASH}"
+_LARGE = 10_000
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,16 @@ def make_figure(frame: pd.DataFrame, before: pd.DataFrame | None, name: str, lab
             change = (value - earlier) / earlier * 100
     return Figure(
         name, label, unit, value, earlier, change, explain(frame, name), query,
-        format_cell(frame, name, value).text, MISSING if before is None else format_cell(before, name, earlier).text,
+        _format_figure(frame, name, value), MISSING if before is None else _format_figure(before, name, earlier),
     )  # fmt: skip
+
+
+def _format_figure(frame: pd.DataFrame, name: str, value: float | None) -> str:
+    """Return a number for the top of the page, a large one without its decimals."""
+    if value is None or abs(value) < _LARGE:
+        return format_cell(frame, name, value).text
+    unit = read_meta(frame).all_units()[name]
+    return f"{'$' if unit.startswith('USD') else ''}{value:,.0f}"
 
 
 def _read_number(frame: pd.DataFrame, name: str) -> float | None:

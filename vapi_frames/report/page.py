@@ -71,9 +71,10 @@ def _describe_range(report: Content) -> str:
 def _build_figure(figure: Figure) -> ET.Element:
     parts = [_make("dt", figure.label), _make("dd", _data(figure.text, figure.value), **{"class": "number"})]
     if figure.before is not None:
-        change = format_change(figure.change, is_rate=figure.is_rate)
         before = _data(figure.text_before, figure.before)
-        parts.append(_make("dd", _data(change.text, change.value), " from ", before, **{"class": "change"}))
+        change = format_change(figure.change, is_rate=figure.is_rate)
+        texts = ["before: "] if change.value is None else [_data(change.text, change.value), " from "]
+        parts.append(_make("dd", *texts, before, **{"class": "change"}))
     return _make("div", *parts)
 
 

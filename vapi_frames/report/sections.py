@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from vapi_frames.analysis import outcome, per_minute, rollup, share, success_rate, typical_week
+from vapi_frames.analysis import fill_gaps, outcome, per_minute, rollup, share, success_rate, typical_week
 from vapi_frames.contract.ended_reasons import classify_at_level
 from vapi_frames.errors import QueryError
 from vapi_frames.report.content import Cell, Chart, Section, Table, format_cell, format_change
@@ -27,7 +27,7 @@ __all__ = [
 
 _ROWS = 15  # of a table; the JSON has all
 _FAILED = ("failed_to_start", "failed_mid_call")
-_WIDE = {"kind": "bar", "stacked": True, "width": 0.85}
+_BARS = 62  # over time; of more buckets, areas are drawn
 _PARTS = {
     "Llm": "LLM",
     "Stt": "Speech to text",
@@ -65,7 +65,7 @@ def describe_costs(costs: pd.DataFrame, parts: pd.DataFrame) -> Section:
     )
     text = f"{rows[0][0].text} is the largest part, {rows[0][2].text} of all parts." if whole else ""
     table = Table("Cost by part", ("part", "cost", "share"), rows if whole else ())
-    chart = Chart(costs, list(names), _WIDE, "USD", names)
+    chart = _stack(costs, list(names), "USD", names) if whole else None
     return Section("costs", "Cost by part", text, costs, (table,), chart)
 
 
@@ -77,7 +77,7 @@ def describe_types(types: pd.DataFrame) -> Section:
     rows = _share_rows(totals, lambda kind: _TYPES.get(kind, kind))
     return Section(
         "types", "Calls by type", "", types,
-        (Table("Calls by type", ("type", "calls", "share"), rows),), Chart(types, "countId", _WIDE, "calls", _TYPES),
+        (Table("Calls by type", ("type", "calls", "share"), rows),), _stack(types, "countId", "calls", _TYPES),
     )  # fmt: skip
 
 
@@ -199,6 +199,14 @@ def describe_week(hours: pd.DataFrame) -> Section:
         text = f"{weekday} from {hour:02}:00 is the busiest hour, with {means.max():,.1f} calls on average."
         chart = Chart(week, "countIdPerSlot", {"colorbar": False}, "calls per hour")
     return Section("week", "The typical week", text, week, (), chart)
+
+
+def _stack(frame: pd.DataFrame, column: str | list[str], label: str, names: Mapping[str, str]) -> Chart:
+    """Return the chart of *frame* over time, one group on another, with every bucket of the range."""
+    filled = fill_gaps(frame)
+    is_short = filled.index.get_level_values("date").nunique() <= _BARS
+    options = {"kind": "bar", "width": 0.85} if is_short else {"kind": "area", "linewidth": 0}
+    return Chart(filled, column, {**options, "stacked": True}, label, names)
 
 
 def _describe_growth(
