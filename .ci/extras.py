@@ -94,6 +94,14 @@ def server() -> None:
         assert client.call().count().between(*NOVEMBER).fetch()["countId"].sum() > 0
 
 
+def mcp() -> None:
+    """Make the server of an assistant's tools."""
+    from vapi_frames.cli.mcp import make_server
+    from vapi_frames.cli.tools import Tools
+
+    assert make_server(Tools(vf.demo())).name == "vapi-frames"
+
+
 def spark() -> None:
     """Query a Spark session."""
     from pyspark.sql import SparkSession

@@ -79,10 +79,12 @@ def pytest_report_header():
 def pytest_collection_modifyitems(config, items):
     """Mark the property tests, and each test of a database engine: those of one share a worker, which starts it once.
 
-    Tests with the mark `long` are left out of the other forms.
+    Tests with the mark `long` are left out of the other forms, those of `assistant` unless they alone are chosen.
     """
     if not config.getoption("--long"):
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+    if config.getoption("markexpr") != "assistant":
+        items[:] = [item for item in items if not item.get_closest_marker("assistant")]
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.property)

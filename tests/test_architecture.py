@@ -39,7 +39,7 @@ CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "time_n
 PATH_IO = {"read_text", "read_bytes", "write_text", "write_bytes", "open", "unlink", "mkdir", "touch", "rename"}
 OS_PATHS = {"fspath", "path", "PathLike", "sep", "fsdecode", "fsencode"}
 HEAVY = {
-    "IPython", "duckdb", "h11", "ipywidgets", "jinja2", "matplotlib", "openpyxl", "polars", "pyspark", "sqlglot",
+    "IPython", "duckdb", "h11", "ipywidgets", "jinja2", "matplotlib", "mcp", "mcp_types", "openpyxl", "polars", "pyspark", "sqlglot",
     "sqlite3", "starlette", "tqdm", "uvicorn",
 }  # fmt: skip
 

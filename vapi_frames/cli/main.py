@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
-from vapi_frames.cli import archive, demo, query, report, serve
+from vapi_frames.cli import archive, demo, mcp, query, report, serve
 from vapi_frames.cli.completion import SHELLS, PrintCompletion
 from vapi_frames.cli.console import FAILED, INTERRUPTED, WRONG, Parser, note_arguments, print_error
 from vapi_frames.errors import QueryError, VapiFramesError
@@ -33,7 +33,14 @@ exit codes:
 
 vapi-frames COMMAND --help shows the options of a command, with its examples and exit codes.
 """
-_COMMANDS = {"demo": demo.run, "query": query.run, "report": report.run, "archive": archive.run, "serve": serve.run}
+_COMMANDS = {
+    "demo": demo.run,
+    "query": query.run,
+    "report": report.run,
+    "archive": archive.run,
+    "serve": serve.run,
+    "mcp": mcp.run,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"vapi-frames {package.__version__}")
     parser.add_argument("--completion", choices=SHELLS, action=PrintCompletion, help="print the completion of a shell")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, query, report, archive, serve):
+    for module in (demo, query, report, archive, serve, mcp):
         module.add_parser(commands)
     note_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
