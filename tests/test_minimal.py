@@ -20,6 +20,7 @@ from tests.support.servers import Server
 from tests.support.shapes import same
 from tests.support.wires import KEY, Calls, connected, counting
 from vapi_frames import plotting
+from vapi_frames.cli import mcp
 from vapi_frames.cli.main import main
 from vapi_frames.errors import MissingExtraError, QueryWarning
 from vapi_frames.server import create_app
@@ -34,6 +35,7 @@ BRINGS = {
     "plot": ["matplotlib"],
     "polars": ["polars"],
     "progress": ["ipywidgets", "tqdm"],
+    "mcp": ["mcp"],
     "server": ["starlette", "uvicorn"],
     "sqlalchemy": ["sqlalchemy"],
     "style": ["jinja2"],
@@ -102,6 +104,7 @@ REPLY = '[{"name":"n","timeRange":{},"result":[{"countId":"3"}]}]'
         ("style", "jinja2", lambda: vf.to_frame(REPLY).vapi.style()),
         ("server", "starlette", lambda: create_app(None, key=None)),
         ("server", "uvicorn", lambda: make_server(None, 1.0)),
+        ("mcp", "mcp", lambda: mcp.make_server(None)),
     ],
 )  # fmt: skip
 def test_what_needs_an_extra_says_which(extra, package, ask):

@@ -57,7 +57,7 @@ def make_server(tools: Tools) -> Any:
         from mcp.server.mcpserver import MCPServer
         from mcp_types import ToolAnnotations
     except ImportError:
-        raise MissingExtraError("mcp", "mcp 2", "vapi-frames mcp") from None
+        raise MissingExtraError("mcp", "mcp", "vapi-frames mcp") from None
 
     server = MCPServer("vapi-frames", instructions=_INSTRUCTIONS, log_level="ERROR")
     hints = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
