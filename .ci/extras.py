@@ -38,6 +38,14 @@ def local() -> None:
     check_query(vf.demo())
 
 
+def cloud() -> None:
+    """Load the file systems, and DuckDB; no bucket is needed."""
+    import fsspec
+
+    assert [fsspec.get_filesystem_class(scheme).__name__ for scheme in ("s3", "gs", "az")]
+    check_query(vf.demo())
+
+
 def plot() -> None:
     """Draw a frame."""
     import matplotlib as mpl

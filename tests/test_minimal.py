@@ -29,6 +29,7 @@ from vapi_frames.server.listen import make_server
 NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
 # The packages of each extra. The other extras are clients of a warehouse; the caller makes the connection.
 BRINGS = {
+    "cloud": ["adlfs", "gcsfs", "s3fs"],
     "completion": ["shtab"],
     "excel": ["openpyxl"],  # pandas says so
     "local": ["duckdb"],

@@ -117,10 +117,11 @@ def local(
 
     Args:
         calls: A DataFrame of pandas or polars, an Arrow table, a list of call JSON or of JSON texts, or files of
-            Parquet, JSON, CSV or TSV: a path, a folder, a glob, or several. Call JSON is what ``GET /call`` returns,
-            pages of it, or the reports that are sent when a call is over, also among other messages. Columns are the
-            API's in camelCase or snake_case, nested, or flat with dots or underscores (``costBreakdown.llm``,
-            ``cost_breakdown_llm``); a column that a query does not use may be missing.
+            Parquet, JSON, CSV or TSV: a path, a folder, a glob, or several. Those in object storage have addresses
+            with ``s3://``, ``gs://`` or ``az://``; the credentials are those of the environment. Call JSON is what
+            ``GET /call`` returns, pages of it, or the reports that are sent when a call is over, also among other
+            messages. Columns are the API's in camelCase or snake_case, nested, or flat with dots or underscores
+            (``costBreakdown.llm``, ``cost_breakdown_llm``); a column that a query does not use may be missing.
         duplicates: What becomes of a record with the id of an earlier one: it is counted, too (``"keep"``), left out
             (``"first"``), or an error (``"raise"``).
         on_error: What becomes of call JSON that cannot be read: an error (``"raise"``), or left out and counted in
@@ -132,7 +133,7 @@ def local(
 
     Raises:
         RecordsError: *calls* is none of these, no file matches, or a call in a list cannot be read.
-        MissingExtraError: DuckDB is not installed.
+        MissingExtraError: DuckDB is not installed, or the file system that an address needs.
 
     Examples:
         >>> import vapi_frames as vf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -603,3 +604,20 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkey
     with pytest.raises(RecordsError, match="always"):
         query.fetch()
     assert len(attempts) == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_child_of_a_fork_converts_into_a_folder_of_its_own(tmp_path):
+    """A file that changes after the fork is converted in both processes, and neither is in the other's way."""
+    path = tmp_path / "calls.json"
+    call = '{"id": "1", "createdAt": "2026-10-01T12:00:00Z"}\n'
+    path.write_text(call, encoding="utf-8")
+    vq = vf.local(path)
+    query = vq.call().count().during("2026-10")
+    assert query.fetch()["countId"].item() == 1
+    path.write_text(call + call.replace('"1"', '"2"'), encoding="utf-8")
+    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(int(query.fetch()["countId"].item())))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 2
+    assert query.fetch()["countId"].item() == 2

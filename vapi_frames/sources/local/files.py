@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import itertools
 import os
 import threading
@@ -19,11 +18,13 @@ from vapi_frames.sources.local.duplicates import ROW_IN_FILES
 from vapi_frames.sources.local.footers import read_footer
 from vapi_frames.sources.local.groups import open_parquet
 from vapi_frames.sources.local.json_reader import begins_like_json, is_json
+from vapi_frames.sources.local.object_mirror import ObjectMirror, is_address
+from vapi_frames.sources.local.patterns import check_spreadsheets, find_files, is_parquet
 from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, describe_columns
 from vapi_frames.sources.local.spool import ParquetSpool
 from vapi_frames.sources.local.tables import convert_table, is_table
 from vapi_frames.sources.records.digests import check_digests
-from vapi_frames.sources.records.flatten import FLAT_COLUMNS, SkippedRecords, flatten_calls
+from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["FileRecords"]
 
 CALLS_PER_CHUNK = 50_000  # a chunk of JSON files is full with this many calls; a changed file converts its chunk anew
-_COLUMNS = frozenset(FLAT_COLUMNS)
-_SPREADSHEETS = (".xls", ".xlsx", ".ods")
 
 FileState = tuple[str, int, int]
 
@@ -110,6 +109,7 @@ class FileRecords:
 
     Raises:
         RecordsError: No file matches, or a file is none that can be read.
+        MissingExtraError: A pattern is the address of objects, and no file system for it is installed.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class FileRecords:
         skips: bool,
         places: Mapping[str, NamePath] | None = None,
         paths: Sequence[str] = (),
+        mirror: ObjectMirror | None = None,
     ) -> None:
         self._patterns = tuple(patterns)
         self._paths = tuple(paths)
@@ -132,22 +133,25 @@ class FileRecords:
         self._lock = threading.Lock()
         self._chunks: list[ConvertedFiles] = []
         self._folder = ""
+        self._process = 0  # whose folder it is: the child of a fork needs one of its own
         self._numbers = itertools.count()
-        self._find()
+        addresses = [pattern for pattern in patterns if is_address(pattern)]
+        check_spreadsheets(addresses)
+        self._mirror = mirror
+        if addresses and mirror is None:
+            self._mirror = ObjectMirror(addresses)
+        find_files(pattern for pattern in patterns if not is_address(pattern))
 
     def _find(self) -> list[str]:
         """Return the paths of the files, in the order in which their calls count; each file once."""
-        found: dict[str, str] = {}
-        for pattern in self._patterns:
-            for path in _expand(pattern):
-                found.setdefault(os.path.realpath(path), path)
-        for path in found.values():
-            if path.lower().endswith(_SPREADSHEETS):
-                raise RecordsError(
-                    f"{path!r} is a spreadsheet: save it as CSV, or pass the DataFrame pandas.read_excel({path!r})",
-                    file=path,
-                )
-        return list(found.values())
+        if (mirror := self._mirror) is None:
+            return find_files(self._patterns)
+        mirror.refresh()
+        return find_files(mirror.locate(one) if is_address(one) else one for one in self._patterns)
+
+    def restore_names(self, text: str) -> str:
+        """Return *text* with the addresses of objects in place of the paths of their copies."""
+        return text if self._mirror is None else self._mirror.restore_names(text)
 
     def read(self) -> RecordsSnapshot:
         """Return the files as they are now, all as Parquet.
@@ -232,7 +236,7 @@ class FileRecords:
         """Return the same files with what their JSON has at *paths*; other files have whatever their columns hold."""
         if not paths or not any(_find_kind(path) == "json" for path in self._find()):
             return self
-        return FileRecords(self._patterns, skips=self._skips, places=self._places, paths=paths)
+        return FileRecords(self._patterns, skips=self._skips, places=self._places, paths=paths, mirror=self._mirror)
 
     def find_gaps(self, query: Query[Any], snapshot: RecordsSnapshot, span: tuple[datetime, datetime]) -> list[str]:
         """Return what days of an archive lack that *query* uses of [start, end).
@@ -264,11 +268,13 @@ class FileRecords:
         """Delete the converted files, except those that a query still reads."""
         with self._lock:
             self._chunks, self._tables, self._footers, self._footer_of = [], {}, None, {}
+            if self._mirror is not None:
+                self._mirror.clear()
 
     def _new_path(self) -> str:
         try:
-            if not self._folder or not Path(self._folder).is_dir():
-                self._folder = make_temporary_folder()
+            if self._process != os.getpid() or not Path(self._folder).is_dir():
+                self._folder, self._process = make_temporary_folder(), os.getpid()
                 weakref.finalize(self, remove_temporary_folder, os.getpid(), self._folder)
             path = str(Path(self._folder, f"{next(self._numbers)}.parquet"))
             make_private_file(path)
@@ -286,84 +292,7 @@ def _find_kind(path: str) -> str:
         return "json"
     if is_table(path):
         return "table"
-    return "json" if not _is_parquet(Path(path)) and begins_like_json(path) else "parquet"
-
-
-def _expand(pattern: str) -> list[str]:
-    """Return the files that a path, a folder or a glob means, sorted.
-
-    A folder in another one, or one that a glob matches, is read if Spark writes such: a table, ``10.parquet``, or a
-    partition, ``day=2026-10-01``.
-
-    Raises:
-        RecordsError: There are none, or one is a link to nothing.
-    """
-    if Path(pattern).is_dir():
-        inside = _data_files(Path(pattern))
-        if not inside:
-            raise RecordsError(f"no Parquet, JSON, CSV or TSV file is in the folder {pattern!r}", file=pattern)
-        return inside
-    matched = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-    files = [file for path in matched for file in _files_at(Path(path))]
-    if not files:
-        raise RecordsError(f"no file matches {pattern!r} in {Path.cwd()}", file=pattern)
-    return files
-
-
-def _data_files(folder: Path) -> list[str]:
-    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    named = [path for path in paths if _is_named(path) or _is_partition(path)]
-    return [file for path in named for file in _files_at(path)]
-
-
-def _files_at(path: Path) -> list[str]:
-    """Return the path of a file, or the paths of the files of a folder that is a table in Parquet or a part of one."""
-    if path.is_dir():
-        if _is_partition(path):
-            return _partition_files(path)
-        return _data_files(path) if _is_parquet(path) else []
-    if path.is_symlink() and not path.exists():
-        raise RecordsError(f"{str(path)!r} is a link to nothing: remove it, or restore the file", file=str(path))
-    return [str(path)] if path.is_file() else []
-
-
-def _partition_files(folder: Path) -> list[str]:
-    """Return the files of a partition, in which no column of the records stands in the name of the folder alone.
-
-    Raises:
-        RecordsError: One does.
-    """
-    import pyarrow.parquet as pq
-
-    files = _data_files(folder)
-    key = folder.name.partition("=")[0]
-    if key not in _COLUMNS:
-        return files
-    for path in files:
-        try:
-            has_column = _is_parquet(Path(path)) and key in pq.read_schema(path).names
-        except (OSError, ValueError) as error:
-            raise RecordsError(f"{path!r} cannot be read: {error}", file=path) from error
-        if not has_column:
-            raise RecordsError(
-                f"the table is partitioned by {key!r}, so its values are in names of folders, such as "
-                f"{folder.name!r}, and not in {path!r}: partition it by a column of your own",
-                file=path,
-            )
-    return files
-
-
-def _is_partition(path: Path) -> bool:
-    return "=" in path.name and path.is_dir()
-
-
-def _is_named(path: Path) -> bool:
-    """Return whether *path* has the name of a file, or of a table in Parquet, that is read."""
-    return _is_parquet(path) or is_json(path.name) or is_table(path.name)
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() == ".parquet"
+    return "json" if not is_parquet(path) and begins_like_json(path) else "parquet"
 
 
 def _read_state(path: str) -> FileState:

@@ -15,6 +15,7 @@ from vapi_frames.files import expand_path
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.files import FileRecords
 from vapi_frames.sources.local.memory import JsonRecords, TableRecords
+from vapi_frames.sources.local.object_mirror import check_address, is_address
 from vapi_frames.sources.records.flatten import iter_calls
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def _check_path(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
     if not isinstance(text, str):
         raise RecordsError(f"cannot read call records from a path of {type(text).__name__}; pass a path of text")
+    if is_address(check_address(text)):
+        return text
     is_too_long = any(len(part) > _LONGEST_NAME for part in Path(text).parts)
     if _JSON_TEXT.match(text) or is_too_long:
         raise RecordsError(

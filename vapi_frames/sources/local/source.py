@@ -130,10 +130,11 @@ class LocalSource:
 
     def prepare(self) -> None:
         """Convert JSON files, and look for forbidden duplicates, now and not at the first query."""
-        snapshot = self._read()
-        if self._duplicates != "keep" and not snapshot.is_empty:
-            with self._open(Query(table="call").count(), snapshot):
-                pass  # opening finds what is wrong with the records
+        with self._restored_names():
+            snapshot = self._read()
+            if self._duplicates != "keep" and not snapshot.is_empty:
+                with self._open(Query(table="call").count(), snapshot):
+                    pass  # opening finds what is wrong with the records
 
     def close(self) -> None:
         """Delete the temporary files of converted JSON; DuckDB is shared by the sources of a process."""
@@ -193,14 +194,28 @@ class LocalSource:
 
     def _retry(self, read: Callable[[RecordsSnapshot], T]) -> T:
         """Return what *read* makes of the records, again where a file was replaced meanwhile."""
-        for _ in range(_ATTEMPTS - 1):
-            snapshot = self._read()
-            try:
-                return read(snapshot)
-            except RecordsError:
-                if snapshot.state is None or self._records.read().state == snapshot.state:
-                    raise
-        return read(self._read())
+        with self._restored_names():
+            for _ in range(_ATTEMPTS - 1):
+                snapshot = self._read()
+                try:
+                    return read(snapshot)
+                except RecordsError:
+                    if snapshot.state is None or self._records.read().state == snapshot.state:
+                        raise
+            return read(self._read())
+
+    @contextmanager
+    def _restored_names(self) -> Iterator[None]:
+        """Name objects in errors by their addresses, and not by the paths of their copies."""
+        try:
+            yield
+        except RecordsError as error:
+            error.args = (self._restore_names(str(error)),)
+            error.file = error.file and self._restore_names(error.file)
+            raise
+
+    def _restore_names(self, text: str) -> str:
+        return self._records.restore_names(text) if isinstance(self._records, FileRecords) else text
 
     def _answer(self, query: Query[Any], now: datetime, snapshot: RecordsSnapshot) -> Result:
         start, end = fill_defaults(query.instants(now), now)
@@ -358,8 +373,8 @@ class LocalSource:
         return exclude_duplicates(connection, relation.sql, location, duplicates)
 
     def _note(self, snapshot: RecordsSnapshot, note: str, detail: str) -> None:
-        snapshot.notes.append(note)
-        self._warn(f"{note} ({detail})")
+        snapshot.notes.append(self._restore_names(note))
+        self._warn(self._restore_names(f"{note} ({detail})"))
 
     def _warn(self, message: str) -> None:
         """Warn, once."""
