@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 import weakref
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from vapi_frames.sources.records.digests import check_digests
 from vapi_frames.sources.records.flatten import SkippedRecords, flatten_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from duckdb import DuckDBPyConnection
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from vapi_frames.sources.records.flatten import Places
     from vapi_frames.sources.records.places import NamePath
 
-__all__ = ["FileRecords"]
+__all__ = ["FileRecords", "restored_names"]
 
 CALLS_PER_CHUNK = 50_000  # a chunk of JSON files is full with this many calls; a changed file converts its chunk anew
 
@@ -284,6 +285,17 @@ class FileRecords:
 
     def __repr__(self) -> str:
         return f"calls in {', '.join(self._patterns)}"
+
+
+@contextmanager
+def restored_names(restore: Callable[[str], str]) -> Iterator[None]:
+    """Name objects in errors by their addresses, and not by the paths of their copies."""
+    try:
+        yield
+    except RecordsError as error:
+        error.args = (restore(str(error)),)
+        error.file = error.file and restore(error.file)
+        raise
 
 
 def _find_kind(path: str) -> str:

@@ -23,7 +23,7 @@ from vapi_frames.sources.local.coverage import (
 )
 from vapi_frames.sources.local.duplicates import check_row_location, exclude_duplicates, find_duplicates
 from vapi_frames.sources.local.engine import open_cursor, start_database
-from vapi_frames.sources.local.files import FileRecords
+from vapi_frames.sources.local.files import FileRecords, restored_names
 from vapi_frames.sources.local.open import open_records
 from vapi_frames.sources.local.overview import (
     EPOCH_NOTE,
@@ -130,7 +130,7 @@ class LocalSource:
 
     def prepare(self) -> None:
         """Convert JSON files, and look for forbidden duplicates, now and not at the first query."""
-        with self._restored_names():
+        with restored_names(self._restore_names):
             snapshot = self._read()
             if self._duplicates != "keep" and not snapshot.is_empty:
                 with self._open(Query(table="call").count(), snapshot):
@@ -194,7 +194,7 @@ class LocalSource:
 
     def _retry(self, read: Callable[[RecordsSnapshot], T]) -> T:
         """Return what *read* makes of the records, again where a file was replaced meanwhile."""
-        with self._restored_names():
+        with restored_names(self._restore_names):
             for _ in range(_ATTEMPTS - 1):
                 snapshot = self._read()
                 try:
@@ -203,16 +203,6 @@ class LocalSource:
                     if snapshot.state is None or self._records.read().state == snapshot.state:
                         raise
             return read(self._read())
-
-    @contextmanager
-    def _restored_names(self) -> Iterator[None]:
-        """Name objects in errors by their addresses, and not by the paths of their copies."""
-        try:
-            yield
-        except RecordsError as error:
-            error.args = (self._restore_names(str(error)),)
-            error.file = error.file and self._restore_names(error.file)
-            raise
 
     def _restore_names(self, text: str) -> str:
         return self._records.restore_names(text) if isinstance(self._records, FileRecords) else text
