@@ -90,6 +90,7 @@ class QueryColumns:
         interval: When the call was active; only for a query of concurrency.
         instant: Writes an aware UTC datetime as a literal.
         quantile: Writes the quantile *q* of an expression, exact and linear between two values.
+        clock: The creation as the wall clock of UTC, where the engine cuts that off faster than it divides integers.
     """
 
     created: str
@@ -100,6 +101,7 @@ class QueryColumns:
     interval: CallInterval | None = None
     instant: Callable[[datetime], str] = _write_instant
     quantile: Callable[[str, float], str] = lambda value, q: f"quantile_cont({value}, {q!r})"
+    clock: str | None = None
 
 
 def check_answerable(query: Query[Any]) -> None:
@@ -147,9 +149,15 @@ def write_select(
     """
     used = list(dict.fromkeys(one.column for one in query.measures))
     values = {f"v{i}": columns.values[column] for i, column in enumerate(used)}
-    steps, source, levels = write_rows(query, columns, relation, (start, end), values, records_range=records_range)
+    span = start, end
+    steps, source, levels = write_rows(
+        query, columns, relation, span, values, records_range=records_range, truncates=columns.clock is not None
+    )
+    named = levels
+    if query.time_step and columns.clock is not None:
+        named = ["seconds_of_clock(g0) AS g0", *levels[1:]]
     outer = [
-        *levels,
+        *named,
         *(
             f"{_write_measure(one, f'v{used.index(one.column)}', columns)} AS m{i}"
             for i, one in enumerate(query.measures)
@@ -174,6 +182,7 @@ def write_rows(
     values: Mapping[str, str],
     *,
     records_range: tuple[datetime, datetime] | None = None,
+    truncates: bool = False,
 ) -> tuple[list[str], str, list[str]]:
     """Return the common table expressions that select a row for each call that *query* counts.
 
@@ -184,6 +193,7 @@ def write_rows(
         span: Start and end of the range, in UTC.
         values: Name → expression of what each row has beside its levels; no name begins with ``e``, ``g`` or ``l``.
         records_range: As in `write_select`.
+        truncates: Whether ``g0`` is a wall clock that the engine cut off, and not an integer.
 
     Returns:
         The expressions, the name of the last one, and the names of the levels in it: ``g0…``.
@@ -193,15 +203,19 @@ def write_rows(
     expressions += [columns.groups[f"{OUTPUT}{name}"] for name in query.outputs]
     first = 1 if query.time_step else 0
     groups = {f"g{first + i}": expression for i, expression in enumerate(expressions)}
-    inner = {**({"e": columns.epoch} if query.time_step else {}), **groups, **values}
-    named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
     # The range is never wider than the edges below; a record newer than records_range shows in the next query.
     low, high = (start, end) if records_range is None else (max(start, records_range[0]), min(end, records_range[1]))
     condition = write_condition(query, columns, low, high)
-    steps = [write_cte("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {condition}")]
-    if not query.time_step:
-        return steps, "in_range", list(groups)
     edges = max(buckets.to_seconds(low), 0), max(buckets.to_seconds(high), buckets.to_seconds(low), 0) + 1
+    truncates = truncates and query.time_step is not None
+    dates = {"e": columns.epoch} if query.time_step else {}
+    if query.time_step and truncates:
+        dates = {"g0": _write_truncated(columns, query.time_step, edges, query.zone)}
+    inner = {**dates, **groups, **values}
+    named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
+    steps = [write_cte("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {condition}")]
+    if not query.time_step or truncates:
+        return steps, "in_range", [*(["g0"] if truncates else []), *groups]
     others = "".join(f", {name}" for name in (*groups, *values))
     bucket = write_bucket("e", query.time_step, edges, query.zone)
     steps += [
@@ -266,6 +280,32 @@ def write_bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: 
         return f"{edges[0]}"
     arms = " ".join(f"WHEN l < {after} THEN {edge}" for edge, after in pairwise(edges))
     return f"CASE {arms} ELSE {edges[-1]} END"
+
+
+def _write_truncated(columns: QueryColumns, step: str, span: tuple[int, int], tz: ZoneInfo) -> str:
+    """Return the expression of a call's bucket as a wall clock: that of UTC for an hour or less, else that of *tz*."""
+    length = buckets.FIXED_STEPS.get(step)
+    arms: list[tuple[int, int]] = []  # until when, and by how much the clock is moved for the cut
+    for _, until, offset in buckets.split_by_offset(*span, tz):
+        moved = offset % length if length else offset
+        if arms and arms[-1][1] == moved:
+            arms.pop()
+        arms.append((until, moved))
+
+    def write_arm(moved: int) -> str:
+        if not moved:
+            return f"cut_to('{step}', {columns.clock})"
+        found = f"cut_to('{step}', moved_by({columns.clock}, {moved}))"
+        return f"moved_by({found}, {-moved})" if length else found
+
+    *early, last = arms
+    if not early:
+        return write_arm(last[1])
+    until_each = (
+        f"WHEN {columns.created} < {columns.instant(buckets.from_seconds(until))} THEN {write_arm(moved)}"
+        for until, moved in early
+    )
+    return f"CASE {' '.join(until_each)} ELSE {write_arm(last[1])} END"
 
 
 def read_bucket(value: int, step: str, tz: ZoneInfo) -> int:

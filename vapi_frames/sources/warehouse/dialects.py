@@ -101,6 +101,12 @@ _SPARK = {
 }
 
 
+# `extract` gives a numeric, which is slow. A double is exact to the microsecond up to the year 2106.
+_POSTGRES_MICROS = (
+    "CASE WHEN {0} < TYPE '2100-01-01 00:00:00+00' AND {0} >= TYPE '1900-01-01 00:00:00+00' "
+    "THEN CAST(round(date_part('epoch', {0}) * 1000000) AS BIGINT) "
+    "ELSE CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT) END"
+)
 _DOUBLE = "CAST({0} AS DOUBLE)"
 _ALL = (
     Dialect("spark", _SPARK),
@@ -108,8 +114,12 @@ _ALL = (
     Dialect(
         "postgres",
         {
-            "micros_of": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
-            "micros_of_wall": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
+            "micros_of": _POSTGRES_MICROS.replace("TYPE", "TIMESTAMPTZ"),
+            "micros_of_wall": _POSTGRES_MICROS.replace("TYPE", "TIMESTAMP"),
+            "utc_of": "({0} AT TIME ZONE 'UTC')",
+            "moved_by": "({0} + INTERVAL '{1} seconds')",
+            "cut_to": "date_trunc({0}, {1})",
+            "seconds_of_clock": "CAST(extract(epoch FROM {0}) AS BIGINT)",
             "micros_of_text": (
                 "CAST(extract(epoch FROM CAST("
                 + _write_time_text("{0} ~ 'PATTERN'", _WRONG)

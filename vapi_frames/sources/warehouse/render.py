@@ -83,7 +83,8 @@ def _lay_out(tree: Any, dialect: Dialect, write: Callable[[Any], str]) -> str:
 
     ctes = tree.ctes
     for cte in ctes:
-        if dialect.inlines_ctes and isinstance(cte.this, exp.Select):
+        # Of a single expression, little is written twice; and the engine may read the table with several processes.
+        if dialect.inlines_ctes and len(ctes) > 1 and isinstance(cte.this, exp.Select):
             cte.this.offset(0, copy=False)
     if ctes:
         ctes[0].parent.pop()

@@ -192,8 +192,10 @@ class WarehouseSource:
             micros = to_micros(min(max(at, EPOCH), self._dialect.max_timestamp))
             return f"{function}({micros})" if function else str(micros)
 
+        clock = {"instant": f"utc_of({expression})", "wall": expression}.get(function)
         return replace(
             columns, created=expression if function else columns.created, instant=write_instant,
+            clock=clock if "cut_to" in self._dialect.functions else None,
             quantile=lambda value, q: f"quantile_of({value}, {q!r})",
         )  # fmt: skip
 
