@@ -1,5 +1,11 @@
 -- spark: calls a day in New York
--- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+-- (
+--     vq.call()
+--     .count()
+--     .step("day")
+--     .between("2026-10-28", "2026-11-05")
+--     .tz("America/New_York")
+-- )
 WITH in_range AS (
   SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, CAST(`calls`.`id` AS STRING) AS v0
   FROM `calls` AS `calls`
@@ -16,7 +22,13 @@ FROM in_buckets
 GROUP BY g0;
 
 -- spark: what parts cost, by plan
--- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .sum("costBreakdown.llm")
+--     .avg("duration")
+--     .by_variable("plan")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, nullif(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
   FROM `calls` AS `calls`
@@ -27,7 +39,12 @@ FROM in_range
 GROUP BY g0;
 
 -- spark: chosen calls
--- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .count()
+--     .where({"variable.plan": ["pro", "it's", None]}, type="webCall")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(`calls`.`id` AS STRING) AS v0
   FROM `calls` AS `calls`
@@ -61,7 +78,13 @@ FROM leveled
 GROUP BY t;
 
 -- databricks: calls a day in New York
--- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+-- (
+--     vq.call()
+--     .count()
+--     .step("day")
+--     .between("2026-10-28", "2026-11-05")
+--     .tz("America/New_York")
+-- )
 WITH in_range AS (
   SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, CAST(`calls`.`id` AS STRING) AS v0
   FROM `calls` AS `calls`
@@ -78,7 +101,13 @@ FROM in_buckets
 GROUP BY g0;
 
 -- databricks: what parts cost, by plan
--- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .sum("costBreakdown.llm")
+--     .avg("duration")
+--     .by_variable("plan")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, nullif(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
   FROM `calls` AS `calls`
@@ -89,7 +118,12 @@ FROM in_range
 GROUP BY g0;
 
 -- databricks: chosen calls
--- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .count()
+--     .where({"variable.plan": ["pro", "it's", None]}, type="webCall")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(`calls`.`id` AS STRING) AS v0
   FROM `calls` AS `calls`
@@ -123,44 +157,50 @@ FROM leveled
 GROUP BY t;
 
 -- postgres: calls a day in New York
--- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+-- (
+--     vq.call()
+--     .count()
+--     .step("day")
+--     .between("2026-10-28", "2026-11-05")
+--     .tz("America/New_York")
+-- )
 WITH in_range AS (
-  SELECT CAST(extract(epoch FROM "calls"."createdAt") * 1000000 AS BIGINT) / 1000000 AS e, CAST("calls"."id" AS TEXT) COLLATE "C" AS v0
+  SELECT CASE WHEN "calls"."createdAt" < CAST('2026-11-01 06:00:00+00' AS TIMESTAMPTZ) THEN date_trunc('day', (("calls"."createdAt" AT TIME ZONE 'UTC') + INTERVAL '-14400 seconds')) ELSE date_trunc('day', (("calls"."createdAt" AT TIME ZONE 'UTC') + INTERVAL '-18000 seconds')) END AS g0, CAST("calls"."id" AS TEXT) COLLATE "C" AS v0
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-28 04:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-05 05:00:00+00' AS TIMESTAMPTZ)
-  OFFSET 0
-), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
-  FROM in_range
-  OFFSET 0
-), in_buckets AS (
-  SELECT l - l % 86400 AS g0, v0
-  FROM on_clock
-  OFFSET 0
 )
-SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
-FROM in_buckets
+SELECT CAST(extract(epoch FROM g0) AS BIGINT) AS g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+FROM in_range
 GROUP BY g0;
 
 -- postgres: what parts cost, by plan
--- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .sum("costBreakdown.llm")
+--     .avg("duration")
+--     .by_variable("plan")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
-  SELECT CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" AS g0, nullif(CAST(jsonb_extract_path_text(CAST("calls"."costBreakdown" AS JSONB), 'llm') AS DOUBLE PRECISION), 'NaN') AS v0, (CAST(extract(epoch FROM "calls"."endedAt") * 1000000 AS BIGINT) - CAST(extract(epoch FROM "calls"."startedAt") * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE PRECISION) AS v1
+  SELECT CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" AS g0, nullif(CAST(jsonb_extract_path_text(CAST("calls"."costBreakdown" AS JSONB), 'llm') AS DOUBLE PRECISION), 'NaN') AS v0, (CAST(round(date_part('epoch', "calls"."endedAt" - "calls"."startedAt") * 1000000) AS BIGINT)) / CAST(60000000.0 AS DOUBLE PRECISION) AS v1
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
-  OFFSET 0
 )
 SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
 FROM in_range
 GROUP BY g0;
 
 -- postgres: chosen calls
--- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .count()
+--     .where({"variable.plan": ["pro", "it's", None]}, type="webCall")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST("calls"."id" AS TEXT) COLLATE "C" AS v0
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ) AND CAST("calls"."type" AS TEXT) COLLATE "C" IN ('webCall') AND (CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" IN ('pro', convert_from(decode('69742773', 'hex'), 'UTF8')) OR CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" IS NULL)
-  OFFSET 0
 )
 SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
 FROM in_range;
@@ -168,14 +208,12 @@ FROM in_range;
 -- postgres: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CAST(extract(epoch FROM "calls"."startedAt") * 1000000 AS BIGINT) AS s, CAST(extract(epoch FROM "calls"."endedAt") * 1000000 AS BIGINT) AS f, CASE WHEN CAST("calls"."status" AS TEXT) COLLATE "C" IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS TEXT) COLLATE "C" <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT CASE WHEN "calls"."startedAt" < TIMESTAMP '2100-01-01 00:00:00+00' AND "calls"."startedAt" >= TIMESTAMP '1900-01-01 00:00:00+00' THEN CAST(round(date_part('epoch', "calls"."startedAt") * 1000000) AS BIGINT) ELSE CAST(extract(epoch FROM "calls"."startedAt") * 1000000 AS BIGINT) END AS s, CASE WHEN "calls"."endedAt" < TIMESTAMP '2100-01-01 00:00:00+00' AND "calls"."endedAt" >= TIMESTAMP '1900-01-01 00:00:00+00' THEN CAST(round(date_part('epoch', "calls"."endedAt") * 1000000) AS BIGINT) ELSE CAST(extract(epoch FROM "calls"."endedAt") * 1000000 AS BIGINT) END AS f, CASE WHEN CAST("calls"."status" AS TEXT) COLLATE "C" IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS TEXT) COLLATE "C" <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
-  OFFSET 0
 ), active AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
   FROM intervals
   WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
-  OFFSET 0
 ), changed AS (
   SELECT b AS t, 1 AS d
   FROM active
@@ -186,14 +224,19 @@ WITH intervals AS (
 ), leveled AS (
   SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
   FROM changed
-  OFFSET 0
 )
 SELECT t, MAX(n) AS level
 FROM leveled
 GROUP BY t;
 
 -- clickhouse: calls a day in New York
--- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+-- (
+--     vq.call()
+--     .count()
+--     .step("day")
+--     .between("2026-10-28", "2026-11-05")
+--     .tz("America/New_York")
+-- )
 WITH in_range AS (
   SELECT intDiv(toUnixTimestamp64Micro(toDateTime64("calls"."createdAt", 6)), 1000000) AS e, CAST("calls"."id" AS Nullable(String)) AS v0
   FROM "calls" AS "calls"
@@ -210,7 +253,13 @@ FROM in_buckets
 GROUP BY g0;
 
 -- clickhouse: what parts cost, by plan
--- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .sum("costBreakdown.llm")
+--     .avg("duration")
+--     .by_variable("plan")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) AS g0, if(isNaN(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))), NULL, CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))) AS v0, (toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) - toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6))) / CAST(60000000.0 AS Nullable(Float64)) AS v1
   FROM "calls" AS "calls"
@@ -221,7 +270,12 @@ FROM in_range
 GROUP BY g0;
 
 -- clickhouse: chosen calls
--- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .count()
+--     .where({"variable.plan": ["pro", "it's", None]}, type="webCall")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST("calls"."id" AS Nullable(String)) AS v0
   FROM "calls" AS "calls"
@@ -255,7 +309,13 @@ FROM leveled
 GROUP BY t;
 
 -- duckdb: calls a day in New York
--- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+-- (
+--     vq.call()
+--     .count()
+--     .step("day")
+--     .between("2026-10-28", "2026-11-05")
+--     .tz("America/New_York")
+-- )
 WITH in_range AS (
   SELECT epoch_us("calls"."createdAt") // 1000000 AS e, CAST("calls"."id" AS VARCHAR) COLLATE C AS v0
   FROM "calls" AS "calls"
@@ -272,7 +332,13 @@ FROM in_buckets
 GROUP BY g0;
 
 -- duckdb: what parts cost, by plan
--- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .sum("costBreakdown.llm")
+--     .avg("duration")
+--     .by_variable("plan")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C AS g0, CASE WHEN isfinite(struct_extract("calls"."costBreakdown", 'llm')) THEN struct_extract("calls"."costBreakdown", 'llm') WHEN isinf(struct_extract("calls"."costBreakdown", 'llm')) THEN error('␟costBreakdown.llm␟number␟' || coalesce(CAST(struct_extract("calls"."costBreakdown", 'llm') AS VARCHAR), '') || '␟') END AS v0, (epoch_us("calls"."endedAt") - epoch_us("calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
   FROM "calls" AS "calls"
@@ -283,7 +349,12 @@ FROM in_range
 GROUP BY g0;
 
 -- duckdb: chosen calls
--- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .count()
+--     .where({"variable.plan": ["pro", "it's", None]}, type="webCall")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST("calls"."id" AS VARCHAR) COLLATE C AS v0
   FROM "calls" AS "calls"
@@ -317,7 +388,13 @@ FROM leveled
 GROUP BY t;
 
 -- bigquery: calls a day in New York
--- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+-- (
+--     vq.call()
+--     .count()
+--     .step("day")
+--     .between("2026-10-28", "2026-11-05")
+--     .tz("America/New_York")
+-- )
 WITH in_range AS (
   SELECT DIV(UNIX_MICROS(`calls`.`createdAt`), 1000000) AS e, CAST(`calls`.`id` AS STRING) AS v0
   FROM `calls` AS `calls`
@@ -334,7 +411,13 @@ FROM in_buckets
 GROUP BY g0;
 
 -- bigquery: what parts cost, by plan
--- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .sum("costBreakdown.llm")
+--     .avg("duration")
+--     .by_variable("plan")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) AS g0, IF(IS_NAN(CAST(`calls`.`costBreakdown`.`llm` AS FLOAT64)), NULL, CAST(`calls`.`costBreakdown`.`llm` AS FLOAT64)) AS v0, (UNIX_MICROS(TIMESTAMP(`calls`.`endedAt`, 'UTC')) - UNIX_MICROS(TIMESTAMP(`calls`.`startedAt`, 'UTC'))) / CAST(60000000.0 AS FLOAT64) AS v1
   FROM `calls` AS `calls`
@@ -345,7 +428,12 @@ FROM in_range
 GROUP BY g0;
 
 -- bigquery: chosen calls
--- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .count()
+--     .where({"variable.plan": ["pro", "it's", None]}, type="webCall")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(`calls`.`id` AS STRING) AS v0
   FROM `calls` AS `calls`
@@ -379,7 +467,13 @@ FROM leveled
 GROUP BY t;
 
 -- snowflake: calls a day in New York
--- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+-- (
+--     vq.call()
+--     .count()
+--     .step("day")
+--     .between("2026-10-28", "2026-11-05")
+--     .tz("America/New_York")
+-- )
 WITH in_range AS (
   SELECT FLOOR(DATE_PART(epoch_microsecond, "calls"."createdAt") / 1000000) AS e, CAST("calls"."id" AS VARCHAR) AS v0
   FROM "calls" AS "calls"
@@ -396,7 +490,13 @@ FROM in_buckets
 GROUP BY g0;
 
 -- snowflake: what parts cost, by plan
--- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .sum("costBreakdown.llm")
+--     .avg("duration")
+--     .by_variable("plan")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) AS g0, NULLIF(CAST("calls"."costBreakdown"['llm'] AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (DATE_PART(epoch_microsecond, "calls"."endedAt") - DATE_PART(epoch_microsecond, "calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
   FROM "calls" AS "calls"
@@ -407,7 +507,12 @@ FROM in_range
 GROUP BY g0;
 
 -- snowflake: chosen calls
--- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .count()
+--     .where({"variable.plan": ["pro", "it's", None]}, type="webCall")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST("calls"."id" AS VARCHAR) AS v0
   FROM "calls" AS "calls"
@@ -441,7 +546,13 @@ FROM leveled
 GROUP BY t;
 
 -- trino: calls a day in New York
--- vq.call().count().step("day").between("2026-10-28", "2026-11-05").tz("America/New_York")
+-- (
+--     vq.call()
+--     .count()
+--     .step("day")
+--     .between("2026-10-28", "2026-11-05")
+--     .tz("America/New_York")
+-- )
 WITH in_range AS (
   SELECT CAST(round(to_unixtime("calls"."createdAt") * 1000000) AS BIGINT) / 1000000 AS e, CAST("calls"."id" AS VARCHAR) AS v0
   FROM "calls" AS "calls"
@@ -458,7 +569,13 @@ FROM in_buckets
 GROUP BY g0;
 
 -- trino: what parts cost, by plan
--- vq.call().sum("costBreakdown.llm").avg("duration").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .sum("costBreakdown.llm")
+--     .avg("duration")
+--     .by_variable("plan")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) AS g0, if(is_nan(CAST("calls"."costBreakdown"."llm" AS DOUBLE)), NULL, CAST("calls"."costBreakdown"."llm" AS DOUBLE)) AS v0, (CAST(round(to_unixtime(with_timezone("calls"."endedAt", 'UTC')) * 1000000) AS BIGINT) - CAST(round(to_unixtime(with_timezone("calls"."startedAt", 'UTC')) * 1000000) AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
   FROM "calls" AS "calls"
@@ -469,7 +586,12 @@ FROM in_range
 GROUP BY g0;
 
 -- trino: chosen calls
--- vq.call().count().where({"variable.plan": ["pro", "it's", None]}, type="webCall").between("2026-10-01", "2026-11-01")
+-- (
+--     vq.call()
+--     .count()
+--     .where({"variable.plan": ["pro", "it's", None]}, type="webCall")
+--     .between("2026-10-01", "2026-11-01")
+-- )
 WITH in_range AS (
   SELECT CAST("calls"."id" AS VARCHAR) AS v0
   FROM "calls" AS "calls"

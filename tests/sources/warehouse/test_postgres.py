@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.engines import CALLS, NOW, cancel_running, load_postgres
+from tests.support.examples import examples
 from tests.support.queries import ALL, CALL, QUERIES
 from tests.support.reference import compute
 from tests.support.requirements import require
 from tests.support.shapes import check
+from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import RecordsError, SourceError
+from vapi_frames.sources.warehouse.dialects import DIALECTS, to_micros
 
 pytestmark = [
     pytest.mark.extra("warehouse"),
@@ -249,3 +256,52 @@ def test_a_canceled_query_ends(connection):
     cancel_running(vf.warehouse(connection, "endless", dialect="postgres").call().count().during("2026-10"))
     assert state(connection) == "IDLE"
     assert open_vq(connection).fetch(COUNT)
+
+
+ZONES = (
+    "UTC",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "America/St_Johns",
+    "Pacific/Apia",
+    "Asia/Kathmandu",
+)
+
+
+@given(
+    st.sampled_from(STEPS),
+    st.sampled_from(ZONES),
+    st.datetimes(datetime(2009, 1, 1), datetime(2026, 11, 1)),
+    st.integers(1, 900),
+)
+@examples(40)
+def test_the_engine_cuts_off_the_clock_as_the_calendar_does(address, step, zone, begin, days):
+    """On every step and zone, also where the offset is no whole number of steps, or a day is left out."""
+    import psycopg
+
+    begin = begin.replace(tzinfo=UTC)
+    end = begin + timedelta(days=days if step not in ("second", "minute") else 1)
+    query = CALL.count().step(step).tz(zone).between(begin, end)
+    with psycopg.connect(address) as connection, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        [frame] = open_vq(connection).fetch(query).values()
+    check(frame, query, compute(CALLS, query, NOW))
+
+
+@given(st.lists(st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)), min_size=2, max_size=30))
+@examples(20)
+def test_every_microsecond_is_read(address, instants):
+    """Whatever the year: a double has them up to 2106 only."""
+    import psycopg
+
+    has = DIALECTS["postgres"].functions
+    for type_, name in (("timestamptz", "micros_of"), ("timestamp", "micros_of_wall")):
+        texts = [f"{type_} '{one.isoformat(sep=' ')}{'+00' if name == 'micros_of' else ''}'" for one in instants]
+        values = ", ".join(f"({text})" for text in texts)
+        with psycopg.connect(address) as connection:
+            found = connection.execute(f"SELECT {has[name].format('x')} FROM (VALUES {values}) v(x)").fetchall()
+            near = f"{texts[0]} + interval '1 microsecond'"
+            [[apart]] = connection.execute(f"SELECT {has['elapsed_of'].format(near, texts[0])}").fetchall()
+        assert [row[0] for row in found] == [to_micros(one.replace(tzinfo=UTC)) for one in instants]
+        assert apart == 1

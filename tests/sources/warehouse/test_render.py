@@ -111,7 +111,8 @@ def snapshot():
     for dialect in DIALECTS:
         for title, query in RENDERED.items():
             texts = rendered(query, dialect, tables(dialect)["nested"])
-            parts.append(f"-- {dialect}: {title}\n-- {query!r}\n{texts[-1]};\n")
+            noted = repr(query).replace("\n", "\n-- ")
+            parts.append(f"-- {dialect}: {title}\n-- {noted}\n{texts[-1]};\n")
     return "\n".join(parts)
 
 

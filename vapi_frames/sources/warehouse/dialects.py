@@ -38,7 +38,8 @@ class Dialect:
         json_key: What the engine takes for the key of a JSON object.
         max_timestamp: The first instant that is too late for it.
         inlines_ctes: Whether it copies the expressions of a common table expression to each place that names them, and
-            computes them there anew: hundreds of times for a month. ``OFFSET 0`` prevents it.
+            computes them there anew: hundreds of times for a month. ``OFFSET 0`` prevents it, and reading by several
+            processes, too.
     """
 
     name: str
@@ -116,6 +117,7 @@ _ALL = (
         {
             "micros_of": _POSTGRES_MICROS.replace("TYPE", "TIMESTAMPTZ"),
             "micros_of_wall": _POSTGRES_MICROS.replace("TYPE", "TIMESTAMP"),
+            "elapsed_of": "CAST(round(date_part('epoch', {0} - {1}) * 1000000) AS BIGINT)",
             "utc_of": "({0} AT TIME ZONE 'UTC')",
             "moved_by": "({0} + INTERVAL '{1} seconds')",
             "cut_to": "date_trunc({0}, {1})",
