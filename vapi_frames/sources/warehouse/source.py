@@ -192,7 +192,7 @@ class WarehouseSource:
             micros = to_micros(min(max(at, EPOCH), self._dialect.max_timestamp))
             return f"{function}({micros})" if function else str(micros)
 
-        clock = {"instant": f"utc_of({expression})", "wall": expression}.get(function)
+        clock = {"instant": f"utc_of({expression})", "wall": expression}.get(function or "")
         return replace(
             columns, created=expression if function else columns.created, instant=write_instant,
             clock=clock if "cut_to" in self._dialect.functions else None,
