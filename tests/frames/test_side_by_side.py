@@ -259,10 +259,10 @@ class TestSideBySide:
         assert {str(dtype) for dtype in df.dtypes} == {kind}
         assert list(df.index.categories) == ["a", "b"]
 
-    def test_a_comparison_is_not_rolled_up(self):
-        """The verbs say which line is right."""
+    def test_a_comparison_is_not_rolled_up_to_other_buckets(self):
+        """The verbs say why, and what can be done."""
         df = self.vq().call().sum("cost").step("day").during("2026-10").compare().fetch()
-        with pytest.raises(ValueError, match="cannot be re-aggregated: it holds for these rows only"):
+        with pytest.raises(ValueError, match="the buckets of a comparison face each other one by one"):
             df[df.index.notna()].vapi.rollup("month")
         assert df.vapi.plot().get_title() == "sumCost per day, and before"
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.arguments import check_count, check_flag, check_level_is_free
+from vapi_frames.analysis.periods import aggregate_periods, has_periods
 from vapi_frames.analysis.regroup import find_query, plan_reaggregation, regroup
 from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, RECORD_OPERATIONS
@@ -121,17 +122,27 @@ def _rank(checked: CheckedFrame, level: IndexLevel, name: str) -> npt.NDArray[np
     over_time = any(one.name == "date" for one in checked.levels)
     over_groups = any(one.name not in ("date", level.name) for one in checked.levels)
     instead = find_query(checked, [level], None).with_counts()
+    missing = len(level.uniques)
+    codes = np.where(level.codes < 0, np.int64(missing), level.codes)
     names = [name] if name in checked.measures else []
+    if names and has_periods(checked):
+        totals = aggregate_periods(
+            checked, names, codes, missing + 1, instead, over_time=over_time, over_groups=over_groups
+        )[name]
+        return _order(totals.astype(np.float64), codes)
     plan = plan_reaggregation(checked, names, instead, over_time=over_time, over_groups=over_groups)
     if not plan:
         others = [one for one in checked.measures if one != name]
         raise UnknownWordError(name, "measure to rank by", others, hint="Rank by a sum or a count.")
-    missing = len(level.uniques)
-    codes = np.where(level.codes < 0, np.int64(missing), level.codes)
-    totals = aggregate(plan, checked.arrays(checked.measures), codes, missing + 1)[name].astype(np.float64)
-    used = np.flatnonzero(np.bincount(codes, minlength=missing + 1))
+    totals = aggregate(plan, checked.arrays(checked.measures), codes, missing + 1)[name]
+    return _order(totals.astype(np.float64), codes)
+
+
+def _order(totals: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the places of *totals* that *codes* uses, the largest total first; of the last place, -1."""
+    used = np.flatnonzero(np.bincount(codes, minlength=len(totals)))
     order = used[np.argsort(-np.nan_to_num(totals[used], nan=-np.inf), kind="stable")]
-    return np.where(order == missing, -1, order)
+    return np.where(order == len(totals) - 1, -1, order)
 
 
 def _with_other(level: IndexLevel, is_top_row: npt.NDArray[np.bool_]) -> IndexLevel:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.arguments import read_names
+from vapi_frames.analysis.periods import BEFORE, compare_columns, split_side
 from vapi_frames.contract.record_words import RECORD_COST_PARTS
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, STEPS, minutes_per, select_cost_parts
 from vapi_frames.errors import NonAdditiveError, ProvenanceError, QueryError, UnknownWordError, require
@@ -82,6 +83,11 @@ def _check_additive(checked: CheckedFrame, name: str, what: str) -> None:
     """Raise `NonAdditiveError` unless *name* is a sum or a count: *what*, such as a ratio, is made of these alone."""
     if name in checked.own_columns:
         raise ProvenanceError(f"{name!r} is a column of your own, so its operation is unknown: divide it with pandas")
+    side = split_side(checked.meta, name)
+    if side and side[1] != BEFORE:
+        raise NonAdditiveError(f"{what} needs a sum or a count, and {name!r} is a difference of two periods")
+    if side and side[0] in checked.meta.units:
+        name = side[0]  # the same sum, of the earlier period
     if name in checked.meta.derived:
         if checked.meta.derived[name].rule != "sum":
             raise NonAdditiveError(f"{what} needs a sum or a count, and {name!r} is neither")
@@ -160,9 +166,14 @@ def add_ratio(
     if unit is None:
         over, under = (checked.meta.all_units()[part] for part in (above, below))
         unit = "" if over == under else f"{over}/{_SINGULAR.get(under, under)}"
-    columns = checked.arrays([above, below])
+    columns = checked.arrays(checked.measures)
     values = divide(columns[above], columns[below], scale)
-    return add_columns(checked, {name: (values, DerivedColumn(unit, "ratio", (above, below), scale))})
+    made = {name: (values, DerivedColumn(unit, "ratio", (above, below), scale))}
+    parts = f"{above}{BEFORE}", f"{below}{BEFORE}"
+    if all(split_side(checked.meta, part) and part in columns for part in parts):
+        before = divide(columns[parts[0]], columns[parts[1]], scale)
+        made |= compare_columns(name, values, before, unit, DerivedColumn(unit, "ratio", parts, scale))
+    return add_columns(checked, made)
 
 
 @keep_layout
@@ -174,7 +185,8 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         column: A sum or count, by its own name or the API's column; ``cost`` by default.
 
     Returns:
-        The frame with one more float column; missing where there were no minutes.
+        The frame with one more float column; missing where there were no minutes. Of a comparison also that of the
+        earlier period, the difference and the percentage: ``…Before``, ``…Delta``, ``…Percent``.
 
     Raises:
         NonAdditiveError: It is an average, a minimum or a maximum.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from vapi_frames.analysis.periods import has_periods, regroup_periods
 from vapi_frames.errors import NonAdditiveError, ProvenanceError
 from vapi_frames.frames.columns import to_backend
 from vapi_frames.frames.levels import build_index, distinct_rows
@@ -103,6 +104,12 @@ def regroup(
     Raises:
         NonAdditiveError: A column cannot be re-aggregated exactly.
     """
+    if has_periods(checked):
+        check_own_columns(checked)
+        return regroup_periods(
+            checked, levels, instead, step=step, over_time=over_time, over_groups=over_groups,
+            derived_levels=derived_levels or {},
+        )  # fmt: skip
     plan = plan_reaggregation(checked, checked.measures, instead, over_time=over_time, over_groups=over_groups)
     check_own_columns(checked)
     if levels:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vapi_frames.analysis.arguments import read_names
+from vapi_frames.analysis.periods import has_periods
 from vapi_frames.analysis.regroup import find_query, regroup
 from vapi_frames.calendar import buckets
 from vapi_frames.contract.record_words import RECORD_GROUPS
@@ -88,6 +89,11 @@ def rollup(
     over_groups = len(groups) < len(checked.levels) - len(dates)
     new_step = coarser if dates else checked.meta.step
     instead = find_query(checked, groups, new_step)
+    if over_time and coarser and has_periods(checked):
+        raise NonAdditiveError(
+            f"the buckets of a comparison face each other one by one, and those of step {coarser!r} may begin on other "
+            f"days in the earlier period: roll up to 'all', or compare {instead!r}"
+        )
     if over_time:
         try:
             dates = [_coarser_dates(dates[0], checked, coarser)] if coarser else []

@@ -1,0 +1,243 @@
+"""Verbs on comparisons: both periods are re-aggregated, each by its own columns, and compared again.
+
+So a coarser comparison has the numbers that a fetch of it has: a difference of sums is the sum of the differences, a
+percentage and the difference of two ratios are made of the coarser parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from vapi_frames.errors import NonAdditiveError, ProvenanceError
+from vapi_frames.frames.columns import to_backend
+from vapi_frames.frames.derived import DerivedColumn
+from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows
+from vapi_frames.frames.origin import attach_meta, read_keys
+from vapi_frames.query.aggregation import Reaggregation, find_reaggregation
+from vapi_frames.query.comparison import COMPARISON_SUFFIXES
+from vapi_frames.result.aggregate import aggregate, divide, percent_change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy.typing as npt
+
+    from vapi_frames.frames.meta import Meta
+    from vapi_frames.frames.provenance import CheckedFrame
+    from vapi_frames.query.query import Query
+
+    Codes = npt.NDArray[np.int64]
+    Columns = dict[str, npt.NDArray[Any]]
+
+__all__ = ["BEFORE", "aggregate_periods", "compare_columns", "has_periods", "regroup_periods", "split_side"]
+
+BEFORE, _DELTA, _PERCENT = COMPARISON_SUFFIXES
+
+
+def split_side(meta: Meta, name: str) -> tuple[str, str] | None:
+    """Return the column that the *name* of a comparison is about, and its suffix; ``None`` where it is about none."""
+    made = meta.derived[name].made if name in meta.derived else ()
+    suffix = next((suffix for suffix in COMPARISON_SUFFIXES if made == (suffix.lower(),)), None)
+    return None if suffix is None else (name.removesuffix(suffix), suffix)
+
+
+def has_periods(checked: CheckedFrame) -> bool:
+    """Return whether the frame is a comparison that still has a column of the earlier period, or of the difference."""
+    return bool(checked.meta.before) and any(split_side(checked.meta, name) for name in checked.measures)
+
+
+def compare_columns(
+    name: str, values: npt.NDArray[Any], before: npt.NDArray[Any], unit: str, known: DerivedColumn
+) -> dict[str, tuple[npt.NDArray[Any], DerivedColumn]]:
+    """Return the columns of the earlier period, the difference and the percentage of the new column *name*."""
+    delta = values - before
+    return {
+        f"{name}{BEFORE}": (before, known),
+        f"{name}{_DELTA}": (delta, DerivedColumn(unit, "none", made=(_DELTA.lower(),))),
+        f"{name}{_PERCENT}": (percent_change(delta, before), DerivedColumn("%", "none", made=(_PERCENT.lower(),))),
+    }
+
+
+def regroup_periods(
+    checked: CheckedFrame,
+    levels: list[IndexLevel],
+    instead: Query[Any],
+    *,
+    step: str | None,
+    over_time: bool,
+    over_groups: bool,
+    derived_levels: Mapping[str, str],
+) -> pd.DataFrame:
+    """Return the rows of a comparison put together under coarser *levels*; see `vapi_frames.analysis.regroup.regroup`.
+
+    Raises:
+        NonAdditiveError: A column cannot be re-aggregated exactly.
+        ProvenanceError: Rows without a date have lost the date of the earlier period.
+    """
+    dates = [level for level in levels if level.name == "date"]
+    if dates:
+        pairs = read_keys(checked.frame, ["dateBefore"])
+        if not pairs and (dates[0].codes < 0).any():
+            raise ProvenanceError(
+                "rows of the earlier period alone have no date, and the frame has lost its column 'dateBefore': keep it"
+            )
+        place = levels.index(dates[0]) + 1
+        levels = [*levels[:place], *pairs, *levels[place:]]
+    if levels:
+        levels, codes = distinct_rows(levels)
+        size = len(levels[0].codes)
+    else:
+        codes, size = np.zeros(len(checked.frame), np.int64), 1
+    columns: dict[str, Any] = {
+        name: to_backend(values, checked.backend)
+        for name, values in aggregate_periods(
+            checked, checked.measures, codes, size, instead, over_time=over_time, over_groups=over_groups
+        ).items()
+    }
+    kept = [level for level in levels if level.name != "dateBefore"]
+    for level in levels:
+        if level.name == "dateBefore":
+            columns["dateBefore"] = level.uniques.take(level.codes, fill_value=cast("Any", pd.NaT))
+    index = build_index(kept) if kept else pd.RangeIndex(size)
+    names = [name for name in checked.frame.columns if name in columns]
+    result = pd.DataFrame({name: columns[name] for name in names}).set_axis(index, axis="index")
+    result.attrs = dict(checked.frame.attrs)
+    meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, **derived_levels})
+    return attach_meta(result, meta.with_step(step))
+
+
+def aggregate_periods(
+    checked: CheckedFrame,
+    names: Iterable[str],
+    codes: Codes,
+    size: int,
+    instead: Query[Any],
+    *,
+    over_time: bool,
+    over_groups: bool,
+) -> Columns:
+    """Return the columns *names* of a comparison for coarser rows.
+
+    Args:
+        checked: The finer rows.
+        names: The columns.
+        codes: For each finer row, the number of its coarser row.
+        size: How many coarser rows there are.
+        instead: The query to fetch where a measure cannot be re-aggregated.
+        over_time: Whether rows of different buckets are put together.
+        over_groups: Whether rows of different groups are put together.
+
+    Raises:
+        NonAdditiveError: One cannot be re-aggregated exactly, or its parts are gone.
+    """
+    coarser = _Coarser(checked, codes, size, instead, over_time=over_time, over_groups=over_groups)
+    return {name: coarser.compute(name) for name in names}
+
+
+class _Coarser:
+    """The columns of coarser rows, each made of those that it needs."""
+
+    def __init__(
+        self, checked: CheckedFrame, codes: Codes, size: int, instead: Query[Any], *, over_time: bool, over_groups: bool
+    ) -> None:
+        self._meta = checked.meta
+        self._finer: Columns = checked.arrays(checked.measures)
+        choice = checked.meta.choice
+        self._is_whole = over_time and (choice is None or (choice.is_query and not (choice.start or choice.end)))
+        self._codes, self._size, self._instead = codes, size, instead
+        self._over_time, self._over_groups = over_time, over_groups
+        self._measures = {one.name: one for one in checked.meta.aggregations}
+        if self._is_whole:
+            self._fill(checked)
+        self._unlike = self._find_unlike()
+        self._found: Columns = {}
+
+    def _fill(self, checked: CheckedFrame) -> None:
+        """Fill the sums of rows that one period does not have: in the whole of it, they are 0."""
+        for suffix, key in (("", "date"), (BEFORE, "dateBefore")):
+            for date in read_keys(checked.frame, [key]):
+                is_absent = np.append(np.asarray(date.uniques >= (self._meta.now or pd.NaT)), True)[date.codes]
+                for name, one in self._measures.items():
+                    if one.measure.fill == "zero" and f"{name}{suffix}" in self._finer:
+                        values = self._finer[f"{name}{suffix}"]
+                        self._finer[f"{name}{suffix}"] = np.where(is_absent & np.isnan(values), 0.0, values)
+
+    def compute(self, name: str) -> npt.NDArray[Any]:
+        """Return the column *name* of the coarser rows."""
+        if name not in self._found:
+            self._found[name] = self._compute(name)
+        return self._found[name]
+
+    def _compute(self, name: str) -> npt.NDArray[Any]:
+        if not (self._over_time or self._over_groups):
+            return self._aggregate(Reaggregation(name, "sum"))  # of one row each
+        base, suffix = split_side(self._meta, name) or (name, "")
+        if base in self._measures and suffix in ("", BEFORE):
+            return self._aggregate(self._find_rule(base, suffix))
+        known = self._meta.derived[name]
+        if suffix in (_DELTA, _PERCENT):
+            return self._compare(name, base, suffix)
+        if known.rule == "ratio":
+            above, below = self._find_parts(name, *known.parts)
+            return divide(above, below, known.scale)
+        if known.rule == "sum":
+            return self._aggregate(Reaggregation(name, "sum"))
+        raise NonAdditiveError(
+            f"{name!r} cannot be re-aggregated: it holds for these rows only. Drop it first, "
+            f"df.drop(columns={name!r}), and compute it on the result"
+        )
+
+    def _aggregate(self, rule: Reaggregation) -> npt.NDArray[Any]:
+        return aggregate([rule], self._finer, self._codes, self._size)[rule.name]
+
+    def _find_rule(self, base: str, suffix: str) -> Reaggregation:
+        """Return how the measure *base* is made in one of the periods, of the columns of that period."""
+        others = [one for one in self._measures.values() if f"{one.name}{suffix}" in self._finer]
+        try:
+            _, rule, *parts = find_reaggregation(
+                self._measures[base], others, over_time=self._over_time, over_groups=self._over_groups
+            )
+        except NonAdditiveError as error:
+            raise NonAdditiveError(f"{error}; fetch {self._instead!r}, and compare that") from None
+        total, counts = (part and f"{part}{suffix}" for part in parts)
+        return Reaggregation(f"{base}{suffix}", rule, total, counts)
+
+    def _compare(self, name: str, base: str, suffix: str) -> npt.NDArray[Any]:
+        value, before = self._find_parts(name, base, f"{base}{BEFORE}")
+        delta = value - before
+        if base in self._measures:  # two ratios compare also where another share of each bucket has passed
+            delta[self._unlike] = np.nan
+        return delta if suffix == _DELTA else percent_change(delta, before)
+
+    def _find_parts(self, name: str, *parts: str) -> list[npt.NDArray[Any]]:
+        if lost := [part for part in parts if part not in self._finer]:
+            raise NonAdditiveError(
+                f"{name!r} cannot be re-aggregated: the frame has lost its parts {', '.join(lost)}. Drop it first, "
+                f"df.drop(columns={name!r})"
+            )
+        return [self.compute(part) for part in parts]
+
+    def _find_unlike(self) -> npt.NDArray[np.bool_]:
+        """Return which coarser rows hold buckets that may not be compared, since another share of each has elapsed.
+
+        Over the whole range the two periods are compared as a query without a step compares them.
+        """
+        unlike = np.zeros(self._size, bool)
+        if self._is_whole:
+            return unlike
+        for name, one in self._measures.items():
+            value, before, delta = (
+                np.isnan(self._finer[part]) if (part := f"{name}{suffix}") in self._finer else None
+                for suffix in ("", BEFORE, _DELTA)
+            )
+            if value is None or before is None or delta is None:
+                continue
+            is_unlike = delta & ~value & ~before
+            if self._over_time and one.measure.fill == "zero":  # of one period only
+                is_unlike |= value != before
+            unlike[self._codes[is_unlike]] = True
+        return unlike
