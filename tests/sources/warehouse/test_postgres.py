@@ -20,7 +20,9 @@ from tests.support.requirements import require
 from tests.support.shapes import check
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import RecordsError, SourceError
+from vapi_frames.sources.warehouse import source
 from vapi_frames.sources.warehouse.dialects import DIALECTS, to_micros
+from vapi_frames.sources.warehouse.render import render
 
 pytestmark = [
     pytest.mark.extra("warehouse"),
@@ -305,3 +307,55 @@ def test_every_microsecond_is_read(address, instants):
             [[apart]] = connection.execute(f"SELECT {has['elapsed_of'].format(near, texts[0])}").fetchall()
         assert [row[0] for row in found] == [to_micros(one.replace(tzinfo=UTC)) for one in instants]
         assert apart == 1
+
+
+PLANNED = {
+    "a day": CALL.count().step("day").tz("America/New_York"),
+    "a month": CALL.sum("cost").step("month").tz("Asia/Kolkata"),
+    "groups": CALL.sum("cost").by("type"),
+}
+
+
+@pytest.fixture(scope="module")
+def many(address):
+    """Make a table of 50,000 calls, of which a range holds few, with an index on their creation."""
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE many AS SELECT 'call' || i AS id, timestamptz '2026-01-01 00:00+00' + i * interval '5 minutes' "
+            "AS \"createdAt\", (ARRAY['webCall', 'inboundPhoneCall'])[1 + i % 2] AS type, i * 0.01::float8 AS cost "
+            "FROM generate_series(1, 50000) i"
+        )
+        connection.execute('CREATE INDEX ON many ("createdAt")')
+        connection.execute("VACUUM ANALYZE many")
+    return address
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_the_index_finds_a_range_and_processes_share_the_table(many, name, monkeypatch):
+    """The range stands on the bare column, and nothing stands between the table and what aggregates it."""
+    import psycopg
+
+    texts = []
+    monkeypatch.setattr(source, "render", lambda *args: texts.append(render(*args)) or texts[-1])
+    with psycopg.connect(many) as connection:
+        vq = open_vq(connection, "many")
+
+        def explain(begin, end):
+            vq.fetch(PLANNED[name].between(begin, end))
+            return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {texts[-1]}"))
+
+        few = explain("2026-02-01", "2026-02-03")
+        assert "Index Cond" in few
+        assert "Seq Scan" not in few
+        connection.execute(
+            "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0"
+        )
+        whole = explain("2026-01-01", "2026-11-01")
+        assert "Subquery Scan" not in whole  # which is a table that one process computes first
+        if not PLANNED[name].time_step:  # the planner cannot know how few buckets there are
+            gathered, _, below = whole.partition("Gather")
+            assert "Finalize" in gathered
+            assert "Partial" in below
+            assert "Parallel Seq Scan" in below
