@@ -90,6 +90,7 @@ CALLED = {
     "Comparison": "demo.compare('previous').__class__ is vf.Comparison",
     "Progress": "vf.Progress.__name__ == 'Progress'",
     "Query": "vf.Query(table='call') == vf.vq.call()",
+    "Report": "isinstance(vf.demo().report('1d', compare=None), vf.Report)",
     "VapiAccessor": "isinstance(frame.vapi, vf.VapiAccessor)",
     "VapiFramesError": "issubclass(vf.errors.QueryError, vf.VapiFramesError)",
     "Vq": "isinstance(vf.demo(), vf.Vq)",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vapi_frames.interface.vq import Vq
     from vapi_frames.query.comparison import Comparison
     from vapi_frames.query.query import Query
+    from vapi_frames.report.report import Report
     from vapi_frames.sources.cache import cache
     from vapi_frames.sources.local.sample import sample_calls
     from vapi_frames.sources.progress import Progress
@@ -38,6 +39,7 @@ __all__ = [
     "Comparison",
     "Progress",
     "Query",
+    "Report",
     "VapiAccessor",
     "VapiFramesError",
     "Vq",
@@ -62,6 +64,7 @@ _HOMES = {
     "Comparison": "query.comparison",
     "Progress": "sources.progress",
     "Query": "query.query",
+    "Report": "report.report",
     "VapiAccessor": "interface.accessor",
     "VapiFramesError": "errors",
     "Vq": "interface.vq",
