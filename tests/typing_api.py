@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vapi_frames.contract.models import AnalyticsQueryDTO
     from vapi_frames.contract.vocabulary import CallColumn, SubscriptionColumn
     from vapi_frames.frames.meta import Meta
+    from vapi_frames.interface.result_frame import ResultFrame
     from vapi_frames.query.lint import Finding, Plan
     from vapi_frames.sources.archive.archive import ArchiveSummary
 
@@ -63,22 +64,26 @@ if TYPE_CHECKING:
     assert_type(face, vf.VapiAccessor)
     assert_type(face.meta, Meta)
     assert_type(face.units, dict[str, str])
-    assert_type(face.wide("cost"), pd.DataFrame)
-    assert_type(face.rollup("all", by=[]), pd.DataFrame)
-    assert_type(face.fill_gaps(mark=True, concurrency="carry", whole=True), pd.DataFrame)
-    assert_type(face.drop_partial(), pd.DataFrame)
-    assert_type(face.top(3, by="cost", of="type", other=False), pd.DataFrame)
-    assert_type(face.share("cost", within="date"), pd.DataFrame)
-    assert_type(face.ratio("cost", "duration", name="rate"), pd.DataFrame)
-    assert_type(face.per_minute(), pd.DataFrame)
-    assert_type(face.per_call("duration"), pd.DataFrame)
-    assert_type(face.success_rate(of="calls", success=["7", "8"]), pd.DataFrame)
-    assert_type(face.outcome_rate(["answered", "contained"]), pd.DataFrame)
-    assert_type(face.typical_week(["weekday", "open"], hours=("09:00", "17:00"), days=["Mon"]), pd.DataFrame)
-    assert_type(face.change(7, columns="cost"), pd.DataFrame)
-    assert_type(face.outcome("fault"), pd.DataFrame)
-    assert_type(face.label({"id": "name"}), pd.DataFrame)
-    assert_type(face.reconcile(), pd.DataFrame)
+    assert_type(face.wide("cost"), ResultFrame[vf.VapiAccessor])
+    assert_type(face.rollup("all", by=[]), ResultFrame[vf.VapiAccessor])
+    assert_type(face.fill_gaps(mark=True, concurrency="carry", whole=True), ResultFrame[vf.VapiAccessor])
+    assert_type(face.drop_partial(), ResultFrame[vf.VapiAccessor])
+    assert_type(face.top(3, by="cost", of="type", other=False), ResultFrame[vf.VapiAccessor])
+    assert_type(face.share("cost", within="date"), ResultFrame[vf.VapiAccessor])
+    assert_type(face.ratio("cost", "duration", name="rate"), ResultFrame[vf.VapiAccessor])
+    assert_type(face.per_minute(), ResultFrame[vf.VapiAccessor])
+    assert_type(face.per_call("duration"), ResultFrame[vf.VapiAccessor])
+    assert_type(face.success_rate(of="calls", success=["7", "8"]), ResultFrame[vf.VapiAccessor])
+    assert_type(face.outcome_rate(["answered", "contained"]), ResultFrame[vf.VapiAccessor])
+    assert_type(
+        face.typical_week(["weekday", "open"], hours=("09:00", "17:00"), days=["Mon"]), ResultFrame[vf.VapiAccessor]
+    )
+    assert_type(face.change(7, columns="cost"), ResultFrame[vf.VapiAccessor])
+    assert_type(face.outcome("fault"), ResultFrame[vf.VapiAccessor])
+    assert_type(face.label({"id": "name"}), ResultFrame[vf.VapiAccessor])
+    assert_type(face.reconcile(), ResultFrame[vf.VapiAccessor])
+    assert_type(face.rollup("week").vapi.per_call().vapi.top(3, by="sumCostPerCall").vapi.units, dict[str, str])
+    assert_type(q.fetch(as_index=False), pd.DataFrame)
     assert_type(face.check_units(df), float)
     assert_type(face.describe(), str)
     assert_type(face.explain("sumCost"), str)
@@ -109,7 +114,7 @@ if TYPE_CHECKING:
     assert_type(face.drill(vq, ["cost"], limit=10), pd.DataFrame)
     assert_type(vq.archive("calls", since="2026-10-01", transcripts=True, progress=False), ArchiveSummary)
     assert_type(vq.archive("calls", variables=False, outputs=False, customers=True), ArchiveSummary)
-    assert_type(face.label(vq.assistants()), pd.DataFrame)
+    assert_type(face.label(vq.assistants()), ResultFrame[vf.VapiAccessor])
     assert_type(face.call(), vf.Query[CallColumn])
 
     # What must not pass: each line is an error, and an unused ignore would be one too.
@@ -119,6 +124,8 @@ if TYPE_CHECKING:
     vq.subscription().sum("cost")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.step("daily")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.outcome("blame")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    face.rollup("week").vapi.per_cal()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    face.per_call().vapi.rollup("weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     face.rollup("weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     q.compare(align="days")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vf.local("calls", duplicates="last")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -292,3 +292,12 @@ def test_the_rest_has_room_among_any_number_of_values(many):
     assert len(topped) == many
     assert topped["sumCost"].sum() == df["sumCost"].sum()
     assert topped.loc["other", "sumCost"].tolist() == [0.5]
+
+
+def test_names_of_other_ids_are_said():
+    """A mapping the wrong way around, or of another organization, names nothing."""
+    df = vf.demo().call().count().by("assistantId").during("2026-10").fetch()
+    ids = [one for one in df.index if isinstance(one, str)]
+    with pytest.warns(FrameWarning, match=r"names has none of the 5 ids of 'assistantId'.*the first is 'Reception'"):
+        df.vapi.label({"Reception": ids[0]})
+    assert df.vapi.label({ids[0]: "Reception"}).index.get_level_values("assistantName")[0]

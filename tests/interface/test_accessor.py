@@ -212,7 +212,7 @@ class TestMangledFrames:
     @pytest.mark.parametrize(
         ("mangle", "match"),
         [
-            (lambda f: f.reset_index(), "restore it with set_index"),
+            (lambda f: f.reset_index(drop=True), "restore it with set_index"),
             (lambda f: pd.concat([f, f]), "the index has a row twice"),
             (lambda f: f.droplevel("type"), "the index has a row twice"),
             (lambda f: f.rename_axis(["day", "kind"]), "should have the levels date, type, and has day, kind"),

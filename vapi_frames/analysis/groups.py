@@ -239,6 +239,9 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
         QueryError: *names* is no mapping of text, or the frame has such a level already.
         UnknownWordError: The frame has no such group.
 
+    Warns:
+        FrameWarning: *names* has none of the ids.
+
     Examples:
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().count().by("assistantId").during("2026-10").fetch()
@@ -253,6 +256,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     name = f"{ids.name.removesuffix('Id')}Name"
     check_level_is_free(checked, name)
     texts = _distinct_names([str(one) for one in ids.uniques], names)
+    _warn_unmatched(ids, names)
     order = np.argsort(np.array(texts, dtype=object), kind="stable")
     position = np.full(len(texts) + 1, -1, np.int64)
     position[order] = np.arange(len(texts))
@@ -263,6 +267,18 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     result.index = build_index(levels)
     meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, name: ids.name})
     return attach_meta(result, meta)
+
+
+def _warn_unmatched(ids: IndexLevel, names: Mapping[str, str] | pd.Series) -> None:
+    """Warn where *names* has none of the ids, so that each id stays its own name."""
+    known = [str(key) for key in names.keys()]  # noqa: SIM118 - a Series iterates over its values
+    found = [str(one) for one in ids.uniques]
+    if known and found and not {*known} & {*found}:
+        warn(
+            f"names has none of the {len(found):,} ids of {ids.name!r}, so each stays as it is: its keys should be ids "
+            f"such as {format_value(found[0])}, and the first is {format_value(known[0])}",
+            FrameWarning,
+        )
 
 
 def _distinct_names(ids: list[str], names: Mapping[str, str] | pd.Series) -> list[str]:

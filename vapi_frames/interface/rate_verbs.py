@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from vapi_frames.interface.result_frame import as_result
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Self
 
     import pandas as pd
 
     from vapi_frames.analysis.outcome_rates import OutcomeRate
+    from vapi_frames.interface.result_frame import ResultFrame
     from vapi_frames.query.filters import FilterValues
 
 __all__ = ["RateVerbs"]
@@ -20,7 +24,7 @@ class RateVerbs:
 
     _frame: pd.DataFrame
 
-    def share(self, column: str | None = None, *, within: str | Sequence[str] | None = None) -> pd.DataFrame:
+    def share(self, column: str | None = None, *, within: str | Sequence[str] | None = None) -> ResultFrame[Self]:
         """Return the frame with each row's share of a total as a new last column, e.g. ``sumCostShare``.
 
         Args:
@@ -39,9 +43,9 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return analysis.share(self._frame, column, within=within)
+        return as_result(self, analysis.share(self._frame, column, within=within))
 
-    def ratio(self, num: str, den: str, *, name: str | None = None) -> pd.DataFrame:
+    def ratio(self, num: str, den: str, *, name: str | None = None) -> ResultFrame[Self]:
         """Return the frame with the ratio of two sums or counts as a new last column, missing where *den* is 0.
 
         Args:
@@ -61,9 +65,9 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return analysis.ratio(self._frame, num, den, name=name)
+        return as_result(self, analysis.ratio(self._frame, num, den, name=name))
 
-    def per_minute(self, column: str | None = None) -> pd.DataFrame:
+    def per_minute(self, column: str | None = None) -> ResultFrame[Self]:
         """Return the frame with *column* (``cost`` by default) per minute of call, e.g. ``sumCostPerMinute``.
 
         Raises:
@@ -78,9 +82,9 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return analysis.per_minute(self._frame, column)
+        return as_result(self, analysis.per_minute(self._frame, column))
 
-    def per_call(self, column: str | None = None) -> pd.DataFrame:
+    def per_call(self, column: str | None = None) -> ResultFrame[Self]:
         """Return the frame with *column* (``cost`` by default) per call, e.g. ``sumCostPerCall``.
 
         Raises:
@@ -95,14 +99,14 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return analysis.per_call(self._frame, column)
+        return as_result(self, analysis.per_call(self._frame, column))
 
     def success_rate(
         self,
         *,
         of: Literal["evaluated", "calls"] = "evaluated",
         success: FilterValues | Iterable[str] = None,
-    ) -> pd.DataFrame:
+    ) -> ResultFrame[Self]:
         """Return how many calls were evaluated as a success, and their rate, per remaining group and bucket.
 
         Args:
@@ -125,9 +129,9 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return analysis.success_rate(self._frame, of=of, success=success)
+        return as_result(self, analysis.success_rate(self._frame, of=of, success=success))
 
-    def outcome_rate(self, rates: OutcomeRate | Iterable[OutcomeRate] | None = None) -> pd.DataFrame:
+    def outcome_rate(self, rates: OutcomeRate | Iterable[OutcomeRate] | None = None) -> ResultFrame[Self]:
         """Return how many calls ended in which way, and the *rates*, per remaining group and bucket.
 
         Args:
@@ -150,9 +154,9 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return analysis.outcome_rate(self._frame, rates)
+        return as_result(self, analysis.outcome_rate(self._frame, rates))
 
-    def reconcile(self) -> pd.DataFrame:
+    def reconcile(self) -> ResultFrame[Self]:
         """Return the frame with the cost that its parts do not explain as a new last column ``sumCostResidual``.
 
         Of real calls the API leaves 14 to 30 % of the cost open, and call records none if all their parts are asked;
@@ -170,4 +174,4 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return analysis.reconcile(self._frame)
+        return as_result(self, analysis.reconcile(self._frame))

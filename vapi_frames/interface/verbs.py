@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from vapi_frames.interface.rate_verbs import RateVerbs
+from vapi_frames.interface.result_frame import as_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Self
 
     import pandas as pd
     from pandas.io.formats.style import Styler
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from vapi_frames.analysis.weeks import WeekLevel
     from vapi_frames.contract.ended_reasons import ReasonLevel
     from vapi_frames.contract.vocabulary import Step
+    from vapi_frames.interface.result_frame import ResultFrame
 
 __all__ = ["Verbs"]
 
@@ -22,7 +25,9 @@ __all__ = ["Verbs"]
 class Verbs(RateVerbs):
     """What can be made of a frame that was fetched; the frame is its only state."""
 
-    def rollup(self, step: Step | Literal["all"] | None = None, by: str | Sequence[str] | None = None) -> pd.DataFrame:
+    def rollup(
+        self, step: Step | Literal["all"] | None = None, by: str | Sequence[str] | None = None
+    ) -> ResultFrame[Self]:
         """Return the frame at a coarser step, with fewer groups, or both; each number is exact.
 
         Args:
@@ -44,11 +49,11 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.rollup(self._frame, step, by)
+        return as_result(self, analysis.rollup(self._frame, step, by))
 
     def fill_gaps(
         self, *, mark: bool = False, concurrency: Literal["carry"] | None = None, whole: bool = False
-    ) -> pd.DataFrame:
+    ) -> ResultFrame[Self]:
         """Return the frame with a row for every bucket of the query's range, for each group that it has.
 
         Args:
@@ -68,9 +73,9 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.fill_gaps(self._frame, mark=mark, concurrency=concurrency, whole=whole)
+        return as_result(self, analysis.fill_gaps(self._frame, mark=mark, concurrency=concurrency, whole=whole))
 
-    def drop_partial(self) -> pd.DataFrame:
+    def drop_partial(self) -> ResultFrame[Self]:
         """Return the rows of whole buckets; the range of the frame becomes that of these alone.
 
         Raises:
@@ -89,9 +94,11 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.drop_partial(self._frame)
+        return as_result(self, analysis.drop_partial(self._frame))
 
-    def top(self, n: int = 10, *, by: str | None = None, of: str | None = None, other: bool = True) -> pd.DataFrame:
+    def top(
+        self, n: int = 10, *, by: str | None = None, of: str | None = None, other: bool = True
+    ) -> ResultFrame[Self]:
         """Return the frame with the *n* largest values of a group, and all others as ``other``.
 
         Args:
@@ -117,11 +124,11 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.top(self._frame, n, by=by, of=of, other=other)
+        return as_result(self, analysis.top(self._frame, n, by=by, of=of, other=other))
 
     def change(
         self, periods: int = 1, *, columns: str | Sequence[str] | None = None, whole: bool = False
-    ) -> pd.DataFrame:
+    ) -> ResultFrame[Self]:
         """Return the frame with each row's change since the bucket *periods* steps earlier on the calendar.
 
         Args:
@@ -141,9 +148,9 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.change(self._frame, periods, columns=columns, whole=whole)
+        return as_result(self, analysis.change(self._frame, periods, columns=columns, whole=whole))
 
-    def outcome(self, level: ReasonLevel = "outcome") -> pd.DataFrame:
+    def outcome(self, level: ReasonLevel = "outcome") -> ResultFrame[Self]:
         """Return the frame with its ended reasons rolled up to families; the group ``endedReason`` becomes *level*.
 
         Args:
@@ -162,9 +169,9 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.outcome(self._frame, level)
+        return as_result(self, analysis.outcome(self._frame, level))
 
-    def label(self, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> pd.DataFrame:
+    def label(self, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> ResultFrame[Self]:
         """Return the frame with names beside ids, as a level ``assistantName`` before ``assistantId``.
 
         Args:
@@ -184,7 +191,7 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.label(self._frame, names, of=of)
+        return as_result(self, analysis.label(self._frame, names, of=of))
 
     def typical_week(
         self,
@@ -193,7 +200,7 @@ class Verbs(RateVerbs):
         hours: tuple[str, str] | None = None,
         days: str | Sequence[str] | None = None,
         whole: bool = False,
-    ) -> pd.DataFrame:
+    ) -> ResultFrame[Self]:
         """Return the frame by the slots of a week: the mean over all slots of the range, their total and their number.
 
         A slot without calls has no row in the frame, and counts all the same; see `vapi_frames.analysis.typical_week`.
@@ -223,9 +230,9 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.typical_week(self._frame, by, hours=hours, days=days, whole=whole)
+        return as_result(self, analysis.typical_week(self._frame, by, hours=hours, days=days, whole=whole))
 
-    def wide(self, column: str | None = None) -> pd.DataFrame:
+    def wide(self, column: str | None = None) -> ResultFrame[Self]:
         """Return one measure with the buckets as rows and the groups as columns.
 
         Args:
@@ -245,7 +252,7 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.wide(self._frame, column)
+        return as_result(self, analysis.wide(self._frame, column))
 
     def describe(self) -> str:
         """Return in a few sentences what the frame is, fit for a caption; see `vapi_frames.analysis.describe`.
