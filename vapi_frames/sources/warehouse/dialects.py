@@ -40,6 +40,7 @@ class Dialect:
         inlines_ctes: Whether it copies the expressions of a common table expression to each place that names them, and
             computes them there anew: hundreds of times for a month. ``OFFSET 0`` prevents it, and reading by several
             processes, too.
+        sums_exactly: Whether its sum of 64-bit integers is exact, however large.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dialect:
     json_key: Callable[[str], str] = str
     max_timestamp: datetime = datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
     inlines_ctes: bool = False
+    sums_exactly: bool = False
 
 
 _TIME = (
@@ -143,6 +145,7 @@ _ALL = (
         case_insensitive=False,
         fold_unquoted=str.lower,
         inlines_ctes=True,
+        sums_exactly=True,
     ),
     Dialect(
         "clickhouse",

@@ -50,6 +50,9 @@ def render(text: str, dialect: Dialect) -> str:
     try:
         tree = sqlglot.parse_one(text, dialect="duckdb")
         _join_differences(tree, dialect)
+        for total in tree.find_all(exp.Sum) if dialect.sums_exactly else ():
+            if isinstance(total.this, exp.Cast) and total.this.is_type(exp.DataType.Type.DECIMAL):
+                total.set("this", total.this.this)
         for node in reversed(list(tree.bfs())):  # children before their parents
             parent = node.parent.name if isinstance(node.parent, exp.Anonymous) else ""
             if isinstance(node, exp.Anonymous) and node.name in _FUNCTIONS:
