@@ -30,14 +30,15 @@ __all__ = ["complete", "register"]
 _GROUPS = (*GROUP_COLUMNS, *RECORD_GROUPS)
 _MEASURES = (*MEASURES, *RECORD_MEASURES)
 _RECORD_WORDS = tuple(dict.fromkeys((*DRILL_COLUMNS, *_GROUPS)))
-_QUERY_WORDS = {"by": _GROUPS, "step": STEPS, "drill": _RECORD_WORDS}
+_QUERY_WORDS = {"by": _GROUPS, "where": _GROUPS, "step": STEPS, "drill": _RECORD_WORDS}
 _FRAME_WORDS = {
     "rollup": ("all", *STEPS), "outcome": REASON_LEVELS, "typical_week": ("weekday", "hour", "open"),
     "drill": _RECORD_WORDS,
 }  # fmt: skip
-_MEASURE_VERBS = ("wide", "plot", "share", "per_minute", "per_call", "explain")
+_MEASURE_VERBS = ("wide", "plot", "share", "ratio", "top", "per_minute", "per_call", "explain")
 # A verb, its complete arguments, and text that has started and is no keyword argument.
 _OPEN_TEXT = re.compile(r"""\.\s*(\w+)\s*\((?:[^()"'=]*(?:"[^"\n]*"|'[^'\n]*'))*[^()"'=]*["']([^"'\n]*)$""")
+_OPEN_RANKING = re.compile(r"""\.\s*(top)\s*\([^()"']*\bby\s*=\s*["']([^"'\n]*)$""")
 _AFTER_DOT = re.compile(r"\.\s*(\w*)$")
 _CHAIN = re.compile(r"(\w+)((?:\s*\.\s*\w+(?:\(\))?)*)\s*$")
 _LOOK_BACK = 1_000  # characters before the verb
@@ -50,7 +51,7 @@ def complete(text: str, names: Mapping[str, Any]) -> tuple[Sequence[str], str]:
         text: The code up to the cursor.
         names: The variables of the session; none of them is called.
     """
-    opened = _OPEN_TEXT.search(text) or _AFTER_DOT.search(text)
+    opened = _OPEN_TEXT.search(text) or _OPEN_RANKING.search(text) or _AFTER_DOT.search(text)
     if opened is None:
         return (), ""
     chain = _CHAIN.search(_strip_arguments(text[max(0, opened.start() - _LOOK_BACK) : opened.start()]))
@@ -152,7 +153,7 @@ def register() -> None:
         lines = context.full_text.split("\n")[: context.cursor_line]
         text = "\n".join([*lines, context.text_until_cursor])
         words, typed = complete(text, shell.user_ns)
-        kind = "text" if _OPEN_TEXT.search(text) else "function"
+        kind = "text" if _OPEN_TEXT.search(text) or _OPEN_RANKING.search(text) else "function"
         completions = [SimpleCompletion(text=word, type=kind) for word in words]
         return {"completions": completions, "matched_fragment": typed, "ordered": True, "suppress": bool(words)}
 
