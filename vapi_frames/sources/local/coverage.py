@@ -61,7 +61,7 @@ def count_calls(
 ) -> int:
     """Return how many calls of the *relation* are in [start, end) and match the filters of *query*."""
     text = f"SELECT count(*) FROM {relation} WHERE {write_condition(query, columns, *span)}"
-    [[count]] = connection.sql(text).fetchall()
+    [[count]] = connection.execute(text).fetchall()
     return int(count)
 
 
@@ -93,7 +93,7 @@ def count_missing(connection: DuckDBPyConnection, relation: Relation, query: Que
         conditions["withoutId"] = id_
     counts = ", ".join(f"count(*) FILTER ({condition})" for condition in conditions.values())
     text = f"SELECT {counts} FROM {relation.sql} WHERE {write_condition(query, dated, *span)}"
-    [row] = connection.sql(text).fetchall()
+    [row] = connection.execute(text).fetchall()
     return dict(zip(conditions, row, strict=True))
 
 

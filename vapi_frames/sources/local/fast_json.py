@@ -186,7 +186,7 @@ def _convert(connection: DuckDBPyConnection, path: str, form: str, staged: str, 
             raise _OddFileError
     relation = f"read_parquet({quote_text(staged)})"
     counted = ", ".join(f"count({column})" for column in leaves.values())
-    [[calls, odd, durations, *counts]] = connection.sql(
+    [[calls, odd, durations, *counts]] = connection.execute(
         f"SELECT count(*), count(*) FILTER (is_odd), count(duration), {counted} FROM {relation}"
     ).fetchall()
     present = {place: column for (place, column), count in zip(leaves.items(), counts, strict=True) if count}
@@ -272,7 +272,7 @@ def _write(
     )
     keys: dict[str, None] = {}
     for root in roots:
-        listed = connection.sql(f"SELECT DISTINCT unnest(json_keys({root})) AS key FROM {relation} ORDER BY key")
+        listed = connection.execute(f"SELECT DISTINCT unnest(json_keys({root})) AS key FROM {relation} ORDER BY key")
         keys.update(dict.fromkeys(key for (key,) in listed.fetchall()))
     return ordered, list(keys)
 
@@ -296,7 +296,7 @@ def _check_variables(connection: DuckDBPyConnection, relation: str, roots: Seque
     keys, length = (
         " + ".join(f"coalesce({one.format(root)}, 0)" for root in roots) for one in ("len(json_keys({}))", "strlen({})")
     )
-    [(most, longest)] = connection.sql(f"SELECT max({keys}), max({length}) FROM {relation}").fetchall()
+    [(most, longest)] = connection.execute(f"SELECT max({keys}), max({length}) FROM {relation}").fetchall()
     if most > MOST_VARIABLES or longest > VARIABLES_LENGTH:
         raise _OddFileError
 
