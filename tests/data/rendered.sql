@@ -340,7 +340,7 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C AS g0, CASE WHEN isfinite(struct_extract("calls"."costBreakdown", 'llm')) THEN struct_extract("calls"."costBreakdown", 'llm') WHEN isinf(struct_extract("calls"."costBreakdown", 'llm')) THEN error('␟costBreakdown.llm␟number␟' || coalesce(CAST(struct_extract("calls"."costBreakdown", 'llm') AS VARCHAR), '') || '␟') END AS v0, (epoch_us("calls"."endedAt") - epoch_us("calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
+  SELECT CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C AS g0, CASE WHEN isfinite(struct_extract("calls"."costBreakdown", 'llm')) THEN struct_extract("calls"."costBreakdown", 'llm') WHEN isinf(struct_extract("calls"."costBreakdown", 'llm')) THEN error('costBreakdown.llmnumber' || coalesce(CAST(struct_extract("calls"."costBreakdown", 'llm') AS VARCHAR), '') || '') END AS v0, (epoch_us("calls"."endedAt") - epoch_us("calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
 )

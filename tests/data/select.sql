@@ -1,7 +1,7 @@
 -- what did it cost
 -- vq.call().sum("cost").between("2026-10-01", "2026-11-01")
 WITH in_range AS (
-  SELECT CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('␟cost␟number␟' || coalesce(CAST("cost" AS VARCHAR), '') || '␟') END AS v0
+  SELECT CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v0
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 )
@@ -26,9 +26,14 @@ FROM in_buckets
 GROUP BY g0;
 
 -- cost and minutes by assistant
--- vq.call().sum("cost", "duration").by("assistantId").between("2026-10-01", "2026-11-01")
+-- (
+    vq.call()
+    .sum("cost", "duration")
+    .by("assistantId")
+    .between("2026-10-01", "2026-11-01")
+)
 WITH in_range AS (
-  SELECT "assistantId" AS g0, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('␟cost␟number␟' || coalesce(CAST("cost" AS VARCHAR), '') || '␟') END AS v0, (epoch_us("endedAt") - epoch_us("startedAt")) / 60000000.0::DOUBLE AS v1
+  SELECT "assistantId" AS g0, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v0, (epoch_us("endedAt") - epoch_us("startedAt")) / 60000000.0::DOUBLE AS v1
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 )
@@ -48,9 +53,15 @@ FROM in_range
 GROUP BY g0;
 
 -- cost by day in New York, over a change of the clock
--- vq.call().sum("cost").step("day").between("2026-11-01", "2026-12-01").tz("America/New_York")
+-- (
+    vq.call()
+    .sum("cost")
+    .step("day")
+    .between("2026-11-01", "2026-12-01")
+    .tz("America/New_York")
+)
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('␟cost␟number␟' || coalesce(CAST("cost" AS VARCHAR), '') || '␟') END AS v0
+  SELECT epoch_us("createdAt") // 1000000 AS e, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v0
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-11-01 04:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-12-01 05:00:00+00'
 ), on_clock AS (
@@ -65,7 +76,13 @@ FROM in_buckets
 GROUP BY g0;
 
 -- calls by hour in New York
--- vq.call().count().step("hour").between("2026-11-01", "2026-11-02").tz("America/New_York")
+-- (
+    vq.call()
+    .count()
+    .step("hour")
+    .between("2026-11-01", "2026-11-02")
+    .tz("America/New_York")
+)
 WITH in_range AS (
   SELECT epoch_us("createdAt") // 1000000 AS e, "id" AS v0
   FROM calls
@@ -82,7 +99,14 @@ FROM in_buckets
 GROUP BY g0;
 
 -- weeks in Kathmandu
--- vq.call().avg("duration").with_counts().step("week").between("2026-10-01", "2026-11-01").tz("Asia/Kathmandu")
+-- (
+    vq.call()
+    .avg("duration")
+    .with_counts()
+    .step("week")
+    .between("2026-10-01", "2026-11-01")
+    .tz("Asia/Kathmandu")
+)
 WITH in_range AS (
   SELECT epoch_us("createdAt") // 1000000 AS e, (epoch_us("endedAt") - epoch_us("startedAt")) / 60000000.0::DOUBLE AS v0
   FROM calls
@@ -99,9 +123,17 @@ FROM in_buckets
 GROUP BY g0;
 
 -- months of a year by type
--- vq.call().sum("cost").count().by("type").step("month").between("2026-01-01", "2027-01-01").tz("America/New_York")
+-- (
+    vq.call()
+    .sum("cost")
+    .count()
+    .by("type")
+    .step("month")
+    .between("2026-01-01", "2027-01-01")
+    .tz("America/New_York")
+)
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, "type" AS g1, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('␟cost␟number␟' || coalesce(CAST("cost" AS VARCHAR), '') || '␟') END AS v0, "id" AS v1
+  SELECT epoch_us("createdAt") // 1000000 AS e, "type" AS g1, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v0, "id" AS v1
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-01-01 05:00:00+00' AND "createdAt" < TIMESTAMPTZ '2027-01-01 05:00:00+00'
 ), on_clock AS (
@@ -133,9 +165,14 @@ FROM in_buckets
 GROUP BY g0;
 
 -- the transcriber, by a variable
--- vq.call().sum("costBreakdown.transcriber").by_variable("plan").between("2026-10-01", "2026-11-01")
+-- (
+    vq.call()
+    .sum("costBreakdown.transcriber")
+    .by_variable("plan")
+    .between("2026-10-01", "2026-11-01")
+)
 WITH in_range AS (
-  SELECT "variableValues.plan" AS g0, coalesce(CASE WHEN isfinite("costBreakdown.transcriber") THEN "costBreakdown.transcriber" WHEN isinf("costBreakdown.transcriber") THEN error('␟costBreakdown.transcriber␟number␟' || coalesce(CAST("costBreakdown.transcriber" AS VARCHAR), '') || '␟') END, CASE WHEN isfinite("costBreakdown.stt") THEN "costBreakdown.stt" WHEN isinf("costBreakdown.stt") THEN error('␟costBreakdown.transcriber␟number␟' || coalesce(CAST("costBreakdown.stt" AS VARCHAR), '') || '␟') END) AS v0
+  SELECT "variableValues.plan" AS g0, coalesce(CASE WHEN isfinite("costBreakdown.transcriber") THEN "costBreakdown.transcriber" WHEN isinf("costBreakdown.transcriber") THEN error('costBreakdown.transcribernumber' || coalesce(CAST("costBreakdown.transcriber" AS VARCHAR), '') || '') END, CASE WHEN isfinite("costBreakdown.stt") THEN "costBreakdown.stt" WHEN isinf("costBreakdown.stt") THEN error('costBreakdown.transcribernumber' || coalesce(CAST("costBreakdown.stt" AS VARCHAR), '') || '') END) AS v0
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 )
@@ -161,9 +198,16 @@ FROM in_buckets
 GROUP BY g0, g1, g2;
 
 -- calls of an assistant that went wrong or were not judged, by plan
--- vq.call().count().sum("cost").by_variable("plan").where({"analysis.successEvaluation": ["false", "it's", None], "variable.campaign": "autumn"}, assistantId="a").between("2026-10-01", "2026-11-01")
+-- (
+    vq.call()
+    .count()
+    .sum("cost")
+    .by_variable("plan")
+    .where({"analysis.successEvaluation": ["false", "it's", None], "variable.campaign": "autumn"}, assistantId="a")
+    .between("2026-10-01", "2026-11-01")
+)
 WITH in_range AS (
-  SELECT "variableValues.plan" AS g0, "id" AS v0, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('␟cost␟number␟' || coalesce(CAST("cost" AS VARCHAR), '') || '␟') END AS v1
+  SELECT "variableValues.plan" AS g0, "id" AS v0, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v1
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00' AND ("analysis.successEvaluation" IN ('false', 'it''s') OR "analysis.successEvaluation" IS NULL) AND "assistantId" IN ('a') AND "variableValues.campaign" IN ('autumn')
 )
@@ -172,7 +216,12 @@ FROM in_range
 GROUP BY g0;
 
 -- minutes used
--- vq.subscription().sum("minutesUsed").step("day").between("2026-10-26", "2026-11-02")
+-- (
+    vq.subscription()
+    .sum("minutesUsed")
+    .step("day")
+    .between("2026-10-26", "2026-11-02")
+)
 WITH in_range AS (
   SELECT epoch_us("createdAt") // 1000000 AS e, (epoch_us("endedAt") - epoch_us("startedAt")) / 60000000.0::DOUBLE AS v0
   FROM calls
@@ -215,7 +264,13 @@ FROM in_buckets
 GROUP BY g0, g1;
 
 -- calls at once by hour in New York
--- vq.subscription().max("concurrency").step("hour").between("2026-11-01", "2026-11-02").tz("America/New_York")
+-- (
+    vq.subscription()
+    .max("concurrency")
+    .step("hour")
+    .between("2026-11-01", "2026-11-02")
+    .tz("America/New_York")
+)
 WITH intervals AS (
   SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" <> '' THEN 1 ELSE 0 END AS is_over
   FROM calls
