@@ -78,7 +78,9 @@ def make_overview(
     is_dated = write_is_dated(columns)
     first, last = (DUCKDB.micros(f"{one}({columns.created}) FILTER ({is_dated})") for one in ("min", "max"))
     counts = f"count(*), count(*) FILTER ({is_dated}), count(TRY_CAST({cells} AS DOUBLE))"
-    [(calls, dated, numbers, *ends)] = connection.execute(f"SELECT {counts}, {first}, {last} FROM {relation}").fetchall()
+    [(calls, dated, numbers, *ends)] = connection.execute(
+        f"SELECT {counts}, {first}, {last} FROM {relation}"
+    ).fetchall()
     for micros in ends if dated else ():
         if not _EARLIEST <= micros < _LATEST:
             year = 1970 + micros // 31_556_952_000_000
