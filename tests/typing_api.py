@@ -147,3 +147,5 @@ if TYPE_CHECKING:
     vf.analysis.fill_gaps(df, concurrency="zero")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.by("assistant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.groupby("type")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    calls.where(typ="webCall")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    calls.where(assistant="a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

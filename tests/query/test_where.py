@@ -22,8 +22,10 @@ from tests.support.servers import Server, reply
 from tests.support.shapes import as_frame, check
 from tests.support.strategies import NOW, call_lists, call_queries, filters
 from vapi_frames import vq
+from vapi_frames.contract.record_words import RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import NonAdditiveError, QueryError, RecordsWarning, ResponseError, UnknownWordError
+from vapi_frames.query.filters import KeywordFilters
 from vapi_frames.query.query import Query
 from vapi_frames.query.rewrite import rewrite_filters
 
@@ -432,3 +434,8 @@ def test_a_frame_of_filtered_calls_can_be_asked_again():
     assert frame.vapi.query == query
     assert "groupBy" not in frame.vapi.meta.body
     pd.testing.assert_frame_equal(frame.vapi.refresh(vf.demo()), frame)
+
+
+def test_type_checkers_know_every_group_that_can_be_a_keyword():
+    words = {one for one in (*GROUP_COLUMNS, *RECORD_GROUPS) if one.isidentifier()}
+    assert set(KeywordFilters.__annotations__) == words

@@ -13,7 +13,7 @@ from vapi_frames.query.spec import QuerySpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Literal, Self
+    from typing import Literal, Self, Unpack
 
     from vapi_frames.contract.record_words import RecordColumn, RecordGroup
     from vapi_frames.contract.vocabulary import GroupColumn, Operation, RecordOperation, Step
@@ -282,7 +282,7 @@ class Builder(QuerySpec[C]):
         return replace(self, outputs=self.outputs + names) if names else self
 
     def where(
-        self, conditions: Mapping[str, filters.FilterValues] | None = None, /, **equals: filters.FilterValues
+        self, conditions: Mapping[str, filters.FilterValues] | None = None, /, **equals: Unpack[filters.KeywordFilters]
     ) -> Self:
         """Keep only the calls with these values of groups or variables; several filters must all match.
 

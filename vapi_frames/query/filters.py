@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from vapi_frames.contract.record_words import OUTPUT, RECORD_COLUMNS, RECORD_GROUPS, RECORD_SPELLINGS
 from vapi_frames.contract.vocabulary import (
@@ -29,6 +29,7 @@ __all__ = [
     "Filter",
     "FilterValue",
     "FilterValues",
+    "KeywordFilters",
     "format_filters",
     "get_variable_key",
     "merge_filters",
@@ -40,6 +41,25 @@ FilterValue: TypeAlias = str | int | None
 """A value of a group: text, a number or bool as the API writes it, or missing."""
 
 FilterValues: TypeAlias = FilterValue | Sequence[FilterValue] | AbstractSet[FilterValue]
+
+
+class KeywordFilters(TypedDict, total=False):
+    """The groups that `Builder.where` takes as keyword arguments, for type checkers."""
+
+    type: FilterValues
+    assistantId: FilterValues
+    endedReason: FilterValues
+    status: FilterValues
+    phoneNumberId: FilterValues
+    squadId: FilterValues
+    workflowId: FilterValues
+    campaignId: FilterValues
+    customerId: FilterValues
+    phoneCallProvider: FilterValues
+    phoneCallTransport: FilterValues
+    name: FilterValues
+
+
 Filter: TypeAlias = tuple[str, tuple[str | None, ...]]
 """A group column, ``variable.<key>`` or ``output.<name>``, and the values that match."""
 
