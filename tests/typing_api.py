@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     assert_type(
         q.where({"variable.plan": ["pro", None]}, assistantId="a", status={"ended", "queued"}), vf.Query[CallColumn]
     )
+    assert_type(
+        q.by("phoneNumberId").by_output("CSAT").avg("turnLatency").sum("costBreakdown.chat"), vf.Query[CallColumn]
+    )
+    assert_type(q.agg(slow=("modelLatency", "quantile", 0.95), calls=("squadId", "nunique")), vf.Query[CallColumn])
     assert_type(q.where(type=("webCall", None), endedReason=None, assistantId=True), vf.Query[CallColumn])
     assert_type(q.body(), dict[str, Any])
     assert_type(q.dto(), AnalyticsQueryDTO)
