@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import QueryError
 from vapi_frames.sources.local.sample import ASSISTANTS, sample_calls
@@ -23,14 +24,38 @@ PARTS = [
     "costBreakdown.vapi",
     "costBreakdown.analysisBreakdown.summary",
 ]
+RECORD_PARTS = [
+    "costBreakdown.voicemailDetection",
+    "costBreakdown.knowledgeBase",
+    "costBreakdown.chat",
+    "costBreakdown.analysisBreakdown.successEvaluation",
+    "costBreakdown.analysisBreakdown.structuredData",
+    "costBreakdown.analysisBreakdown.structuredOutput",
+]
 AMOUNTS = [
     "costBreakdown.ttsCharacters",
     "costBreakdown.llmPromptTokens",
     "costBreakdown.llmCompletionTokens",
     "costBreakdown.llmCachedPromptTokens",
 ]
-NUMBERS = ["cost", *PARTS, "costBreakdown.transcriber", *AMOUNTS]
+CONTRACT_NUMBERS = ["cost", *PARTS, "costBreakdown.transcriber", *AMOUNTS]
+NUMBERS = [*CONTRACT_NUMBERS, *RECORD_PARTS]
 VARIABLES = ["variableValues.plan", "variableValues.campaign"]
+GROUPS = [
+    "squadId",
+    "workflowId",
+    "phoneNumberId",
+    "phoneCallProvider",
+    "phoneCallTransport",
+    "campaignId",
+    "name",
+    "customerId",
+    "customer.number",
+]
+TURN = ["modelLatency", "voiceLatency", "transcriberLatency", "endpointingLatency"]
+LATENCIES = [*TURN, "turnLatency", "fromTransportLatency", "toTransportLatency"]
+INTERRUPTIONS = ["userInterruptions", "assistantInterruptions"]
+OUTPUTS = "artifact.structuredOutputs"
 
 OUTAGE = {
     "call.in-progress.error-providerfault-openai-503-server-overloaded-error",
@@ -100,8 +125,16 @@ def test_another_seed_another_frame(calls):
 
 def test_bytes_are_pinned(calls):
     """The bytes are the same under every pandas and numpy, shown on the first and the last fifty rows."""
-    assert checksum(calls.head(50)) == "c9b36e293ba94ebb"
-    assert checksum(calls.tail(50)) == "db240b9af70b0ca0"
+    assert checksum(calls.head(50)) == "b866ccc91db52dd0"
+    assert checksum(calls.tail(50)) == "c1dfe0440ef940bc"
+
+
+def test_other_fields_move_no_call(calls):
+    """What is drawn beyond the contract changes no other column, except that its cost is taken from the model's."""
+    columns = [*TEXT, *TIMES, *CONTRACT_NUMBERS, *VARIABLES]
+    columns.remove("costBreakdown.llm")
+    assert checksum(calls[columns].head(50)) == "d78b043e60c44988"
+    assert checksum(calls[columns].tail(50)) == "48483ffea6fc9e9a"
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 999, 1_000, 12_345])
@@ -120,28 +153,32 @@ def test_exactly_n_rows(n):
 def test_columns_and_types(n):
     """Columns, their order and their types never depend on the data; text is this pandas' own strings."""
     calls = sample_calls(n)
-    assert list(calls.columns) == [*TEXT, *TIMES, *NUMBERS, *VARIABLES]
+    metrics = [*LATENCIES, *INTERRUPTIONS]
+    assert list(calls.columns) == [*TEXT, *TIMES, *NUMBERS, *VARIABLES, *GROUPS, *metrics, OUTPUTS]
     assert isinstance(calls.index, pd.RangeIndex)
     own = pd.Series(["text"]).dtype
-    for column in [*TEXT, *VARIABLES]:
+    for column in [*TEXT, *VARIABLES, *GROUPS, OUTPUTS]:
         assert calls[column].dtype == own, column
         assert {type(text) for text in calls[column].dropna()} <= {str}, column
     for column in TIMES:
         assert str(calls[column].dtype) == "datetime64[us, UTC]", column
-    for column in NUMBERS:
+    for column in [*NUMBERS, *metrics]:
         assert calls[column].dtype == np.float64, column
 
 
-def test_every_column_of_the_contract_can_be_asked(calls):
-    """vf.demo() has results for each of them; the duration comes from the times."""
-    assert {*CALL_COLUMNS, *GROUP_COLUMNS} - {"duration"} <= set(calls.columns)
+def test_every_word_can_be_asked(calls):
+    """vf.demo() has values for each word of the contract and beyond it; the duration comes from the times."""
+    words = {*CALL_COLUMNS, *GROUP_COLUMNS, *RECORD_COLUMNS, *RECORD_GROUPS} - {"duration"}
+    assert words <= set(calls.columns)
+    assert calls[list(words)].notna().any().all()
 
 
 def test_cost_is_the_sum_of_its_parts(many):
     """Money has four decimals, and the cost is exactly the sum of the parts; transcriber is stt once more."""
-    units = (many[["cost", *PARTS]] * 10_000).round()
-    assert (units / 10_000).equals(many[["cost", *PARTS]])
-    assert units["cost"].equals(units[PARTS].sum(axis=1))
+    parts = [*PARTS, *RECORD_PARTS]
+    units = (many[["cost", *parts]] * 10_000).round()
+    assert (units / 10_000).equals(many[["cost", *parts]])
+    assert units["cost"].equals(units[parts].sum(axis=1))
     assert many["costBreakdown.transcriber"].equals(many["costBreakdown.stt"])
 
 

@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.errors import QueryError
+from vapi_frames.sources.local.sample_draws import make_text, make_timestamps, make_uuids, pick
+from vapi_frames.sources.local.sample_fields import CallFacts, draw_costs, draw_groups, draw_measures
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,10 +87,11 @@ _REASONS: dict[str, tuple[int, int, int, int, int, int]] = {
     "call.in-progress.error-providerfault-openai-500-server-error": (0, 0, 0, 4, 2, 0),
     "exceeded-max-duration": (0, 0, 0, 1_200, 1_200, 450),
 }
+_IS_FAILED = np.array(["error" in reason for reason in _REASONS])
 _FACTS = np.array(list(_REASONS.values()), dtype=np.int64)
 _MEDIAN, _LEAST, _SUCCESS = _FACTS[:, 3:].T
 _CUSTOMER_ENDED, _ASSISTANT_ENDED, _FORWARDED = range(3)
-_NOT_ANSWERED = list(_REASONS).index("customer-did-not-answer")
+_VOICEMAIL, _NOT_ANSWERED = (list(_REASONS).index(reason) for reason in ("voicemail", "customer-did-not-answer"))
 _OVERLOADED, _SERVER_ERROR, _TOO_LONG = range(len(_REASONS) - 3, len(_REASONS))
 _LONGEST = 1_200 * _SECOND  # where the assistants hang up
 _JUDGED = 0.97  # of the answered calls; the verdict on the others is empty
@@ -120,17 +123,18 @@ def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", e
         >>> sample_calls(1_000)["type"].nunique()
         3
     """
-    count, rng = _whole("n", n), np.random.Generator(np.random.PCG64(_whole("seed", seed)))
+    count, seed = _whole("n", n), _whole("seed", seed)
+    rng = np.random.Generator(np.random.PCG64(seed))
     first, last = _milliseconds("start", start), _milliseconds("end", end)
     if not first < last <= first + 3_653 * 24 * _HOUR:
         raise QueryError(f"from {start!r} to {end!r}: end must be after start, by ten years at most")
-    ids = _uuids(rng, count)
+    ids = make_uuids(rng, count)
     created, kind = _arrivals(rng, count, first, last)
     chance = rng.random((12, count))  # each row decides one thing; a new row at the end moves none of these
     late = created >= (first + last) // 2
-    assistant = _pick(chance[0], _ASSISTANT_SHARES, kind)
+    assistant = pick(chance[0], _ASSISTANT_SHARES, kind)
     assistant[(assistant == _CONCIERGE) & ~late] = _SUPPORT
-    plan = _pick(chance[1], _PLAN_SHARES, kind)
+    plan = pick(chance[1], _PLAN_SHARES, kind)
     down_from, down_to = _outage(first, last)
     down = (created >= down_from) & (created < down_to) & np.isin(assistant, (_RECEPTION, _SUPPORT))
     reason = _end_reasons(chance[2:5], kind, plan, down)
@@ -148,19 +152,29 @@ def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", e
     verdict = np.where(chance[7] < rate * _JUDGED, 0, np.where(chance[7] < _JUDGED, 1, 2))
     campaign = np.where(assistant == _REMINDERS, 0, np.where(late, 2, 1))
     campaign[chance[11] >= _CAMPAIGN_SHARES[kind]] = -1
+    billed = np.where(answered & over, talking / _SECOND, 0.0)
+    costs = _costs(chance[8:11], kind, assistant, billed)
+    calls = CallFacts(
+        kind, assistant, plan, campaign, billed, verdict, is_forwarded=reason == _FORWARDED,
+        is_voicemail=reason == _VOICEMAIL, is_failed=_IS_FAILED[reason], is_overloaded=down & (reason == _OVERLOADED),
+    )  # fmt: skip
+    # Streams of their own, so that what one draws moves none of the others.
+    others = [np.random.Generator(np.random.PCG64([seed, number])) for number in (1, 2, 3)]
     frame: dict[str, Any] = {
-        "id": _text(ids),
-        "type": _text(_TYPES, kind),
-        "status": _text(("ended", "in-progress", "queued"), np.where(over, 0, np.where(queued, 2, 1))),
-        "assistantId": _text(ASSISTANTS, assistant),
-        "endedReason": _text(_REASONS, np.where(over, reason, -1)),
-        "analysis.successEvaluation": _text(("true", "false", ""), np.where(answered & over, verdict, -1)),
-        "createdAt": _timestamps(created, created < last),
-        "startedAt": _timestamps(started, answered),
-        "endedAt": _timestamps(ended, over),
-        **_costs(chance[8:11], kind, assistant, np.where(answered & over, talking / _SECOND, 0.0)),
-        "variableValues.plan": _text(("free", "pro", "enterprise"), plan),
-        "variableValues.campaign": _text(_CAMPAIGNS, campaign),
+        "id": make_text(ids),
+        "type": make_text(_TYPES, kind),
+        "status": make_text(("ended", "in-progress", "queued"), np.where(over, 0, np.where(queued, 2, 1))),
+        "assistantId": make_text(ASSISTANTS, assistant),
+        "endedReason": make_text(_REASONS, np.where(over, reason, -1)),
+        "analysis.successEvaluation": make_text(("true", "false", ""), np.where(answered & over, verdict, -1)),
+        "createdAt": make_timestamps(created, created < last),
+        "startedAt": make_timestamps(started, answered),
+        "endedAt": make_timestamps(ended, over),
+        **costs | draw_costs(others[0], calls, costs["costBreakdown.llm"]),
+        "variableValues.plan": make_text(("free", "pro", "enterprise"), plan),
+        "variableValues.campaign": make_text(_CAMPAIGNS, campaign),
+        **draw_groups(others[1], calls),
+        **draw_measures(others[2], calls),
     }
     return pd.DataFrame(frame)
 
@@ -182,16 +196,6 @@ def _milliseconds(name: str, value: Any) -> int:
     if since < 0:
         raise QueryError(f"{name} is {value!r}; it must be an ISO 8601 time since 1970, such as '2026-10-01'")
     return since
-
-
-def _pick(chance: Floats, shares: npt.ArrayLike, row: Whole) -> Whole:
-    """Return a position in ``shares[row]`` for each random number, -1 where it lies beyond them all."""
-    edges = np.cumsum(np.asarray(shares, dtype=np.int64), axis=1) / 1_000
-    picked = np.zeros(len(chance), dtype=np.int64)
-    for edge in edges.T:
-        picked += chance >= edge[row]
-    picked[picked == edges.shape[1]] = -1
-    return picked
 
 
 def _arrivals(rng: np.random.Generator, count: int, first: int, last: int) -> tuple[Whole, Whole]:
@@ -228,11 +232,11 @@ def _outage(first: int, last: int) -> tuple[int, int]:
 
 def _end_reasons(chance: Floats, kind: Whole, plan: Whole, down: Flags) -> Whole:
     """Return why the calls end: the type's mix, bent a little by the plan and broken by the outage."""
-    reason = _pick(chance[0], _FACTS[:, :3].T, kind)
-    bent = _pick(chance[1], ((80,), (0,), (100,), (0,)), plan) == 0
+    reason = pick(chance[0], _FACTS[:, :3].T, kind)
+    bent = pick(chance[1], ((80,), (0,), (100,), (0,)), plan) == 0
     reason[bent & (plan == 0) & (reason == _ASSISTANT_ENDED)] = _CUSTOMER_ENDED
     reason[bent & (plan > 0) & (kind == 0) & (reason == _CUSTOMER_ENDED)] = _FORWARDED
-    fault = np.array([_OVERLOADED, _SERVER_ERROR, -1])[_pick(chance[2], ((600, 280),), np.zeros_like(kind))]
+    fault = np.array([_OVERLOADED, _SERVER_ERROR, -1])[pick(chance[2], ((600, 280),), np.zeros_like(kind))]
     return np.where(down & (_MEDIAN[reason] > 0) & (fault >= 0), fault, reason)
 
 
@@ -275,29 +279,6 @@ def _costs(chance: Floats, kind: Whole, assistant: Whole, seconds: Floats) -> di
     columns |= {"llmCompletionTokens": completion, "llmCachedPromptTokens": cached}
     cost = sum(rounded.values(), np.zeros_like(seconds)) / 10_000
     return {"cost": cost} | {f"costBreakdown.{name}": column for name, column in columns.items()}
-
-
-def _uuids(rng: np.random.Generator, count: int) -> npt.NDArray[np.str_]:
-    """Return random UUIDs (version 4) as text."""
-    words = rng.integers(0, 2**64, size=(count, 2), dtype=np.uint64)
-    words &= np.array([0xFFFF_FFFF_FFFF_0FFF, 0x3FFF_FFFF_FFFF_FFFF], dtype=np.uint64)
-    words |= np.array([0x4000, 0x8000_0000_0000_0000], dtype=np.uint64)
-    digits = np.frombuffer(words.astype(">u8").tobytes().hex().encode(), dtype=np.uint8)
-    text = np.full((count, 36), ord("-"), dtype=np.uint32)  # numpy's text has four bytes a character
-    text[:, [place for place in range(36) if place not in {8, 13, 18, 23}]] = digits.reshape(count, 32)
-    return text.view("U36").reshape(count)
-
-
-def _text(values: Any, codes: Whole | None = None) -> pd.Series[Any]:
-    """Return *values*, or those at the positions *codes*, as the default kind of strings of this pandas."""
-    text = pd.Series(values if codes is None else [*values, None], dtype=pd.Series([""]).dtype)
-    return text if codes is None else pd.Series(text.array.take(codes))
-
-
-def _timestamps(milliseconds: Whole, known: Flags) -> pd.Series[Any]:
-    """Return UTC timestamps of microseconds, missing where not *known*."""
-    stamps = np.where(known, (milliseconds * 1_000).astype("datetime64[us]"), np.datetime64("NaT", "us"))
-    return pd.Series(pd.DatetimeIndex(stamps).tz_localize("UTC"))
 
 
 @cache
