@@ -134,6 +134,28 @@ def test_the_tables_are_those_of_plain_queries(page):
     assert page.tables["Success by assistant"]["Reception"] == pytest.approx([good + bad, good, good / (good + bad)])
 
 
+def test_over_call_records_no_part_of_the_cost_is_left_out(page):
+    """The parts of a report on records add up to its cost; a part that costs nothing has no row."""
+    parts = page.tables["Cost by part"]
+    assert sum(cost for cost, _ in parts.values()) == pytest.approx(page.figures["Cost"][0])
+    outputs = ask(vf.demo().call().sum("costBreakdown.analysisBreakdown.structuredOutput"))
+    assert parts["Structured outputs"][0] == pytest.approx(outputs["sumCostBreakdownAnalysisBreakdownStructuredOutput"])
+    frame = vf.sample_calls().drop(columns="costBreakdown.chat").assign(**{"costBreakdown.knowledgeBase": 0.0})
+    shown = {section.name: section for section in vf.local(frame, now="2026-11-16T00:00Z").report("14d").sections}
+    (table,) = shown["costs"].tables
+    labels = {row[0].text for row in table.rows}
+    assert {"Structured outputs", "Voicemail detection"} < labels
+    assert not labels & {"Chat", "Knowledge base"}
+
+
+def test_over_the_api_the_parts_are_those_of_the_contract(tmp_path):
+    """A source that has the contract's words only is asked no others, and the page says what is left of the cost."""
+    report = vf.record(tmp_path, vf.demo()).report("14d")
+    parts = {section.name: section for section in report.sections}["costs"]
+    assert len(parts.tables[0].rows) == 6
+    assert any("is in none of the parts" in gap for gap in report.gaps)
+
+
 def test_each_section_has_the_rows_of_its_query(report):
     """In JSON, with all rows, units, and the text of explain."""
     vq, found = vf.demo(), json.loads(report.to_json())

@@ -312,6 +312,11 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
         >>> import vapi_frames as vf
         >>> parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
         >>> query = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
+        >>> query.during("2026-10").fetch().pipe(vf.analysis.reconcile)["sumCostResidual"].round(2).tolist()
+        [116.38]
+        >>> more = ["structuredData", "successEvaluation", "structuredOutput"]
+        >>> query = query.sum(*[f"costBreakdown.analysisBreakdown.{part}" for part in more])
+        >>> query = query.sum(*[f"costBreakdown.{part}" for part in ("chat", "knowledgeBase", "voicemailDetection")])
         >>> query.during("2026-10").fetch().pipe(vf.analysis.reconcile)["sumCostResidual"].tolist()
         [0.0]
     """

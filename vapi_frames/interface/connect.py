@@ -201,7 +201,7 @@ def warehouse(
 def demo() -> Vq:
     """Return a `Vq` of a realistic sample organization, without key or network. Its clock is the end of its data.
 
-    The records are those of `vapi_frames.sample_calls`: the same on every machine.
+    The records are those of `vapi_frames.sample_calls`, the same on every machine: ``vf.sample_calls()`` returns them.
 
     Raises:
         MissingExtraError: DuckDB is not installed.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vapi_frames.query.query import Query
     from vapi_frames.query.spec import ProgressOption
     from vapi_frames.report.report import Report
+    from vapi_frames.sources import Source
 
 __all__ = ["Overviews"]
 
@@ -24,6 +25,8 @@ class Overviews:
 
     if TYPE_CHECKING:  # what a Vq has
 
+        @property
+        def source(self) -> Source: ...  # noqa: D102
         def now(self) -> datetime: ...  # noqa: D102
         def call(self) -> Query[CallColumn]: ...  # noqa: D102
         def subscription(self) -> Query[SubscriptionColumn]: ...  # noqa: D102
@@ -115,10 +118,12 @@ class Overviews:
         """
         from vapi_frames.report.build import build_report
         from vapi_frames.report.charts import check_matplotlib
+        from vapi_frames.sources.api.source import ApiSource
 
         check_matplotlib()  # before anything is sent
         now = self.now()
         return build_report(
             self.call(), self.subscription(), lambda queries: self._fetch(queries, now, (), progress=progress), now,
             last=last, tz=tz, step=step, complete=complete, compare=compare, names=names, success=success, title=title,
+            has_records=not isinstance(self.source, ApiSource),
         )  # fmt: skip

@@ -169,8 +169,8 @@ class RateVerbs:
             >>> import vapi_frames as vf
             >>> parts = ["llm", "stt", "tts", "vapi", "transport", "analysisBreakdown.summary"]
             >>> query = vf.demo().call().sum("cost", *[f"costBreakdown.{part}" for part in parts])
-            >>> query.during("2026-10").fetch().vapi.reconcile()["sumCostResidual"].tolist()
-            [0.0]
+            >>> query.during("2026-10").fetch().vapi.reconcile()["sumCostResidual"].round(2).tolist()
+            [116.38]
         """
         from vapi_frames import analysis
 

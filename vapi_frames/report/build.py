@@ -49,6 +49,7 @@ def build_report(
     names: Mapping[str, str] | pd.Series | None,
     success: Any,
     title: str | None,
+    has_records: bool = False,
 ) -> Report:
     """Return the report of a range.
 
@@ -65,6 +66,7 @@ def build_report(
         names: The id of an assistant → its name.
         success: The values of an evaluation that are a success, as ``df.vapi.success_rate`` takes them.
         title: The title of the page.
+        has_records: Whether call records are asked, which have more parts of the cost than the contract.
 
     Raises:
         QueryError: An argument is not as described.
@@ -78,7 +80,7 @@ def build_report(
         asked = asked.step(step)
     start, end = fill_defaults(asked.instants(now), now)
     # Absolute ranges: who reads the page later finds the same numbers by its queries.
-    queries = build_queries(calls.between(start, end), subscription.between(start, end), step)
+    queries = build_queries(calls.between(start, end), subscription.between(start, end), step, has_records=has_records)
     earlier, before = {}, None
     if compare is not None:
         periods = asked.compare(compare).periods(now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.contract.record_words import RECORD_COST_PARTS
 from vapi_frames.contract.vocabulary import COST_PARTS
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ COMPARED = ("totals", "assistants", "success", "peak")
 
 
 def build_queries(
-    calls: Query[CallColumn], subscription: Query[SubscriptionColumn], step: Step
+    calls: Query[CallColumn], subscription: Query[SubscriptionColumn], step: Step, *, has_records: bool = False
 ) -> dict[str, Query[Any]]:
     """Return name → query.
 
@@ -27,11 +28,13 @@ def build_queries(
         calls: A query about calls with the range and the zone of all of them, and no measure.
         subscription: The same about the subscription.
         step: The step of those over time.
+        has_records: Whether call records are asked, which have parts of the cost that the contract has no words for.
     """
+    cost_parts = (*COST_PARTS, *RECORD_COST_PARTS) if has_records else COST_PARTS
     queries: dict[str, Query[Any]] = {
         "totals": calls.count().sum("cost", "duration"),
-        "parts": calls.sum("cost", *COST_PARTS),
-        "costs": calls.step(step).sum(*COST_PARTS),
+        "parts": calls.sum("cost", *cost_parts),
+        "costs": calls.step(step).sum(*cost_parts),
         "types": calls.step(step).count().by("type"),
         "endedReasons": calls.count().by("endedReason"),
         "assistants": calls.count().sum("cost", "duration").by("assistantId"),

@@ -125,8 +125,8 @@ def test_another_seed_another_frame(calls):
 
 def test_bytes_are_pinned(calls):
     """The bytes are the same under every pandas and numpy, shown on the first and the last fifty rows."""
-    assert checksum(calls.head(50)) == "b866ccc91db52dd0"
-    assert checksum(calls.tail(50)) == "c1dfe0440ef940bc"
+    assert checksum(calls.head(50)) == "57dfd9e957c189fb"
+    assert checksum(calls.tail(50)) == "e6b986d8c871af5f"
 
 
 def test_other_fields_move_no_call(calls):
