@@ -1,0 +1,25 @@
+"""Text that is no query, and would run or reach something if it were evaluated."""
+
+TRICKS = [
+    "vq.call().__class__", "vq.call().__class__()", "vq.call().count().__init__()", "vq.call().by(*['type'])",
+    "vq.call().count().where(**{'type': 'a'})", "vq.call().count().where({**{'type': 'a'}})", "vq.call().sum(cost)",
+    "vq.call().sum(c for c in ['cost'])", "vq.call().sum(['cost' for _ in [1]][0])", "vq.call().named(f'n')",
+    "vq.call().named(f'{print(1)}')", "vq.call().named(x := 'n')", "vq.call().named((x := 'n'))",
+    "vq.call().named((lambda: 'n')())", "(lambda: vq.call())()", "vq.call().named('a' + 'b')",
+    "vq.call().named('%s' % 'b')", "vq.call().named('a' if True else 'b')", "vq.call().named('a'.upper())",
+    "vq.call().named(str(1))", "vq.call().named(b'n')", "vq.call().named(...)", "vq.call().during(1j)",
+    "vq.call().during(--2026)", "vq.call().during(~2026)", "vq.call().during(-True)", "vq.call().named(not 'n')",
+    "vq.call().where(type={'a'})", "vq.call().where({'a' for _ in [1]})", "vq.call().where({['type']: 'a'})",
+    "vq.call().where({('type',): 'a'})", "vq['call']()", "vq.call()['a']", "vq.call()()", "vq.call().by", "vq", "vq()",
+    "vq.source.answer()", "vq.call().vq.now()", "vq.call().vq", "vq.call()._measure('sum', ('cost',), None)",
+    "__import__('os').system('true')", "os.system('true')", "eval('vq.call()')", "vf.vq.call()", "vf.demo().call()",
+    "q.call().count()", "vq.call().count() or 1", "vq.call().count(); vq", "q = vq.call()", "import os", "1", "'text'",
+    "vq.call().count(), vq.call().count()", "[vq.call().count()]", "vq.call().count() vq.call().count()",
+    "await vq.call()", "(yield)", "vq.call().named((yield))", "vq.call().where(type='a', type='b')",
+    "vq.call().where({'type': 'a', 'type': 'b'})", "vq.call(1).count()", "vq.call(*[]).count()", "vq.call(table='call')",
+    "vq.call().fetch(categorical=True)", "vq.call().fetch().count()", "vq.call().count().body()", "vq.call().to_polars()",
+    "vq.call().count().compare('7d')", "vq.call().from_body('{}')", "vq.call().count(2, 3, col=4)", "vq.call().tz()",
+    "vq.call().between('2026')", "vq.call().by(column='type')", "vq.call()).count().by('type'", ")vq.call(", "((vq.call()",
+    "vq.call().count('id'", "vq.call().named('n", "vq.call().named('\\d')", "vq.call().named('\\N{x')", "vq.call\0()",
+    "vq.call().named('\ud800')", "vq.call().during(0777)", "vq.call().during(1if 1else 2)", "\\", "#", "vq.call() # )\n(",
+]  # fmt: skip
