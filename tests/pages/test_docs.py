@@ -12,6 +12,7 @@ import pytest
 import vapi_frames as vf
 from tests.support.engines import LOAD
 from tests.support.make_pages import PAGES, frame_page, measures_page, wire_page
+from tests.support.site_links import public_names
 from vapi_frames import analysis, errors
 from vapi_frames.cli.main import main
 from vapi_frames.query import lint
@@ -109,15 +110,20 @@ def test_bad_days_are_as_they_are_tested():
 
 
 def test_reference_names_every_public_name():
-    """The reference has each public name of the package once, and nothing else."""
-    shown = re.findall(r"^::: (\S+)$", (PAGES / "reference/api.md").read_text(encoding="utf-8"), re.MULTILINE)
-    # Four functions have the names of their modules, so the page names them in full.
-    shown = [
-        name
-        for name in shown
-        if name not in {f"vapi_frames.analysis.{one}.{one}" for one in ("change", "coverage", "describe", "rollup")}
-    ]
-    assert sorted(shown) == sorted(f"vapi_frames.{name}" for name in vf.__all__)
+    """The pages of the reference have each public name and member once, and nothing else."""
+    pages = [path.read_text(encoding="utf-8") for path in (PAGES / "reference/api").glob("*.md")]
+    shown = [name for page in pages for name in re.findall(r"^::: (\S+)$", page, re.MULTILINE)]
+    # Four functions have the names of their modules, so their page names them in full.
+    shown = [re.sub(r"^(vapi_frames\.analysis\.(\w+))\.\2$", r"\1", name) for name in shown]
+    assert sorted(shown) == sorted(public_names())
+
+
+def test_each_page_of_the_reference_is_of_one_task():
+    """No page is longer than a reader takes in, and the overview leads to each of the others."""
+    overview = (PAGES / "reference/api/index.md").read_text(encoding="utf-8")
+    for path in (PAGES / "reference/api").glob("*.md"):
+        assert path.name == "index.md" or f"({path.name})" in overview
+        assert path.read_text(encoding="utf-8").count("\n::: ") <= 30, path.name
 
 
 def test_readme_shows_what_the_demo_prints(capsys, monkeypatch, tmp_path):
