@@ -190,7 +190,7 @@ def test_the_second_of_two_equal_times():
     first = datetime(2026, 11, 1, 1, 30)
     query = vf.vq.call().count().between(first, first.replace(fold=1)).tz("America/New_York")
     assert query.instants() == (datetime(2026, 11, 1, 5, 30, tzinfo=UTC), datetime(2026, 11, 1, 6, 30, tzinfo=UTC))
-    assert repr(query) == (
+    assert str(query) == (
         'vq.call().count().between("2026-11-01T01:30:00", "2026-11-01T01:30:00[fold=1]").tz("America/New_York")'
     )
     with pytest.raises(QueryError, match="the range is empty"):

@@ -37,6 +37,7 @@ from vapi_frames.cli.export import to_csv_text, to_json_text
 from vapi_frames.cli.main import main
 from vapi_frames.errors import PartialResultError
 from vapi_frames.frames.origin import add_note
+from vapi_frames.interface.chain import parse_chain
 from vapi_frames.interface.connect import Vq
 from vapi_frames.query.parse import parse_query
 
@@ -519,7 +520,7 @@ MISSING = [(datetime(2026, 10, 2, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC)
 LINES = [
     "vapi-frames: 1 of 2 pieces arrived",
     "vapi-frames: missing: [2026-10-02T00:00:00Z, 2026-10-03T00:00:00Z)",
-    f"vapi-frames: still to fetch: {parse_query(COUNT)!r}",
+    f"vapi-frames: still to fetch: {parse_query(COUNT)}",
 ]
 
 
@@ -763,11 +764,11 @@ def test_the_examples_of_the_help_are_valid(capsys):
     assert "VAPI_API_KEY" in text
     assert "--token" not in text
     lines = re.findall(r"^  vapi-frames (query .+)$", text, re.MULTILINE)
-    assert len(lines) == 5
+    assert len(lines) == 6
     parser = argparse.ArgumentParser()
     query_command.add_parser(parser.add_subparsers())
     queries = [parser.parse_args(shlex.split(line.split(" < ")[0])).query for line in lines]
-    assert [query for query in queries if query[0] not in "@-" and parse_query(query)] == queries[:3]
+    assert [query for query in queries if query[0] not in "@-" and parse_chain(query)] == queries[:4]
 
 
 @pytest.mark.parametrize("page", ["start/howto.md", "guides/shell.md"])
