@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import vapi_frames
+from tests.support.examples import is_long
 from vapi_frames.query import lint
 
 if find_spec("matplotlib"):
@@ -79,12 +80,16 @@ def pytest_report_header():
 def pytest_collection_modifyitems(config, items):
     """Mark the property tests, and each test of a database engine: those of one share a worker, which starts it once.
 
-    Tests with the mark `long` are left out of the other forms, those of `assistant` unless they alone are chosen.
+    Tests with the mark `long` are left out of the other forms, those of `assistant` unless they alone are chosen. Tests
+    that `choose` how much they try are among the long ones, too.
     """
     if not config.getoption("--long"):
         items[:] = [item for item in items if not item.get_closest_marker("long")]
     if config.getoption("markexpr") != "assistant":
         items[:] = [item for item in items if not item.get_closest_marker("assistant")]
+    for item in items:
+        if "choose" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.long)
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.property)
@@ -106,6 +111,12 @@ def clean_start(monkeypatch):
     plt = sys.modules.get("matplotlib.pyplot")
     if plt is not None:
         plt.close("all")
+
+
+@pytest.fixture
+def choose():
+    """Return a function that returns the first of two amounts, or the second in the long form."""
+    return lambda short, long: long if is_long() else short
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ PARTS = tuple(
 )
 
 
-@examples(20)
+@examples(10)
 @given(sources_and_queries(steps=(None, *STEPS[3:])), st.data())
 def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
     """Whichever comes first, each row is the ratio of its own sums."""
@@ -52,7 +52,7 @@ def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
             assert np.isclose(row[-1], wanted, equal_nan=True)
 
 
-@examples(20)
+@examples(10)
 @given(sources_and_queries(steps=(None, "hour", "day")), st.data())
 def test_shares_add_up_to_one_in_each_slice(drawn, data):
     """Within whatever levels, unless there is nothing to share."""
@@ -269,7 +269,7 @@ def priced_records(draw):
     return records, residuals
 
 
-@examples(20)
+@examples(10)
 @given(priced_records())
 def test_records_explain_their_cost(drawn):
     """With all the parts asked, what remains of each call is what its record does not name, wherever the parts stand."""

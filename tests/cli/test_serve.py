@@ -43,8 +43,16 @@ def finish(process):
     return process.returncode, out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("paths", [["*.parquet"], ["1.parquet", "2.parquet"], ["."]])
+ENDINGS = [
+    (paths, number)
+    for paths in (["*.parquet"], ["1.parquet", "2.parquet"], ["."])
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+]
+
+
+@pytest.mark.parametrize(
+    ("paths", "number"), [*ENDINGS[::4], *(pytest.param(*one, marks=pytest.mark.long) for one in ENDINGS if one not in ENDINGS[::4])]
+)
 def test_it_answers_from_files_until_a_signal_ends_it(calls, paths, number):
     """Files, globs and folders; one line where it listens; a signal ends it with 0, and without a traceback."""
     with command(*(calls / path for path in paths)) as (endpoint, process, log):
@@ -118,7 +126,7 @@ def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
     pq.write_table(pa.table({"id": np.arange(500_000), "createdAt": np.datetime_as_string(at)}), tmp_path / "1.parquet")
     content = json.dumps(BODY).encode()
     with (
-        command("--timeout", 3, *link_files(tmp_path / "1.parquet", 400)) as (endpoint, process, log),
+        command("--timeout", 1, *link_files(tmp_path / "1.parquet", 400)) as (endpoint, process, log),
         begun(endpoint, content) as connection,
         socket.create_connection(("127.0.0.1", endpoint.port), SAFETY) as idle,
     ):

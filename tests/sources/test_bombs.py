@@ -14,7 +14,6 @@ import pytest
 
 import vapi_frames as vf
 from tests.support import servers
-from tests.support.examples import is_long
 from tests.support.peak import run_measured
 from tests.support.shapes import same
 from tests.support.wires import Calls, build_query, connected, counting
@@ -102,9 +101,9 @@ def write_bomb(path, head, part, times, tail):
     return path
 
 
-def test_a_file_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):
+def test_a_file_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path, choose):
     """Many empty lists, objects, long texts: the error names the limit, and the peak is bounded."""
-    names = FILES if is_long() else SHORT_FILES
+    names = choose(SHORT_FILES, FILES)
     paths = [write_bomb(tmp_path / name, FILES[name][0] % CALL, *FILES[name][1:4]) for name in names]
     printed, peak = run_measured(READ, *paths)
     assert len(printed) == len(paths)
@@ -114,9 +113,9 @@ def test_a_file_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp
     assert peak < MOST_MEGABYTES
 
 
-def test_a_table_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):
+def test_a_table_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path, choose):
     """Long cells and lines, cells of JSON that hold much, many rows and columns."""
-    names = TABLES if is_long() else ("line.csv.gz", "cells.csv.gz", "columns.csv.gz")
+    names = choose(("line.csv.gz", "cells.csv.gz", "columns.csv.gz"), TABLES)
     paths = [write_bomb(tmp_path / name, *TABLES[name][:4]) for name in names]
     printed, peak = run_measured(READ, *paths)
     assert len(printed) == len(paths)
@@ -156,9 +155,9 @@ def test_a_long_cell_of_json_is_refused(form, tmp_path):
                 vf.local(data).call().count().by_variable("plan").during("2026-10").fetch()
 
 
-def test_a_reply_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):
+def test_a_reply_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path, choose):
     """A server's reply is bounded by its bytes, and by what it holds."""
-    names = REPLIES if is_long() else ("lists", "text")
+    names = choose(("lists", "text"), REPLIES)
     begin = b'[{"name": "q", "timeRange": {"start": "2026-10-01T00:00:00Z"}, "result": ['
     with contextlib.ExitStack() as stack:
         urls = []

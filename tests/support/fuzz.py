@@ -57,7 +57,7 @@ def map_body(context, body):
 
 
 def fuzz(mode, examples, seed, phases):
-    """Run it with requests that are as the document says, or are not.
+    """Run it with requests that are as the document says (*mode* ``positive``), that are not (``negative``), or both (``all``).
 
     Returns:
         Schemathesis' exit code, what it says, and how often the server replied with which status.

@@ -10,7 +10,9 @@ MOST_PARTS = 4_000_000
 """How many keys and values a text may hold that is decoded as a whole; they take up to some 600 MB."""
 _MARKS = "[{,:"  # each key and each value has one of them before it
 # Possessive, because a text may have millions of escapes, and each step back that is remembered takes memory.
-_MARK_OR_TEXT = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},:]'
+_MARK_OR_TEXT = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[{])|([\]}])|([,:])'
+_OPENING, _CLOSING = 1, 2  # groups, as is the third
+_COUNTED = (1, 3)
 _TEXT_TOKENS = re.compile(_MARK_OR_TEXT, re.DOTALL).finditer
 _BYTE_TOKENS = re.compile(_MARK_OR_TEXT.encode(), re.DOTALL).finditer
 
@@ -42,13 +44,13 @@ def count_parts(text: str | bytes | bytearray, start: int = 0, *, most: int) -> 
     found = depth = 0
     tokens = _TEXT_TOKENS(text, start) if isinstance(text, str) else _BYTE_TOKENS(text, start)
     for token in tokens:
-        first = text[token.start() : token.start() + 1]
-        mark = first if isinstance(first, str) else first.decode()
-        is_opened, is_closed = mark in "[{", mark in "]}"
-        depth += is_opened - is_closed
-        if depth <= 0 and not is_opened:  # the value ended here, or it is a plain one
+        kind = token.lastindex
+        if kind == _OPENING:
+            depth += 1
+        elif kind == _CLOSING:
+            depth -= 1
+        if depth <= 0:  # the value ended here, or it is a plain one
             break
-        found += not is_closed and mark != '"'
-        if found > most:
+        if kind in _COUNTED and (found := found + 1) > most:
             break
     return found

@@ -64,7 +64,7 @@ def numbers(vq):
 
 
 @pytest.mark.extra("local")
-@examples(60)
+@examples(30)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1 << 20)), min_size=1, max_size=3), st.booleans())
 def test_flipped_bits_are_named_or_change_no_number(written, tmp_path_factory, flips, has_read_before):
     """Anywhere in the files of days and of digests, one bit or three, before the first query and after it."""

@@ -16,12 +16,12 @@ from tests.support.cached import HOURLY, count_parts, find_wrong, hours, open_st
 from vapi_frames.sources.cache.database import FILE_NAME
 
 
-def test_killed_writers_leave_nothing_wrong(tmp_path):
+def test_killed_writers_leave_nothing_wrong(tmp_path, choose):
     """Writers that are killed at any instant, one in the middle of a transaction, leave whole results."""
     context = multiprocessing.get_context("spawn")
-    events = [context.Event() for _ in range(10)]
+    events = [context.Event() for _ in range(choose(4, 10))]
     writers = [
-        context.Process(target=hammer.write_on, args=(tmp_path, ready, seed), kwargs={"stuck": seed == 9})
+        context.Process(target=hammer.write_on, args=(tmp_path, ready, seed), kwargs={"stuck": seed == len(events) - 1})
         for seed, ready in enumerate(events)
     ]
     for writer in writers[:-1]:
@@ -47,9 +47,9 @@ def test_killed_writers_leave_nothing_wrong(tmp_path):
     assert {path.name.removeprefix(FILE_NAME) for path in tmp_path.iterdir()} <= {"", "-wal", "-shm"}
 
 
-def test_processes_share_a_folder(tmp_path):
+def test_processes_share_a_folder(tmp_path, choose):
     """Two processes that store, find, clear, alter and damage at random never find a wrong row."""
-    bad, done = hammer.run(2, 4, tmp_path)
+    bad, done = hammer.run(2, choose(1.5, 4), tmp_path)
     assert bad == []
     assert min(done["hits"], done["puts"], done["alterations"]) > 5
 
@@ -93,7 +93,7 @@ def in_child(work):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_forks_share_nothing_that_is_open(store):
+def test_forks_share_nothing_that_is_open(store, choose):
     """A fork in the middle of the work of threads: no connection crosses it, parent and child go on."""
     queries = [HOURLY.by_variable(f"v{n}") for n in range(4)]
     stop = threading.Event()
@@ -116,7 +116,7 @@ def test_forks_share_nothing_that_is_open(store):
     for thread in threads:
         thread.start()
     try:
-        assert all(in_child(child) for _ in range(20))
+        assert all(in_child(child) for _ in range(choose(8, 20)))
     finally:
         stop.set()
         for thread in threads:

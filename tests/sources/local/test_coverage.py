@@ -72,7 +72,7 @@ def table(calls):
 
 @pytest.mark.filterwarnings("ignore:no call")
 @pytest.mark.property
-@examples(25)
+@examples(12)
 @given(records(), st.sampled_from(["frame", "table", "list", "file"]))
 def test_counts_are_those_of_a_loop_in_every_form(tmp_path_factory, calls, form):
     """A DataFrame, a table, a list and a file have the same counts, which are those of a plain loop."""

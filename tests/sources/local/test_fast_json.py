@@ -82,8 +82,17 @@ def is_same(one, other):
     return all(pd.DataFrame(a).equals(pd.DataFrame(b)) for a, b in itertools.zip_longest(one, other))
 
 
-@pytest.mark.parametrize("text", [json.dumps({**CALL, **odd}) for odd in ODD] + TEXTS)
-@pytest.mark.parametrize("form", ["lines", "array"])
+ODD_RECORDS = [json.dumps({**CALL, **odd}) for odd in ODD]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        *(("lines", text) for text in ODD_RECORDS + TEXTS),
+        *(("array", text) for text in ODD_RECORDS[::4] + TEXTS),
+        *(pytest.param("array", text, marks=pytest.mark.long) for number, text in enumerate(ODD_RECORDS) if number % 4),
+    ],
+)
 def test_an_odd_record_says_the_same_in_a_large_file(tmp_path, text, form):
     path = tmp_path / "calls.jsonl"
     joined = f"{LINE}\n{text}\n{LINE}" if form == "lines" else f"[{LINE},\n{text},\n{LINE}]"

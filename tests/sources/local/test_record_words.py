@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::va
 NOW = "2026-11-01T00:00Z"
 
 
-@examples(60)
+@examples(25)
 @given(word_records(), word_queries())
 def test_they_are_what_plain_loops_say(tmp_path_factory, calls, query):
     """In call JSON, in frames of objects, of JSON text and of dotted columns, in CSV, and in JSON files."""

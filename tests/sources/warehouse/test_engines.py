@@ -9,7 +9,6 @@ import pytest
 
 import vapi_frames as vf
 from tests.support.engines import CALLS, HOSTILE, LOAD, NOW, load_flat, run_clickhouse
-from tests.support.examples import is_long
 from tests.support.queries import ALL, CALL, FILTERS, QUERIES, RECORD_QUERIES, VARIABLES
 from tests.support.reference import compute
 from tests.support.shapes import check
@@ -120,14 +119,14 @@ def set_to(engine, text):
         run(engine, f"SET {name} = {quote}{before}{quote}")
 
 
-def test_settings_of_the_session_change_no_result(engine, vq):
+def test_settings_of_the_session_change_no_result(engine, vq, choose):
     """The result is the same under every setting, and a query changes no setting."""
     names = ["hour in Australia/Lord_Howe", "by type", "history", "concurrency in Pacific/Apia", "sum of the whole"]
     names += ["filtered by some of its groups", "filtered by what is missing"]
     queries = [QUERIES[one] for one in names] + [CALL.count().by_variable("\\", "it's", "${x}").between(*ALL)]
     together = SETTINGS[engine[0]]
     alone = [[text] for texts in together for text in texts]
-    for texts in [*together, *(alone if is_long() else [])]:
+    for texts in [*together, *choose([], alone)]:
         with ExitStack() as stack:
             for text in texts:
                 stack.enter_context(set_to(engine, text))
