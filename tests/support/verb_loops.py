@@ -26,6 +26,7 @@ REASONS: dict[str | None, tuple[str, str, set[str]]] = {
     ),
     "customer-vanished": ("unknown", "unknown", {"Ended"}),  # no rule matches it
 }  # fmt: skip
+_UNKNOWN = REASONS["customer-vanished"]  # and so are the others of a ranking, which have no reason in common
 RATES = {
     "answeredPerEnded": ("Answered", "Ended"), "voicemailPerEnded": ("Voicemail", "Ended"),
     "transferredPerAnswered": ("Transferred", "Answered"), "containedPerAnswered": ("Contained", "Answered"),
@@ -179,7 +180,7 @@ def outcome(model: Model, level: str) -> Model:
 
     def key_of(key: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(
-            part if i != place or part is None else REASONS[part][which] for i, part in enumerate(key)
+            part if i != place or part is None else REASONS.get(part, _UNKNOWN)[which] for i, part in enumerate(key)
         )  # a reason that is missing stays missing
 
     levels = tuple(level if name == "endedReason" else name for name in model.levels)
@@ -301,7 +302,7 @@ def outcome_rate(model: Model) -> dict[tuple[Any, ...], Row]:
     words = ("Ended", "Answered", "Voicemail", "Transferred", "Contained", "Failed")
 
     def read(reason: str | None) -> dict[str, bool]:
-        return {f"countId{word}": reason is not None and word in REASONS[reason][2] for word in words}
+        return {f"countId{word}": reason is not None and word in REASONS.get(reason, _UNKNOWN)[2] for word in words}
 
     found = counts_without(model, "endedReason", read)
     for row in found.values():
