@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from datetime import timedelta
 
 import pandas as pd
@@ -127,6 +128,8 @@ def test_names_that_differ_by_case_only_stay_two(tmp_path):
 
 
 KEYS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=4).filter(bool)
+GROUPS = ("name", "campaignId")
+WORDS = st.none() | st.sampled_from(["", "a", "b", " "])
 VALUES = st.one_of(st.text(st.characters(blacklist_categories=["Cs"]), max_size=5), st.integers(-5, 5), st.booleans(),
                    st.none(), st.lists(st.integers(0, 3), max_size=2), st.dictionaries(st.text("ab"), st.none()))  # fmt: skip
 
@@ -148,6 +151,24 @@ def test_an_archive_has_the_variables_of_its_calls(tmp_path_factory, values, dat
         for source in (folder, [record for record, _ in records])
     ]
     pd.testing.assert_frame_equal(*frames)
+
+
+@pytest.mark.extra("local")
+@examples(15)
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6))
+def test_an_archive_has_the_groups_of_its_calls(tmp_path_factory, values):
+    """A record's own ids and names group an archive as they group the calls: an empty text is a group of its own."""
+    folder = tmp_path_factory.mktemp("calls")
+    records = [
+        call(f"{n}", at(13 + n % 2), **{key: text for key, text in zip(GROUPS, one, strict=True) if text is not None})
+        for n, one in enumerate(values)
+    ]
+    store(Calls(*records), folder, since="2026-10-13", until="2026-10-15")
+    counted = Counter(values)
+    query = vf.local(folder, now=NOW).call().count().by(*GROUPS).during("2026-10")
+    found = query.fetch().reset_index().astype(object)
+    found = found.where(found.notna(), None)
+    assert {(one[0], one[1]): one[2] for one in found.to_numpy().tolist()} == counted
 
 
 @pytest.mark.extra("local")

@@ -194,7 +194,7 @@ def _read_number(value: float) -> float | None:
 
 def _read_short(name: str, value: str) -> Iterator[tuple[str, str]]:
     text = _mend(value)
-    if text and len(text) <= _LONGEST:
+    if len(text) <= _LONGEST:  # an empty text, too: it is a group of its own
         yield name, text
 
 
