@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import vapi_frames as vf
+from vapi_frames.errors import QueryError
 
 pytestmark = [pytest.mark.extra("plot")]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -32,12 +33,12 @@ def test_weekdays_and_hours_make_a_heat_map_of_the_mean():
     assert [text.get_text() for text in axes.get_yticklabels()] == DAYS
     assert [text.get_text() for text in axes.get_xticklabels()][:3] == ["00:00", "03:00", "06:00"]
     assert axes.get_xlabel() == "hour (America/New_York)"
-    assert axes.get_title() == "countIdPerSlot by weekday, hour"
+    assert axes.get_title() == "Calls per hour by weekday and hour"
     scale = axes.figure.axes[1]
-    assert scale.get_ylabel() == "countIdPerSlot (calls/hour)"
+    assert scale.get_ylabel() == "calls per hour"
     assert axes.images[0].get_clim()[0] == 0
     assert np.allclose(cells(frame[["countId", "slots", "countIdPerSlot"]].vapi.plot()), cells(axes))
-    assert frame.vapi.plot("cost").get_title() == "sumCost by weekday, hour"
+    assert frame.vapi.plot("cost").get_title() == "Cost by weekday and hour"
 
 
 def test_a_slot_that_the_range_lacks_is_empty():
@@ -64,7 +65,7 @@ def test_each_group_has_its_own_week():
     ids = vf.demo().call().count().by("assistantId").step("hour").during("2026-10").fetch()
     named = ids.vapi.label({"3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10": "Reception"}).vapi.typical_week().vapi.plot()
     assert "Reception · Monday" in [text.get_text() for text in named.get_yticklabels()]
-    many = week("endedReason").vapi.plot()
+    many = week("endedReason").vapi.plot("countIdPerSlot")
     assert len(many.get_yticklabels()) == 8 * 7
     assert ", 8 of " in many.get_title()
 
@@ -73,10 +74,10 @@ def test_each_group_has_its_own_week():
 def test_other_slots_are_bars_in_their_order(by):
     """Monday first, midnight first, none left out."""
     frame = week(by=by)
-    axes = frame.vapi.plot()
+    axes = frame.vapi.plot("countIdPerSlot")
     first = frame.index.get_level_values(0).unique()
     assert [text.get_text() for text in axes.get_xticklabels()] == [str(one) for one in first]
-    assert axes.get_ylabel() == f"countIdPerSlot (calls/{'day' if by == 'weekday' else 'hour'})"
+    assert axes.get_ylabel() == f"calls per {'day' if by == 'weekday' else 'hour'}"
 
 
 def test_options_reach_the_heat_map():
@@ -85,21 +86,40 @@ def test_options_reach_the_heat_map():
 
     frame = week()
     _, axes = plt.subplots()
-    drawn = frame.vapi.plot(ax=axes, title="Calls", cmap="Greys", vmax=50, colorbar=False)
+    drawn = frame.vapi.plot("countIdPerSlot", ax=axes, title="Calls", cmap="Greys", vmax=50, colorbar=False)
     assert drawn is axes
     assert len(axes.figure.axes) == 1
     assert axes.get_title() == "Calls"
     assert axes.images[0].get_clim() == (0, 50)
     assert axes.images[0].get_cmap().name == "Greys"
-    assert frame.vapi.plot(figsize=(5, 2)).figure.get_size_inches().tolist() == [5, 2]
-    lines = frame.vapi.plot(kind="line")
+    assert frame.vapi.plot("countIdPerSlot", figsize=(5, 2)).figure.get_size_inches().tolist() == [5, 2]
+    lines = frame.vapi.plot("countIdPerSlot", kind="line")
     assert [line.get_label() for line in lines.get_lines()] == DAYS
     assert lines.get_xlabel() == "hour (UTC)"
 
 
-def test_another_backend_draws_a_line_per_weekday():
-    """It has no heat map."""
+def test_another_backend_draws_cells_or_a_line_per_weekday():
+    """plotly has heat maps, and lines where they are asked for."""
     pytest.importorskip("plotly")
+    frame = week()
     with pd.option_context("plotting.backend", "plotly"):
-        figure = week().vapi.plot()
-    assert [trace.name for trace in figure.data] == DAYS
+        [cells_drawn] = frame.vapi.plot("countIdPerSlot").data
+        lines = frame.vapi.plot("countIdPerSlot", kind="line")
+    assert np.allclose(cells_drawn.z, frame["countIdPerSlot"].to_numpy().reshape(7, 24))
+    assert [trace.name for trace in lines.data] == DAYS
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
+def test_two_levels_of_any_frame_make_a_heat_map():
+    """Dates across and groups down, partial dates hatched; of two groups the last one across."""
+    query = vf.demo().call().count().by("type").tz("America/New_York")
+    frame = query.step("day").between("2026-11-10", "2026-11-16T12:00").fetch()
+    axes = frame.vapi.plot(kind="heatmap")
+    assert np.allclose(cells(axes), frame.vapi.wide("countId").T.to_numpy(dtype=float))
+    assert axes.get_xticklabels()[0].get_text() == "2026-11-10"
+    assert sum(patch.get_hatch() == "///" for patch in axes.patches) == 1
+    assert axes.get_title() == "Calls by type per day"
+    two = vf.demo().call().count().by("status", "type").during("2026-10").fetch()
+    assert np.nansum(cells(two.vapi.plot(kind="heatmap"))) == two["countId"].sum()
+    with pytest.raises(QueryError, match="kind='heatmap' needs two levels, and this frame has one group, 'type'"):
+        query.during("2026-10").fetch().vapi.plot(kind="heatmap")

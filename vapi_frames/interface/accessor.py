@@ -173,34 +173,51 @@ class VapiAccessor(Verbs, SourceVerbs):
 
         return analysis.coverage(self._frame)
 
-    def plot(self, column: str | Sequence[str] | None = None, **options: Any) -> Any:
+    def plot(
+        self,
+        column: str | Sequence[str] | None = None,
+        *,
+        kind: str | None = None,
+        subplots: bool | None = None,
+        mark: Any = None,
+        reference: Any = None,
+        **options: Any,
+    ) -> Any:
         """Draw the chart that fits the frame's shape, through pandas' plotting backend.
 
         With a step: a line per group, a partial bucket dashed. Without: a bar per group. One row: its figures. A
-        typical week by weekday and hour: a heat map. The axes say unit and zone. Of many groups the largest are drawn,
-        and the rest as one where it adds up.
+        typical week by weekday and hour: a heat map. The axes say unit and zone, titles and legends what the columns
+        are, in words. Of many groups the largest are drawn, and the rest as one where it adds up. Measures of one unit
+        share an axis, parts of the cost as a stack; those of several units have a chart each.
 
         Args:
-            column: The measure, by its own name or the API's column, or several of one unit; by default the first, and
-                without groups all of its unit.
+            column: The measure, by its own name or the API's column, or several; by default all.
+            kind: ``line``, ``bar``, ``barh``, ``area``, or ``heatmap`` of two levels.
+            subplots: ``True`` for a chart for each measure, or of one measure for each line; ``False`` refuses more
+                than one.
+            mark: A date, a pair of dates, or label → either, e.g. ``{"outage": ("2026-10-21T14", "2026-10-21T17")}``.
+            reference: A number, or label → number, to draw as a line to compare with, e.g. ``{"limit": 10}``.
             options: Passed on to ``DataFrame.plot``, e.g. ``figsize``, ``ax``, ``title``, ``color``.
 
         Returns:
-            The matplotlib Axes, or what another plotting backend returns.
+            The matplotlib Axes, an array of them where there are several charts, or what another plotting backend
+            returns.
 
         Raises:
-            QueryError: The frame has no rows, or the measures do not fit on one axis.
+            QueryError: The frame has no rows, or an option does not fit it.
             MissingExtraError: matplotlib is pandas' plotting backend and is not installed.
 
         Examples:
             >>> import vapi_frames as vf
             >>> axes = vf.demo().call().sum("cost").by("type").step("day").during("2026-10").fetch().vapi.plot()
-            >>> axes.get_ylabel()
-            'sumCost (USD)'
+            >>> axes.get_title(), axes.get_ylabel()
+            ('Cost by type per day', 'cost (USD)')
         """
         from vapi_frames import plotting
 
-        return plotting.plot(self._frame, column, **options)
+        return plotting.plot(
+            self._frame, column, kind=kind, subplots=subplots, mark=mark, reference=reference, **options
+        )
 
     def check_units(self, calls: Any) -> float:
         """Return how many times the durations of the frame are those of call records; far from 1, warn.

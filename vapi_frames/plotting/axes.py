@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames.calendar import buckets
+from vapi_frames.plotting.cells import format_dates
+from vapi_frames.plotting.theme import OTHER, choose_colors, find_background, find_ink, format_values
+from vapi_frames.plotting.words import describe_measure
 
 if TYPE_CHECKING:
     from vapi_frames.frames.meta import Meta
-    from vapi_frames.plotting.chart_data import ChartData
+    from vapi_frames.plotting.chart import ChartData
 
-__all__ = ["PALETTE", "draw_bars", "draw_cards", "draw_lines"]
+__all__ = ["draw_bars", "draw_cards", "draw_lines"]
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
-"""The colors of the charts, in order: those of Okabe and Ito, which color-blind readers can distinguish."""
-_OTHER = "#999999"
 _FEW_POINTS = 60  # a line of no more points marks each
 _CARDS_PER_ROW = 4
 _MAX_TICKS = 20  # dates along bars; more overlap
@@ -30,7 +30,7 @@ def draw_lines(chart: ChartData, options: dict[str, Any]) -> Any:
     options.setdefault("xlabel", f"date ({meta.zone})")
     options.setdefault("ylabel", chart.label)
     if "colormap" not in options:
-        options.setdefault("color", _colors(table))
+        options.setdefault("color", choose_colors(table))
     options.setdefault("figsize", None if "ax" in options else (9, 4.5))
     kind = options.get("kind", "line")
     if kind in ("bar", "barh"):
@@ -53,21 +53,16 @@ def draw_lines(chart: ChartData, options: dict[str, Any]) -> Any:
         axes.legend(title=chart.legend, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     if kind in ("bar", "barh"):
         _hatch_partial(axes, chart.flags)  # after the legend, which copies the first bar
+    format_values(axes.xaxis if kind == "barh" else axes.yaxis, chart.unit, table)
     _finish(axes)
     return axes
 
 
-def _colors(table: pd.DataFrame) -> list[str]:
-    names = [str(name) for name in table.columns]
-    return [_OTHER if name.startswith("other (") else PALETTE[i % len(PALETTE)] for i, name in enumerate(names)]
-
-
 def _time_bars(table: pd.DataFrame, meta: Meta, options: dict[str, Any]) -> Any:
     """Draw a bar per bucket (and group)."""
-    form = "%m-%d %H:%M:%S" if meta.step in buckets.FIXED_STEPS else "%Y-%m" if meta.step == "month" else "%Y-%m-%d"
     if options["kind"] == "barh":
         options["xlabel"], options["ylabel"] = options["ylabel"], options["xlabel"]
-    axes = table.set_axis(pd.DatetimeIndex(table.index).strftime(form), axis=0).plot(**options)
+    axes = table.set_axis(format_dates(table.index, meta), axis=0).plot(**options)
     every = -(-len(table) // _MAX_TICKS)
     for place, text in enumerate((axes.xaxis if options["kind"] == "bar" else axes.yaxis).get_ticklabels()):
         text.set_visible(place % every == 0)
@@ -101,9 +96,9 @@ def _dash_partial(axes: Any, table: pd.DataFrame, flags: Any, options: dict[str,
                     axes.plot(date2num(pair.index), pair.to_numpy(), color=line.get_color(), linestyle="--", alpha=0.7)
             axes.plot(
                 date2num(kept.index[[at]]), [kept.iloc[at]], color=line.get_color(), linestyle="none", alpha=0.7,
-                marker=options.get("marker", "."), markerfacecolor="white",
+                marker=options.get("marker", "."), markerfacecolor=find_background(),
             )  # fmt: skip
-    axes.plot([], [], color="0.4", linestyle="--", label="partial bucket")
+    axes.plot([], [], color=find_ink(), linestyle="--", label="partial bucket")
 
 
 def _draw_before(axes: Any, chart: ChartData) -> None:
@@ -117,8 +112,8 @@ def _draw_before(axes: Any, chart: ChartData) -> None:
         there = values.dropna()
         axes.plot(date2num(there.index), there.to_numpy(), color=line.get_color(), linestyle=":", alpha=0.8)
     if chart.legend is None:
-        drawn[0].set_label(chart.names[0])
-    axes.plot([], [], color="0.4", linestyle=":", label="before")
+        drawn[0].set_label(describe_measure(chart.names[0], chart.meta))
+    axes.plot([], [], color=find_ink(), linestyle=":", label="before")
 
 
 def _shade_partial(axes: Any, chart: ChartData) -> None:
@@ -149,10 +144,12 @@ def _date_axis(axes: Any, table: pd.DataFrame, meta: Meta) -> None:
 def draw_bars(chart: ChartData, options: dict[str, Any]) -> Any:
     """Draw bars by group."""
     table = chart.table.T if chart.kind == "heat" else chart.table  # the hours are the axis
+    if chart.is_stack:
+        options.setdefault("stacked", options.get("kind", "bar") in ("bar", "barh", "area"))
     if chart.before is not None and table.shape[1] == 1:
-        names = [chart.names[0], f"{chart.names[0]}Before"]
+        names = [describe_measure(chart.names[0], chart.meta), "before"]
         table = pd.concat([table, chart.before.reindex(table.index)], axis=1).set_axis(names, axis=1)
-        options.setdefault("color", [PALETTE[0], _OTHER])
+        options.setdefault("color", [choose_colors(table)[0], OTHER])
     many = table.shape[1] > 1
     options.setdefault("title", chart.title)
     options.setdefault("kind", "barh" if chart.kind == "groups" else "bar")
@@ -161,14 +158,16 @@ def draw_bars(chart: ChartData, options: dict[str, Any]) -> Any:
     options.setdefault("xlabel" if across else "ylabel", chart.label)
     options.setdefault("ylabel" if across else "xlabel", table.index.name or "")
     if "colormap" not in options:
-        options.setdefault("color", _colors(table))
-    height = max(2.0, 0.35 * len(table) * (1 + many) + 1.5)
+        options.setdefault("color", choose_colors(table))
+    thick = 1 + (many and not options.get("stacked"))
+    height = max(2.0, 0.35 * len(table) * thick + 1.5)
     options.setdefault("figsize", None if "ax" in options else (9, height if across else 4.5))
     axes = table.plot(**options)
     if many and across:
         axes.invert_yaxis()  # the first group is at the top, as in the frame
     if many and options["legend"]:
         axes.legend(title=chart.legend, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    format_values(axes.xaxis if across else axes.yaxis, chart.unit, table)
     _finish(axes)
     return axes
 
@@ -186,12 +185,14 @@ def draw_cards(chart: ChartData, options: dict[str, Any]) -> Any:
         axes = figure.add_subplot()
     axes.set(xlim=(0, across), ylim=(rows, 0), title=options.pop("title", ""))
     axes.axis("off")
+    [color] = choose_colors(chart.table.iloc[:, :1])
     for place, name in enumerate(chart.names):
+        words, unit = describe_measure(name, chart.meta), units.get(name, "")
         x, y = place % _CARDS_PER_ROW + 0.5, place // _CARDS_PER_ROW
         value = chart.table[name].iloc[0]
-        axes.text(x, y + 0.45, _format_figure(value), ha="center", va="center", fontsize=22, color=PALETTE[0])
-        axes.text(x, y + 0.75, f"{name}", ha="center", va="center", fontsize=9)
-        axes.text(x, y + 0.9, units.get(name, ""), ha="center", va="center", fontsize=8, color="0.4")
+        axes.text(x, y + 0.45, _format_figure(value), ha="center", va="center", fontsize=22, color=color)
+        axes.text(x, y + 0.75, words, ha="center", va="center", fontsize=9)
+        axes.text(x, y + 0.9, "" if unit == words else unit, ha="center", va="center", fontsize=8, color=find_ink())
     return axes
 
 
@@ -209,5 +210,5 @@ def _finish(axes: Any) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    if axes.figure.axes == [axes]:
+    if axes.figure.axes == [axes] and axes.figure.get_layout_engine() is None:
         axes.figure.tight_layout()

@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from vapi_frames.analysis import partial, units, wide
-from vapi_frames.analysis.weeks import SLOTS, WEEKDAYS
 from vapi_frames.errors import QueryError
 from vapi_frames.frames.meta import Meta, read_meta
-from vapi_frames.frames.provenance import check_levels, find_column
+from vapi_frames.frames.provenance import check_levels
+from vapi_frames.plotting.cells import prepare_matrix
+from vapi_frames.plotting.chart import MAX_LINES, ChartData, keep_largest, make_labels
+from vapi_frames.plotting.measures import choose_measures, find_unit, is_additive, is_whole, split_by_axis
+from vapi_frames.plotting.words import describe_axis, describe_group, describe_measures, make_title
 from vapi_frames.query.code import format_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ChartData", "prepare_chart"]
+    import pandas as pd
 
-MAX_LINES = 8  # as many as there are colors
+__all__ = ["prepare_charts"]
+
 MAX_BARS = 20
-_MAX_CHARS = 44  # of a group's value; a longer one is cut
-_ID_CHARS = 8  # characters that are left of an id
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+MAX_PANELS = 8
 
 
-class ChartData(NamedTuple):
-    """The data of one chart.
-
-    Attributes:
-        table: The rows along the axis, one column a line or color.
-        kind: ``time`` with a date on the index, ``groups`` without, ``cards`` for one row of figures; of a typical
-            week ``heat`` with weekdays and hours, else ``week``.
-        names: The measures.
-        label: What the numbers are, with their unit.
-        title: The title of the chart.
-        legend: The title of the legend, ``None`` where there is only one column.
-        flags: For each row, whether its bucket is partial.
-        before: In a comparison, the other period: the same columns on the same rows.
-        meta: What is known of the frame.
-    """
-
-    table: pd.DataFrame
-    kind: str
-    names: list[str]
-    label: str
-    title: str
-    legend: str | None
-    flags: Any
-    before: pd.DataFrame | None
-    meta: Meta
-
-
-def prepare_chart(frame: pd.DataFrame, column: str | Sequence[str] | None) -> ChartData:
-    """Return the data of the chart of *frame*.
+def prepare_charts(
+    frame: pd.DataFrame, column: str | Sequence[str] | None, kind: str | None = None, *, subplots: bool | None = None
+) -> list[ChartData]:
+    """Return the data of the charts of *frame*: one, or one for each measure that needs an axis of its own.
 
     Args:
         frame: A result frame.
         column: The measures, by their own names or the API's columns.
+        kind: ``heatmap`` for cells.
+        subplots: Whether each measure, or of one measure each line, has its own chart; ``False`` refuses more than one.
 
     Raises:
-        QueryError: There are no rows, or the measures do not fit on one axis.
+        QueryError: There are no rows, or the measures do not fit the chart.
     """
     meta = read_meta(frame)
     if frame.empty:
@@ -75,21 +52,47 @@ def prepare_chart(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Ch
     named_ids = [origin for level, origin in derived if level != origin and level in frame.index.names]
     groups = [str(level) for level in frame.index.names if level not in (None, "date", *named_ids)]
     dated = "date" in frame.index.names
-    week = [name for name in groups if meta.derived_levels.get(name) == "date"]
-    names = _choose_measures(frame, column, known, meta, split=bool(groups))
+    names = choose_measures(frame, column, known, meta)
     if not groups and not dated and len(frame) == 1 and not meta.before and len({*map(known.get, names)}) > 1:
-        return ChartData(frame[names], "cards", names, "", "", None, None, None, meta)
-    unit = known.get(names[0], "")
-    label = f"{names[0]} ({unit})" if unit else names[0]
-    legend: str | None = ", ".join(groups if dated else groups[1:]) or None  # the first group is the axis of the bars
+        return [ChartData(frame[names], "cards", names, "", "", None, None, None, meta)]
+    is_single = bool(subplots) or kind == "heatmap" or bool(meta.before) or (bool(groups) and dated) or len(groups) > 1
+    panels = split_by_axis(names, known, is_single=is_single)
+    if subplots is False and len(panels) > 1:
+        raise QueryError(
+            f"subplots=False wants one chart, and {', '.join(names)} need {len(panels)}: name one, "
+            f"e.g. .vapi.plot({names[0]!r})"
+        )
+    if len(panels) > MAX_PANELS:
+        raise QueryError(
+            f"{', '.join(names)} need {len(panels)} charts, and more than {MAX_PANELS} cannot be read: name some, "
+            f"e.g. .vapi.plot({names[:2]!r})"
+        )
+    prepare = prepare_matrix if kind == "heatmap" else _prepare_panel
+    charts = [prepare(frame, panel, known, groups, meta) for panel in panels]
+    if subplots and len(charts) == 1 and kind != "heatmap":
+        return _split_columns(charts[0])
+    return charts
+
+
+def _prepare_panel(
+    frame: pd.DataFrame, names: list[str], known: dict[str, str], groups: list[str], meta: Meta
+) -> ChartData:
+    """Return the chart of *names*, which share an axis."""
+    dated = "date" in frame.index.names
+    week = [name for name in groups if meta.derived_levels.get(name) == "date"]
+    unit = find_unit(names[0], known)
+    words, what = describe_measures(names, meta)
+    label = describe_axis(what, unit)
+    legend_groups = groups if dated else groups[1:]  # the first group is the axis of the bars
+    legend: str | None = ", ".join(describe_group(name, meta) for name in legend_groups) or None
+    title = make_title(what, groups, meta)
     if {"weekday", "hour"} <= {*week} and len(names) == 1:
-        return _arrange_heat(frame[names[0]], names, label, groups, meta)
+        return prepare_matrix(frame, names, known, groups, meta)
     if len(names) > 1:
-        label, legend = unit or "value", "measure" if dated else None
-        title = _make_title(_common_prefix(names), groups, meta)
-        tables = [frame[names]]
+        label, legend = unit or "value", "part" if is_whole(names, meta) else "measure"
+        hidden = [level for level in frame.index.names if level not in (None, "date", *groups)]
+        tables = [frame[names].droplevel(hidden)]
     else:
-        title = _make_title(names[0], groups, meta)
         tables = [wide(frame[[names[0]]], names[0])]
         other = f"{names[0]}Before"
         if meta.before and other in known:
@@ -100,146 +103,59 @@ def prepare_chart(frame: pd.DataFrame, column: str | Sequence[str] | None) -> Ch
         flags = partial(tables[0]).fillna(value=False).to_numpy(dtype=bool)
     else:
         flags = np.zeros(len(tables[0]), bool)
-        tables = [_arrange_bars(table, names, groups, meta, is_sorted=not week) for table in tables]
+        count = len(tables[0])
+        tables = [_arrange_bars(table, names, words, groups, meta, is_sorted=not week) for table in tables]
+        if groups and len(tables[0]) < count and not is_additive(names, meta):
+            title += f", {len(tables[0])} of {count}"
     if len(names) == 1 and (dated or len(groups) > 1):
         if groups:
-            tables = [table.set_axis(_make_labels(table.columns), axis=1) for table in tables]
+            tables = [table.set_axis(make_labels(table.columns), axis=1) for table in tables]
         count = tables[0].shape[1]
-        tables = _keep_largest(tables, MAX_LINES, additive=_is_additive(names[0], meta))
-        if tables[0].shape[1] < count and not _is_additive(names[0], meta):
+        tables = keep_largest(tables, MAX_LINES, additive=is_additive(names, meta))
+        if tables[0].shape[1] < count and not is_additive(names, meta):
             title += f", {tables[0].shape[1]} of {count}"
+    if len(names) > 1 and (dated or groups):
+        tables = [table.set_axis(words, axis=1) for table in tables]
+    if dated and len(names) == 1 and not groups:
+        tables = [table.set_axis(words, axis=1) for table in tables]
     before = tables[1] if len(tables) > 1 else None
-    return ChartData(
-        tables[0], "time" if dated else "week" if week else "groups", names, label, title, legend, flags, before, meta
-    )  # fmt: skip
+    chart_kind = "time" if dated else "week" if week else "groups"
+    is_stack = bool(groups) and is_whole(names, meta)
+    return ChartData(tables[0], chart_kind, names, label, title, legend, flags, before, meta, unit, is_stack)
 
 
-def _choose_measures(
-    frame: pd.DataFrame, column: str | Sequence[str] | None, known: dict[str, str], meta: Meta, *, split: bool
-) -> list[str]:
-    """Return the measures to draw: *column*, else the first, and without groups all others of its unit."""
-    if isinstance(column, str):
-        return [find_column(frame, column)]
-    if column is not None:
-        names = [find_column(frame, one) for one in column]
-        odd = [name for name in names if known.get(name) != known.get(names[0])]
-        if odd:
-            raise QueryError(
-                f"{names[0]!r} is in {known.get(names[0]) or 'no unit'}, {odd[0]!r} in {known.get(odd[0]) or 'none'}: "
-                "an axis has one unit, so draw them one by one"
-            )
-        if split and len(names) > 1:
-            raise QueryError(
-                "a frame with groups is drawn one measure at a time: name one, or call .vapi.rollup(by=[]) first"
-            )
-        return names
-    if not known:
-        return [find_column(frame, None)]  # raises, and names what is missing
-    if len(frame) == 1 and frame.index.names == [None] and not meta.before:
-        return list(known)  # figures on cards, of any unit
-    # Of a typical week the mean, not the total: the range may have five Mondays and four Tuesdays.
-    means = (name for name, one in meta.derived.items() if one.parts[1:] == (SLOTS,) and name in known)
-    first = next(means, next(iter(known)))
-    same_unit = [name for name in known if name in meta.units and known[name] == known[first]]
-    return same_unit if not split and not meta.before and first in same_unit else [first]
-
-
-def _make_title(what: str, groups: list[str], meta: Meta) -> str:
-    by = f" by {', '.join(groups)}" if groups else ""
-    return f"{what}{by}{f' per {meta.step}' if meta.step else ''}"
-
-
-def _common_prefix(names: list[str]) -> str:
-    """Return the words that all *names* begin with, e.g. ``sumCostBreakdown``, else all names."""
-    head = names[0]
-    for name in names[1:]:
-        while not name.startswith(head):
-            head = head[:-1]
-    words = re.match(r"([a-z]+(?:[A-Z][a-z]+)*)(?=[A-Z]|$)", head + "X")
-    return words[1] if words and len(words[1]) > 3 else ", ".join(names)  # noqa: PLR2004
-
-
-def _is_additive(name: str, meta: Meta) -> bool:
-    rules = {one.name: one.measure.over_groups for one in meta.aggregations}
-    return rules[name] == "sum" if name in rules else name in meta.derived and meta.derived[name].rule == "sum"
-
-
-def _keep_largest(tables: list[pd.DataFrame], limit: int, *, additive: bool) -> list[pd.DataFrame]:
-    """Return the *limit* largest columns of *tables*; the rest is one column where it adds up."""
-    table = tables[0]
-    if table.shape[1] <= limit:
-        return tables
-    size = (table.sum() if additive else table.mean()).fillna(-np.inf)
-    places = np.sort(np.argsort(-size.to_numpy(), kind="stable")[: limit - additive])
-    rest = np.setdiff1d(np.arange(table.shape[1]), places)
-    found = [one.iloc[:, places] for one in tables]
-    if additive:
-        other = f"other ({len(rest)})"
-        found = [
-            largest.assign(**{other: one.iloc[:, rest].sum(axis=1, min_count=1)})
-            for largest, one in zip(found, tables, strict=True)
-        ]
-    return found
-
-
-def _arrange_heat(values: pd.Series[Any], names: list[str], label: str, groups: list[str], meta: Meta) -> ChartData:
-    """Return the heat map of a typical week, of the groups with the largest mean."""
-    title = _make_title(names[0], groups, meta)
-    values = values.droplevel([place for place, name in enumerate(values.index.names) if name not in groups])
-    others = [name for name in groups if name not in ("weekday", "hour")]
-    if others:
-        size = values.groupby(level=others, dropna=False, observed=True, sort=False).mean()
-        if len(size) > MAX_LINES:
-            kept = size.fillna(-np.inf).nlargest(MAX_LINES).index
-            slot: Any = ["weekday", "hour"]  # the stubs know no list of names
-            groups_of: Any = values.index.droplevel(slot)
-            values = values.loc[groups_of.isin(kept)]
-            title += f", {MAX_LINES} of {len(size)}"
-    table = _arrange_week(values)
-    flags = np.zeros(len(table), bool)
-    table = table.set_axis(_make_labels(table.index), axis=0).rename_axis(f"hour ({meta.zone})", axis=1)
-    return ChartData(table, "heat", names, label, title, ", ".join([*others, "weekday"]), flags, None, meta)
-
-
-def _arrange_week(values: pd.Series) -> pd.DataFrame:
-    """Return *values* with hours as columns, and under each value of the other groups all weekdays as rows."""
-    table: Any = values.unstack("hour").reindex(columns=range(24))  # noqa: PD010 - pivot drops missing groups
-    if table.index.nlevels == 1:
-        week: pd.DataFrame = table.reindex(WEEKDAYS).rename_axis("weekday")
-        return week
-    others = [name for name in table.index.names if name != "weekday"]
-    wide = table.unstack("weekday")  # noqa: PD010 - as above
-    weeks: pd.DataFrame = wide.stack("weekday", future_stack=True).reorder_levels([*others, "weekday"])  # noqa: PD013 - melt drops the index
-    return weeks
+def _split_columns(chart: ChartData) -> list[ChartData]:
+    """Return a chart for each line or color of *chart*, titled by it."""
+    if chart.kind not in ("time", "groups", "week") or chart.table.shape[1] == 1:
+        return [chart]
+    places = range(chart.table.shape[1])
+    return [
+        chart._replace(
+            table=chart.table.iloc[:, [place]],
+            before=None if chart.before is None else chart.before.iloc[:, [place]],
+            title=str(chart.table.columns[place]), legend=None,
+        )
+        for place in places
+    ]  # fmt: skip
 
 
 def _arrange_bars(
-    table: pd.DataFrame, names: list[str], groups: list[str], meta: Meta, *, is_sorted: bool
+    table: pd.DataFrame, names: list[str], words: list[str], groups: list[str], meta: Meta, *, is_sorted: bool
 ) -> pd.DataFrame:
     """Return the labeled rows of a bar chart, the smallest first where there is one bar a group, if *is_sorted*."""
     if not groups:
         if len(names) == 1:
-            return table.set_axis(names, axis=0)
-        return table.T.set_axis(["value"], axis=1).sort_values("value", na_position="first")
-    table = table.set_axis(_make_labels(table.index), axis=0).rename_axis(groups[0])
+            return table.set_axis(words, axis=0)
+        return table.T.set_axis(["value"], axis=1).set_axis(words, axis=0).sort_values("value", na_position="first")
+    table = table.set_axis(make_labels(table.index), axis=0).rename_axis(describe_group(groups[0], meta))
     if not is_sorted:
         return table
     if len(table) > MAX_BARS:
-        [flipped] = _keep_largest([table.T], MAX_BARS, additive=_is_additive(names[0], meta))
-        table = flipped.T.rename_axis(groups[0])
-    return table.sort_values(names[0], na_position="first") if len(groups) == 1 and len(names) == 1 else table
-
-
-def _make_labels(values: pd.Index) -> list[str]:
-    if isinstance(values, pd.MultiIndex):
-        parts = [_shorten(list(values.get_level_values(i))) for i in range(values.nlevels)]
-        return [" · ".join(row) for row in zip(*parts, strict=True)]
-    return _shorten(list(values))
-
-
-def _shorten(values: Sequence[Any]) -> list[str]:
-    """Return group values as labels: ids cut where they still differ, missing as ``(none)``, empty as ``""``."""
-    texts = ["(none)" if pd.isna(v) else str(v) or '""' for v in values]
-    cut = [f"{t[:_ID_CHARS]}…" if _UUID.fullmatch(t) else t for t in texts]
-    cut = [t if len(t) <= _MAX_CHARS else f"{t[: _MAX_CHARS // 2]}…{t[-_MAX_CHARS // 2 + 1 :]}" for t in cut]
-    return cut if len(set(cut)) == len(set(texts)) else texts
+        [flipped] = keep_largest([table.T], MAX_BARS, additive=is_additive(names, meta))
+        table = flipped.T.rename_axis(describe_group(groups[0], meta))
+    if len(groups) > 1:
+        return table
+    if len(names) == 1:
+        return table.sort_values(names[0], na_position="first")
+    size = table.sum(axis=1) if is_whole(names, meta) else table[names[0]]
+    return table.iloc[np.argsort(-size.to_numpy(dtype=float, na_value=np.nan), kind="stable")]
