@@ -56,25 +56,28 @@ FROM in_range;
 -- spark: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS s, CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT `calls`.`startedAt` AS s, `calls`.`endedAt` AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
   FROM `calls` AS `calls`
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  SELECT CASE WHEN s < CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) THEN CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) ELSE s END AS b, f
   FROM intervals
-  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  WHERE s < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ)) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT `calls`.`startedAt` AS s, `calls`.`endedAt` AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
+  FROM `calls` AS `calls`
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) AND f < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ)
 ), changed AS (
-  SELECT b AS t, 1 AS d
+  SELECT CAST(CAST(CAST(b - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT f AS t, -1 AS d
-  FROM active
-  WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
-  FROM changed
+  SELECT CAST(CAST(CAST(f - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, -1 AS d
+  FROM ended
 )
-SELECT t, MAX(n) AS level
-FROM leveled
+SELECT t, SUM(d) AS net
+FROM changed
 GROUP BY t;
 
 -- databricks: calls a day in New York
@@ -135,25 +138,28 @@ FROM in_range;
 -- databricks: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS s, CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT `calls`.`startedAt` AS s, `calls`.`endedAt` AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
   FROM `calls` AS `calls`
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  SELECT CASE WHEN s < CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) THEN CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) ELSE s END AS b, f
   FROM intervals
-  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  WHERE s < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ)) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT `calls`.`startedAt` AS s, `calls`.`endedAt` AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
+  FROM `calls` AS `calls`
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) AND f < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ)
 ), changed AS (
-  SELECT b AS t, 1 AS d
+  SELECT CAST(CAST(CAST(b - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT f AS t, -1 AS d
-  FROM active
-  WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
-  FROM changed
+  SELECT CAST(CAST(CAST(f - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, -1 AS d
+  FROM ended
 )
-SELECT t, MAX(n) AS level
-FROM leveled
+SELECT t, SUM(d) AS net
+FROM changed
 GROUP BY t;
 
 -- postgres: calls a day in New York
@@ -208,25 +214,28 @@ FROM in_range;
 -- postgres: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CASE WHEN "calls"."startedAt" < TIMESTAMP '2100-01-01 00:00:00+00' AND "calls"."startedAt" >= TIMESTAMP '1900-01-01 00:00:00+00' THEN CAST(round(date_part('epoch', "calls"."startedAt") * 1000000) AS BIGINT) ELSE CAST(extract(epoch FROM "calls"."startedAt") * 1000000 AS BIGINT) END AS s, CASE WHEN "calls"."endedAt" < TIMESTAMP '2100-01-01 00:00:00+00' AND "calls"."endedAt" >= TIMESTAMP '1900-01-01 00:00:00+00' THEN CAST(round(date_part('epoch', "calls"."endedAt") * 1000000) AS BIGINT) ELSE CAST(extract(epoch FROM "calls"."endedAt") * 1000000 AS BIGINT) END AS f, CASE WHEN CAST("calls"."status" AS TEXT) COLLATE "C" IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS TEXT) COLLATE "C" <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS TEXT) COLLATE "C" IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS TEXT) COLLATE "C" <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  SELECT CASE WHEN s < CAST('2026-11-01 00:00:00' AS TIMESTAMP) THEN CAST('2026-11-01 00:00:00' AS TIMESTAMP) ELSE s END AS b, f
   FROM intervals
-  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  WHERE s < CAST('2026-11-02 00:00:00' AS TIMESTAMP) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP)) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS TEXT) COLLATE "C" IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS TEXT) COLLATE "C" <> '' THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP) AND f < CAST('2026-11-02 00:00:00' AS TIMESTAMP)
 ), changed AS (
-  SELECT b AS t, 1 AS d
+  SELECT CASE WHEN b < TIMESTAMP '2100-01-01 00:00:00+00' AND b >= TIMESTAMP '1900-01-01 00:00:00+00' THEN CAST(round(date_part('epoch', b) * 1000000) AS BIGINT) ELSE CAST(extract(epoch FROM b) * 1000000 AS BIGINT) END AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT f AS t, -1 AS d
-  FROM active
-  WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
-  FROM changed
+  SELECT CASE WHEN f < TIMESTAMP '2100-01-01 00:00:00+00' AND f >= TIMESTAMP '1900-01-01 00:00:00+00' THEN CAST(round(date_part('epoch', f) * 1000000) AS BIGINT) ELSE CAST(extract(epoch FROM f) * 1000000 AS BIGINT) END AS t, -1 AS d
+  FROM ended
 )
-SELECT t, MAX(n) AS level
-FROM leveled
+SELECT t, SUM(d) AS net
+FROM changed
 GROUP BY t;
 
 -- clickhouse: calls a day in New York
@@ -287,25 +296,28 @@ FROM in_range;
 -- clickhouse: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6)) AS s, toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) AS f, CASE WHEN CAST("calls"."status" AS Nullable(String)) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS Nullable(String)) <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS Nullable(String)) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS Nullable(String)) <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  SELECT CASE WHEN s < fromUnixTimestamp64Micro(1793491200000000, 'UTC') THEN fromUnixTimestamp64Micro(1793491200000000, 'UTC') ELSE s END AS b, f
   FROM intervals
-  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  WHERE s < fromUnixTimestamp64Micro(1793577600000000, 'UTC') AND ((f > s AND f > fromUnixTimestamp64Micro(1793491200000000, 'UTC')) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS Nullable(String)) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS Nullable(String)) <> '' THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > fromUnixTimestamp64Micro(1793491200000000, 'UTC') AND f < fromUnixTimestamp64Micro(1793577600000000, 'UTC')
 ), changed AS (
-  SELECT b AS t, 1 AS d
+  SELECT toUnixTimestamp64Micro(toDateTime64(b, 6)) AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT f AS t, -1 AS d
-  FROM active
-  WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
-  FROM changed
+  SELECT toUnixTimestamp64Micro(toDateTime64(f, 6)) AS t, -1 AS d
+  FROM ended
 )
-SELECT t, MAX(n) AS level
-FROM leveled
+SELECT t, SUM(d) AS net
+FROM changed
 GROUP BY t;
 
 -- duckdb: calls a day in New York
@@ -366,25 +378,28 @@ FROM in_range;
 -- duckdb: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT epoch_us("calls"."startedAt") AS s, epoch_us("calls"."endedAt") AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) COLLATE C IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) COLLATE C <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) COLLATE C IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) COLLATE C <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  SELECT CASE WHEN s < CAST('2026-11-01 00:00:00' AS TIMESTAMP) THEN CAST('2026-11-01 00:00:00' AS TIMESTAMP) ELSE s END AS b, f
   FROM intervals
-  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  WHERE s < CAST('2026-11-02 00:00:00' AS TIMESTAMP) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP)) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) COLLATE C IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) COLLATE C <> '' THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP) AND f < CAST('2026-11-02 00:00:00' AS TIMESTAMP)
 ), changed AS (
-  SELECT b AS t, 1 AS d
+  SELECT epoch_us(b) AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT f AS t, -1 AS d
-  FROM active
-  WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
-  FROM changed
+  SELECT epoch_us(f) AS t, -1 AS d
+  FROM ended
 )
-SELECT t, MAX(n) AS level
-FROM leveled
+SELECT t, SUM(d) AS net
+FROM changed
 GROUP BY t;
 
 -- bigquery: calls a day in New York
@@ -445,25 +460,28 @@ FROM in_range;
 -- bigquery: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT UNIX_MICROS(TIMESTAMP(`calls`.`startedAt`, 'UTC')) AS s, UNIX_MICROS(TIMESTAMP(`calls`.`endedAt`, 'UTC')) AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT `calls`.`startedAt` AS s, `calls`.`endedAt` AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
   FROM `calls` AS `calls`
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  SELECT CASE WHEN s < DATETIME(TIMESTAMP_MICROS(1793491200000000), 'UTC') THEN DATETIME(TIMESTAMP_MICROS(1793491200000000), 'UTC') ELSE s END AS b, f
   FROM intervals
-  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  WHERE s < DATETIME(TIMESTAMP_MICROS(1793577600000000), 'UTC') AND ((f > s AND f > DATETIME(TIMESTAMP_MICROS(1793491200000000), 'UTC')) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT `calls`.`startedAt` AS s, `calls`.`endedAt` AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
+  FROM `calls` AS `calls`
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > DATETIME(TIMESTAMP_MICROS(1793491200000000), 'UTC') AND f < DATETIME(TIMESTAMP_MICROS(1793577600000000), 'UTC')
 ), changed AS (
-  SELECT b AS t, 1 AS d
+  SELECT UNIX_MICROS(TIMESTAMP(b, 'UTC')) AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT f AS t, -1 AS d
-  FROM active
-  WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
-  FROM changed
+  SELECT UNIX_MICROS(TIMESTAMP(f, 'UTC')) AS t, -1 AS d
+  FROM ended
 )
-SELECT t, MAX(n) AS level
-FROM leveled
+SELECT t, SUM(d) AS net
+FROM changed
 GROUP BY t;
 
 -- snowflake: calls a day in New York
@@ -524,25 +542,28 @@ FROM in_range;
 -- snowflake: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT DATE_PART(epoch_microsecond, "calls"."startedAt") AS s, DATE_PART(epoch_microsecond, "calls"."endedAt") AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  SELECT CASE WHEN s < TO_TIMESTAMP_NTZ(1793491200000000, 6) THEN TO_TIMESTAMP_NTZ(1793491200000000, 6) ELSE s END AS b, f
   FROM intervals
-  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  WHERE s < TO_TIMESTAMP_NTZ(1793577600000000, 6) AND ((f > s AND f > TO_TIMESTAMP_NTZ(1793491200000000, 6)) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) <> '' THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > TO_TIMESTAMP_NTZ(1793491200000000, 6) AND f < TO_TIMESTAMP_NTZ(1793577600000000, 6)
 ), changed AS (
-  SELECT b AS t, 1 AS d
+  SELECT DATE_PART(epoch_microsecond, b) AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT f AS t, -1 AS d
-  FROM active
-  WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
-  FROM changed
+  SELECT DATE_PART(epoch_microsecond, f) AS t, -1 AS d
+  FROM ended
 )
-SELECT t, MAX(n) AS level
-FROM leveled
+SELECT t, SUM(d) AS net
+FROM changed
 GROUP BY t;
 
 -- trino: calls a day in New York
@@ -603,23 +624,26 @@ FROM in_range;
 -- trino: the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")
 WITH intervals AS (
-  SELECT CAST(round(to_unixtime(with_timezone("calls"."startedAt", 'UTC')) * 1000000) AS BIGINT) AS s, CAST(round(to_unixtime(with_timezone("calls"."endedAt", 'UTC')) * 1000000) AS BIGINT) AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) <> '' THEN 1 ELSE 0 END AS is_over
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) <> '' THEN 1 ELSE 0 END AS is_over
   FROM "calls" AS "calls"
 ), active AS (
-  SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
+  SELECT CASE WHEN s < CAST('2026-11-01 00:00:00' AS TIMESTAMP(6)) THEN CAST('2026-11-01 00:00:00' AS TIMESTAMP(6)) ELSE s END AS b, f
   FROM intervals
-  WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+  WHERE s < CAST('2026-11-02 00:00:00' AS TIMESTAMP(6)) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP(6))) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS VARCHAR) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS VARCHAR) <> '' THEN 1 ELSE 0 END AS is_over
+  FROM "calls" AS "calls"
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP(6)) AND f < CAST('2026-11-02 00:00:00' AS TIMESTAMP(6))
 ), changed AS (
-  SELECT b AS t, 1 AS d
+  SELECT CAST(round(to_unixtime(with_timezone(b, 'UTC')) * 1000000) AS BIGINT) AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT f AS t, -1 AS d
-  FROM active
-  WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, SUM(d) OVER (ORDER BY t) AS n
-  FROM changed
+  SELECT CAST(round(to_unixtime(with_timezone(f, 'UTC')) * 1000000) AS BIGINT) AS t, -1 AS d
+  FROM ended
 )
-SELECT t, MAX(n) AS level
-FROM leveled
+SELECT t, SUM(d) AS net
+FROM changed
 GROUP BY t;

@@ -15,7 +15,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 ), on_clock AS (
-  SELECT e, e + 0 AS l, v0
+  SELECT e, e AS l, v0
   FROM in_range
 ), in_buckets AS (
   SELECT l - l % 86400 AS g0, v0
@@ -88,7 +88,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-11-01 04:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-02 05:00:00+00'
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  SELECT e, e AS l, v0
   FROM in_range
 ), in_buckets AS (
   SELECT e - l % 3600 AS g0, v0
@@ -154,7 +154,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2015-01-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-01-01 00:00:00+00'
 ), on_clock AS (
-  SELECT e, e + 0 AS l, v0
+  SELECT e, e AS l, v0
   FROM in_range
 ), in_buckets AS (
   SELECT CASE WHEN l < 1577836800 THEN 1262304000 ELSE 1577836800 END AS g0, v0
@@ -187,7 +187,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-11-15 22:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-16 00:00:00+00'
 ), on_clock AS (
-  SELECT e, e + 0 AS l, g1, g2, v0
+  SELECT e, e AS l, g1, g2, v0
   FROM in_range
 ), in_buckets AS (
   SELECT e - l % 60 AS g0, g1, g2, v0
@@ -227,7 +227,7 @@ WITH in_range AS (
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-26 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-02 00:00:00+00'
 ), on_clock AS (
-  SELECT e, e + 0 AS l, v0
+  SELECT e, e AS l, v0
   FROM in_range
 ), in_buckets AS (
   SELECT l - l % 86400 AS g0, v0
@@ -246,22 +246,27 @@ WITH intervals AS (
   SELECT CASE WHEN s < 1790812800000000 THEN 1790812800000000 ELSE s END AS b, f
   FROM intervals
   WHERE s < 1793491200000000 AND ((f > s AND f > 1790812800000000) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" <> '' THEN 1 ELSE 0 END AS is_over
+  FROM calls
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > 1790812800000000 AND f < 1793491200000000
 ), changed AS (
   SELECT b AS t, 1 AS d FROM active
-  UNION ALL
-  SELECT f AS t, -1 AS d FROM active WHERE f < 1793491200000000
-), leveled AS (
-  SELECT t, d, sum(d) OVER (ORDER BY t) AS n
-  FROM changed
+  UNION ALL SELECT f AS t, -1 AS d FROM ended
 ), in_buckets AS (
-  SELECT 0 AS g0, 0 AS g1, t, d, n
-  FROM leveled
+  SELECT 0 AS g0, 0 AS g1, t - t % 86400000000 AS g2, t, d
+  FROM changed
+), leveled AS (
+  SELECT g0, g1, g2, t, d, sum(d) OVER (PARTITION BY g0, g1, g2 ORDER BY t) AS n
+  FROM in_buckets
 )
 SELECT g0, g1, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,
-  sum(CAST(d * (t - 1790812800000000) AS DECIMAL(38, 0))) AS moment,
-  sum(CASE WHEN t = g0 OR t = 1790812800000000 THEN d ELSE 0 END) AS early
-FROM in_buckets
-GROUP BY g0, g1;
+  0 AS moment, 0 AS early
+FROM leveled
+GROUP BY g0, g1, g2;
 
 -- calls at once by hour in New York
 -- (
@@ -278,24 +283,29 @@ WITH intervals AS (
   SELECT CASE WHEN s < 1793505600000000 THEN 1793505600000000 ELSE s END AS b, f
   FROM intervals
   WHERE s < 1793595600000000 AND ((f > s AND f > 1793505600000000) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" <> '' THEN 1 ELSE 0 END AS is_over
+  FROM calls
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > 1793505600000000 AND f < 1793595600000000
 ), changed AS (
   SELECT b AS t, 1 AS d FROM active
-  UNION ALL
-  SELECT f AS t, -1 AS d FROM active WHERE f < 1793595600000000
-), leveled AS (
-  SELECT t, d, sum(d) OVER (ORDER BY t) AS n
-  FROM changed
+  UNION ALL SELECT f AS t, -1 AS d FROM ended
 ), on_clock AS (
-  SELECT t, d, n, t + CASE WHEN t < 1793512800000000 THEN -14400000000 ELSE -18000000000 END AS l
-  FROM leveled
+  SELECT t, d, t AS l
+  FROM changed
 ), in_buckets AS (
-  SELECT t - l % 3600000000 AS g0, CASE WHEN t < 1793512800000000 THEN 0 ELSE 1 END AS g1, t, d, n, l
+  SELECT t - l % 3600000000 AS g0, 0 AS g1, t, d
   FROM on_clock
+), leveled AS (
+  SELECT g0, g1, t, d, sum(d) OVER (PARTITION BY g0, g1 ORDER BY t) AS n
+  FROM in_buckets
 )
 SELECT g0, g1, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,
-  sum(CAST(d * (t - 1793505600000000) AS DECIMAL(38, 0))) AS moment,
-  sum(CASE WHEN t = g0 OR t = 1793505600000000 OR t = 1793512800000000 THEN d ELSE 0 END) AS early
-FROM in_buckets
+  0 AS moment, 0 AS early
+FROM leveled
 GROUP BY g0, g1;
 
 -- the history of calls at once
@@ -307,14 +317,17 @@ WITH intervals AS (
   SELECT CASE WHEN s < 1793491200000000 THEN 1793491200000000 ELSE s END AS b, f
   FROM intervals
   WHERE s < 1793577600000000 AND ((f > s AND f > 1793491200000000) OR (f IS NULL AND is_over = 0))
+), intervals_again AS (
+  SELECT epoch_us("startedAt") AS s, epoch_us("endedAt") AS f, CASE WHEN "status" IN ('ended', 'not-found', 'deletion-failed') OR "endedReason" <> '' THEN 1 ELSE 0 END AS is_over
+  FROM calls
+), ended AS (
+  SELECT f
+  FROM intervals_again
+  WHERE f > s AND f > 1793491200000000 AND f < 1793577600000000
 ), changed AS (
   SELECT b AS t, 1 AS d FROM active
-  UNION ALL
-  SELECT f AS t, -1 AS d FROM active WHERE f < 1793577600000000
-), leveled AS (
-  SELECT t, d, sum(d) OVER (ORDER BY t) AS n
-  FROM changed
+  UNION ALL SELECT f AS t, -1 AS d FROM ended
 )
-SELECT t, max(n) AS level
-FROM leveled
+SELECT t, sum(d) AS net
+FROM changed
 GROUP BY t;

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import duckdb
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vapi_frames as vf
+from tests.support.examples import examples
+from tests.support.reference import compute
+from tests.support.shapes import check
 from vapi_frames.errors import QueryError, QueryWarning, RecordsError, RecordsWarning
 from vapi_frames.sources.sql import concurrency_numpy
 
@@ -210,3 +217,48 @@ def test_the_size_of_a_batch_changes_no_value(monkeypatch, part, zone, step):
     whole = query.fetch()
     monkeypatch.setattr(concurrency_numpy, "_BATCH", part)
     pd.testing.assert_frame_equal(query.fetch(), whole, check_exact=True)
+
+
+_MOMENTS = st.datetimes(datetime(2026, 9, 1), datetime(2026, 12, 1)).map(lambda at: at.replace(tzinfo=UTC))
+_LENGTHS = st.sampled_from([0, 1, 59_999_999, 60_000_000, 3_600_000_000, 86_400_000_000, 40 * 86_400_000_000])
+
+
+@pytest.mark.extra("warehouse")
+@given(
+    st.lists(st.tuples(_MOMENTS | st.just(datetime(2026, 11, 1, 4, tzinfo=UTC)), _LENGTHS), max_size=12),
+    st.sampled_from(["minute", "hour", "day", "week", "month", "year", None]),
+    st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe", "America/St_Johns", "Asia/Kathmandu"]),
+    _MOMENTS,
+    st.integers(1, 60),
+)
+@examples(20)
+def test_parts_of_buckets_add_up_in_an_engine_and_here(calls, step, zone, begin, length):
+    """An engine counts within parts of a bucket; the sums are those of plain loops, whatever the step and the zone."""
+    begin = begin.replace(minute=begin.minute // 15 * 15, second=0, microsecond=0)
+    end = begin + (timedelta(minutes=20 * length) if step == "minute" else timedelta(hours=20 * length))
+    found = [
+        {"createdAt": start, "startedAt": start, "endedAt": start + timedelta(microseconds=length), "status": "ended"}
+        for start, length in calls
+    ]
+    now = datetime(2026, 12, 20, tzinfo=UTC)
+    query = vf.vq.subscription().tz(zone).between(begin, end)
+    query = query.step(step) if step else query
+    level = query.max("concurrency").min("concurrency").avg("concurrency")
+    table = pa.table(
+        {
+            name: pa.array(
+                [call[name] for call in found], pa.timestamp("us", "UTC") if name != "status" else pa.string()
+            )
+            for name in ("createdAt", "startedAt", "endedAt", "status")
+        }
+    )
+    with duckdb.connect() as connection, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        connection.register("calls", table)
+        for source in (
+            vf.warehouse(connection, "calls", dialect="duckdb", now=now),
+            vf.local(table.to_pandas(), now=now),
+        ):
+            for one in (level, query.history("concurrency")):
+                [frame] = source.fetch(one).values()
+                check(frame, one, compute(found, one, now))

@@ -64,7 +64,7 @@ def statement(query, columns):
     """Return the SELECT that results *query* from the relation ``calls``."""
     start, end = fill_defaults(query.instants(NOW), NOW)
     if any(one.column == "concurrency" for one in query.measures):
-        return concurrency.write_changes(query, columns, "calls", concurrency.known_range(start, end, NOW))
+        return concurrency.write_changes(query, columns.interval, "calls", concurrency.known_range(start, end, NOW))
     return write_select(query, columns, "calls", start, end)
 
 

@@ -1,10 +1,12 @@
 """Concurrency: how many calls are active at an instant, per bucket or as the step function itself.
 
 A call is active from ``startedAt`` until ``endedAt``, whenever it was created; a call in progress until now. The engine
-sums the changes (+1 at a start, -1 at an end) to the number of active calls after each, and returns for each segment of
-a bucket the extremes and two sums. From these the number at every instant follows by integer arithmetic, in buckets
-without a change too. A segment is the part of a bucket between two changes of the zone's offset: where the clock is set
-back over midnight, a bucket has two. All instants are whole microseconds since 1970.
+adds up the changes (+1 at a start, -1 at an end) within each part of a bucket, and returns the extremes and two sums,
+as if no call were active before the part. What is active before it is added here: an engine on many machines then
+shares the parts among them, where a sum over all time would be the work of one. From these the number at every instant
+follows by integer arithmetic, in buckets without a change too. A segment is the part of a bucket between two changes of
+the zone's offset: where the clock is set back over midnight, a bucket has two. A long segment is divided into days of
+UTC. All instants are whole microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -18,19 +20,17 @@ from vapi_frames.calendar.buckets import (
     EPOCH,
     FIXED_STEPS,
     find_next_local,
-    find_offset_changes,
     floor_local,
-    split_by_offset,
 )
 from vapi_frames.cancellation import raise_if_cancelled
 from vapi_frames.errors import QueryError
-from vapi_frames.sources.sql.select import read_bucket, write_bucket, write_cte, write_wall_clock
+from vapi_frames.sources.sql.select import list_clocks, read_bucket, write_bucket, write_cte, write_wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from vapi_frames.query.query import Query
-    from vapi_frames.sources.sql.select import QueryColumns
+    from vapi_frames.sources.sql.select import CallInterval
 
 __all__ = [
     "KnownRange",
@@ -78,84 +78,106 @@ def check_size(query: Query[Any], start: datetime, end: datetime) -> None:
         )
 
 
-def _write_calls(columns: QueryColumns, relation: str) -> str:
-    assert columns.interval is not None  # noqa: S101 - a query of concurrency has it
-    started, ended, is_over = columns.interval
-    read = f"SELECT {started} AS s, {ended} AS f, CASE WHEN {is_over} THEN 1 ELSE 0 END AS is_over"
-    return write_cte("intervals", read, f"FROM {relation}")
+def _write_calls(interval: CallInterval, relation: str, name: str = "intervals") -> str:
+    is_over = f"CASE WHEN {interval.is_over} THEN 1 ELSE 0 END AS is_over"
+    return write_cte(name, f"SELECT {interval.started} AS s, {interval.ended} AS f, {is_over}", f"FROM {relation}")
 
 
-def write_skipped(columns: QueryColumns, relation: str, span: KnownRange) -> str:
+def write_skipped(interval: CallInterval, relation: str, span: KnownRange) -> str:
     """Return the SELECT that counts the calls without a usable interval: over without an end, or end before start."""
     conditions = ("f IS NULL AND is_over = 1", "f < s")
     sums = ", ".join(f"sum(CASE WHEN {one} THEN 1 ELSE 0 END) AS m{i}" for i, one in enumerate(conditions))
-    return f"WITH {_write_calls(columns, relation)}\nSELECT {sums}\nFROM intervals\nWHERE s < {span.known}"
+    known = interval.instant(span.known)
+    return f"WITH {_write_calls(interval, relation)}\nSELECT {sums}\nFROM intervals\nWHERE s < {known}"
 
 
-def _write_active(columns: QueryColumns, relation: str, span: KnownRange) -> list[str]:
+def _write_active(interval: CallInterval, relation: str, span: KnownRange) -> list[str]:
     """Return the tables up to ``active``: start (``b``) and end (``f``) of each call that is active in the range."""
+    first, known = interval.instant(span.first), interval.instant(span.known)
     return [
-        _write_calls(columns, relation),
+        _write_calls(interval, relation),
         write_cte(
             "active",
             # The alias differs from s, because some engines would read it in the WHERE clause.
-            f"SELECT CASE WHEN s < {span.first} THEN {span.first} ELSE s END AS b, f",
+            f"SELECT CASE WHEN s < {first} THEN {first} ELSE s END AS b, f",
             "FROM intervals",
-            f"WHERE s < {span.known} AND ((f > s AND f > {span.first}) OR (f IS NULL AND is_over = 0))",
+            f"WHERE s < {known} AND ((f > s AND f > {first}) OR (f IS NULL AND is_over = 0))",
         ),
     ]
 
 
-def write_intervals(columns: QueryColumns, relation: str, span: KnownRange) -> str:
+def write_intervals(interval: CallInterval, relation: str, span: KnownRange) -> str:
     """Return the SELECT of each call's start and end, where no end is after what is known."""
-    ended = f"CASE WHEN f < {span.known} THEN f ELSE {span.known} END"
-    return f"WITH {', '.join(_write_active(columns, relation, span))}\nSELECT b, {ended} AS f\nFROM active"
+    known = interval.instant(span.known)
+    ended = interval.micros(f"CASE WHEN f < {known} THEN f ELSE {known} END")
+    steps = _write_active(interval, relation, span)
+    return f"WITH {', '.join(steps)}\nSELECT {interval.micros('b')} AS b, {ended} AS f\nFROM active"
 
 
-def write_changes(query: Query[Any], columns: QueryColumns, relation: str, span: KnownRange) -> str:
-    """Return the SELECT of the changes within the range.
+def _write_changed(interval: CallInterval, relation: str, span: KnownRange) -> list[str]:
+    """Return the tables up to ``changed``: the instant (``t``) of each change in the range, and +1 or -1 (``d``).
 
-    For a history without a step its columns are an instant and the number of active calls from then on. Otherwise they
-    are, for each segment: the bucket as `sources.sql.select` writes it (in microseconds), the segment's number, the
-    highest and lowest number after a change, the first change, the sum of changes, the sum of each change times its
-    time since the range's start, and the sum of changes at the very start of the segment.
+    Starts and ends read the table each for itself: PostgreSQL computes what two places name first, in one process.
     """
-    first, known = span.first, span.known
-    steps = [
-        *_write_active(columns, relation, span),
+    first, known = interval.instant(span.first), interval.instant(span.known)
+    return [
+        *_write_active(interval, relation, span),
+        _write_calls(interval, relation, "intervals_again"),
+        write_cte("ended", "SELECT f", "FROM intervals_again", f"WHERE f > s AND f > {first} AND f < {known}"),
         write_cte(
             "changed",
-            "SELECT b AS t, 1 AS d FROM active",
-            "UNION ALL",
-            f"SELECT f AS t, -1 AS d FROM active WHERE f < {known}",
+            f"SELECT {interval.micros('b')} AS t, 1 AS d FROM active",
+            f"UNION ALL SELECT {interval.micros('f')} AS t, -1 AS d FROM ended",
         ),
-        # Changes at one instant are peers in the window's frame: each gets the number after all of them.
-        write_cte("leveled", "SELECT t, d, sum(d) OVER (ORDER BY t) AS n", "FROM changed"),
     ]
-    if query.time_step is None and any(one.operation == "history" for one in query.measures):
-        return f"WITH {', '.join(steps)}\nSELECT t, max(n) AS level\nFROM leveled\nGROUP BY t"
-    bucket, number, starts = "0", "0", [first] if first == span.start else []
-    if query.time_step:
+
+
+def write_changes(query: Query[Any], interval: CallInterval, relation: str, span: KnownRange) -> str:
+    """Return the SELECT of the changes within the range.
+
+    For a history without a step its columns are an instant and the sum of its changes. Otherwise they are, for each
+    part of a segment: the bucket as `sources.sql.select` writes it (in microseconds), the segment's number, the highest
+    and lowest number after a change, where 0 is the number before the part, the first change, the sum of changes, the
+    sum of each change times its time since the range's start (for an average, else 0), and the sum of changes at the
+    very start of the segment (for a history, else 0).
+    """
+    first, known = span.first, span.known
+    steps = _write_changed(interval, relation, span)
+    wanted = {one.operation for one in query.measures}
+    if query.time_step is None and "history" in wanted:
+        return f"WITH {', '.join(steps)}\nSELECT t, sum(d) AS net\nFROM changed\nGROUP BY t"
+    # Changes at one instant are peers in the window's frame: each gets the number after all of them.
+    placed, early, starts, wall = {"g0": "0", "g1": "0"}, "0", [], ""
+    if step := query.time_step:
         seconds = first // _MICRO, max(known, first) // _MICRO + 1
-        bucket = write_bucket("t", query.time_step, seconds, query.zone, _MICRO)
-        until = [change * _MICRO for change, _ in find_offset_changes(*seconds, query.zone)]
-        if until:
-            arms = " ".join(f"WHEN t < {change} THEN {i}" for i, change in enumerate(until))
-            number = f"CASE {arms} ELSE {len(until)} END"
-        starts += until
-        clock = f"SELECT t, d, n, {write_wall_clock('t', seconds, query.zone, _MICRO)} AS l"
-        steps.append(write_cte("on_clock", clock, "FROM leveled"))
-    source = "on_clock" if query.time_step else "leveled"
-    named_by = "l" if query.time_step and query.time_step not in FIXED_STEPS else "t"
-    is_start = " OR ".join([f"{named_by} = g0", *(f"t = {start}" for start in starts)])
-    wall = ", l" if query.time_step else ""
-    steps.append(write_cte("in_buckets", f"SELECT {bucket} AS g0, {number} AS g1, t, d, n{wall}", f"FROM {source}"))
+        clocks = list_clocks(seconds, step, query.zone)
+        clock = write_wall_clock("t", clocks, _MICRO)
+        steps.append(write_cte("on_clock", f"SELECT t, d, {clock} AS l", "FROM changed"))
+        placed["g0"] = write_bucket("t", step, seconds, query.zone, _MICRO)
+        if starts := [until * _MICRO for until, _ in clocks[:-1]]:
+            arms = " ".join(f"WHEN t < {start} THEN {i}" for i, start in enumerate(starts))
+            placed["g1"] = f"CASE {arms} ELSE {len(starts)} END"
+    if step not in {*FIXED_STEPS, "day"}:
+        placed["g2"] = f"t - t % {DAY * _MICRO}"
+    if "history" in wanted:
+        starts += [first] if first == span.start else []
+        wall = "" if step in FIXED_STEPS else ", l"
+        conditions = ["t = g0" if step in FIXED_STEPS else "l = g0", *(f"t = {start}" for start in starts)]
+        early = f"sum(CASE WHEN {' OR '.join(conditions)} THEN d ELSE 0 END)"
+    # The difference of two instants times their number is more than 64 bits hold.
+    moment = f"sum(CAST(d * (t - {first}) AS DECIMAL(38, 0)))" if "avg" in wanted else "0"
+    keys = ", ".join(placed)
+    named = ", ".join(f"{expression} AS {name}" for name, expression in placed.items())
+    level = f"sum(d) OVER (PARTITION BY {keys} ORDER BY t) AS n"
+    steps += [
+        write_cte("in_buckets", f"SELECT {named}, t, d{wall}", f"FROM {'on_clock' if step else 'changed'}"),
+        write_cte("leveled", f"SELECT {keys}, t, d{wall}, {level}", "FROM in_buckets"),
+    ]
     return (
         f"WITH {', '.join(steps)}\n"
         "SELECT g0, g1, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,\n"
-        f"  sum(CAST(d * (t - {first}) AS DECIMAL(38, 0))) AS moment,\n"
-        f"  sum(CASE WHEN {is_start} THEN d ELSE 0 END) AS early\n"
-        "FROM in_buckets\nGROUP BY g0, g1"
+        f"  {moment} AS moment, {early} AS early\n"
+        f"FROM leveled\nGROUP BY {keys}"
     )
 
 
@@ -164,10 +186,12 @@ def compute_history(rows: Iterable[tuple[int, int]], span: KnownRange) -> list[t
     if span.known <= span.start:
         return []
     found = [(span.start, 0)]
-    for instant, active in sorted(rows):
+    active = 0
+    for instant, net in sorted(rows):
+        active += net
         if instant <= span.first:
             found = [(span.start, active)]
-        elif active != found[-1][1]:
+        elif net:
             found.append((instant, active))
     return found
 
@@ -188,14 +212,15 @@ def iter_segments(query: Query[Any], span: KnownRange) -> Iterator[Segment]:
         yield Segment(0, 0, span.start, span.end)
         return
     begin, end = span.start // _MICRO, -(-span.end // _MICRO)
+    clocks = list_clocks((begin, end), step, tz)
     # The engine numbers segments from the first instant at which it looks for changes; those before have no changes.
-    number = -sum(change <= span.first // _MICRO for change, _ in find_offset_changes(begin, end, tz))
-    for since, until, offset in split_by_offset(begin, end, tz):
-        at = since
+    number = -sum(until <= span.first // _MICRO for until, _ in clocks[:-1])
+    at = begin
+    for until, moved in clocks:
         while at < until:
-            floor = floor_local(at + offset, step)
-            after = min(find_next_local(floor, step) - offset, until)
-            bucket = floor - offset if step in FIXED_STEPS else floor
+            floor = floor_local(at + moved, step)
+            after = min(find_next_local(floor, step) - moved, until)
+            bucket = floor - moved if step in FIXED_STEPS else floor
             yield Segment(bucket, max(number, 0), max(at * _MICRO, span.start), min(after * _MICRO, span.end))
             at = after
         number += 1
@@ -228,25 +253,29 @@ def compute_buckets(
         rows: The rows of the SELECT of `write_changes`.
         span: The range. A bucket after now has no values.
     """
-    changes = {(row[0] // _MICRO, row[1]): row[2:] for row in rows}
+    changes: dict[tuple[int, int], list[Sequence[int]]] = {}
+    for row in sorted(rows, key=lambda row: row[4]):  # parts of a segment in order of time
+        changes.setdefault((row[0] // _MICRO, row[1]), []).append(row[2:])
     found: dict[int, _BucketState] = {}
     active = 0
     for bucket, number, begin, until in iter_segments(query, span):
         raise_if_cancelled()
         end = min(until, span.known)
-        highest, lowest, earliest, net, moment, early = changes.get((bucket, number), (active, active, end, 0, 0, 0))
+        parts = changes.get((bucket, number), ())
         is_known = begin < end
-        state = found.setdefault(bucket, _BucketState(active + early if is_known else None))
+        state = found.setdefault(bucket, _BucketState(active + sum(part[5] for part in parts) if is_known else None))
         if not is_known:
             continue
-        if earliest > begin:
+        if not parts or parts[0][2] > begin:
             state.include(active)
-        state.include(highest)
-        state.include(lowest)
         # The number before the segment lasts throughout it; each change adds to it from its instant on.
-        state.integral += active * (end - begin) + net * (end - span.first) - int(moment)
+        state.integral += active * (end - begin)
         state.length += end - begin
-        active += net
+        for highest, lowest, _, net, moment, _ in parts:
+            state.include(active + highest)
+            state.include(active + lowest)
+            state.integral += net * (end - span.first) - int(moment)
+            active += net
     values: dict[str, list[float | None]] = {
         "max": [state.high for state in found.values()],
         "min": [state.low for state in found.values()],

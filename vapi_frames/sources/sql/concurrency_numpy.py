@@ -43,9 +43,10 @@ def sort_events(begins: Int64Array, ends: Int64Array, known: int) -> Int64Array:
 
 
 def list_changes(events: Int64Array) -> list[tuple[int, int]]:
-    """Return each instant with an event, and how many calls are active from then on."""
+    """Return each instant with an event, and the sum of its changes."""
     instants, _, active, is_last = _decode(events, 0)
-    return list(zip(instants[is_last].tolist(), active[is_last].tolist(), strict=True))
+    net = np.diff(active[is_last], prepend=np.int32(0))
+    return list(zip(instants[is_last].tolist(), net.tolist(), strict=True))
 
 
 def _decode(
@@ -90,7 +91,7 @@ def summarize_segments(
         lowest = np.minimum.reduceat(np.where(is_last, levels, np.iinfo(np.int32).max), at)
         moments = _sum_moments(instants, change, at, first) if with_moments else [0] * len(at)
         early = np.where(instants[at] == begin[places], after - before, 0)
-        columns = (highest, lowest, instants[at], levels[until - 1] - before)
+        columns = (highest - before, lowest - before, instants[at], levels[until - 1] - before)
         rows += [
             (segments[place].bucket * 1_000_000, segments[place].number, *row)
             for place, *row in zip(

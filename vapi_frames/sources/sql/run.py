@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.query import Query
     from vapi_frames.sources.sql.concurrency import KnownRange
-    from vapi_frames.sources.sql.select import QueryColumns
+    from vapi_frames.sources.sql.select import CallInterval, QueryColumns
 
     Run: TypeAlias = Callable[[str, Sequence[pa.DataType]], list[Any]]
     """Runs a SELECT and returns its columns as Arrow arrays of the types that it gets."""
@@ -133,11 +133,12 @@ def _run_concurrency(
     start, end = span
     concurrency.check_size(query, start, end)
     known = concurrency.known_range(start, end, now)
-    notes = _note_skipped(run(concurrency.write_skipped(columns, relation, known), [pa.int64()] * 2))
+    assert columns.interval is not None  # noqa: S101 - a query of concurrency has it
+    notes = _note_skipped(run(concurrency.write_skipped(columns.interval, relation, known), [pa.int64()] * 2))
     wanted = build_schema(query)
     is_history = bool(query.levels) and not query.time_step
     sum_changes = _sum_changes_here if is_in_process else _sum_changes_in_engine
-    rows = sum_changes(query, columns, relation, known, run=run, is_history=is_history)
+    rows = sum_changes(query, columns.interval, relation, known, run=run, is_history=is_history)
     has_matched = bool(rows)
     if is_history:
         steps = concurrency.compute_history(rows, known)
@@ -164,19 +165,19 @@ def _run_concurrency(
 
 
 def _sum_changes_in_engine(
-    query: Query[Any], columns: QueryColumns, relation: str, span: KnownRange, *, run: Run, is_history: bool
+    query: Query[Any], interval: CallInterval, relation: str, span: KnownRange, *, run: Run, is_history: bool
 ) -> list[Any]:
     """Return the rows of the changes, summed by the engine."""
     types = [pa.int64()] * 2 if is_history else CHANGE_TYPES
-    found = run(concurrency.write_changes(query, columns, relation, span), types)
+    found = run(concurrency.write_changes(query, interval, relation, span), types)
     return list(zip(*(column.to_pylist() for column in found), strict=True))
 
 
 def _sum_changes_here(
-    query: Query[Any], columns: QueryColumns, relation: str, span: KnownRange, *, run: Run, is_history: bool
+    query: Query[Any], interval: CallInterval, relation: str, span: KnownRange, *, run: Run, is_history: bool
 ) -> list[Any]:
     """Return the same rows, summed in this process."""
-    intervals = run(concurrency.write_intervals(columns, relation, span), [pa.int64()] * 2)
+    intervals = run(concurrency.write_intervals(interval, relation, span), [pa.int64()] * 2)
     begins, ends = (column.to_numpy() for column in intervals)
     events = concurrency_numpy.sort_events(begins, ends, span.known)
     if is_history:

@@ -21,7 +21,7 @@ from vapi_frames.errors import QueryError
 from vapi_frames.query.filters import get_variable_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -36,6 +36,7 @@ __all__ = [
     "CallInterval",
     "QueryColumns",
     "check_answerable",
+    "list_clocks",
     "quote_name",
     "quote_text",
     "read_bucket",
@@ -67,14 +68,18 @@ class CallInterval(NamedTuple):
     """When a call was active, as SQL expressions.
 
     Attributes:
-        started: Its start in whole microseconds since 1970.
+        started: Its start, in a type that compares with what *instant* writes.
         ended: Its end, likewise.
         is_over: The condition under which the record says that the call is over.
+        instant: Writes whole microseconds since 1970 as a literal.
+        micros: Writes the whole microseconds since 1970 of an expression.
     """
 
     started: str
     ended: str
     is_over: str
+    instant: Callable[[int], str] = str
+    micros: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +223,9 @@ def write_rows(
         return steps, "in_range", [*(["g0"] if truncates else []), *groups]
     others = "".join(f", {name}" for name in (*groups, *values))
     bucket = write_bucket("e", query.time_step, edges, query.zone)
+    clocks = list_clocks(edges, query.time_step, query.zone)
     steps += [
-        write_cte("on_clock", f"SELECT e, {write_wall_clock('e', edges, query.zone)} AS l{others}", "FROM in_range"),
+        write_cte("on_clock", f"SELECT e, {write_wall_clock('e', clocks)} AS l{others}", "FROM in_range"),
         write_cte("in_buckets", f"SELECT {bucket} AS g0{others}", "FROM on_clock"),
     ]
     return steps, "in_buckets", ["g0", *groups]
@@ -257,13 +263,28 @@ def write_cte(name: str, *lines: str) -> str:
     return f"{name} AS (\n  " + "\n  ".join(lines) + "\n)"
 
 
-def write_wall_clock(at: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
-    """Return the expression of the wall clock's reading at *at*, an instant in units of 1/*unit* second."""
-    segments = list(buckets.split_by_offset(*span, tz))
-    if len(segments) == 1:
-        return f"{at} + {segments[0][2] * unit}"
-    arms = " ".join(f"WHEN {at} < {until * unit} THEN {offset * unit}" for _, until, offset in segments[:-1])
-    return f"{at} + CASE {arms} ELSE {segments[-1][2] * unit} END"
+def list_clocks(span: tuple[int, int], step: str, tz: ZoneInfo) -> list[tuple[int, int]]:
+    """Return until when, and how far, an instant is moved to be cut to *step* as on the wall clock; in seconds.
+
+    A bucket of an hour or less keeps its instant, so that an offset of whole buckets moves nothing.
+    """
+    length = buckets.FIXED_STEPS.get(step)
+    clocks: list[tuple[int, int]] = []
+    for _, until, offset in buckets.split_by_offset(*span, tz):
+        moved = offset % length if length else offset
+        if clocks and clocks[-1][1] == moved:
+            clocks.pop()
+        clocks.append((until, moved))
+    return clocks
+
+
+def write_wall_clock(at: str, clocks: Sequence[tuple[int, int]], unit: int = 1) -> str:
+    """Return the expression of *at*, an instant in units of 1/*unit* second, moved as `list_clocks` says."""
+    *early, (_, last) = clocks
+    if not early:
+        return f"{at} + {last * unit}" if last else at
+    arms = " ".join(f"WHEN {at} < {until * unit} THEN {moved * unit}" for until, moved in early)
+    return f"{at} + CASE {arms} ELSE {last * unit} END"
 
 
 def write_bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: int = 1) -> str:
@@ -285,12 +306,6 @@ def write_bucket(at: str, step: str, span: tuple[int, int], tz: ZoneInfo, unit: 
 def _write_truncated(columns: QueryColumns, step: str, span: tuple[int, int], tz: ZoneInfo) -> str:
     """Return the expression of a call's bucket as a wall clock: that of UTC for an hour or less, else that of *tz*."""
     length = buckets.FIXED_STEPS.get(step)
-    arms: list[tuple[int, int]] = []  # until when, and by how much the clock is moved for the cut
-    for _, until, offset in buckets.split_by_offset(*span, tz):
-        moved = offset % length if length else offset
-        if arms and arms[-1][1] == moved:
-            arms.pop()
-        arms.append((until, moved))
 
     def write_arm(moved: int) -> str:
         if not moved:
@@ -298,7 +313,7 @@ def _write_truncated(columns: QueryColumns, step: str, span: tuple[int, int], tz
         found = f"cut_to('{step}', moved_by({columns.clock}, {moved}))"
         return f"moved_by({found}, {-moved})" if length else found
 
-    *early, last = arms
+    *early, last = list_clocks(span, step, tz)
     if not early:
         return write_arm(last[1])
     until_each = (

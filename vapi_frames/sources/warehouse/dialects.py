@@ -39,7 +39,7 @@ class Dialect:
         max_timestamp: The first instant that is too late for it.
         inlines_ctes: Whether it copies the expressions of a common table expression to each place that names them, and
             computes them there anew: hundreds of times for a month. ``OFFSET 0`` prevents it, and reading by several
-            processes, too.
+            processes, too, so that it stands only where much would be computed again.
         sums_exactly: Whether its sum of 64-bit integers is exact, however large.
     """
 

@@ -24,7 +24,7 @@ __all__ = ["render", "write_name"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,:/@#+=()-]*")
 _WORDS = {"quantile_of": "exact quantiles: fetch median and quantile from another engine, or from vf.local"}
-_READ_OFTEN = ("in_range", "on_clock", "in_buckets")  # tables whose columns stand many times in the next one
+_MOST_WORK = 50  # operations of one expression for one row, from which on an intermediate table costs less
 _FUNCTIONS = frozenset({"field_of", *(name for one in DIALECTS.values() for name in one.functions)})
 
 
@@ -102,14 +102,42 @@ def _lay_out(tree: Any, dialect: Dialect, write: Callable[[Any], str]) -> str:
         ]
 
     ctes = tree.ctes
-    for cte in ctes:
-        # Elsewhere it would only forbid the engine to read the table with several processes.
-        if dialect.inlines_ctes and len(ctes) > 1 and cte.alias in _READ_OFTEN:
-            cte.this.offset(0, copy=False)
+    if dialect.inlines_ctes:
+        for name in _find_read_often(ctes, write):
+            name.this.offset(0, copy=False)
     if ctes:
         ctes[0].parent.pop()
     inside = [f"{cte.alias} AS (\n  " + "\n  ".join(write_clauses(cte.this)) + "\n)" for cte in ctes]
     return "\n".join([*([f"WITH {', '.join(inside)}"] if ctes else []), *write_clauses(tree)])
+
+
+def _find_read_often(ctes: Sequence[Any], write: Callable[[Any], str]) -> list[Any]:
+    """Return the tables whose expressions would be computed too often if they were copied to where they are named.
+
+    Elsewhere an intermediate table would only forbid the engine to share its work among several processes.
+    """
+    from sqlglot import exp
+
+    found = []
+    work: dict[str, int] = {}  # column of the table before → how many operations it takes
+    for before, cte in zip([None, *ctes], ctes, strict=False):
+        sides = [cte.this.left, cte.this.right] if isinstance(cte.this, exp.Union) else [cte.this]
+
+        def count(one: Any) -> int:
+            named = sum(work.get(column.name, 0) for column in one.find_all(exp.Column))  # noqa: B023 - called below
+            return named + write(one).count("(")
+
+        def count_all() -> dict[str, int]:
+            each = zip(*(side.expressions for side in sides), strict=True)  # noqa: B023 - called below
+            return {columns[0].alias_or_name: max(map(count, columns)) for columns in each}
+
+        taken = count_all()
+        if before is not None and max(taken.values()) > max(_MOST_WORK, *work.values()):
+            found.append(before)
+            work = {}
+            taken = count_all()
+        work = taken
+    return found
 
 
 def _translate(node: Any, dialect: Dialect, write: Callable[[Any], str]) -> Any:

@@ -51,8 +51,9 @@ if TYPE_CHECKING:
     from vapi_frames.query.query import Query
     from vapi_frames.result.drilled import DrilledCalls
     from vapi_frames.result.result import Result
-    from vapi_frames.sources.sql.select import QueryColumns
+    from vapi_frames.sources.sql.select import CallInterval, QueryColumns
     from vapi_frames.sources.warehouse.connections import Access
+    from vapi_frames.sources.warehouse.dialects import Dialect
     from vapi_frames.sources.warehouse.table import TableColumns
     from vapi_frames.sources.warehouse.types import ColumnType
 
@@ -182,21 +183,19 @@ class WarehouseSource:
             for name in columns_used(query, table.columns, also=also):
                 check_case(name, table.names)
         # Where the bare column is compared with a literal of its type, an engine can use an index or skip parts.
-        said = table.overrides.get("createdAt")
-        names = [name for name, keys in column_paths("createdAt") if name in table.columns and not keys]
-        expression, type_ = said or (table.columns[names[0]] if len(names) == 1 else ColumnExpr("", None))
-        function = {AWARE: "instant", NAIVE: "wall"}.get(type_.id if type_ else "")
+        expression, function = _find_bare(table, "createdAt")
 
         def write_instant(at: datetime) -> str:
             # No call is beyond these, which _check_times has verified.
             micros = to_micros(min(max(at, EPOCH), self._dialect.max_timestamp))
             return f"{function}({micros})" if function else str(micros)
 
-        clock = {"instant": f"utc_of({expression})", "wall": expression}.get(function or "")
+        clock = {"instant": f"utc_of({expression})", "wall": expression}.get(function)
         return replace(
             columns, created=expression if function else columns.created, instant=write_instant,
             clock=clock if "cut_to" in self._dialect.functions else None,
             quantile=lambda value, q: f"quantile_of({value}, {q!r})",
+            interval=columns.interval and _compare_bare(columns.interval, table, self._dialect),
         )  # fmt: skip
 
     def _check_times(self, table: TableColumns, columns: QueryColumns) -> None:
@@ -259,6 +258,31 @@ class WarehouseSource:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a warehouse source holds a connection and cannot be pickled; connect in each process")
+
+
+def _find_bare(table: TableColumns, column: str) -> tuple[str, str]:
+    """Return the expression of a time that is a column of the table, and the function that writes a literal like it.
+
+    Both are empty where it is none, or of a type that does not compare with a literal.
+    """
+    names = [name for name, keys in column_paths(column) if name in table.columns and not keys]
+    found = table.overrides.get(column) or (table.columns[names[0]] if len(names) == 1 else ColumnExpr("", None))
+    expression, type_ = found
+    return expression, {AWARE: "instant", NAIVE: "wall"}.get(type_.id if type_ else "", "")
+
+
+def _compare_bare(interval: CallInterval, table: TableColumns, dialect: Dialect) -> CallInterval:
+    """Return *interval* with the bare columns, where both are of one type: microseconds are for the rest."""
+    started, ended = (_find_bare(table, column) for column in ("startedAt", "endedAt"))
+    function = started[1]
+    if not function or ended[1] != function:
+        return interval
+    micros = {"instant": "micros_of", "wall": "micros_of_wall"}[function]
+    return interval._replace(
+        started=started[0], ended=ended[0],
+        instant=lambda at: f"{function}({min(at, to_micros(dialect.max_timestamp))})",
+        micros=lambda expression: f"{micros}({expression})",
+    )  # fmt: skip
 
 
 def _close(process: int, access: Access) -> None:

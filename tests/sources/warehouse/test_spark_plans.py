@@ -1,0 +1,115 @@
+"""How Spark shares the work of a query: its plan has one shuffle, and only aggregated rows leave the engine."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow.parquet
+import pytest
+
+import vapi_frames as vf
+from tests.support.engines import CALLS, NOW, flat
+from tests.support.queries import CALL
+from vapi_frames.sources.warehouse import source
+from vapi_frames.sources.warehouse.render import render
+
+pytestmark = [
+    pytest.mark.extra("warehouse"),
+    pytest.mark.engine("spark"),
+    pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"),
+]
+NEW_YORK = "America/New_York"
+YEAR = "2026-01-01", "2026-11-20"
+SUBSCRIPTION = vf.vq.subscription()
+SHARED = "hashpartitioning"
+QUERIES = {
+    "cost by day": CALL.sum("cost").step("day").tz(NEW_YORK),
+    "minutes by week and type": CALL.avg("duration").by("type").step("week").tz(NEW_YORK),
+    "count by month": CALL.count().step("month").tz(NEW_YORK),
+    "reasons": CALL.count().by("endedReason"),
+}
+CONCURRENCY = {
+    "by hour": SUBSCRIPTION.max("concurrency").step("hour").tz(NEW_YORK),
+    "average by day": SUBSCRIPTION.avg("concurrency").step("day").tz(NEW_YORK),
+    "by month": SUBSCRIPTION.max("concurrency").min("concurrency").step("month").tz(NEW_YORK),
+    "of the whole range": SUBSCRIPTION.max("concurrency"),
+    "history by hour": SUBSCRIPTION.history("concurrency").step("hour"),
+    "history": SUBSCRIPTION.history("concurrency"),
+}
+
+
+@pytest.fixture(scope="module")
+def files(spark, tmp_path_factory):
+    """Make a view of a Parquet file, and one of files in a folder for each time of creation."""
+    folder = tmp_path_factory.mktemp("plans")
+    table = flat(CALLS)
+    pyarrow.parquet.write_table(table, folder / "calls.parquet")
+    spark.read.parquet(str(folder / "calls.parquet")).createOrReplaceTempView("in_one_file")
+    few = spark.createDataFrame(table.slice(0, 4).select(["id", "createdAt", "cost"]))
+    few.write.partitionBy("createdAt").parquet(str(folder / "few"))
+    spark.read.schema(few.schema).parquet(str(folder / "few")).createOrReplaceTempView("in_folders")
+
+
+@pytest.fixture
+def explain(spark, files, monkeypatch):
+    """Return a function that fetches a query, and returns the plan of its result and how many rows Spark returned."""
+
+    def explain_query(query, view="in_one_file"):
+        texts = []
+        monkeypatch.setattr(source, "render", lambda *args: texts.append(render(*args)) or texts[-1])
+        vq = vf.warehouse(spark, view, now=NOW)
+        driver = vq.source._driver
+        run, counts = driver.run, []
+
+        def run_and_count(text):
+            found = run(text)
+            counts.append(len(found))
+            return found
+
+        driver.run = run_and_count
+        [frame] = vq.fetch(query.between(*YEAR)).values()
+        plan = spark.sql(f"EXPLAIN FORMATTED {texts[-1]}").collect()[0][0]
+        return plan, counts, len(frame)
+
+    return explain_query
+
+
+def operators(plan):
+    """Return the names of the operators of a plan, from the result down."""
+    tree = plan.partition("\n\n")[0]
+    return [name.strip() for name in re.findall(r"^[\s:+*|-]*([A-Z][A-Za-z ]+?)\s*\(\d+\)", tree, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_what_is_aggregated_is_shuffled_once(explain, name):
+    """Each task aggregates its part of the table before the one shuffle, and only the groups come back."""
+    plan, counts, groups = explain(QUERIES[name])
+    found = operators(plan)
+    assert found[:3] == ["HashAggregate", "Exchange", "HashAggregate"]
+    assert found.count("Exchange") == 1
+    assert found[-1].startswith("Scan parquet")
+    assert SHARED in plan
+    assert "SinglePartition" not in plan
+    assert max(counts) == groups
+
+
+@pytest.mark.parametrize("name", CONCURRENCY)
+def test_concurrency_is_shuffled_once_and_by_time(explain, name):
+    """No task sorts the changes of all time: each has some buckets, or days, whatever the step."""
+    plan, counts, _ = explain(CONCURRENCY[name])
+    found = operators(plan)
+    assert found.count("Exchange") == 1
+    assert "SinglePartition" not in plan
+    shared = re.search(rf"{SHARED}\((.*?), \d+\)", plan).group(1)
+    assert "g0" in shared or "g2" in shared or "t#" in shared
+    if name != "history":  # whose rows are its result
+        assert max(counts) < len(CALLS)
+
+
+@pytest.mark.parametrize("view", ["in_one_file", "in_folders"])
+def test_only_the_files_of_the_range_are_read(explain, view):
+    """The range stands on the bare column: Spark skips folders and, by their statistics, row groups."""
+    plan, _, _ = explain(CALL.sum("cost").step("day").tz(NEW_YORK), view)
+    word = "PushedFilters" if view == "in_one_file" else "PartitionFilters"
+    [filters] = re.findall(rf"{word}: \[(.*)\]", plan)
+    assert re.search(r"createdAt[^,]*(>=|,)\s*2025-12-31|createdAt,2026-01-01|createdAt#\d+ >= 2025-12-31", filters)
