@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,13 @@ def modules():
     return found
 
 
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in modules().items()}
+NAMES = list(modules())
+
+
+@cache
+def parse_all():
+    """Return name → syntax tree of each module; tests ask for it, because each worker imports this file."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in modules().items()}
 
 
 def statements(tree):
@@ -63,7 +70,7 @@ def statements(tree):
 
 def own(name, trees=None):
     """Return the modules of the package that the module *name* imports."""
-    trees = TREES if trees is None else trees
+    trees = parse_all() if trees is None else trees
     found = set()
     for node in statements(trees[name]):
         if isinstance(node, ast.Import):
@@ -103,7 +110,7 @@ def wrong_imports(trees):
     return found
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_module_is_in_a_folder_of_the_plan(name):
     """There is no module beside the folders, and no folder without a layer."""
     place(name)
@@ -111,12 +118,12 @@ def test_a_module_is_in_a_folder_of_the_plan(name):
 
 def test_folders_import_only_folders_below():
     """Folders of one layer do not know each other, either; imports of types and inside functions count."""
-    assert not wrong_imports(TREES)
+    assert not wrong_imports(parse_all())
 
 
 def test_modules_form_no_circle():
     """There are no circles, so a module can be read after the modules that it needs."""
-    graphlib.TopologicalSorter({name: own(name) for name in TREES}).prepare()
+    graphlib.TopologicalSorter({name: own(name) for name in parse_all()}).prepare()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +140,7 @@ def test_modules_form_no_circle():
 )
 def test_an_import_upwards_or_sideways_is_seen(name, code):
     """The check of the layers finds what it is there for."""
-    assert wrong_imports({**TREES, name: ast.parse(code)})
+    assert wrong_imports({**parse_all(), name: ast.parse(code)})
 
 
 def impure(tree):
@@ -160,10 +167,10 @@ def impure(tree):
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in TREES if place(name)[0][0] < PURE_LAYERS and name != "files"])
+@pytest.mark.parametrize("name", [name for name in NAMES if place(name)[0][0] < PURE_LAYERS and name != "files"])
 def test_the_lower_layers_do_no_io_and_read_no_clock(name):
     """Queries, calendars and results are values; only zone data may be read, which zoneinfo does."""
-    assert not impure(TREES[name])
+    assert not impure(parse_all()[name])
 
 
 @pytest.mark.parametrize(
@@ -178,16 +185,16 @@ def test_io_and_clocks_are_seen(code):
     assert impure(ast.parse(code))
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", NAMES)
 def test_heavy_packages_are_imported_where_they_are_used(name):
     """At the top of a module stands nothing that an import of the package would not load anyway, save type imports."""
-    top = [node for node in TREES[name].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    top = [node for node in parse_all()[name].body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module.split(".")[0] for node in top if isinstance(node, ast.ImportFrom)}
     assert not names & HEAVY
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_module_grows_too_large(name):
     """About 400 lines, and no drawer for everything."""
     assert len(modules()[name].read_text(encoding="utf-8").splitlines()) <= 420
@@ -196,7 +203,7 @@ def test_no_module_grows_too_large(name):
 
 def test_every_public_thing_is_documented():
     """Each module, public class, method and function says what it is."""
-    for name, tree in TREES.items():
+    for name, tree in parse_all().items():
         assert ast.get_docstring(tree), name
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef) and not getattr(node, "name", "").startswith("_"):

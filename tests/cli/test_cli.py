@@ -119,8 +119,15 @@ def test_the_version_is_the_packages(capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", ["query", "serve"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("query", signal.SIGTERM),
+        ("serve", signal.SIGHUP),
+        pytest.param("query", signal.SIGHUP, marks=pytest.mark.long),
+        pytest.param("serve", signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 def test_a_signal_during_a_conversion_leaves_no_temporary_folder(tmp_path, command, number):
     """It ends with the signal's code, without a traceback, also where it meets DuckDB at work."""
     call = {"createdAt": "2026-10-01T00:00:00Z", "cost": 1.5, "artifact": {"variableValues": {"plan": "pro"}}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import fuzz, load
+from tests.support import load
 
 pytestmark = pytest.mark.extra("server")
 
@@ -22,6 +22,8 @@ def test_many_clients_get_their_own_right_answers(capsys, choose):
 
 def test_random_requests_get_what_the_document_promises(choose):
     """Schemathesis finds no 5xx and no reply that the document does not have, whether requests are as it says or not."""
+    from tests.support import fuzz  # imports Schemathesis, which takes half a second of each worker
+
     mixed = [("all", ("201", "400"))]  # one run, because each takes seconds to start
     for mode, usual in choose(mixed, [*mixed, ("positive", ("201",)), ("negative", ("400",))]):
         status, output, statuses = fuzz.fuzz(mode, examples=16, seed=1, phases="fuzzing")
