@@ -197,13 +197,26 @@ def test_each_part_of_the_cost_is_there(many):
     total = many["cost"].sum()
     for part, (low, high) in SHARES.items():
         assert low < many[part].sum() / total < high, part
-    rest = many[list(RECORD_COST_PARTS)].sum(axis=None) / total
+    rest = many[list(RECORD_COST_PARTS)].to_numpy().sum() / total
     assert 0.04 < rest < 0.14
     paid = {part: many.loc[many[part] > 0] for part in RECORD_COST_PARTS}
     assert set(paid["costBreakdown.voicemailDetection"]["type"]) == {"outboundPhoneCall"}
     assert set(paid["costBreakdown.knowledgeBase"]["assistantId"].map(ASSISTANTS)) == {"Support"}
     assert set(paid["costBreakdown.chat"]["type"]) == {"webCall"}
     assert paid["costBreakdown.analysisBreakdown.structuredOutput"][OUTPUTS].notna().all()
+
+
+@pytest.mark.extra("local")
+def test_the_demo_has_the_records_of_the_sample(calls):
+    """Each column of `sample_calls` is one of the demo, with the same values, whichever is read first."""
+    columns = [name for name in reversed(calls.columns) if name != "createdAt"]
+    drilled = vf.demo().call().count().between("2026-10-01", "2026-11-16").drill(columns=columns).reset_index(drop=True)
+    expected = calls.sort_values(["createdAt", "id"], ignore_index=True)
+    assert len(drilled) == len(calls)
+    for name in columns:
+        assert drilled[name].astype(object).where(drilled[name].notna(), None).tolist() == (
+            expected[name].astype(object).where(expected[name].notna(), None).tolist()
+        ), name
 
 
 @pytest.mark.extra("local")

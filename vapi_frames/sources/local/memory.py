@@ -21,7 +21,7 @@ from vapi_frames.sources.records.missing import missing_column
 from vapi_frames.sources.records.paths import CONTAINERS, FLAT_COLUMNS, TIME_COLUMNS, VARIABLES_MAP, column_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
     import pandas as pd
@@ -64,8 +64,7 @@ class TableRecords:
     ) -> Relation:
         """Register the columns that *query* may use, by number: DuckDB cannot tell names apart by case."""
         data, places = self._data, self._places
-        all_names = data.column_names if isinstance(data, pa.Table) else data.columns
-        names = [name for name in all_names if isinstance(name, str)]
+        names = [name for name in self._list_names() if isinstance(name, str)]
         if len(set(names)) < len(names):
             duplicate = next(name for name in names if names.count(name) > 1)
             raise RecordsError(f"the records have two columns named {duplicate!r}", column=duplicate)
@@ -101,6 +100,9 @@ class TableRecords:
         location = RowLocation("0", f"c{table.num_columns - 1}")
         return Relation("calls", columns, location, table.column_names, overrides, is_nested)
 
+    def _list_names(self) -> Sequence[Any]:
+        return list(self._data.column_names if isinstance(self._data, pa.Table) else self._data.columns)
+
     def _read_columns(self, used: list[str]) -> pa.Table | None:
         return _read_frame(self._data, used)
 
@@ -114,22 +116,34 @@ class TableRecords:
 
 
 class KeptRecords(TableRecords):
-    """The rows of a DataFrame that nothing changes any more; a column is converted once."""
+    """The rows of a DataFrame that nothing changes any more; a column is converted once.
+
+    Args:
+        data: The table.
+        later: Column that the table lacks → what makes it, and maybe others, once a query uses it.
+    """
 
     _is_kept = True
 
-    def __init__(self, data: pd.DataFrame) -> None:
+    def __init__(
+        self, data: pd.DataFrame, later: Mapping[str, Callable[[], Mapping[str, pd.Series[Any]]]] | None = None
+    ) -> None:
         super().__init__(data)
+        self._later = later or {}
         self._columns: dict[str, pa.ChunkedArray] = {}
 
     def read(self) -> RecordsSnapshot:
         """Return the records, which do not change."""
         return RecordsSnapshot(len(self._data))
 
+    def _list_names(self) -> Sequence[Any]:
+        return [*self._data.columns, *self._later]
+
     def _read_columns(self, used: list[str]) -> pa.Table | None:
         new = [name for name in used if name not in self._columns]
         if new:
-            table = _read_frame(self._data, new)
+            made = {name: self._later[name]()[name] for name in new if name in self._later}
+            table = _read_frame(self._data.assign(**made) if made else self._data, new)
             if table is None:
                 return None
             self._columns |= dict(zip(new, table.columns, strict=True))

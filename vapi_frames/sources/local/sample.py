@@ -12,7 +12,7 @@ import math
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -20,9 +20,18 @@ import pandas as pd
 
 from vapi_frames.errors import QueryError
 from vapi_frames.sources.local.sample_draws import make_text, make_timestamps, make_uuids, pick
-from vapi_frames.sources.local.sample_fields import CallFacts, draw_costs, draw_groups, draw_measures
+from vapi_frames.sources.local.sample_fields import (
+    GROUPS,
+    MEASURES,
+    CallFacts,
+    draw_costs,
+    draw_groups,
+    draw_measures,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from vapi_frames.sources.local.memory import KeptRecords
@@ -123,6 +132,19 @@ def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", e
         >>> sample_calls(1_000)["type"].nunique()
         3
     """
+    drawn = _draw_sample(n, seed, start, end)
+    return pd.DataFrame({**drawn.columns, **drawn.draw_groups(), **drawn.draw_measures()})
+
+
+class _Sample(NamedTuple):
+    """Columns of the sample, and what draws the others."""
+
+    columns: dict[str, Any]
+    draw_groups: Callable[[], dict[str, pd.Series[Any]]]
+    draw_measures: Callable[[], dict[str, pd.Series[Any]]]
+
+
+def _draw_sample(n: int, seed: int, start: str, end: str) -> _Sample:
     count, seed = _whole("n", n), _whole("seed", seed)
     rng = np.random.Generator(np.random.PCG64(seed))
     first, last = _milliseconds("start", start), _milliseconds("end", end)
@@ -158,9 +180,12 @@ def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", e
         kind, assistant, plan, campaign, billed, verdict, is_forwarded=reason == _FORWARDED,
         is_voicemail=reason == _VOICEMAIL, is_failed=_IS_FAILED[reason], is_overloaded=down & (reason == _OVERLOADED),
     )  # fmt: skip
-    # Streams of their own, so that what one draws moves none of the others.
-    others = [np.random.Generator(np.random.PCG64([seed, number])) for number in (1, 2, 3)]
-    frame: dict[str, Any] = {
+
+    def stream(number: int) -> np.random.Generator:
+        # One for each of those below, so that what one draws moves none of the others.
+        return np.random.Generator(np.random.PCG64([seed, number]))
+
+    columns = {
         "id": make_text(ids),
         "type": make_text(_TYPES, kind),
         "status": make_text(("ended", "in-progress", "queued"), np.where(over, 0, np.where(queued, 2, 1))),
@@ -170,13 +195,14 @@ def sample_calls(n: int = 20_000, seed: int = 7, *, start: str = "2026-10-01", e
         "createdAt": make_timestamps(created, created < last),
         "startedAt": make_timestamps(started, answered),
         "endedAt": make_timestamps(ended, over),
-        **costs | draw_costs(others[0], calls, costs["costBreakdown.llm"]),
+        **costs | draw_costs(stream(1), calls, costs["costBreakdown.llm"]),
         "variableValues.plan": make_text(("free", "pro", "enterprise"), plan),
         "variableValues.campaign": make_text(_CAMPAIGNS, campaign),
-        **draw_groups(others[1], calls),
-        **draw_measures(others[2], calls),
     }
-    return pd.DataFrame(frame)
+    # Two threads may draw at once, and have to draw the same: the streams begin anew.
+    return _Sample(
+        columns, cache(lambda: draw_groups(stream(2), calls)), cache(lambda: draw_measures(stream(3), calls))
+    )
 
 
 def _whole(name: str, value: Any) -> int:
@@ -283,7 +309,9 @@ def _costs(chance: Floats, kind: Whole, assistant: Whole, seconds: Floats) -> di
 
 @cache
 def keep_sample() -> KeptRecords:
-    """Return the records of `sample_calls` for every `demo` of this process."""
+    """Return the records of `sample_calls` for every `demo` of this process; few queries use all of their columns."""
     from vapi_frames.sources.local.memory import KeptRecords
 
-    return KeptRecords(sample_calls())
+    drawn = _draw_sample(20_000, 7, "2026-10-01", "2026-11-16")
+    groups, measures = dict.fromkeys(GROUPS, drawn.draw_groups), dict.fromkeys(MEASURES, drawn.draw_measures)
+    return KeptRecords(pd.DataFrame(drawn.columns), {**groups, **measures})

@@ -10,15 +10,25 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_COST_PARTS, RECORD_GROUPS
 from vapi_frames.sources.local.sample_draws import make_text, make_uuids, pick
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from vapi_frames.sources.local.sample_draws import Flags, Floats, Whole
 
-__all__ = ["CAMPAIGNS", "PHONE_NUMBERS", "SQUADS", "CallFacts", "draw_costs", "draw_groups", "draw_measures"]
+__all__ = [
+    "CAMPAIGNS",
+    "GROUPS",
+    "MEASURES",
+    "PHONE_NUMBERS",
+    "SQUADS",
+    "CallFacts",
+    "draw_costs",
+    "draw_groups",
+    "draw_measures",
+]
 
 PHONE_NUMBERS: dict[str, str] = {
     "0b7d4c18-3e5f-4a92-8c61-d27f90ae5b34": "Front desk",
@@ -40,6 +50,10 @@ CAMPAIGNS: dict[str, str] = {
     "ac30f7d4-619e-4b82-8e5d-2f6b91c7d038": "Holiday preview",
 }
 """The sample organization's campaigns: id → name, in the order of the variable ``campaign``."""
+GROUPS = RECORD_GROUPS
+"""The columns of `draw_groups`."""
+MEASURES = (*(column for column in RECORD_COLUMNS if column not in RECORD_COST_PARTS), "artifact.structuredOutputs")
+"""The columns of `draw_measures`."""
 
 _WORKFLOW = "37f0c9e6-a5b1-4d28-9c74-e6082db5f1a3"
 _SUPPORT, _CONCIERGE = 1, 4
@@ -157,7 +171,7 @@ def _list_customers() -> tuple[list[str], list[str]]:
     return ids, [f"+1{_AREAS[one // 100]}55501{one % 100:02}" for one in mixed]
 
 
-def draw_measures(rng: np.random.Generator, calls: CallFacts) -> dict[str, Any]:
+def draw_measures(rng: np.random.Generator, calls: CallFacts) -> dict[str, pd.Series[Any]]:
     """Return latencies in milliseconds, interruptions and structured outputs; of a call that cost nothing, none."""
     count = len(calls.kind)
     chance = rng.random((14, count))
@@ -182,7 +196,7 @@ def draw_measures(rng: np.random.Generator, calls: CallFacts) -> dict[str, Any]:
     columns["userInterruptions"] = np.floor(turns * chance[6] * chance[6] * 0.6)
     columns["assistantInterruptions"] = np.floor(turns * chance[7] * chance[7] * 0.3)
     columns["artifact.structuredOutputs"] = make_text(_write_outputs(), _draw_outputs(chance[8:], calls))
-    return columns
+    return {name: pd.Series(column) for name, column in columns.items()}
 
 
 def _draw_outputs(chance: Floats, calls: CallFacts) -> Whole:
