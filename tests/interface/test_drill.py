@@ -99,6 +99,37 @@ def test_random_rows_have_the_calls_of_plain_loops(data):
     assert chosen.vapi.drill(vq, ["id"])["id"].tolist() == expected
 
 
+CHAIN = {
+    "mask": lambda df, random: df[random.random(len(df)) < 0.7],
+    "range": lambda df, _: df[df.index.get_level_values("date") < "2026-10-12"] if "date" in df.index.names else df,
+    "week": lambda df, _: df.vapi.rollup("week"),
+    "all": lambda df, _: df.vapi.rollup("all"),
+    "type": lambda df, _: df.vapi.rollup(by="type"),
+    "ratio": lambda df, _: df.vapi.per_call(),
+}
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
+@examples(25)
+@given(st.lists(st.sampled_from(sorted(CHAIN)), min_size=1, max_size=4), st.integers(0, 99))
+def test_after_any_verbs_each_row_has_its_calls_or_none_are_shown(demo, steps, seed):
+    """Rows that were put together after others had been left out count calls that no index names: they are refused."""
+    random = np.random.default_rng(seed)
+    frame = demo.call().count().sum("cost").by("type", "assistantId").step("day").during("2026-10").fetch()
+    rows = frame
+    for step in steps:
+        assume(not (step == "week" and "date" not in rows.index.names))
+        assume(not (step == "type" and "type" not in rows.index.names))
+        rows = CHAIN[step](rows, random)
+    can_mix = "mask" in steps and {"week", "all", "type"}.intersection(steps[steps.index("mask") :])
+    try:
+        calls = rows.vapi.drill(demo, ["id", "cost"], limit=None)
+    except ProvenanceError:
+        assert can_mix
+    else:
+        check(rows, calls)
+
+
 def test_a_limit_counts_the_calls_of_the_chosen_rows(demo, spend):
     """A choice that no query gives is cut as any other, in the order of the index."""
     chosen = spend.nlargest(3, "sumCost")

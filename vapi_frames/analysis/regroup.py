@@ -125,6 +125,8 @@ def regroup(
     result = pd.DataFrame({name: to_backend(columns[name], checked.backend) for name in checked.measures}, index=index)
     result.attrs = dict(checked.frame.attrs)
     meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, **(derived_levels or {})})
-    if step != meta.step and (meta.is_incomplete or (meta.choice and not meta.choice.is_query)):
-        meta = replace(meta, has_flags=False)  # which part of the coarser buckets the rows cover is unknown
+    if meta.is_incomplete or (meta.choice and not meta.choice.is_query):
+        # Which part of the coarser buckets and groups the rows cover is unknown from here on.
+        is_mixed = meta.has_mixed_rows or over_time or over_groups
+        meta = replace(meta, has_flags=meta.has_flags and step == meta.step, has_mixed_rows=is_mixed)
     return attach_meta(result, meta.with_step(step))

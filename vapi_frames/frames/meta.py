@@ -81,6 +81,8 @@ class Meta:
         is_incomplete: Whether some rows of the result never arrived.
         is_filled: Whether `fill_gaps` added rows.
         has_flags: Whether it is known which part of each bucket the rows cover.
+        has_mixed_rows: Whether a verb put rows together of which others had been left out, so that a row may count a
+            part of the calls of its buckets and groups only.
         title: The name of the query, ``None`` for an automatic one.
         relative_range: The relative range as written and whether it is of whole buckets, e.g. ``("30d", False)``.
         notes: What a reader should know, e.g. how dates were read.
@@ -106,6 +108,7 @@ class Meta:
     is_incomplete: bool = False
     is_filled: bool = False
     has_flags: bool = True
+    has_mixed_rows: bool = False
     title: str | None = None
     relative_range: tuple[str, bool] | None = None
     notes: tuple[str, ...] = ()
@@ -295,6 +298,7 @@ class Meta:
             "incomplete": self.is_incomplete or None,
             "filled": self.is_filled or None,
             "flagless": None if self.has_flags else True,
+            "mixed": self.has_mixed_rows or None,
             "title": self.title,
             "last": self.relative_range,
             "notes": self.notes,
@@ -345,6 +349,7 @@ class Meta:
             is_incomplete=parts.get("incomplete", False),
             is_filled=parts.get("filled", False),
             has_flags=not parts.get("flagless", False),
+            has_mixed_rows=parts.get("mixed", False),
             title=parts.get("title"),
             relative_range=tuple(parts["last"]) if "last" in parts else None,
             notes=tuple(parts.get("notes", ())),

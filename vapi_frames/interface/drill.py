@@ -134,6 +134,11 @@ def _find_query(meta: Meta, frame: pd.DataFrame) -> tuple[Query[Any], bool]:
         raise QueryError(
             f"a verb made the level {level!r}, which no call has: drill the frame as it was before that verb"
         )
+    if meta.has_mixed_rows:
+        raise ProvenanceError(
+            "a verb such as rollup put rows together after others had been left out, so it is unknown which calls a "
+            "row counts: drill the frame as it was before that verb"
+        )
     choice = meta.choice
     is_exact = (choice is None or choice.is_query) and not meta.is_incomplete
     query = meta.query if is_exact else replace(meta, choice=None).query

@@ -70,7 +70,7 @@ class SourceVerbs:
         Raises:
             QueryError: *vq* is left out and the frame is not from the API; the frame is a comparison, or a verb made
                 its groups; or an argument is wrong.
-            ProvenanceError: The rows are not as fetched.
+            ProvenanceError: The rows are not as fetched; or a verb put rows together after others had been left out.
             RecordsError: The records have no such column.
             SourceError: The source has no calls.
 
