@@ -15,6 +15,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.cli.assistant_queries import LATE, OCTOBER, QUESTIONS, REFUSED
+from tests.support.make_transcript import read_session, run_session
 from tests.support.tricks import TRICKS
 from vapi_frames.cancellation import on_cancel, raise_if_cancelled
 from vapi_frames.cli.mcp import make_server
@@ -156,6 +157,10 @@ def test_a_partial_result_says_what_is_missing():
                 assert part in text
 
     anyio.run(run)
+
+
+def test_the_page_has_the_session():
+    assert read_session() == anyio.run(run_session).strip("\n"), "run python -m tests.support.make_transcript"
 
 
 def test_two_clients_at_once_get_the_same_rows():

@@ -1,5 +1,6 @@
 """The tools of an assistant, without the protocol: every wrong query is refused or warned about, and nothing leaks."""
 
+import argparse
 import json
 
 import pytest
@@ -9,12 +10,22 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.cli.assistant_numbers import NOW, load_calls
 from tests.cli.assistant_queries import LATE, OCTOBER, QUESTIONS, REFUSED
+from tests.support.make_pages import PAGES
+from tests.support.snippets import blocks
 from tests.support.tricks import TRICKS
+from vapi_frames.cli.mcp import HOST, add_parser
 from vapi_frames.cli.tools import PERSONAL_GROUPS, Tools
 from vapi_frames.errors import NotInContractError, QueryError, VapiFramesError
 from vapi_frames.interface.chain import FRAME_VERBS, parse_chain
 
 TOOLS = Tools(vf.demo())
+
+
+def read_options(arguments):
+    """Return the options of `vapi-frames mcp`."""
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    return parser.parse_args(arguments)
 
 
 def run(tool, *arguments):
@@ -217,3 +228,15 @@ def test_an_error_of_a_note_is_its_text(monkeypatch):
     monkeypatch.setattr("vapi_frames.interface.accessor.VapiAccessor.explain", fail)
     found = json.loads(TOOLS.ask(f"vq.call().count(){OCTOBER}"))
     assert found["formulas"] == {"countId": "QueryError: the column is unlike all others"}
+
+
+def test_the_settings_of_the_page_are_valid_and_their_command_is_read():
+    written = [json.loads(text) for language, text in blocks(PAGES / "guides" / "assistants.md") if language == "json"]
+    servers = [one["vapi-frames"] for settings in written for one in settings.values()]
+    assert len(servers) == 3
+    for server in servers:
+        if "url" in server:
+            assert server["url"] == f"http://{HOST}:{read_options(['mcp', '--http']).port}/mcp"
+        else:
+            assert server["command"] == "vapi-frames"
+            assert read_options(server["args"]).source == ["demo"]
