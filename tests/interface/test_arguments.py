@@ -6,6 +6,7 @@ import datetime as dt
 import inspect
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -29,6 +30,7 @@ VALUES = [
     "999999w", "9" * 5000 + "d", "\0", "\ud800", b"x", [], [1], (), (1,), (1, 2, 3), {}, {"a": 1}, {1: 2},
     {"duration": "parsec"}, {"cost": []}, object(), Odd(), pd.DataFrame(), dt.datetime(1, 1, 1), dt.datetime.max,
     dt.date(2026, 1, 1), "0001-01-01", "9999-12-31T23:59:59Z", set(), range(3), lambda: 1, Path("\0"), Path("a"),
+    pd.NA, pd.NaT, np.array([1, 2]), pd.Series(["a", "b"]), pd.DataFrame({"a": [1]}),
 ]  # fmt: skip
 CONNECT = ("token", "base_url", "timeout", "cache", "settle", "cache_limit", "workers", "units")
 
@@ -126,3 +128,56 @@ def test_an_argument_of_a_verb_of_any_kind_is_taken_or_refused(value):
             continue
         except Exception as error:  # noqa: BLE001 - the test looks at any exception
             pytest.fail(f"{name} raises {error!r}")
+
+
+QUERIES = {
+    "by": lambda query, value: query.by(value),
+    "by_variable": lambda query, value: query.by_variable(value),
+    "by_output": lambda query, value: query.by_output(value),
+    "where": lambda query, value: query.where(value),
+    "where(type=)": lambda query, value: query.where(type=value),
+    "where(output)": lambda query, value: query.where({"output.Score": value}),
+    "sum": lambda query, value: query.sum(value),
+    "median": lambda query, value: query.median(value),
+    "median(alias=)": lambda query, value: query.median("cost", alias=value),
+    "quantile": lambda query, value: query.quantile(value),
+    "quantile(q=)": lambda query, value: query.quantile("cost", value),
+    "nunique": lambda query, value: query.nunique(value),
+    "agg": lambda query, value: query.agg(x=value),
+    "agg(column)": lambda query, value: query.agg(x=(value, "median")),
+    "agg(operation)": lambda query, value: query.agg(x=("cost", value)),
+    "agg(operation, q)": lambda query, value: query.agg(x=("cost", value, 0.5)),
+    "agg(q)": lambda query, value: query.agg(x=("cost", "quantile", value)),
+    "step": lambda query, value: query.step(value),
+    "tz": lambda query, value: query.tz(value),
+    "compare": lambda query, value: query.compare(value),
+    "compare(align=)": lambda query, value: query.compare("7d", align=value),
+    "drill": lambda query, value: query.drill(value),
+    "drill(column)": lambda query, value: query.drill([value]),
+    "drill(limit=)": lambda query, value: query.drill(limit=value),
+    "fetch(as_index=)": lambda query, value: query.fetch(as_index=value),
+}
+
+
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning", "ignore::vapi_frames.errors.RecordsWarning")
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_an_argument_of_a_query_of_any_kind_is_taken_or_refused(value):
+    """Each argument of a query."""
+    query = vf.local(CALLS, now="2026-10-03T00:00Z").call().count().during("2026-10-01")
+    for name, use in QUERIES.items():
+        try:
+            use(query, value)
+        except VapiFramesError:
+            continue
+        except Exception as error:  # noqa: BLE001 - the test looks at any exception
+            pytest.fail(f"{name} raises {error!r}")
+
+
+@pytest.mark.extra("plot")
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_a_column_of_a_plot_of_any_kind_is_taken_or_refused(value):
+    """What is no name of a measure is refused by a word of the package."""
+    df = vf.demo().call().count().by("type").during("2026-10-01").fetch()
+    if value is not None:
+        with pytest.raises(VapiFramesError):
+            df.vapi.plot(value)

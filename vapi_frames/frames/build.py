@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from vapi_frames.calendar.ranges import RelativeRange
-from vapi_frames.errors import QueryError
+from vapi_frames.errors import QueryError, format_value
 from vapi_frames.frames.layout import to_flat
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone
 from vapi_frames.frames.meta import Meta
@@ -37,9 +37,9 @@ def check_options(dtype_backend: object = None, categorical: object = False, as_
     """Raise `QueryError` unless these are options that a frame can be made with."""
     for name, value in (("categorical", categorical), ("as_index", as_index)):
         if not isinstance(value, bool):
-            raise QueryError(f"{name} must be True or False, not {value!r}")
+            raise QueryError(f"{name} must be True or False, not {format_value(value)}")
     if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
-        raise QueryError(f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {dtype_backend!r}")
+        raise QueryError(f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {format_value(dtype_backend)}")
 
 
 def build(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from vapi_frames.display import show_html
-from vapi_frames.errors import QueryError, SourceError
+from vapi_frames.errors import QueryError, SourceError, format_value
 from vapi_frames.interface.api_verbs import ApiVerbs
 from vapi_frames.interface.fetch import fetch_frames, fetch_results, name_queries
 from vapi_frames.interface.overviews import Overviews
@@ -227,7 +227,7 @@ class Vq(ApiVerbs, Overviews):
 
         connection = self._connection("calls to download", "query its call records directly")
         if not isinstance(customers, bool):
-            raise QueryError(f"customers must be True or False, not {customers!r}")
+            raise QueryError(f"customers must be True or False, not {format_value(customers)}")
         query, now = self.call().last(last), self.now()
         start_database()  # raises before anything is sent
         with showing(progress):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vapi_frames.analysis.arguments import read_names
 from vapi_frames.analysis.weeks import SLOTS
 from vapi_frames.contract.record_words import RECORD_COST_PARTS
 from vapi_frames.contract.vocabulary import COST_PARTS
@@ -31,12 +32,10 @@ def choose_measures(
     because a range may have five Mondays and four Tuesdays.
 
     Raises:
-        QueryError: *column* names no measure.
+        QueryError: *column* names no measure, or is no name.
     """
-    if isinstance(column, str):
-        return [find_column(frame, column)]
     if column is not None:
-        names = [find_column(frame, one) for one in column]
+        names = [find_column(frame, one) for one in read_names(column, "column", '["cost"]')]
         if not names:
             raise QueryError(f"column=[] names no measure: name one, e.g. .vapi.plot({next(iter(known), 'sumCost')!r})")
         return list(dict.fromkeys(names))

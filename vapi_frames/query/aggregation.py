@@ -120,18 +120,21 @@ def check_unique(one: Aggregation, measures: tuple[Aggregation, ...]) -> None:
 def read_pair(alias: str, pair: Any) -> tuple[Any, Operation | RecordOperation, float | None]:
     """Return the column, the operation and the quantile of *pair*, the argument called *alias*; ``mean`` is ``avg``."""
     match pair:
-        case tuple((column, "quantile" as word, q)):
+        case tuple((column, str("quantile" as word), q)):
             pass
+        case tuple((column, str("quantile" as word))):
+            q = 0.5
+        case tuple((column, str("mean"))):
+            word, q = "avg", None
         case tuple((column, word)):
-            q = 0.5 if word == "quantile" else None
+            q = None
         case _:
             raise QueryError(
                 f'{alias}={format_value(pair)} is not a pair (column, operation); e.g. {alias}=("cost", "sum"), or '
                 f'{alias}=("duration", "quantile", 0.95)'
             )
-    operation = "avg" if word == "mean" else word
-    require(operation, (*OPERATIONS, *RECORD_OPERATIONS), "operation", synonyms=OPERATION_SYNONYMS)
-    return column, cast("Operation", operation), q
+    require(word, (*OPERATIONS, *RECORD_OPERATIONS), "operation", synonyms=OPERATION_SYNONYMS)
+    return column, cast("Operation", word), q
 
 
 def check_quantile(q: object) -> float:

@@ -290,7 +290,7 @@ def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[.
     """
     require(align, get_args(Align), "alignment")
     shift = None
-    if to != PREVIOUS:
+    if not isinstance(to, str) or to != PREVIOUS:
         try:
             shift = parse_span(to)
         except QueryError as error:

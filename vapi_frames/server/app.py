@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.cancellation import Stop, raise_if_cancelled
 from vapi_frames.contract.models import parse_request, read_json
-from vapi_frames.errors import MissingExtraError, QueryError, RecordsError, redirect_warnings
+from vapi_frames.errors import MissingExtraError, QueryError, RecordsError, format_value, redirect_warnings
 from vapi_frames.query.query import Query
 from vapi_frames.result.write import write_reply
 from vapi_frames.server.access import Access, check_content_type
@@ -92,14 +92,14 @@ def create_app(
     except ImportError:
         raise MissingExtraError("server", "starlette", "the endpoint") from None
     if not 0 < timeout <= MAX_TIMEOUT:
-        raise QueryError(f"timeout must be in seconds, more than 0 and at most a day, not {timeout!r}")
+        raise QueryError(f"timeout must be in seconds, more than 0 and at most a day, not {format_value(timeout)}")
     limits = {
         "body_limit": body_limit, "query_limit": query_limit, "workers": workers, "row_limit": row_limit,
         "reply_limit": reply_limit,
     }  # fmt: skip
     for name, number in limits.items():
         if number < 1:
-            raise QueryError(f"{name} must be at least 1, not {number!r}")
+            raise QueryError(f"{name} must be at least 1, not {format_value(number)}")
     endpoint = _Endpoint(source, key, timeout=timeout, **limits)
     document = json.dumps(make_document(with_key=key is not None, query_limit=query_limit, part_limit=PART_LIMIT))
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vapi_frames.errors import MissingExtraError, QueryError
+from vapi_frames.errors import MissingExtraError, QueryError, format_value
 from vapi_frames.redact import Secret
 from vapi_frames.server.app import create_app
 from vapi_frames.sources.http.loopback import is_loopback
@@ -155,7 +155,7 @@ def make_server(
 
     for name, number in (("connections", connections), ("peer_connections", peer_connections)):
         if number is not None and number < 1:
-            raise QueryError(f"{name} must be at least 1, not {number!r}")
+            raise QueryError(f"{name} must be at least 1, not {format_value(number)}")
     limit = timeout + TIMEOUT_MARGIN
     total, backlog = find_connection_limit(connections)
     protocol = make_protocol(limit, total, peer_connections or max(1, total // 2))

@@ -18,6 +18,7 @@ from vapi_frames.errors import (
     ResponseError,
     SourceError,
     VapiFramesError,
+    format_value,
     warn,
 )
 from vapi_frames.sources import progress
@@ -137,7 +138,7 @@ def archive(
     }  # fmt: skip
     for name, value in wanted.items():
         if not isinstance(value, bool):
-            raise QueryError(f"{name} must be True or False, not {value!r}")
+            raise QueryError(f"{name} must be True or False, not {format_value(value)}")
     kept = frozenset((RECORDS, *(name for name, is_wanted in wanted.items() if is_wanted)))
     files = DayFiles(folder)
     with files.lock():
