@@ -39,7 +39,9 @@ def check_options(dtype_backend: object = None, categorical: object = False, as_
         if not isinstance(value, bool):
             raise QueryError(f"{name} must be True or False, not {format_value(value)}")
     if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
-        raise QueryError(f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {format_value(dtype_backend)}")
+        raise QueryError(
+            f"dtype_backend must be 'numpy_nullable', 'pyarrow' or None, not {format_value(dtype_backend)}"
+        )
 
 
 def build(
