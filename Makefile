@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL = help
-.PHONY: help setup format lint types test docs notebooks hooks bench coverage package minimal lowest extras audit all
+.PHONY: help setup format lint types test docs serve notebooks hooks bench coverage package minimal lowest extras audit all
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -34,9 +34,12 @@ test: ## run all tests, with a worker for each core; one file: make test ARGS=te
 	$(BIN)/python -m pytest $(or $(ARGS),-n auto --dist loadgroup)
 
 # Without --quiet, which drops warnings before --strict counts them.
-docs: ## build the site; every warning is an error; to look at it: mkdocs serve
+docs: ## build the site; every warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python -m tests.support.site_links site
+
+serve: ## show the site on this machine, and build it again at each change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 notebooks: ## write the generated files under notebooks/ again
 	$(BIN)/python -m tests.support.make_pages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,37 @@ def test_readme_has_the_two_commands():
     assert re.fullmatch(
         r"python3 -m venv (\S+) && \1/bin/pip install .+ && \1/bin/python -m pytest -n auto --dist loadgroup", tests
     )
+
+
+@pytest.mark.parametrize("page", [README, PAGES / "index.md"], ids=lambda path: path.name)
+def test_each_extra_is_named(page):
+    """Both first pages have a row for each extra that a user may want, and README names those for work on the package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = set(re.findall(r"`(\w+)`", page.read_text(encoding="utf-8")))
+    theirs = set(project["optional-dependencies"]) - {"test", "bench", "docs", "dev"}
+    assert (theirs if page != README else {*project["optional-dependencies"]}) <= named
+
+
+def test_readme_has_a_section_of_two_commands():
+    """The section holds two shell blocks, the first two of the page."""
+    [section] = re.findall(
+        r"^## Two commands\n(.+?)(?=^## )", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert re.findall(r"^```sh\n(.+?)^```$", section, re.MULTILINE | re.DOTALL) == fenced("sh")[:2]
+
+
+def test_pictures_of_readme_are_there_for_light_and_dark():
+    """Each picture has a source for dark pages, a text for who cannot see it, and both files."""
+    pictures = re.findall(r"<picture>(.+?)</picture>", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert pictures
+    for picture in pictures:
+        dark, alt, light = re.search(
+            r'\(prefers-color-scheme: dark\)" srcset="(.+?)">.+<img alt="(.+?)" src="(.+?)">', picture, re.DOTALL
+        ).groups()
+        assert (ROOT / dark).exists()
+        assert (ROOT / light).exists()
+        assert dark != light
+        assert len(alt.split()) > 4
 
 
 def test_plain_python_blocks_are_python():

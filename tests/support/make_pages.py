@@ -1,5 +1,5 @@
-"""Write what is generated under notebooks/: the pages of measures, types and reasons, the table of bad days, the demo's
-chart, and the outputs of the notebooks.
+"""Write what is generated under notebooks/: the pages of measures, types and reasons, the table of bad days, the gallery
+with all pictures, and the outputs of the notebooks.
 
 Run it from the root of the repository after a change that they show. With notebooks as arguments it runs nothing, and
 takes out of them what differs from machine to machine; the hooks of each commit do that:
@@ -12,8 +12,6 @@ takes out of them what differs from machine to machine; the hooks of each commit
 
 from __future__ import annotations
 
-import contextlib
-import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -126,8 +124,8 @@ def _table(measures: list[Measure]) -> str:
 def _main(notebooks: list[str]) -> None:
     import nbformat
 
+    from tests.support import make_gallery
     from tests.support.make_tables import reasons_page, types_page
-    from vapi_frames.cli.main import main
 
     for path in notebooks:
         nbformat.write(stripped(nbformat.read(path, as_version=4)), path)
@@ -138,8 +136,7 @@ def _main(notebooks: list[str]) -> None:
     (PAGES / "reference/measures.md").write_text(measures_page(), encoding="utf-8")
     (PAGES / "guides/wire.md").write_text(wire_page(), encoding="utf-8")
     (PAGES / "guides/frame.md").write_text(frame_page(), encoding="utf-8")
-    with contextlib.redirect_stdout(io.StringIO()):
-        main(["demo", "--png", str(PAGES / "spend.png")])
+    make_gallery.write()
     for path in NOTEBOOKS:
         nbformat.write(run(path), path)
 
