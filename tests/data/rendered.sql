@@ -30,11 +30,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, nullif(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
+  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, nullif(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1, `calls`.`startedAt` AS started, `calls`.`endedAt` AS ended
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w, SUM(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -112,11 +112,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, nullif(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
+  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, nullif(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1, `calls`.`startedAt` AS started, `calls`.`endedAt` AS ended
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w, SUM(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -188,11 +188,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" AS g0, nullif(CAST(jsonb_extract_path_text(CAST("calls"."costBreakdown" AS JSONB), 'llm') AS DOUBLE PRECISION), 'NaN') AS v0, (CAST(round(date_part('epoch', "calls"."endedAt" - "calls"."startedAt") * 1000000) AS BIGINT)) / CAST(60000000.0 AS DOUBLE PRECISION) AS v1
+  SELECT CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" AS g0, nullif(CAST(jsonb_extract_path_text(CAST("calls"."costBreakdown" AS JSONB), 'llm') AS DOUBLE PRECISION), 'NaN') AS v0, (round(date_part('epoch', "calls"."endedAt" - "calls"."startedAt") * 1000000)) / CAST(60000000.0 AS DOUBLE PRECISION) AS v1, "calls"."startedAt" AS started, "calls"."endedAt" AS ended
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w, SUM(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -270,11 +270,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) AS g0, if(isNaN(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))), NULL, CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))) AS v0, (toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) - toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6))) / CAST(60000000.0 AS Nullable(Float64)) AS v1
+  SELECT CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) AS g0, if(isNaN(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))), NULL, CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))) AS v0, (toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) - toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6))) / CAST(60000000.0 AS Nullable(Float64)) AS v1, "calls"."startedAt" AS started, "calls"."endedAt" AS ended
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC')
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w, SUM(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -434,11 +434,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) AS g0, IF(IS_NAN(CAST(`calls`.`costBreakdown`.`llm` AS FLOAT64)), NULL, CAST(`calls`.`costBreakdown`.`llm` AS FLOAT64)) AS v0, (UNIX_MICROS(TIMESTAMP(`calls`.`endedAt`, 'UTC')) - UNIX_MICROS(TIMESTAMP(`calls`.`startedAt`, 'UTC'))) / CAST(60000000.0 AS FLOAT64) AS v1
+  SELECT CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) AS g0, IF(IS_NAN(CAST(`calls`.`costBreakdown`.`llm` AS FLOAT64)), NULL, CAST(`calls`.`costBreakdown`.`llm` AS FLOAT64)) AS v0, (UNIX_MICROS(TIMESTAMP(`calls`.`endedAt`, 'UTC')) - UNIX_MICROS(TIMESTAMP(`calls`.`startedAt`, 'UTC'))) / CAST(60000000.0 AS FLOAT64) AS v1, `calls`.`startedAt` AS started, `calls`.`endedAt` AS ended
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1790812800000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793491200000000)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w, SUM(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -516,11 +516,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) AS g0, NULLIF(CAST("calls"."costBreakdown"['llm'] AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (DATE_PART(epoch_microsecond, "calls"."endedAt") - DATE_PART(epoch_microsecond, "calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1
+  SELECT CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) AS g0, NULLIF(CAST("calls"."costBreakdown"['llm'] AS DOUBLE), CAST('NaN' AS DOUBLE)) AS v0, (DATE_PART(epoch_microsecond, "calls"."endedAt") - DATE_PART(epoch_microsecond, "calls"."startedAt")) / CAST(60000000.0 AS DOUBLE) AS v1, "calls"."startedAt" AS started, "calls"."endedAt" AS ended
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1790812800000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793491200000000, 6)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w, SUM(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u
 FROM in_range
 GROUP BY g0;
 
@@ -598,11 +598,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) AS g0, if(is_nan(CAST("calls"."costBreakdown"."llm" AS DOUBLE)), NULL, CAST("calls"."costBreakdown"."llm" AS DOUBLE)) AS v0, (CAST(round(to_unixtime(with_timezone("calls"."endedAt", 'UTC')) * 1000000) AS BIGINT) - CAST(round(to_unixtime(with_timezone("calls"."startedAt", 'UTC')) * 1000000) AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1
+  SELECT CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) AS g0, if(is_nan(CAST("calls"."costBreakdown"."llm" AS DOUBLE)), NULL, CAST("calls"."costBreakdown"."llm" AS DOUBLE)) AS v0, (CAST(round(to_unixtime(with_timezone("calls"."endedAt", 'UTC')) * 1000000) AS BIGINT) - CAST(round(to_unixtime(with_timezone("calls"."startedAt", 'UTC')) * 1000000) AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1, "calls"."startedAt" AS started, "calls"."endedAt" AS ended
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE)
 )
-SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN v1 < 0 THEN 1 ELSE 0 END) AS w, COUNT(*) - COUNT(v1) AS u
+SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w, SUM(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u
 FROM in_range
 GROUP BY g0;
 

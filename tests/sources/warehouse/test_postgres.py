@@ -6,6 +6,7 @@ import warnings
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from tests.support.shapes import check
 from vapi_frames.contract.vocabulary import STEPS
 from vapi_frames.errors import RecordsError, SourceError
 from vapi_frames.sources.warehouse import source
-from vapi_frames.sources.warehouse.dialects import DIALECTS, to_micros
+from vapi_frames.sources.warehouse.dialects import DIALECTS, fit_postgres, to_micros
 from vapi_frames.sources.warehouse.render import render
 
 pytestmark = [
@@ -275,20 +276,42 @@ ZONES = (
     st.sampled_from(STEPS),
     st.sampled_from(ZONES),
     st.datetimes(datetime(2009, 1, 1), datetime(2026, 11, 1)),
-    st.integers(1, 900),
+    st.tuples(st.integers(1, 900), st.sampled_from(["PostgreSQL 13.14", "PostgreSQL 15.3"])),
 )
 @examples(40)
-def test_the_engine_cuts_off_the_clock_as_the_calendar_does(address, step, zone, begin, days):
+def test_the_engine_cuts_off_the_clock_as_the_calendar_does(address, step, zone, begin, days_on):
     """On every step and zone, also where the offset is no whole number of steps, or a day is left out."""
     import psycopg
 
+    days, version = days_on
     begin = begin.replace(tzinfo=UTC)
     end = begin + timedelta(days=days if step not in ("second", "minute") else 1)
     query = CALL.count().step(step).tz(zone).between(begin, end)
-    with psycopg.connect(address) as connection, warnings.catch_warnings():
+    fit = lambda dialect, _: fit_postgres(dialect, version)  # noqa: E731
+    with (
+        psycopg.connect(address) as connection,
+        warnings.catch_warnings(),
+        mock.patch.object(source, "fit_postgres", fit),
+    ):
         warnings.simplefilter("ignore")
         [frame] = open_vq(connection).fetch(query).values()
     check(frame, query, compute(CALLS, query, NOW))
+
+
+@pytest.mark.parametrize(
+    ("version", "has_date_bin"),
+    [
+        ("PostgreSQL 14.0 on x86_64-pc-linux-gnu", True),
+        ("PostgreSQL 17beta1 on aarch64-apple-darwin", True),
+        ("PostgreSQL 13.14 on x86_64-pc-linux-gnu", False),
+        ("PostgreSQL 9.4.26 (Greenplum Database 6.25)", False),
+        ("PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2, Redshift 1.0.61395", False),
+        ("CockroachDB CCL v23.1.11 (x86_64-pc-linux-gnu)", False),
+    ],
+)
+def test_only_a_server_that_has_date_bin_is_asked_for_it(version, has_date_bin):
+    """What a server says of itself decides; Redshift and others call themselves an old PostgreSQL."""
+    assert ("bin_to" in fit_postgres(DIALECTS["postgres"], version).functions) == has_date_bin
 
 
 @given(st.lists(st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)), min_size=2, max_size=30))

@@ -49,6 +49,7 @@ __all__ = [
     "record_columns",
     "variable_keys",
     "write_columns",
+    "write_minutes",
 ]
 
 ENDED_STATUSES = ("ended", "not-found", "deletion-failed")
@@ -163,6 +164,11 @@ def find_columns(
         values=values,
         interval=interval,
     )
+
+
+def write_minutes(started: str, ended: str) -> str:
+    """Return the expression of the minutes between two instants in microseconds."""
+    return f"({ended} - {started}) / 60000000.0::DOUBLE"
 
 
 def find_id(
@@ -354,7 +360,7 @@ class RecordReader(NamedTuple):
 
     def _between_ends(self) -> str:
         started, ended = (self.functions.micros(self.time(column)) for column in ("startedAt", "endedAt"))
-        return f"({ended} - {started}) / 60000000.0::DOUBLE"
+        return write_minutes(started, ended)
 
     def interval(self) -> CallInterval:
         """Return a call's start and end in microseconds, and whether its status or reason says that it is over."""

@@ -95,7 +95,9 @@ class QueryColumns:
         interval: When the call was active; only for a query of concurrency.
         instant: Writes an aware UTC datetime as a literal.
         quantile: Writes the quantile *q* of an expression, exact and linear between two values.
-        clock: The creation as the wall clock of UTC, where the engine cuts that off faster than it divides integers.
+        ends: Start and end of a call in a type that compares them, where its minutes are the time between them.
+        clock: The creation, where the engine cuts it to a step faster than it divides integers.
+        cut: Writes what *clock* is cut to by a step.
     """
 
     created: str
@@ -106,7 +108,9 @@ class QueryColumns:
     interval: CallInterval | None = None
     instant: Callable[[datetime], str] = _write_instant
     quantile: Callable[[str, float], str] = lambda value, q: f"quantile_cont({value}, {q!r})"
+    ends: tuple[str, str] | None = None
     clock: str | None = None
+    cut: Callable[[str, str], str] = lambda step, at: f"cut_to('{step}', {at})"
 
 
 def check_answerable(query: Query[Any]) -> None:
@@ -154,6 +158,9 @@ def write_select(
     """
     used = list(dict.fromkeys(one.column for one in query.measures))
     values = {f"v{i}": columns.values[column] for i, column in enumerate(used)}
+    minutes = [f"v{used.index(column)}" for column in MINUTE_COLUMNS if column in used]
+    if minutes and columns.ends:
+        values |= dict(zip(("started", "ended"), columns.ends, strict=True))
     span = start, end
     steps, source, levels = write_rows(
         query, columns, relation, span, values, records_range=records_range, truncates=columns.clock is not None
@@ -168,7 +175,10 @@ def write_select(
             for i, one in enumerate(query.measures)
         ),
     ]
-    if minutes := [f"v{used.index(column)}" for column in MINUTE_COLUMNS if column in used]:
+    if minutes and columns.ends:  # an engine may compute minutes anew at each place that names them
+        outer.append("sum(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w")
+        outer.append("sum(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u")
+    elif minutes:
         outer.append(f"sum(CASE WHEN {minutes[0]} < 0 THEN 1 ELSE 0 END) AS w")
         outer.append(f"count(*) - count({minutes[0]}) AS u")
     if "id" in used:
@@ -196,7 +206,7 @@ def write_rows(
         columns: The relation's expressions of what the query uses.
         relation: The table, as SQL.
         span: Start and end of the range, in UTC.
-        values: Name → expression of what each row has beside its levels; no name begins with ``e``, ``g`` or ``l``.
+        values: Name → expression of what each row has beside its levels; no name is ``e``, ``l`` or ``g0``, ``g1`` …
         records_range: As in `write_select`.
         truncates: Whether ``g0`` is a wall clock that the engine cut off, and not an integer.
 
@@ -309,8 +319,8 @@ def _write_truncated(columns: QueryColumns, step: str, span: tuple[int, int], tz
 
     def write_arm(moved: int) -> str:
         if not moved:
-            return f"cut_to('{step}', {columns.clock})"
-        found = f"cut_to('{step}', moved_by({columns.clock}, {moved}))"
+            return columns.cut(step, f"{columns.clock}")
+        found = columns.cut(step, f"moved_by({columns.clock}, {moved})")
         return f"moved_by({found}, {-moved})" if length else found
 
     *early, last = list_clocks(span, step, tz)

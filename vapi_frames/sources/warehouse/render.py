@@ -25,7 +25,7 @@ __all__ = ["render", "write_name"]
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,:/@#+=()-]*")
 _WORDS = {"quantile_of": "exact quantiles: fetch median and quantile from another engine, or from vf.local"}
 _MOST_WORK = 50  # operations of one expression for one row, from which on an intermediate table costs less
-_FUNCTIONS = frozenset({"field_of", *(name for one in DIALECTS.values() for name in one.functions)})
+_FUNCTIONS = frozenset({"field_of", "bin_to", *(name for one in DIALECTS.values() for name in one.functions)})
 
 
 def render(text: str, dialect: Dialect) -> str:

@@ -13,12 +13,12 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vapi_frames.calendar.buckets import EPOCH
+from vapi_frames.calendar.buckets import EPOCH, FIXED_STEPS
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
 from vapi_frames.sources.records.columns import (
@@ -27,6 +27,7 @@ from vapi_frames.sources.records.columns import (
     columns_used,
     find_columns,
     open_reader,
+    write_minutes,
 )
 from vapi_frames.sources.records.drill import find_drilled, find_order, list_sources, widen_query
 from vapi_frames.sources.records.duckdb import read_error
@@ -37,7 +38,7 @@ from vapi_frames.sources.sql.drill import drill_records
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
 from vapi_frames.sources.warehouse.connections import BorrowingDriver, open_access
-from vapi_frames.sources.warehouse.dialects import find_dialect, to_micros
+from vapi_frames.sources.warehouse.dialects import find_dialect, fit_postgres, to_micros
 from vapi_frames.sources.warehouse.in_duckdb import find_functions
 from vapi_frames.sources.warehouse.render import render
 from vapi_frames.sources.warehouse.table import check_table, read_table
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from vapi_frames.result.result import Result
     from vapi_frames.sources.sql.select import CallInterval, QueryColumns
     from vapi_frames.sources.warehouse.connections import Access
-    from vapi_frames.sources.warehouse.dialects import Dialect
     from vapi_frames.sources.warehouse.table import TableColumns
     from vapi_frames.sources.warehouse.types import ColumnType
 
@@ -163,7 +163,11 @@ class WarehouseSource:
     def _find_table(self) -> TableColumns:
         """Return the columns of the table, read once."""
         if self._table is None:
-            self._table = read_table(self._parts, self._read_columns(), self._dialect, self._places)
+            columns = self._read_columns()
+            if self._dialect.name == "postgres":
+                [(version,)] = self._call(lambda: self._driver.run("SELECT version()"))
+                self._dialect = fit_postgres(self._dialect, version)
+            self._table = read_table(self._parts, columns, self._dialect, self._places)
         return self._table
 
     def _read_columns(self) -> list[tuple[str, ColumnType]]:
@@ -190,12 +194,32 @@ class WarehouseSource:
             micros = to_micros(min(max(at, EPOCH), self._dialect.max_timestamp))
             return f"{function}({micros})" if function else str(micros)
 
-        clock = {"instant": f"utc_of({expression})", "wall": expression}.get(function)
+        clock, cut = self._find_clock(query, expression, function)
+        ends = _find_ends(table)
         return replace(
             columns, created=expression if function else columns.created, instant=write_instant,
-            clock=clock if "cut_to" in self._dialect.functions else None,
-            quantile=lambda value, q: f"quantile_of({value}, {q!r})",
-            interval=columns.interval and _compare_bare(columns.interval, table, self._dialect),
+            clock=clock, cut=cut, quantile=lambda value, q: f"quantile_of({value}, {q!r})",
+            interval=(columns.interval and ends and self._compare_bare(columns.interval, ends)) or columns.interval,
+            ends=(ends.started, ends.ended) if ends and ends.minutes in columns.values.values() else None,
+        )  # fmt: skip
+
+    def _find_clock(
+        self, query: Query[Any], created: str, function: str
+    ) -> tuple[str | None, Callable[[str, str], str]]:
+        """Return what is cut to a step, and what cuts it, where the engine does that itself."""
+        functions = self._dialect.functions
+        if function and "bin_to" in functions and query.time_step in (*FIXED_STEPS, "day", "week"):
+            return created, lambda step, at: f"bin_to('1 {step}', {at})"
+        clock = {"instant": f"utc_of({created})", "wall": created}.get(function)
+        return clock if "cut_to" in functions else None, lambda step, at: f"cut_to('{step}', {at})"
+
+    def _compare_bare(self, interval: CallInterval, ends: _BareEnds) -> CallInterval:
+        """Return *interval* with the bare columns, of which microseconds are computed where they are needed."""
+        latest = to_micros(self._dialect.max_timestamp)
+        return interval._replace(
+            started=ends.started, ended=ends.ended,
+            instant=lambda at: f"{ends.function}({min(at, latest)})",
+            micros=ends.write_micros,
         )  # fmt: skip
 
     def _check_times(self, table: TableColumns, columns: QueryColumns) -> None:
@@ -271,18 +295,27 @@ def _find_bare(table: TableColumns, column: str) -> tuple[str, str]:
     return expression, {AWARE: "instant", NAIVE: "wall"}.get(type_.id if type_ else "", "")
 
 
-def _compare_bare(interval: CallInterval, table: TableColumns, dialect: Dialect) -> CallInterval:
-    """Return *interval* with the bare columns, where both are of one type: microseconds are for the rest."""
-    started, ended = (_find_bare(table, column) for column in ("startedAt", "endedAt"))
-    function = started[1]
-    if not function or ended[1] != function:
-        return interval
-    micros = {"instant": "micros_of", "wall": "micros_of_wall"}[function]
-    return interval._replace(
-        started=started[0], ended=ended[0],
-        instant=lambda at: f"{function}({min(at, to_micros(dialect.max_timestamp))})",
-        micros=lambda expression: f"{micros}({expression})",
-    )  # fmt: skip
+class _BareEnds(NamedTuple):
+    """Start and end of a call, where both are columns of one type; and the function that writes a literal like them."""
+
+    started: str
+    ended: str
+    function: str
+
+    def write_micros(self, expression: str) -> str:
+        """Return the microseconds since 1970 of an expression of their type."""
+        return f"{'micros_of' if self.function == 'instant' else 'micros_of_wall'}({expression})"
+
+    @property
+    def minutes(self) -> str:
+        """The expression of the minutes between them."""
+        return write_minutes(self.write_micros(self.started), self.write_micros(self.ended))
+
+
+def _find_ends(table: TableColumns) -> _BareEnds | None:
+    """Return the columns of a call's start and end, where they compare."""
+    (started, function), (ended, other) = (_find_bare(table, column) for column in ("startedAt", "endedAt"))
+    return _BareEnds(started, ended, function) if function and function == other else None
 
 
 def _close(process: int, access: Access) -> None:
