@@ -105,6 +105,7 @@ CALLED = {
     "record": "isinstance(vf.record(folder + '/r', vf.demo()), vf.Vq)",
     "replay": "isinstance(vf.replay(folder + '/r'), vf.Vq)",
     "sample_calls": "len(vf.sample_calls(9)) == 9",
+    "to_excel": "vf.to_excel(folder + '/x.xlsx', frame) is None",
     "to_frame": "vf.to_frame([{'name': 'n', 'timeRange': {}, 'result': [{'countId': '1'}]}]).shape == (1, 1)",
     "vq": "isinstance(vf.vq, vf.Vq)",
     "warehouse": "isinstance(vf.warehouse(duckdb.connect(), 'calls', dialect='duckdb'), vf.Vq)",

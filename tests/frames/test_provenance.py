@@ -247,7 +247,7 @@ def test_knowledge_is_copied_by_reference(frame):
 
 def test_other_formats_are_not_saved(frame, tmp_path):
     """Load reads what save wrote, so a name of another format is refused; many threads may save one path."""
-    for name, cure in (("x.csv", "df.to_csv"), ("x.xlsx", "for_excel"), ("x.json", "to_csv")):
+    for name, cure in (("x.csv", "df.to_csv"), ("x.xlsx", "to_excel"), ("x.json", "to_csv")):
         with pytest.raises(QueryError, match=cure):
             frame.vapi.save(tmp_path / name)
     with ThreadPoolExecutor(4) as pool:

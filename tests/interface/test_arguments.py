@@ -91,7 +91,7 @@ def test_a_settle_of_centuries_is_refused(settle):
         vf.connect(settle=settle)
 
 
-NO_VERBS = ("call", "subscription", "save", "plot")  # these take nothing, a path, or what pandas takes
+NO_VERBS = ("call", "subscription", "save", "to_excel", "plot")  # these take nothing, a path, or what pandas takes
 
 
 def call_verbs(df):

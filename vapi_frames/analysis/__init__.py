@@ -11,9 +11,11 @@ from vapi_frames.analysis.groups import label, outcome, top, wide
 from vapi_frames.analysis.outcome_rates import outcome_rate
 from vapi_frames.analysis.ratios import per_call, per_minute, ratio, reconcile, share
 from vapi_frames.analysis.rollup import rollup
+from vapi_frames.analysis.sheets import for_excel
 from vapi_frames.analysis.success import success_rate
-from vapi_frames.analysis.tables import for_excel, style
+from vapi_frames.analysis.tables import style
 from vapi_frames.analysis.weeks import typical_week
+from vapi_frames.analysis.workbook import to_excel
 from vapi_frames.frames.parquet import load, save
 from vapi_frames.frames.partial import drop_partial, elapsed, partial
 from vapi_frames.frames.provenance import query, units
@@ -42,6 +44,7 @@ __all__ = [
     "share",
     "style",
     "success_rate",
+    "to_excel",
     "top",
     "typical_week",
     "units",

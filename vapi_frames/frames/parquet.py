@@ -47,8 +47,8 @@ def save(frame: pd.DataFrame, path: str | PathLike[str]) -> None:
     """
     target = expand_path(path)
     if target.suffix.lower() not in _SUFFIXES:
-        cures = {".csv": "df.to_csv(path)", ".xlsx": "df.vapi.for_excel().to_excel(path, index=False)"}
-        cure = cures.get(target.suffix.lower(), "df.to_csv(path) or df.vapi.for_excel().to_excel(path, index=False)")
+        cures = {".csv": "df.to_csv(path)", ".xlsx": "df.vapi.to_excel(path)"}
+        cure = cures.get(target.suffix.lower(), "df.to_csv(path) or df.vapi.to_excel(path)")
         raise QueryError(
             f"save() writes Parquet, which vf.load() reads, and {target.name!r} is the name of another format: use "
             f"{cure}, or a name that ends in .parquet"

@@ -266,6 +266,34 @@ class VapiAccessor(Verbs, SourceVerbs):
 
         analysis.save(self._frame, path)
 
+    def to_excel(self, path: str | PathLike[str]) -> None:
+        """Write the frame as a workbook of Excel; `vapi_frames.to_excel` writes several, a sheet each.
+
+        Numbers are formatted by their unit, the header stays in view, and a sheet ``About`` has the query, range, zone,
+        units and notes. No text is run as a formula.
+
+        Args:
+            path: The file, ``.xlsx``. One that exists is replaced once the new one is whole.
+
+        Raises:
+            MissingExtraError: openpyxl is not installed.
+            QueryError: A sheet cannot hold the frame, or *path* does not end in ``.xlsx``.
+            ProvenanceError: The values of a measure were changed, so its unit is uncertain.
+            OSError: It cannot be written there.
+
+        Examples:
+            >>> import tempfile
+            >>> import vapi_frames as vf
+            >>> df = vf.demo().call().sum("cost").by("type").during("2026-10").fetch()
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     df.vapi.to_excel(f"{folder}/spend.xlsx")
+            ...     pd.read_excel(f"{folder}/spend.xlsx").columns.tolist()
+            ['type', 'sumCost (USD)']
+        """
+        from vapi_frames import analysis
+
+        analysis.to_excel(path, self._frame)
+
     # --- a frame of call records --------------------------------------------------------------------------------
 
     def call(self) -> Query[CallColumn]:

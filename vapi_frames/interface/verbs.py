@@ -310,18 +310,21 @@ class Verbs(RateVerbs):
 
         return analysis.with_units(self._frame)
 
-    def style(self, caption: str | None = None) -> Styler:
+    def style(self, caption: str | None = None, *, total: bool = False) -> Styler:
         """Return the frame as a table to be read: captioned, numbers by their unit, units and zone in the headers.
 
         Args:
             caption: The text above the table; by default, the description of the frame.
+            total: Whether a last row has the total of each measure that adds up over the rows; the caption names the
+                others.
 
         Returns:
-            A pandas ``Styler``, on which all of its own methods can be called, e.g. ``.to_html()``.
+            A pandas ``Styler``, on which all of its own methods can be called: ``.to_html()`` is a page of its own,
+            ``.to_html(doctype_html=False)`` a table for one of yours.
 
         Raises:
             MissingExtraError: jinja2 is not installed.
-            QueryError: *caption* is no text.
+            QueryError: *caption* is no text, or *total* is not True or False.
             ProvenanceError: The values of a measure were changed, so its unit is uncertain.
 
         Examples:
@@ -332,7 +335,7 @@ class Verbs(RateVerbs):
         """
         from vapi_frames import analysis
 
-        return analysis.style(self._frame, caption)
+        return analysis.style(self._frame, caption, total=total)
 
     def for_excel(self) -> pd.DataFrame:
         """Return the frame as a spreadsheet can hold it: ``df.vapi.for_excel().to_excel("spend.xlsx", index=False)``.
