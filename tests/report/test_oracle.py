@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
+from tests.support.examples import examples
 from tests.support.shapes import as_frame
 from tests.support.strategies import ZONES, call_lists
 from vapi_frames.contract.ended_reasons import classify_reason
@@ -36,7 +37,7 @@ def total(values):
     return sum(value for value in values if value is not None)
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@examples(12)
 @given(st.data())
 def test_any_report_is_that_of_a_plain_loop(data):
     """Figures of both periods, calls by type, faults, and assistants with their cost per minute."""
