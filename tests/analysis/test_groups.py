@@ -301,3 +301,27 @@ def test_names_of_other_ids_are_said():
     with pytest.warns(FrameWarning, match=r"names has none of the 5 ids of 'assistantId'.*the first is 'Reception'"):
         df.vapi.label({"Reception": ids[0]})
     assert df.vapi.label({ids[0]: "Reception"}).index.get_level_values("assistantName")[0]
+
+
+@pytest.mark.extra("local")
+@pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")
+@pytest.mark.parametrize("as_index", [True, False])
+@pytest.mark.parametrize("step", [None, "day"])
+@pytest.mark.parametrize("by", ["sumCost", "sumCostDelta"])
+def test_a_median_of_a_comparison_stays_for_the_largest_groups(by, step, as_index):
+    """As in any frame: each kept row has what was fetched for it, and that of the others is missing in both periods."""
+    query = vf.demo().call().sum("cost").median("duration").nunique("endedReason").by("assistantId", "type")
+    query = (query.step(step) if step else query).between("2026-10-08", "2026-10-11")
+    both = query.compare("7d").fetch(as_index=as_index)
+    largest = both.vapi.top(2, by=by, of="assistantId")
+    assert list(largest.columns) == list(both.columns)
+    keys = [*query.levels, *(["dateBefore"] if step else [])]
+    rows = [one.reset_index() if as_index else one for one in (both, largest)]
+    fetched, kept = (one.set_index(keys) for one in rows)
+    is_other = kept.index.get_level_values("assistantId") == "other"
+    assert is_other.any()
+    alone = [name for name in kept.columns if name.startswith(("medianDuration", "nuniqueEndedReason"))]
+    assert len(alone) == 8
+    assert kept.loc[is_other, alone].isna().all(axis=None)
+    same = kept[~is_other]
+    pd.testing.assert_frame_equal(same, fetched.reindex(same.index), check_dtype=False)

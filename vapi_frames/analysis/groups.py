@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.arguments import check_count, check_flag, check_level_is_free
-from vapi_frames.analysis.periods import aggregate_periods, has_periods
+from vapi_frames.analysis.periods import aggregate_periods, has_periods, with_earlier_dates
 from vapi_frames.analysis.regroup import find_query, plan_reaggregation, regroup
 from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, RECORD_OPERATIONS
@@ -25,6 +25,7 @@ from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, dr
 from vapi_frames.frames.meta import ATTRIBUTE
 from vapi_frames.frames.origin import add_note, attach_meta
 from vapi_frames.frames.provenance import CheckedFrame, attach_choice, check_frame, find_column
+from vapi_frames.query.comparison import COMPARISON_SUFFIXES
 from vapi_frames.result.aggregate import aggregate
 
 if TYPE_CHECKING:
@@ -103,12 +104,14 @@ def top(
     origin = checked.meta.derived_levels.get(level.name, level.name)
     made = dict.fromkeys(same, origin)
     alone = [one.name for one in checked.meta.aggregations if one.operation in RECORD_OPERATIONS]
-    alone = [name for name in alone if name in frame.columns]
+    is_comparison = has_periods(checked)
+    endings = ("", *COMPARISON_SUFFIXES) if is_comparison else ("",)
+    alone = [f"{name}{ending}" for name in alone for ending in endings if f"{name}{ending}" in frame.columns]
     if not alone:
         return regroup(checked, levels, instead, step=step, derived_levels=made)
     rest = check_frame(frame.drop(columns=alone))
     result = regroup(rest, levels, instead, step=step, derived_levels=made)
-    _, codes = distinct_rows(levels)
+    _, codes = distinct_rows(with_earlier_dates(checked, levels) if is_comparison else levels)
     for name in alone:  # a median of the others is unknown, and those of the values that stay are as they were
         values = np.full(len(result), np.nan)
         values[codes[is_top_row]] = to_numpy(frame[name])[is_top_row]

@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     Codes = npt.NDArray[np.int64]
     Columns = dict[str, npt.NDArray[Any]]
 
-__all__ = ["BEFORE", "aggregate_periods", "compare_columns", "has_periods", "regroup_periods", "split_side"]
+__all__ = [
+    "BEFORE",
+    "aggregate_periods",
+    "compare_columns",
+    "has_periods",
+    "regroup_periods",
+    "split_side",
+    "with_earlier_dates",
+]
 
 BEFORE, _DELTA, _PERCENT = COMPARISON_SUFFIXES
 
@@ -78,15 +86,7 @@ def regroup_periods(
         NonAdditiveError: A column cannot be re-aggregated exactly.
         ProvenanceError: Rows without a date have lost the date of the earlier period.
     """
-    dates = [level for level in levels if level.name == "date"]
-    if dates:
-        pairs = read_keys(checked.frame, ["dateBefore"])
-        if not pairs and (dates[0].codes < 0).any():
-            raise ProvenanceError(
-                "rows of the earlier period alone have no date, and the frame has lost its column 'dateBefore': keep it"
-            )
-        place = levels.index(dates[0]) + 1
-        levels = [*levels[:place], *pairs, *levels[place:]]
+    levels = with_earlier_dates(checked, levels)
     if levels:
         levels, codes = distinct_rows(levels)
         size = len(levels[0].codes)
@@ -108,6 +108,24 @@ def regroup_periods(
     result.attrs = dict(checked.frame.attrs)
     meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, **derived_levels})
     return attach_meta(result, meta.with_step(step))
+
+
+def with_earlier_dates(checked: CheckedFrame, levels: list[IndexLevel]) -> list[IndexLevel]:
+    """Return *levels* of a comparison, with the bucket of the earlier period after their ``date``.
+
+    Raises:
+        ProvenanceError: Rows without a date have lost the date of the earlier period.
+    """
+    dates = [level for level in levels if level.name == "date"]
+    if not dates:
+        return levels
+    pairs = read_keys(checked.frame, ["dateBefore"])
+    if not pairs and (dates[0].codes < 0).any():
+        raise ProvenanceError(
+            "rows of the earlier period alone have no date, and the frame has lost its column 'dateBefore': keep it"
+        )
+    place = levels.index(dates[0]) + 1
+    return [*levels[:place], *pairs, *levels[place:]]
 
 
 def aggregate_periods(
