@@ -24,7 +24,7 @@ from vapi_frames.sources.http.connection import Connection
 
 pytestmark = pytest.mark.extra("test")
 
-CHECKED = {"python", "pycon", "console"}  # by this file, by test_docs, by test_query_command
+CHECKED = {"python", "pycon", "console", "json"}  # by this file, by test_docs, by test_query_command, by test_tools
 READ = {"sh", "text", "ts"}
 LISTS = {"/assistant": [{"id": "3f0c6a52-8d1e-4b7a-9a64-1f5be07c2d10", "name": "Reception"}], "/call": []}
 

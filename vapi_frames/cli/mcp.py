@@ -81,7 +81,7 @@ def make_server(tools: Tools) -> Any:
     async def ask(query: str, then: list[str] | None = None) -> str:
         return await _call(tools.ask, query, then or ())
 
-    described = {
+    described: dict[Callable[..., Any], str] = {
         vocabulary: "The words of a query, the units, and what this source can answer.",
         check: "What a query would fetch, what looks wrong with it, and how it can be misread. Fetches nothing.",
         ask: "Fetch a query, e.g. vq.call().sum('cost').by('type').last('30d'): its rows, units, range and formulas. "
