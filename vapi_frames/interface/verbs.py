@@ -182,6 +182,9 @@ class Verbs(RateVerbs):
             QueryError: *names* is no mapping, or the frame has such a level already.
             UnknownWordError: The frame has no such group.
 
+        Warns:
+            FrameWarning: *names* has none of the ids.
+
         Examples:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().count().by("assistantId").during("2026-10").fetch()

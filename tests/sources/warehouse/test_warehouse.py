@@ -87,7 +87,7 @@ def test_columns_maps_the_apis_columns_to_the_tables(connection):
 @pytest.mark.parametrize(
     ("columns", "kind", "match"),
     [
-        ({"costs": "a"}, UnknownWordError, "unknown column of call records 'costs'; did you mean 'cost'"),
+        ({"costt": "a"}, UnknownWordError, "unknown column of call records 'costt'; did you mean 'cost'"),
         ({"duration": "a"}, UnknownWordError, "duration is computed from 'startedAt' and 'endedAt'"),
         ({"minutesUsed": "a"}, UnknownWordError, "minutesUsed is computed from"),
         ({"variableValues.": "a"}, UnknownWordError, "'variableValues.<key>' for a variable"),
