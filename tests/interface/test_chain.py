@@ -66,6 +66,7 @@ def test_the_verbs_are_those_that_make_a_frame_of_a_frame():
     made = {
         name
         for name, verb in inspect.getmembers(Verbs, inspect.isfunction)
-        if inspect.signature(verb).return_annotation in ("pd.DataFrame", "ResultFrame[Self]") and not name.startswith("_")
+        if inspect.signature(verb).return_annotation in ("pd.DataFrame", "ResultFrame[Self]")
+        and not name.startswith("_")
     }
     assert made - {"for_excel"} == set(FRAME_VERBS)
