@@ -204,6 +204,24 @@ def test_every_page_is_in_the_navigation():
     )
 
 
+@pytest.mark.parametrize("first", ["README.md", "notebooks/index.md"])
+def test_first_pages_lead_to_every_page(first):
+    """README and the first page of the site link each page; those of the reference have an overview of their own."""
+    text = (ROOT / first).read_text(encoding="utf-8")
+    pages = [path for path in PAGES.rglob("*") if path.suffix in (".md", ".ipynb") and path.name != "index.md"]
+    others = [path.relative_to(PAGES).as_posix() for path in pages if path.parent.name != "api"]
+    prefix = "notebooks/" if first == "README.md" else ""
+    assert [path for path in others if not re.search(rf"\]\({prefix}{re.escape(path)}[)#]", text)] == []
+    assert f"]({prefix}reference/api/index.md)" in text
+
+
+@pytest.mark.parametrize("words", ["percentile", "invoice", "phone number"])
+def test_search_finds_words_of_the_trade(words):
+    """What people type is in the text of a guide, and not only the contract's words for it."""
+    guides = [path.read_text(encoding="utf-8").lower() for path in (PAGES / "guides").glob("*.md")]
+    assert any(words in guide for guide in guides)
+
+
 def test_words_of_contributing_are_those_of_the_makefile():
     """The table has each word that `make` lists, and CI runs no other."""
     words = {*re.findall(r"^([a-z]+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)} - {"help"}

@@ -21,7 +21,7 @@ REASONS = Path(__file__).parents[1] / "data" / "ended_reasons.txt"
 _TYPES = """\
 # Types
 
-The types of a frame depend on the query alone, and on what `fetch` is told. This page is generated from frames that
+The types of a frame depend on the query alone, and on the arguments of `fetch`. This page is generated from frames that
 were fetched. `str` is the text of pandas 3; on pandas 2.2 it is `object`. The zone of `date` is that of the query,
 here UTC.
 

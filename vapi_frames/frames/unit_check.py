@@ -1,4 +1,4 @@
-"""Are the minutes minutes? Two ways to know them, set against each other."""
+"""The unit of durations: the minutes of a frame beside those of call records."""
 
 from __future__ import annotations
 
