@@ -42,7 +42,7 @@ METRICS = {
 COLUMNS = (*PARTS, *(f"costBreakdown.analysisBreakdown.{part}" for part in ANALYSIS), *METRICS)
 OUTPUTS = ["Call Outcome", "CSAT", "Survey", "Survey.score"]
 WORDS = [*OUTPUTS, "Survey.ok", "Call Outcome.outcome", "none"]
-RESULTS = [None, "resolved", "7", "a b", 4, 4.5, 7.0, True, False, -1]
+RESULTS = [None, "resolved", "7", "7.0", "a b", 4, 4.5, 7.0, True, False, -1]
 
 
 def make_calls(rng: random.Random, most: int) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ def _read_number(call: dict[str, Any], column: str) -> float | None:
     if column.startswith("output."):
         value = _read_output(call, column.removeprefix("output."))
         if isinstance(value, str):
-            return float(value) if value.lstrip("-").isdigit() else None
+            return float(value) if value.lstrip("-").replace(".", "", 1).isdigit() else None
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
     if column in METRICS:
         return call["artifact"].get("performanceMetrics", {}).get(METRICS[column])

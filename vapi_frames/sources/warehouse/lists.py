@@ -35,12 +35,31 @@ def _write_clickhouse_output(value: str) -> str:
     )
 
 
+def _spell_spark_number(text: str, number: str) -> str:
+    """Return *text* without the zeros that end the fraction of a number; *number* is missing where it is none."""
+    return f"if({number} IS NULL, {text}, regexp_replace({text}, '([.][0-9]*[1-9])0+$|[.]0+$', '$1'))"
+
+
+def _spell_postgres_number(value: str, text: str) -> str:
+    """Return *text* without the zeros that end the fraction, where *value* is a number."""
+    return f"CASE WHEN jsonb_typeof({value}) = 'number' THEN trim_scale(CAST({text} AS NUMERIC))::TEXT ELSE {text} END"
+
+
 _COST = "o.type = {1} AND ({2} = '' OR o.analysisType = {2}) AND o.cost IS NOT NULL"
 SPARK = {
     "to_json_of": "to_json({0})",
-    "output_of": _write_spark_output("get_json_object(o.value, '$.result')"),
+    "output_of": _write_spark_output(
+        _spell_spark_number(
+            "get_json_object(o.value, '$.result')", "from_json(o.value, 'STRUCT<result: DOUBLE>').result"
+        )
+    ),
     "output_field_of": _write_spark_output(
-        "try_element_at(from_json(get_json_object(o.value, '$.result'), 'MAP<STRING, STRING>'), {2})"
+        _spell_spark_number(
+            "try_element_at(from_json(get_json_object(o.value, '$.result'), 'MAP<STRING, STRING>'), {2})",
+            # No expression takes the field of a name: the struct has it, or is empty where it is no number.
+            "nullif(to_json(from_json(get_json_object(o.value, '$.result'), "
+            "concat('STRUCT<`', replace({2}, '`', '``'), '`: DOUBLE>'))), '{{}}')",
+        )
     ),
     "numeral_of": f"CASE WHEN {{0}} RLIKE '^{IS_NUMERAL}$' THEN CAST({{0}} AS DOUBLE) END",
     "costs_of": (
@@ -51,8 +70,10 @@ SPARK = {
 _LIST = "CAST({0} AS JSONB)"
 POSTGRES = {
     "to_json_of": "to_jsonb({0})",
-    "output_of": _write_postgres_output("o.value ->> 'result'"),
-    "output_field_of": _write_postgres_output("o.value -> 'result' ->> {2}"),
+    "output_of": _write_postgres_output(_spell_postgres_number("o.value -> 'result'", "o.value ->> 'result'")),
+    "output_field_of": _write_postgres_output(
+        _spell_postgres_number("o.value -> 'result' -> {2}", "o.value -> 'result' ->> {2}")
+    ),
     "numeral_of": f"CASE WHEN {{0}} ~ '^{IS_NUMERAL}$' THEN CAST({{0}} AS DOUBLE PRECISION) END",
     "costs_of": (
         "(SELECT sum(CAST(o.value ->> 'cost' AS DOUBLE PRECISION)) FROM jsonb_array_elements("
