@@ -34,11 +34,12 @@ _CSS: list[Any] = [
     {"selector": "", "props": f"border-collapse: collapse; border-bottom: {_LINE}; font-family: system-ui, sans-serif"},
     {"selector": "caption", "props": "caption-side: top; text-align: left; max-width: 60em; padding: 0.5em 0"},
     {"selector": "th, td", "props": "padding: 0.3em 0.8em"},
-    {"selector": "thead th", "props": f"text-align: right; vertical-align: bottom; border-bottom: {_LINE}"},
+    {"selector": "thead th", "props": "text-align: right; vertical-align: bottom"},
+    {"selector": "thead tr:last-child th", "props": f"border-bottom: {_LINE}"},
     {"selector": "thead th.index_name, thead th.blank", "props": "text-align: left"},
     {"selector": "tbody tr", "props": f"border-top: {_LINE}"},
     {"selector": "td", "props": "text-align: right; font-variant-numeric: tabular-nums"},
-    {"selector": "th.row_heading", "props": "text-align: left; vertical-align: top; font-weight: normal"},
+    {"selector": "tbody th", "props": "text-align: left; vertical-align: top; font-weight: normal"},
 ]
 _TOTAL_CSS: list[Any] = [
     {"selector": "tbody tr:last-child", "props": "border-top: 2px solid currentColor"},

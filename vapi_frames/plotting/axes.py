@@ -60,7 +60,9 @@ def draw_lines(chart: ChartData, options: dict[str, Any]) -> Any:
 
 def _time_bars(table: pd.DataFrame, meta: Meta, options: dict[str, Any]) -> Any:
     """Draw a bar per bucket (and group)."""
-    if options["kind"] == "barh":
+    if options["kind"] == "bar":
+        options.setdefault("rot", 45)
+    else:
         options["xlabel"], options["ylabel"] = options["ylabel"], options["xlabel"]
     axes = table.set_axis(format_dates(table.index, meta), axis=0).plot(**options)
     every = -(-len(table) // _MAX_TICKS)
