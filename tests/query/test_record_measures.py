@@ -242,3 +242,11 @@ def test_words_of_another_kind_are_refused():
         vq.call().nunique("assistant")
     with pytest.raises(UnknownWordError, match="group to count the values of"):
         vq.call().nunique("duration")
+
+
+@pytest.mark.parametrize("operation", ["avg", "median", "quantile", "max"])
+@pytest.mark.parametrize("typed", ["outpt.CSAT", "outputs.CSAT", "Output.CSAT"])
+def test_an_output_that_is_typed_wrong_names_the_right_form(operation, typed):
+    """As a filter and a count of values do."""
+    with pytest.raises(UnknownWordError, match=r"did you mean 'output\.<name>'"):
+        getattr(vf.vq.call(), operation)(typed)

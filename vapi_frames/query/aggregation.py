@@ -168,9 +168,9 @@ def _check_column(operation: Operation | RecordOperation, column: object) -> Col
             raise UnknownWordError(column, "group to count the values of", allowed, synonyms=GROUP_SYNONYMS)
     elif operation in RECORD_OPERATIONS:
         numbers = [one for one in (*COLUMNS, *RECORD_COLUMNS) if one not in ("id", "concurrency")]
-        require(column, numbers, "measured column", synonyms=COLUMN_SYNONYMS)
+        require(column, (*numbers, f"{OUTPUT}<name>"), "measured column", synonyms=COLUMN_SYNONYMS)
     else:
-        require(column, (*COLUMNS, *RECORD_COLUMNS), "column", synonyms=COLUMN_SYNONYMS)
+        require(column, (*COLUMNS, *RECORD_COLUMNS, f"{OUTPUT}<name>"), "column", synonyms=COLUMN_SYNONYMS)
     word = cast("Column", column)
     if is_record_column(word) and not get_measure(operation, word).tables:
         legal = [one for one in (*OPERATIONS, "median", "quantile") if get_measure(one, word).tables]
