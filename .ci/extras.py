@@ -79,7 +79,7 @@ def style() -> None:
 def excel() -> None:
     """Write an Excel file."""
     with tempfile.TemporaryDirectory() as folder:
-        vf.to_frame(REPLY, vf.vq.call().count().by("type")).vapi.for_excel().to_excel(f"{folder}/calls.xlsx")
+        vf.to_frame(REPLY, vf.vq.call().count().by("type")).vapi.to_excel(f"{folder}/calls.xlsx")
 
 
 def warehouse() -> None:

@@ -31,7 +31,7 @@ NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
 BRINGS = {
     "cloud": ["adlfs", "gcsfs", "s3fs"],
     "completion": ["shtab"],
-    "excel": ["openpyxl"],  # pandas says so
+    "excel": ["openpyxl"],
     "local": ["duckdb"],
     "plot": ["matplotlib"],
     "polars": ["polars"],
@@ -103,6 +103,7 @@ REPLY = '[{"name":"n","timeRange":{},"result":[{"countId":"3"}]}]'
         ("plot", "matplotlib", lambda: vf.to_frame(REPLY).vapi.plot()),
         ("plot", "matplotlib", lambda: plotting.plot(vf.to_frame(REPLY))),
         ("style", "jinja2", lambda: vf.to_frame(REPLY).vapi.style()),
+        ("excel", "openpyxl", lambda: vf.to_frame(REPLY).vapi.to_excel("calls.xlsx")),
         ("server", "starlette", lambda: create_app(None, key=None)),
         ("server", "uvicorn", lambda: make_server(None, 1.0)),
         ("mcp", "mcp", lambda: mcp.make_server(None)),

@@ -9,8 +9,9 @@ import pandas as pd
 from vapi_frames.analysis import fill_gaps, outcome, per_minute, rollup, share, success_rate, typical_week
 from vapi_frames.contract.ended_reasons import classify_at_level
 from vapi_frames.contract.record_words import RECORD_COST_PARTS
-from vapi_frames.contract.vocabulary import default_name
+from vapi_frames.contract.vocabulary import COST_PARTS, default_name
 from vapi_frames.errors import QueryError
+from vapi_frames.plotting.words import describe_part
 from vapi_frames.report.content import Cell, Chart, Section, Table, format_cell, format_change
 
 if TYPE_CHECKING:
@@ -31,20 +32,8 @@ _ROWS = 15  # of a table; the JSON has all
 _FAILED = ("failed_to_start", "failed_mid_call")
 _BARS = 62  # over time; of more buckets, areas are drawn
 _THIN = 0.005  # of the whole: a layer that is too thin to be seen
-_PARTS = {
-    "Llm": "LLM",
-    "Stt": "Speech to text",
-    "Tts": "Text to speech",
-    "Vapi": "Vapi",
-    "Transport": "Transport",
-    "AnalysisBreakdownSummary": "Call summaries",
-    "AnalysisBreakdownStructuredData": "Structured data",
-    "AnalysisBreakdownSuccessEvaluation": "Success evaluation",
-    "AnalysisBreakdownStructuredOutput": "Structured outputs",
-    "Chat": "Chat",
-    "KnowledgeBase": "Knowledge base",
-    "VoicemailDetection": "Voicemail detection",
-}
+_WORDS = {default_name("sum", part): describe_part(part) or part for part in (*COST_PARTS, *RECORD_COST_PARTS)}
+_PARTS = {name: text[:1].upper() + text[1:] for name, text in _WORDS.items()}
 _RECORD_PARTS = tuple(default_name("sum", part) for part in RECORD_COST_PARTS)
 _TYPES = {"inboundPhoneCall": "Inbound phone", "outboundPhoneCall": "Outbound phone", "webCall": "Web"}
 _FAULTS = {
@@ -65,7 +54,7 @@ def describe_costs(costs: pd.DataFrame, parts: pd.DataFrame) -> Section:
     totals = {name: _number(parts, name) for name in costs.columns}
     # Few organizations pay for each of the parts that the contract has no words for.
     totals = {name: value for name, value in totals.items() if value or name not in _RECORD_PARTS}
-    names = {name: _PARTS.get(name.removeprefix("sumCostBreakdown"), name) for name in totals}
+    names = {name: _PARTS.get(name, name) for name in totals}
     whole, largest = sum(totals.values()), max(totals.values(), default=0.0)
     rows = tuple(
         (
@@ -78,7 +67,8 @@ def describe_costs(costs: pd.DataFrame, parts: pd.DataFrame) -> Section:
     text = f"{rows[0][0].text} is the largest part, {rows[0][2].text} of all parts." if whole else ""
     table = Table("Cost by part", ("part", "cost", "share"), rows if whole else ())
     drawn = [name for name in names if totals[name] >= _THIN * whole]
-    chart = _stack(costs, drawn, "USD", names) if whole else None
+    legend = {_WORDS.get(name, name): text for name, text in names.items()}
+    chart = _stack(costs, drawn, "USD", legend) if whole else None
     return Section("costs", "Cost by part", text, costs, (table,), chart)
 
 
