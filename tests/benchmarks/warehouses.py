@@ -1,0 +1,176 @@
+"""Queries to a table of call records in PostgreSQL, ClickHouse and Spark, beside SQL by hand on the same engine."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import warnings
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+import vapi_frames as vf
+from tests.benchmarks.data import BEGIN, END, ZONE, files
+from tests.benchmarks.timing import OURS, Row, format_seconds, interleaved, paired
+from tests.support import engines
+
+HAND = "SQL by hand"
+COLUMNS = ("id", "createdAt", "startedAt", "endedAt", "assistantId", "endedReason", "type", "status", "cost")
+_TIMES = ("createdAt", "startedAt", "endedAt")
+_ROWS = {"PostgreSQL": 1_000_000, "ClickHouse": 6_000_000, "Spark": 6_000_000}
+_MARKS = {"PostgreSQL": (0.85, 1.2), "ClickHouse": (1.05, None), "Spark": (0.8, None)}
+_CUT = {
+    "PostgreSQL": f"date_trunc('{{step}}', {{at}}, '{ZONE}')",
+    "ClickHouse": f"dateTrunc('{{step}}', {{at}}, '{ZONE}')",
+    "Spark": f"date_trunc('{{step}}', from_utc_timestamp({{at}}, '{ZONE}'))",
+}
+_MINUTES = {
+    "PostgreSQL": 'extract(epoch FROM "endedAt" - "startedAt") / 60',
+    "ClickHouse": 'dateDiff(\'microsecond\', "startedAt", "endedAt") / 6e7',
+    "Spark": "(unix_micros(endedAt) - unix_micros(startedAt)) / 6e7",
+}
+_INSTANT = {
+    "PostgreSQL": "TIMESTAMPTZ '{}'", "ClickHouse": "parseDateTime64BestEffort('{}', 6)", "Spark": "TIMESTAMP '{}'",
+}  # fmt: skip
+QUERIES = {
+    "no step": (lambda q: q.count().sum("cost").avg("cost"), "count(*), sum(cost), avg(cost)", (), None),
+    "three groups": (
+        lambda q: q.count().sum("cost").by("type", "assistantId", "endedReason"), "count(*), sum(cost)",
+        ("type", "assistantId", "endedReason"), None,
+    ),
+    "hour": (lambda q: q.count().step("hour"), "count(*)", (), "hour"),
+    "day": (lambda q: q.sum("cost").count().by("assistantId").step("day"), "sum(cost), count(*)", ("assistantId",), "day"),
+    "week": (lambda q: q.avg("duration").step("week"), "avg({minutes})", (), "week"),
+    "month": (lambda q: q.sum("cost").step("month"), "sum(cost)", (), "month"),
+}  # fmt: skip
+
+
+# On Spark's wall clock the hour that is repeated in autumn would be one; an hour in UTC is an hour in this zone.
+_CUT_HOUR = {**_CUT, "Spark": "date_trunc('{step}', {at})"}
+
+
+def by_hand(engine, selected, groups, step):
+    """Return the SQL of an expert."""
+    cut = (_CUT_HOUR if step == "hour" else _CUT)[engine]
+    keys = [cut.format(step=step, at='"createdAt"')] if step else []
+    keys += [f'"{name}"' for name in groups]
+    low, high = (_INSTANT[engine].format(side.isoformat()) for side in (BEGIN, END))
+    columns = ", ".join([*keys, selected.format(minutes=_MINUTES[engine])])
+    grouped = f" GROUP BY {', '.join(str(i + 1) for i in range(len(keys)))}" if keys else ""
+    text = f'SELECT {columns} FROM calls WHERE "createdAt" >= {low} AND "createdAt" < {high}{grouped}'
+    return text.replace('"', "`") if engine == "Spark" else text
+
+
+def concurrency_by_hand(engine):
+    """Return the SQL of an expert for the highest concurrency of each hour: one window over all changes."""
+    cut = _CUT_HOUR[engine].format(step="hour", at="t")
+    text = (
+        f"SELECT {cut} AS d, max(n) AS highest FROM (SELECT t, sum(d) OVER (ORDER BY t) AS n FROM ("
+        'SELECT "startedAt" AS t, 1 AS d FROM calls WHERE "startedAt" IS NOT NULL AND "endedAt" > "startedAt" '
+        'UNION ALL SELECT "endedAt", -1 FROM calls WHERE "endedAt" > "startedAt") changes) levels GROUP BY 1'
+    )
+    return text.replace('"', "`") if engine == "Spark" else text
+
+
+@contextmanager
+def postgres(pattern):
+    """Yield a connection to a server that has the calls, its dialect, and a function that runs SQL."""
+    import psycopg
+
+    kinds = dict.fromkeys(_TIMES, "timestamptz") | {"cost": "double precision"}
+    named = ", ".join(f'"{name}" {kinds.get(name, "text")}' for name in COLUMNS)
+    with engines.postgres_server() as address, psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE calls ({named})")
+        with connection.cursor() as cursor, cursor.copy("COPY calls FROM STDIN (FORMAT csv)") as copy:
+            copy.write(read_calls(pattern).to_csv(index=False, header=False))
+        connection.execute('CREATE INDEX ON calls ("createdAt")')
+        connection.execute("VACUUM ANALYZE calls")
+        yield connection, "postgres", lambda text: connection.execute(text).fetchall()
+
+
+def read_calls(pattern):
+    """Return the calls of the files."""
+    paths = sorted(Path(pattern).parent.glob("*.parquet"))
+    return pd.concat([pd.read_parquet(path, columns=list(COLUMNS)) for path in paths])
+
+
+@contextmanager
+def clickhouse(pattern):
+    """Yield the same of a ClickHouse in this process."""
+    with engines.clickhouse_session() as connection:
+        run = partial(engines.run_clickhouse, connection)
+        run("SET session_timezone = 'UTC'")
+        columns = ", ".join(f'"{name}"' for name in COLUMNS)
+        run(
+            'CREATE TABLE calls ENGINE = MergeTree ORDER BY "createdAt" SETTINGS allow_nullable_key = 1 AS '
+            f"SELECT {columns} FROM file('{pattern}', Parquet)"
+        )
+        yield connection, "clickhouse", run
+
+
+@contextmanager
+def spark(pattern, cores=2):
+    """Yield the same of a Spark session with so many cores."""
+    from pyspark.sql import SparkSession
+
+    with tempfile.TemporaryDirectory(prefix="spark") as folder:
+        session = (
+            SparkSession.builder.master(f"local[{cores}]").config("spark.ui.enabled", "false")
+            .config("spark.driver.memory", "4g").config("spark.local.dir", folder)
+            .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+            .config("spark.sql.session.timeZone", "UTC").getOrCreate()
+        )  # fmt: skip
+        session.sparkContext.setLogLevel("OFF")
+        session.read.parquet(pattern).createOrReplaceTempView("calls")
+        try:
+            yield session, "spark", lambda text: [tuple(row) for row in session.sql(text).collect()]
+        finally:
+            session.stop()
+
+
+_OPEN = {"PostgreSQL": postgres, "ClickHouse": clickhouse, "Spark": spark}
+
+
+def _check(name, ours, theirs, measured):
+    """Raise unless both have as many rows and the same sum of the first measure."""
+    values = (ours.iloc[:, 0].sum(), math.fsum(float(row[measured]) for row in theirs if row[measured] is not None))
+    if not math.isclose(*values, rel_tol=1e-9) or len(ours) != len(theirs):
+        raise AssertionError(f"{name}: {values}, {len(ours)} and {len(theirs)} rows")
+
+
+def engine_rows(engine, pattern, rounds):
+    """Yield the rows of one engine."""
+    mark, mark_of_concurrency = _MARKS[engine]
+    with _OPEN[engine](pattern) as (connection, dialect, run):
+        vq = vf.warehouse(connection, "calls", dialect=dialect)
+        ratios, each = [], []
+        for name, (ask, selected, groups, step) in QUERIES.items():
+            query = ask(vq.call().between(BEGIN, END).tz(ZONE))
+            text = by_hand(engine, selected, groups, step)
+            contenders = {OURS: query.fetch, HAND: partial(run, text)}
+            _check(f"{engine}, {name}", query.fetch(), run(text), len(groups) + bool(step))
+            seconds = interleaved(contenders, rounds)
+            ratios.append(paired(seconds[OURS], seconds[HAND]))
+            each.append(f"{name} {format_seconds(seconds[OURS])} ({ratios[-1]:.2f})")
+        said = f"{_ROWS[engine] // 1_000_000} million calls in {engine}"
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        yield Row(f"{said}, six queries, geometric mean", HAND, mean, mark, "; ".join(each))
+        query = vq.subscription().max("concurrency").step("hour").between(BEGIN, END).tz(ZONE)
+        text = concurrency_by_hand(engine)
+        ours, theirs = query.fetch(), run(text)
+        if ours.iloc[:, 0].max() != max(row[1] for row in theirs):
+            raise AssertionError(f"{engine}, concurrency: {ours.iloc[:, 0].max()}, not {max(row[1] for row in theirs)}")
+        seconds = interleaved({OURS: query.fetch, HAND: partial(run, text)}, rounds)
+        said_seconds = f"{format_seconds(seconds[OURS])} / {format_seconds(seconds[HAND])}"
+        ratio = paired(seconds[OURS], seconds[HAND])
+        yield Row(f"{said}, concurrency by the hour", HAND, ratio, mark_of_concurrency, said_seconds)
+
+
+def rows(seed, folder, rounds):
+    """Yield the rows of the table."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for engine, count in _ROWS.items():
+            yield from engine_rows(engine, files(folder, count, seed), rounds)
