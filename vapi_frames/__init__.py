@@ -77,7 +77,7 @@ _HOMES = {
     "record": "interface.connect",
     "replay": "interface.connect",
     "sample_calls": "sources.local.sample",
-    "to_excel": "analysis",
+    "to_excel": "analysis.workbook",
     "to_frame": "frames.from_reply",
     "vq": "interface.connect",
     "warehouse": "interface.connect",

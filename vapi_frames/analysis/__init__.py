@@ -15,7 +15,6 @@ from vapi_frames.analysis.sheets import for_excel
 from vapi_frames.analysis.success import success_rate
 from vapi_frames.analysis.tables import style
 from vapi_frames.analysis.weeks import typical_week
-from vapi_frames.analysis.workbook import to_excel
 from vapi_frames.frames.parquet import load, save
 from vapi_frames.frames.partial import drop_partial, elapsed, partial
 from vapi_frames.frames.provenance import query, units
@@ -44,7 +43,6 @@ __all__ = [
     "share",
     "style",
     "success_rate",
-    "to_excel",
     "top",
     "typical_week",
     "units",

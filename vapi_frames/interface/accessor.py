@@ -290,9 +290,9 @@ class VapiAccessor(Verbs, SourceVerbs):
             ...     pd.read_excel(f"{folder}/spend.xlsx").columns.tolist()
             ['type', 'sumCost (USD)']
         """
-        from vapi_frames import analysis
+        from vapi_frames.analysis.workbook import to_excel
 
-        analysis.to_excel(path, self._frame)
+        to_excel(path, self._frame)
 
     # --- a frame of call records --------------------------------------------------------------------------------
 
