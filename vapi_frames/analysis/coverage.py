@@ -19,6 +19,8 @@ _SAID = {
     "withoutEnd": "{} over without an end",
     "withoutCost": "{} without a cost",
     "withoutId": "{} without an id",
+    "skippedOutputs": "{} with an output that was skipped",
+    "withoutOutputs": "{} without an output",
 }
 _SOURCES = {"api": "the API", "warehouse": "a warehouse"}
 

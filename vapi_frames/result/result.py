@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COVERAGE", "DateConvention", "Result", "empty_result"]
 
-COVERAGE = ("calls", "withoutEnd", "open", "withoutCost", "withoutId", "skipped", "missingDays", "expiredDays")
+COVERAGE = ("calls", "withoutEnd", "open", "withoutCost", "withoutId", "skipped", "missingDays", "expiredDays",
+            "skippedOutputs", "withoutOutputs")  # fmt: skip
 """What is counted of the records behind a result, in this order."""
 
 

@@ -39,6 +39,7 @@ from vapi_frames.sources.records.paths import (
     FLAT_COLUMNS,
     NUMBER_COLUMNS,
     OUTPUTS,
+    SKIPPED_OUTPUTS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
     VARIABLES_MAP,
@@ -286,6 +287,8 @@ def _read(column: str, leaf: str) -> str:
         text = f"CAST({leaf} AS VARCHAR)"
         is_respelled = f"regexp_matches({text}, {quote_text(_SPELLED)})"
         return f"CASE WHEN {is_respelled} THEN {_ODD} WHEN json_type({leaf}) = 'OBJECT' THEN {text} END"
+    if column == SKIPPED_OUTPUTS:
+        return f"CASE WHEN json_type({leaf}) = 'OBJECT' THEN CAST({leaf} AS VARCHAR) END"
     return (DUCKDB.number if column in NUMBER_COLUMNS else DUCKDB.text)(column, leaf, "json")
 
 

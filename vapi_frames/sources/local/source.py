@@ -19,6 +19,8 @@ from vapi_frames.sources.local.coverage import (
     can_count,
     count_calls,
     count_missing,
+    count_outputs,
+    outputs_used,
     probe_query,
 )
 from vapi_frames.sources.local.duplicates import check_row_location, exclude_duplicates, find_duplicates
@@ -51,7 +53,7 @@ from vapi_frames.sources.records.drill import (
 from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.flatten import describe_variables
 from vapi_frames.sources.records.missing import check_case
-from vapi_frames.sources.records.paths import variable_paths
+from vapi_frames.sources.records.paths import SKIPPED_OUTPUTS, variable_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.drill import drill_records, empty_calls
 from vapi_frames.sources.sql.run import run_query, warn_of_no_match
@@ -246,6 +248,9 @@ class LocalSource:
             self._counted = {}
         self._counted[key] = counts
         counts = counts | self._count_outside(snapshot, (start, end), now, undated=overview.undated)
+        if outputs_used(query):
+            with self._open(query, replace(snapshot, notes=[]), also=[SKIPPED_OUTPUTS]) as (connection, relation):
+                counts |= count_outputs(connection, relation, query, (start, end))
         coverage = {name: counts[name] for name in COVERAGE if name in counts}
         return replace(result, notes=(*snapshot.notes, *result.notes), coverage=coverage)
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
 from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.errors import RecordsError, format_value
-from vapi_frames.sources.records.lists import find_word, read_outputs, sum_costs
+from vapi_frames.sources.records.lists import find_word, read_outputs, read_skipped_outputs, sum_costs
 from vapi_frames.sources.records.paths import (
     COSTS,
     FLAT_COLUMNS,
     NUMBER_COLUMNS,
     OUTPUTS,
+    SKIPPED_OUTPUTS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
     VARIABLES_MAP,
@@ -64,7 +65,7 @@ __all__ = [
 ]
 
 _REPORT = "end-of-call-report"
-_RECORD_WORDS = frozenset({*RECORD_GROUPS, *RECORD_COLUMNS, OUTPUTS})
+_RECORD_WORDS = frozenset({*RECORD_GROUPS, *RECORD_COLUMNS, OUTPUTS, SKIPPED_OUTPUTS})
 _MESSAGE_TYPES = frozenset(
     {
         "assistant-request", "assistant.started", "call.endpointing.request", "conversation-update", "function-call",
@@ -298,6 +299,8 @@ def _flatten(
 
 
 def _read(column: str, value: Any) -> Any:
+    if column == SKIPPED_OUTPUTS:
+        return read_skipped_outputs(value)
     return read_outputs(value) if column == OUTPUTS else read_value(column, value)
 
 

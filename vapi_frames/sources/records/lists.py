@@ -11,7 +11,7 @@ from typing import Any
 from vapi_frames.contract.record_words import COST_TYPES
 from vapi_frames.sources.records.values import is_missing, read_text
 
-__all__ = ["find_word", "read_outputs", "sum_costs"]
+__all__ = ["find_word", "read_outputs", "read_skipped_outputs", "sum_costs"]
 
 _COST_WORDS = {types: word for word, types in COST_TYPES.items()}
 
@@ -57,6 +57,19 @@ def read_outputs(value: Any) -> str | None:
         if isinstance(one, dict) and not is_missing(one.get("result"))
     }
     return read_text("artifact.structuredOutputs", outputs, allows_objects=True) if outputs else None
+
+
+def read_skipped_outputs(value: Any) -> str | None:
+    """Return the outputs that were skipped as JSON text: id → name; ``None`` for none.
+
+    Examples:
+        >>> read_skipped_outputs({"o1": {"name": "CSAT", "condition": "…"}})
+        '{"o1":{"name":"CSAT"}}'
+    """
+    found = _parse(value)
+    entries = found.items() if isinstance(found, dict) else ()
+    names = {str(key): {"name": one["name"]} for key, one in entries if isinstance(one, dict) and "name" in one}
+    return read_text("artifact.skippedStructuredOutputs", names, allows_objects=True) if names else None
 
 
 def sum_costs(value: Any) -> dict[str, float]:

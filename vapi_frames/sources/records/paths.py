@@ -29,6 +29,7 @@ __all__ = [
     "FLAT_COLUMNS",
     "NUMBER_COLUMNS",
     "OUTPUTS",
+    "SKIPPED_OUTPUTS",
     "TIME_COLUMNS",
     "VARIABLES_MAP",
     "VARIABLE_ROOTS",
@@ -60,13 +61,15 @@ DURATION_UNITS = {"durationMs": 60_000.0, "durationSeconds": 60.0, "durationMinu
 """The columns of a call's own duration, with the unit in the name → units in a minute; the first one there counts."""
 OUTPUTS = "structuredOutputs, converted"
 """The flat column of structured outputs: id → name and result, as JSON text; no path of a record."""
+SKIPPED_OUTPUTS = "skippedStructuredOutputs, converted"
+"""The flat column of the outputs of which the condition was not met: id → name, as JSON text."""
 COSTS = "costs"
 """The list of the costs of a call."""
 _CONTRACT_NUMBERS = (*(column for column in CALL_COLUMNS if column not in ("id", "duration")), *DURATION_UNITS)
 NUMBER_COLUMNS = (*_CONTRACT_NUMBERS, *RECORD_COLUMNS)
 CONTRACT_COLUMNS = ("id", *GROUP_COLUMNS, *TIME_COLUMNS, *_CONTRACT_NUMBERS)
 """The columns of a flat record that the contract has words for."""
-FLAT_COLUMNS = (*CONTRACT_COLUMNS, *RECORD_GROUPS, *RECORD_COLUMNS, OUTPUTS, "duration")
+FLAT_COLUMNS = (*CONTRACT_COLUMNS, *RECORD_GROUPS, *RECORD_COLUMNS, OUTPUTS, SKIPPED_OUTPUTS, "duration")
 """The columns of a flat record. The values of ``duration`` are not used, only whether records have it."""
 CONTAINERS = frozenset({"costBreakdown", "cost_breakdown", "artifact", "analysis"})
 """Columns that are objects in the API's records; a table in which one is an object is nested."""
@@ -80,6 +83,7 @@ _ALTERNATE_PATHS = {
     ),
     "durationSeconds": ("durationSeconds", "durationSec"),
     OUTPUTS: ("artifact.structuredOutputs", OUTPUTS),
+    SKIPPED_OUTPUTS: ("artifact.skippedStructuredOutputs", SKIPPED_OUTPUTS),
     **RECORD_PATHS,
 }
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
