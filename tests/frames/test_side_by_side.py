@@ -264,7 +264,7 @@ class TestSideBySide:
         df = self.vq().call().sum("cost").step("day").during("2026-10").compare().fetch()
         with pytest.raises(ValueError, match="the buckets of a comparison face each other one by one"):
             df[df.index.notna()].vapi.rollup("month")
-        assert df.vapi.plot().get_title() == "sumCost per day, and before"
+        assert df.vapi.plot().get_title() == "Cost per day, and before"
 
 
 def test_both_periods_are_one_request():

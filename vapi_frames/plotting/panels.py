@@ -27,9 +27,10 @@ def draw_panels(charts: list[ChartData], options: dict[str, Any], draw: Callable
     across = options.get("kind", "barh" if charts[0].kind == "groups" else None) == "barh"
     heights = [max(2.2, 0.35 * len(one.table) + 1.2) if across or one.kind == "heat" else 2.8 for one in charts]
     given, title = options.pop("ax", None), options.pop("title", None)
+    share: Any = False
     if given is None:
         size = options.pop("figsize", None) or (9, sum(heights))
-        share: Any = "all" if charts[0].kind == "time" and not across else False
+        share = "all" if charts[0].kind == "time" and not across else False
         figure, cells = plt.subplots(
             len(charts), 1, figsize=size, sharex=share, squeeze=False, height_ratios=heights, layout="constrained"
         )
@@ -45,7 +46,7 @@ def draw_panels(charts: list[ChartData], options: dict[str, Any], draw: Callable
                 f"e.g. .vapi.plot({charts[0].names[0]!r}, ax=ax)"
             )
     drawn = [draw(chart, {**options, "ax": place}) for chart, place in zip(charts, places, strict=True)]
-    if given is None and share:
+    if share:
         for axes in drawn[:-1]:
             axes.set_xlabel("")
         _keep_one_legend(drawn)

@@ -55,5 +55,5 @@ def format_values(axis: Any, unit: str, table: pd.DataFrame) -> None:
         axis.set_major_formatter(PercentFormatter(1.0))
     elif unit == "%":
         axis.set_major_formatter(PercentFormatter(100.0))
-    elif (table.abs() >= _MANY).to_numpy().any():
+    elif (table.abs() >= _MANY).fillna(value=False).to_numpy(dtype=bool).any():
         axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

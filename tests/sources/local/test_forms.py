@@ -90,7 +90,7 @@ def read_page():
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
-@pytest.mark.parametrize("line", read_page())
+@pytest.mark.parametrize("line", [one for one in read_page() if "://" not in one])  # see test_object_storage
 def test_each_line_of_the_page_gives_the_right_number(line, tmp_path, monkeypatch):
     """Three calls of 0.75 USD and three minutes: one has both ends, one has only its own duration, one has none."""
     write_all(tmp_path)
@@ -105,7 +105,7 @@ def test_each_line_of_the_page_gives_the_right_number(line, tmp_path, monkeypatc
 
 def test_the_page_has_every_form():
     """A form without its line would not be tested."""
-    assert len(read_page()) == 18
+    assert len(read_page()) == 19
 
 
 def october(source, **options):
