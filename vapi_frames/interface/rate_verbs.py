@@ -61,7 +61,7 @@ class RateVerbs:
             >>> import vapi_frames as vf
             >>> df = vf.demo().call().sum("cost", "costBreakdown.llm").during("2026-10").fetch()
             >>> df.vapi.ratio("costBreakdown.llm", "cost", name="llm")["llm"].round(3).tolist()
-            [0.22]
+            [0.166]
         """
         from vapi_frames import analysis
 
