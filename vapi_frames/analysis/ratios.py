@@ -126,7 +126,7 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
         >>> import vapi_frames as vf
         >>> df = vf.demo().call().sum("cost", "costBreakdown.llm").by("type").during("2026-10").fetch()
         >>> df.pipe(vf.analysis.ratio, "costBreakdown.llm", "cost", name="llm")["llm"].round(3).tolist()
-        [0.198, 0.265, 0.221]
+        [0.137, 0.233, 0.155]
     """
     checked = check_frame(frame)
     above, below = _find_additive(frame, num), _find_additive(frame, den)
