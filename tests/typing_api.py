@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     assert_type(q.to_polars(), pl.DataFrame)
     assert_type(q.drill(["cost", "artifact.transcript"], limit=None), pd.DataFrame)
     assert_type(vq.drill(q), pd.DataFrame)
+    assert_type(vf.to_excel("spend.xlsx", {"spend": q.fetch()}), None)
     assert_type(vq.fetch(q, vq.subscription().max("concurrency")), dict[str, pd.DataFrame])
     assert_type(vf.connect("key", base_url="https://example.org", timeout=3), vf.Vq)
     assert_type(vf.local("calls/*.parquet"), vf.Vq)

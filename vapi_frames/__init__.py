@@ -22,6 +22,7 @@ from vapi_frames.interface import accessor as accessor
 if TYPE_CHECKING:
     from vapi_frames import analysis, errors
     from vapi_frames.analysis import load
+    from vapi_frames.analysis.workbook import to_excel
     from vapi_frames.errors import VapiFramesError
     from vapi_frames.frames.from_reply import to_frame
     from vapi_frames.interface.accessor import VapiAccessor, frame
