@@ -18,6 +18,8 @@ from vapi_frames.cli.tools import PERSONAL_GROUPS, Tools
 from vapi_frames.errors import NotInContractError, QueryError, VapiFramesError
 from vapi_frames.interface.chain import FRAME_VERBS, parse_chain
 
+pytestmark = pytest.mark.extra("local")
+
 TOOLS = Tools(vf.demo())
 
 
