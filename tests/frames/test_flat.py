@@ -195,7 +195,10 @@ def test_each_way_to_a_frame_has_it(types, tmp_path):
         assert list(flat.vapi.refresh(vq)) == list(flat)
     flat.vapi.save(tmp_path / "flat.parquet")
     loaded = vf.load(tmp_path / "flat.parquet")
-    pd.testing.assert_frame_equal(loaded, flat)
+    assert loaded.dtypes.equals(flat.dtypes)
+    for name in flat:  # with pandas 2, what is missing is None in one of the two, and NaN in the other
+        assert loaded[name][flat[name].notna()].tolist() == flat[name].dropna().tolist()
+        assert loaded[name].isna().equals(flat[name].isna())
     assert loaded.vapi.rollup("all", by=[])["countId"].tolist() == [flat["countId"].sum()]
     chosen = flat[flat["type"] == "webCall"]
     chosen.vapi.save(tmp_path / "chosen.parquet")

@@ -137,7 +137,12 @@ def _date_axis(axes: Any, table: pd.DataFrame, meta: Meta) -> None:
     locator = AutoDateLocator(tz=tz, minticks=3, maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=tz))
-    axes.figure.autofmt_xdate(rotation=0, ha="center")
+    engine = axes.figure.get_layout_engine()
+    if engine is None or engine.adjust_compatible:
+        axes.figure.autofmt_xdate(rotation=0, ha="center")
+    else:  # of several panels; matplotlib makes room itself
+        for label in axes.get_xticklabels(which="both"):
+            label.set(rotation=0, ha="center")
     axes.tick_params(axis="x", labelrotation=0)  # also labels that a resize of the figure adds
     if len(table) > 1:
         axes.margins(x=0.02)

@@ -19,6 +19,7 @@ DRILL_COLUMNS = (
 )  # fmt: skip
 """The columns of a call that are shown unless others are named; none is personal."""
 _ROOT = "variableValues."
+_MOST = 2**31 - 2  # the limit of a statement is a number of 32 bits in Spark
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def make_drill(query: Query[Any], columns: object = None, limit: object = None) 
         names = _check_columns(columns)
     levels = {*query.levels, *(f"{OUTPUT}{name}" for name in query.outputs)}
     shown = [name for name in names if name not in levels and find_variable(name) not in query.variables]
-    return Drill(query, tuple(shown), columns is not None, limit)
+    return Drill(query, tuple(shown), columns is not None, None if limit is None else min(limit, _MOST))
 
 
 def find_variable(column: str) -> str | None:
