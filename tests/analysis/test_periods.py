@@ -62,8 +62,10 @@ def test_a_coarser_comparison_is_that_of_two_loops(drawn, data):
     df = vf.local(as_frame(calls), now=now).compare(comparison)
     groups = [name for name in comparison.query.groups if data.draw(st.booleans())]
     is_first = data.draw(st.booleans())
-    rate = lambda one: one.vapi.per_minute().vapi.per_call("duration")  # noqa: E731
-    coarse = rate(df).vapi.rollup("all", by=groups) if is_first else rate(df.vapi.rollup("all", by=groups))
+    verbs = [lambda one: one.vapi.per_minute().vapi.per_call("duration"), lambda one: one.vapi.rollup("all", by=groups)]
+    coarse = df
+    for verb in verbs if is_first else reversed(verbs):
+        coarse = verb(coarse)
     there, then = (sums(calls, one, now, groups) for one in comparison.queries(now))
     keys = [() for _ in coarse.index] if not groups else [k if isinstance(k, tuple) else (k,) for k in coarse.index]
     keys = [tuple(None if pd.isna(one) else one for one in key) for key in keys]

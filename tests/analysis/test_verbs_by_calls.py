@@ -227,10 +227,11 @@ def test_a_comparison_is_two_loops(drawn, to):
     comparison = query.compare(to)
     try:
         frame = vq.compare(comparison)
-    except QueryError:  # the clock goes back or forward within the range
+    except QueryError as error:
         start, end = query.instants(model.now)
-        assert end - start <= timedelta(hours=1)
-        return
+        if "empty range on the clock" in str(error) and end - start <= timedelta(hours=1):
+            return  # the clock goes back or forward within the range
+        raise
     found = read(frame.drop(columns="dateBefore", errors="ignore"))
     sides = [loops.base(model.calls, one, model.now) for one in comparison.queries(model.now)]
     expected = loops.compare(*sides)

@@ -107,7 +107,7 @@ def test_a_trick_runs_nothing():
 
 
 class SlowTools:
-    """Tools whose `ask` runs until it is cancelled."""
+    """Tools with an `ask` that runs until it is cancelled."""
 
     def __init__(self):
         self.begun, self.cancelled = threading.Event(), threading.Event()

@@ -49,7 +49,7 @@ def test_parts_of_the_cost_by_a_group_stack():
 
 
 def test_what_holds_the_other_does_not_stack():
-    """The cost holds the cost of the LLM: together they would be money that nobody paid."""
+    """The cost includes the cost of the LLM: stacked, that part would be counted twice."""
     axes = by_type("cost", "costBreakdown.llm").vapi.plot()
     assert {bar.get_x() for container in axes.containers for bar in container} == {0}
     assert axes.get_title() == "Cost and LLM cost by type"

@@ -274,7 +274,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
 
 def _warn_unmatched(ids: IndexLevel, names: Mapping[str, str] | pd.Series) -> None:
     """Warn where *names* has none of the ids, so that each id stays its own name."""
-    known = [str(key) for key in names.keys()]  # noqa: SIM118 - a Series iterates over its values
+    known = [str(key) for key, _ in names.items()]
     found = [str(one) for one in ids.uniques]
     if known and found and not {*known} & {*found}:
         warn(

@@ -9,7 +9,7 @@ import pandas as pd
 from vapi_frames.calendar.ranges import RelativeRange
 from vapi_frames.errors import QueryError, format_value
 from vapi_frames.frames.layout import to_flat
-from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone
+from vapi_frames.frames.levels import IS_PANDAS_3, IndexLevel, build_index, dates_in_zone
 from vapi_frames.frames.meta import Meta
 from vapi_frames.frames.origin import attach_meta
 from vapi_frames.query.compile import compile_query
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from vapi_frames.result.result import Result
 
 __all__ = ["build", "check_options"]
-
-
-_IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
 def check_options(dtype_backend: object = None, categorical: object = False, as_index: object = True) -> None:
@@ -133,4 +130,4 @@ def _level(name: str, values: Any, zone: str, dtype_backend: DtypeBackend | None
         return pd.Index(pd.arrays.ArrowExtensionArray(values), name=name)
     if dtype_backend == "numpy_nullable":
         return pd.Index(pd.array(values.to_pylist(), dtype="string"), name=name)
-    return pd.Index(values.to_pylist(), dtype="str" if _IS_PANDAS_3 else object, name=name)
+    return pd.Index(values.to_pylist(), dtype="str" if IS_PANDAS_3 else object, name=name)

@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 
     from vapi_frames.result.ordering import AnyCodes, Codes
 
-__all__ = ["IndexLevel", "build_index", "dates_in_zone", "distinct_rows", "drop_unused", "rank_distinct", "read_levels"]
+__all__ = [
+    "IS_PANDAS_3",
+    "IndexLevel",
+    "build_index",
+    "dates_in_zone",
+    "distinct_rows",
+    "drop_unused",
+    "rank_distinct",
+    "read_levels",
+]
 
 
 _PYTZ_BEGINS = np.datetime64("1902-01-01", "us")
-_IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
+IS_PANDAS_3 = int(pd.__version__.split(".")[0]) > 2  # noqa: PLR2004 - the oldest major that is supported
 
 
 class IndexLevel(NamedTuple):
@@ -45,7 +54,7 @@ def dates_in_zone(zone: str, micros: npt.NDArray[Any], name: str = "date") -> pd
     """Return *micros*, in microseconds since 1970, as the values of a level in *zone*."""
     instants = micros.astype("datetime64[us]")
     # pandas 2.2 makes pytz's zone of a name, which knows nothing before 1678 and takes the interpreter with it.
-    tz = zone if _IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else buckets.find_zone(zone)
+    tz = zone if IS_PANDAS_3 or (instants > _PYTZ_BEGINS).all() else buckets.find_zone(zone)
     return pd.DatetimeIndex(instants, tz="UTC", name=name).tz_convert(tz)
 
 

@@ -25,14 +25,11 @@ class ApiVerbs:
 
     _assistants: tuple[str, dict[str, str]] | None = None
 
-    @property
-    def source(self) -> Source:
-        """The source of its results."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what a Vq has
 
-    def now(self) -> datetime:
-        """Return the clock of its source."""
-        raise NotImplementedError
+        @property
+        def source(self) -> Source: ...  # noqa: D102 - documented at Vq
+        def now(self) -> datetime: ...  # noqa: D102 - documented at Vq
 
     def assistants(self) -> pd.Series[str]:
         """Return the names of the organization's assistants by id, for ``df.vapi.label``; they are fetched once.

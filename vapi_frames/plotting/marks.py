@@ -73,13 +73,13 @@ def _read_date(value: Any, chart: ChartData) -> pd.Timestamp:
     if not isinstance(value, str | date | datetime | np.datetime64):
         raise problem
     try:
-        at: Any = pd.Timestamp(value)
-        at = at.tz_localize(find_zone(chart.meta.zone)) if at.tz is None else at
+        found: Any = pd.Timestamp(value)  # the stubs say that it is never NaT
+        at: pd.Timestamp = found.tz_localize(find_zone(chart.meta.zone)) if found.tz is None else found
     except (ValueError, TypeError, OverflowError) as error:
         raise problem from error
     if pd.isna(at):
         raise problem
-    return at  # type: ignore[no-any-return]
+    return at
 
 
 def draw_references(axes: Any, references: list[tuple[str, float]], *, across: bool) -> None:

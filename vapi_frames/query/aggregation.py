@@ -145,7 +145,7 @@ def check_quantile(q: object) -> float:
     """
     number = float(q) if isinstance(q, int | float) and not isinstance(q, bool) and abs(q) < _TOO_LARGE else math.nan
     if not 0 <= number <= 1:
-        cure = f", e.g. {number / 100:g} for {number:g} percent" if 1 < number <= 100 else ""  # noqa: PLR2004
+        cure = f", e.g. {number / 100:g} for {number:g} percent" if 1 < number <= 100 else ""  # noqa: PLR2004 - a percentage
         raise QueryError(f"a quantile must be a number from 0 to 1, not {format_value(q)}{cure}")
     return number
 

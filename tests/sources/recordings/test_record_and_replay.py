@@ -225,7 +225,7 @@ def test_a_cache_does_not_keep_answers_from_the_recording(tmp_path):
 
 @pytest.mark.extra("local")
 def test_a_long_range_of_who_answers_in_this_process_is_one_file(tmp_path):
-    """There is no server whose limits would ask for pieces, and one file is easier to read."""
+    """No server limits the size of a reply here, and one file is easier to read."""
     vq = vf.record(tmp_path, vf.demo())
     frame = vq.call().count().step("hour").between("2026-10-01", "2026-11-15").fetch()
     assert len(names(tmp_path)) == 1

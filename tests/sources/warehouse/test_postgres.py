@@ -287,11 +287,10 @@ def test_the_engine_cuts_off_the_clock_as_the_calendar_does(address, step, zone,
     begin = begin.replace(tzinfo=UTC)
     end = begin + timedelta(days=days if step not in ("second", "minute") else 1)
     query = CALL.count().step(step).tz(zone).between(begin, end)
-    fit = lambda dialect, _: fit_postgres(dialect, version)  # noqa: E731
     with (
         psycopg.connect(address) as connection,
         warnings.catch_warnings(),
-        mock.patch.object(source, "fit_postgres", fit),
+        mock.patch.object(source, "fit_postgres", lambda dialect, _: fit_postgres(dialect, version)),
     ):
         warnings.simplefilter("ignore")
         [frame] = open_vq(connection).fetch(query).values()

@@ -108,7 +108,7 @@ def test_rows_are_read_where_spark_has_no_arrow_tables(spark):
 @pytest.mark.engine("spark")
 @pytest.mark.parametrize("mode", ["connect", "cluster"])
 def test_other_modes_of_spark_give_the_same_frames(mode):
-    """Spark Connect, whose session has no context, and a cluster, whose workers are processes of their own."""
+    """Spark Connect has no context in its session, and a cluster runs its workers as separate processes."""
     require(find_spec("pyspark"), "pyspark is not installed")
     require(shutil.which("java") or os.environ.get("JAVA_HOME"), "there is no Java for Spark")
     command = [sys.executable, "-m", "tests.support.spark_modes", mode]

@@ -102,7 +102,7 @@ def test_concurrency_is_shuffled_once_and_by_time(explain, name):
     assert "SinglePartition" not in plan
     shared = re.search(rf"{SHARED}\((.*?), \d+\)", plan).group(1)
     assert "g0" in shared or "g2" in shared or "t#" in shared
-    if name != "history":  # whose rows are its result
+    if name != "history":  # the result of a history is all its rows
         assert max(counts) < len(CALLS)
 
 

@@ -134,7 +134,7 @@ class FileRecords:
         self._lock = threading.Lock()
         self._chunks: list[ConvertedFiles] = []
         self._folder = ""
-        self._process = 0  # whose folder it is: the child of a fork needs one of its own
+        self._process = 0  # that made the folder: the child of a fork makes its own
         self._numbers = itertools.count()
         addresses = [pattern for pattern in patterns if is_address(pattern)]
         check_spreadsheets(addresses)

@@ -96,7 +96,7 @@ class ObjectMirror:
         self._systems: dict[tuple[int, str], Any] = {}
         self._versions: dict[str, tuple[str, ...]] = {}
         self._folder = ""
-        self._process = 0  # whose folder it is: the child of a fork needs one of its own
+        self._process = 0  # that made the folder: the child of a fork makes its own
         self._lock = threading.Lock()
         with self._lock:
             self._list_all()

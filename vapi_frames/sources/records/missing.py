@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_case", "missing_column"]
 
+_LISTED = 30  # names that a message lists
+
 
 def missing_column(name: str, names: Sequence[str], *, kind: str = "column") -> RecordsError:
     """Return the error for the column or variable *name*, which a query uses and records with columns *names* lack."""
@@ -29,7 +31,7 @@ def missing_column(name: str, names: Sequence[str], *, kind: str = "column") -> 
         return RecordsError(f"{name!r} is a column of the call records and no variable; {cure}", column=name)
     near = suggest(name, [one.removeprefix(f"{root}.") for one in names])
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-    listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")  # noqa: PLR2004
+    listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     return RecordsError(
         f"the call records have no {kind} {name!r}, which the query uses{hint} They have: {listed}", column=name
     )

@@ -112,7 +112,7 @@ def _lay_out(tree: Any, dialect: Dialect, write: Callable[[Any], str]) -> str:
 
 
 def _find_read_often(ctes: Sequence[Any], write: Callable[[Any], str]) -> list[Any]:
-    """Return the tables whose expressions would be computed too often if they were copied to where they are named.
+    """Return the tables with expressions that an engine would compute too often if it copied them into each use.
 
     Elsewhere an intermediate table would only forbid the engine to share its work among several processes.
     """
