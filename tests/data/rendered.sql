@@ -7,17 +7,17 @@
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, CAST(`calls`.`id` AS STRING) AS v0
+  SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1793160000000000) AND `calls`.`createdAt` < timestamp_micros(1793854800000000)
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT l - l % 86400 AS g0, v0
+  SELECT l - l % 86400 AS g0, without_id
   FROM on_clock
 )
-SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+SELECT g0, COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -46,11 +46,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(`calls`.`id` AS STRING) AS v0
+  SELECT `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IN ('pro', CAST(X'69742773' AS STRING)) OR CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IS NULL)
 )
-SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
+SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- spark: the history of calls at once
@@ -89,17 +89,17 @@ GROUP BY t;
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, CAST(`calls`.`id` AS STRING) AS v0
+  SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1793160000000000) AND `calls`.`createdAt` < timestamp_micros(1793854800000000)
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT l - l % 86400 AS g0, v0
+  SELECT l - l % 86400 AS g0, without_id
   FROM on_clock
 )
-SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+SELECT g0, COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -128,11 +128,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(`calls`.`id` AS STRING) AS v0
+  SELECT `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IN ('pro', CAST(X'69742773' AS STRING)) OR CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IS NULL)
 )
-SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
+SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- databricks: the history of calls at once
@@ -171,11 +171,11 @@ GROUP BY t;
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT CASE WHEN "calls"."createdAt" < CAST('2026-11-01 06:00:00+00' AS TIMESTAMPTZ) THEN date_trunc('day', (("calls"."createdAt" AT TIME ZONE 'UTC') + INTERVAL '-14400 seconds')) ELSE date_trunc('day', (("calls"."createdAt" AT TIME ZONE 'UTC') + INTERVAL '-18000 seconds')) END AS g0, CAST("calls"."id" AS TEXT) COLLATE "C" AS v0
+  SELECT CASE WHEN "calls"."createdAt" < CAST('2026-11-01 06:00:00+00' AS TIMESTAMPTZ) THEN date_trunc('day', (("calls"."createdAt" AT TIME ZONE 'UTC') + INTERVAL '-14400 seconds')) ELSE date_trunc('day', (("calls"."createdAt" AT TIME ZONE 'UTC') + INTERVAL '-18000 seconds')) END AS g0, "calls"."id" IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-28 04:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-05 05:00:00+00' AS TIMESTAMPTZ)
 )
-SELECT CAST(extract(epoch FROM g0) AS BIGINT) AS g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+SELECT CAST(extract(epoch FROM g0) AS BIGINT) AS g0, COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_range
 GROUP BY g0;
 
@@ -204,11 +204,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST("calls"."id" AS TEXT) COLLATE "C" AS v0
+  SELECT "calls"."id" IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ) AND CAST("calls"."type" AS TEXT) COLLATE "C" IN ('webCall') AND (CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" IN ('pro', convert_from(decode('69742773', 'hex'), 'UTF8')) OR CAST(jsonb_extract_path_text(CAST(jsonb_extract_path(CAST("calls"."artifact" AS JSONB), 'variableValues') AS JSONB), 'plan') AS TEXT) COLLATE "C" IS NULL)
 )
-SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
+SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- postgres: the history of calls at once
@@ -247,17 +247,17 @@ GROUP BY t;
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT intDiv(toUnixTimestamp64Micro(toDateTime64("calls"."createdAt", 6)), 1000000) AS e, CAST("calls"."id" AS Nullable(String)) AS v0
+  SELECT intDiv(toUnixTimestamp64Micro(CAST("calls"."createdAt" AS Nullable(DateTime64(6)))), 1000000) AS e, "calls"."id" IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1793160000000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793854800000000, 'UTC')
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT l - l % 86400 AS g0, v0
+  SELECT l - l % 86400 AS g0, without_id
   FROM on_clock
 )
-SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+SELECT g0, COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -270,7 +270,7 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) AS g0, if(isNaN(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))), NULL, CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))) AS v0, (toUnixTimestamp64Micro(toDateTime64("calls"."endedAt", 6)) - toUnixTimestamp64Micro(toDateTime64("calls"."startedAt", 6))) / CAST(60000000.0 AS Nullable(Float64)) AS v1, "calls"."startedAt" AS started, "calls"."endedAt" AS ended
+  SELECT CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) AS g0, if(isNaN(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))), NULL, CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))) AS v0, (toUnixTimestamp64Micro(CAST("calls"."endedAt" AS Nullable(DateTime64(6)))) - toUnixTimestamp64Micro(CAST("calls"."startedAt" AS Nullable(DateTime64(6))))) / CAST(60000000.0 AS Nullable(Float64)) AS v1, "calls"."startedAt" AS started, "calls"."endedAt" AS ended
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC')
 )
@@ -286,11 +286,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST("calls"."id" AS Nullable(String)) AS v0
+  SELECT "calls"."id" IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC') AND CAST("calls"."type" AS Nullable(String)) IN ('webCall') AND (CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) IN ('pro', unhex('69742773')) OR CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) IS NULL)
 )
-SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
+SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- clickhouse: the history of calls at once
@@ -310,10 +310,10 @@ WITH intervals AS (
   FROM intervals_again
   WHERE f > s AND f > fromUnixTimestamp64Micro(1793491200000000, 'UTC') AND f < fromUnixTimestamp64Micro(1793577600000000, 'UTC')
 ), changed AS (
-  SELECT toUnixTimestamp64Micro(toDateTime64(b, 6)) AS t, 1 AS d
+  SELECT assumeNotNull(toUnixTimestamp64Micro(CAST(b AS Nullable(DateTime64(6))))) AS t, 1 AS d
   FROM active
   UNION ALL
-  SELECT toUnixTimestamp64Micro(toDateTime64(f, 6)) AS t, -1 AS d
+  SELECT assumeNotNull(toUnixTimestamp64Micro(CAST(f AS Nullable(DateTime64(6))))) AS t, -1 AS d
   FROM ended
 )
 SELECT t, SUM(d) AS net
@@ -329,17 +329,17 @@ GROUP BY t;
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT epoch_us("calls"."createdAt") // 1000000 AS e, CAST("calls"."id" AS VARCHAR) COLLATE C AS v0
+  SELECT epoch_us("calls"."createdAt") // 1000000 AS e, CAST("calls"."id" AS VARCHAR) COLLATE C IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-28 04:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-05 05:00:00+00' AS TIMESTAMPTZ)
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT l - l % 86400 AS g0, v0
+  SELECT l - l % 86400 AS g0, without_id
   FROM on_clock
 )
-SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+SELECT g0, COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -368,11 +368,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST("calls"."id" AS VARCHAR) COLLATE C AS v0
+  SELECT CAST("calls"."id" AS VARCHAR) COLLATE C IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00+00' AS TIMESTAMPTZ) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00+00' AS TIMESTAMPTZ) AND CAST("calls"."type" AS VARCHAR) COLLATE C IN ('webCall') AND (CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C IN ('pro', decode(unhex('69742773'))) OR CAST(struct_extract("calls"."artifact", 'variableValues')['plan'] AS VARCHAR) COLLATE C IS NULL)
 )
-SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
+SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- duckdb: the history of calls at once
@@ -411,17 +411,17 @@ GROUP BY t;
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT DIV(UNIX_MICROS(`calls`.`createdAt`), 1000000) AS e, CAST(`calls`.`id` AS STRING) AS v0
+  SELECT DIV(UNIX_MICROS(`calls`.`createdAt`), 1000000) AS e, `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1793160000000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793854800000000)
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT l - MOD(l, 86400) AS g0, v0
+  SELECT l - MOD(l, 86400) AS g0, without_id
   FROM on_clock
 )
-SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+SELECT g0, COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -450,11 +450,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(`calls`.`id` AS STRING) AS v0
+  SELECT `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= TIMESTAMP_MICROS(1790812800000000) AND `calls`.`createdAt` < TIMESTAMP_MICROS(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) IN ('pro', CAST(FROM_HEX('69742773') AS STRING)) OR CAST(JSON_VALUE(`calls`.`artifact`.`variableValues`['plan']) AS STRING) IS NULL)
 )
-SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
+SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- bigquery: the history of calls at once
@@ -493,17 +493,17 @@ GROUP BY t;
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT FLOOR(DATE_PART(epoch_microsecond, "calls"."createdAt") / 1000000) AS e, CAST("calls"."id" AS VARCHAR) AS v0
+  SELECT FLOOR(DATE_PART(epoch_microsecond, "calls"."createdAt") / 1000000) AS e, "calls"."id" IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1793160000000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793854800000000, 6)
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT l - l % 86400 AS g0, v0
+  SELECT l - l % 86400 AS g0, without_id
   FROM on_clock
 )
-SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+SELECT g0, COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -532,11 +532,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST("calls"."id" AS VARCHAR) AS v0
+  SELECT "calls"."id" IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= TO_TIMESTAMP_LTZ(1790812800000000, 6) AND "calls"."createdAt" < TO_TIMESTAMP_LTZ(1793491200000000, 6) AND CAST("calls"."type" AS VARCHAR) IN ('webCall') AND (CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) IN ('pro', HEX_DECODE_STRING('69742773')) OR CAST("calls"."artifact"['variableValues']['plan'] AS VARCHAR) IS NULL)
 )
-SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
+SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- snowflake: the history of calls at once
@@ -575,17 +575,17 @@ GROUP BY t;
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT CAST(round(to_unixtime("calls"."createdAt") * 1000000) AS BIGINT) / 1000000 AS e, CAST("calls"."id" AS VARCHAR) AS v0
+  SELECT CAST(round(to_unixtime("calls"."createdAt") * 1000000) AS BIGINT) / 1000000 AS e, "calls"."id" IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-28 04:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-05 05:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE)
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, v0
+  SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT l - l % 86400 AS g0, v0
+  SELECT l - l % 86400 AS g0, without_id
   FROM on_clock
 )
-SELECT g0, COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x
+SELECT g0, COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -614,11 +614,11 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST("calls"."id" AS VARCHAR) AS v0
+  SELECT "calls"."id" IS NULL AS without_id
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= CAST('2026-10-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND "calls"."createdAt" < CAST('2026-11-01 00:00:00 UTC' AS TIMESTAMP(6) WITH TIME ZONE) AND CAST("calls"."type" AS VARCHAR) IN ('webCall') AND (CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) IN ('pro', from_utf8(from_hex('69742773'))) OR CAST(element_at("calls"."artifact"."variableValues", 'plan') AS VARCHAR) IS NULL)
 )
-SELECT COUNT(*) AS m0, COUNT(*) - COUNT(v0) AS x, COUNT(*) AS n
+SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
 
 -- trino: the history of calls at once

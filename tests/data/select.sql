@@ -11,17 +11,17 @@ FROM in_range;
 -- how many calls a day
 -- vq.call().count().step("day").between("2026-10-01", "2026-11-01")
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, "id" AS v0
+  SELECT epoch_us("createdAt") // 1000000 AS e, "id" IS NULL AS without_id
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00'
 ), on_clock AS (
-  SELECT e, e AS l, v0
+  SELECT e, e AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT l - l % 86400 AS g0, v0
+  SELECT l - l % 86400 AS g0, without_id
   FROM on_clock
 )
-SELECT g0, count(*) AS m0, count(*) - count(v0) AS x
+SELECT g0, count(*) AS m0, sum(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -44,11 +44,11 @@ GROUP BY g0;
 -- why did calls end
 -- vq.call().count().by("endedReason").last("7d")
 WITH in_range AS (
-  SELECT "endedReason" AS g0, "id" AS v0
+  SELECT "endedReason" AS g0, "id" IS NULL AS without_id
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-11-09 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-16 00:00:00+00'
 )
-SELECT g0, count(*) AS m0, count(*) - count(v0) AS x
+SELECT g0, count(*) AS m0, sum(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_range
 GROUP BY g0;
 
@@ -84,17 +84,17 @@ GROUP BY g0;
     .tz("America/New_York")
 )
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, "id" AS v0
+  SELECT epoch_us("createdAt") // 1000000 AS e, "id" IS NULL AS without_id
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-11-01 04:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-02 05:00:00+00'
 ), on_clock AS (
-  SELECT e, e AS l, v0
+  SELECT e, e AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT e - l % 3600 AS g0, v0
+  SELECT e - l % 3600 AS g0, without_id
   FROM on_clock
 )
-SELECT g0, count(*) AS m0, count(*) - count(v0) AS x
+SELECT g0, count(*) AS m0, sum(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -133,34 +133,34 @@ GROUP BY g0;
     .tz("America/New_York")
 )
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, "type" AS g1, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v0, "id" AS v1
+  SELECT epoch_us("createdAt") // 1000000 AS e, "type" AS g1, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v0, "id" IS NULL AS without_id
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-01-01 05:00:00+00' AND "createdAt" < TIMESTAMPTZ '2027-01-01 05:00:00+00'
 ), on_clock AS (
-  SELECT e, e + CASE WHEN e < 1772953200 THEN -18000 WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, g1, v0, v1
+  SELECT e, e + CASE WHEN e < 1772953200 THEN -18000 WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, g1, v0, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT CASE WHEN l < 1769904000 THEN 1767225600 WHEN l < 1772323200 THEN 1769904000 WHEN l < 1775001600 THEN 1772323200 WHEN l < 1777593600 THEN 1775001600 WHEN l < 1780272000 THEN 1777593600 WHEN l < 1782864000 THEN 1780272000 WHEN l < 1785542400 THEN 1782864000 WHEN l < 1788220800 THEN 1785542400 WHEN l < 1790812800 THEN 1788220800 WHEN l < 1793491200 THEN 1790812800 WHEN l < 1796083200 THEN 1793491200 WHEN l < 1798761600 THEN 1796083200 ELSE 1798761600 END AS g0, g1, v0, v1
+  SELECT CASE WHEN l < 1769904000 THEN 1767225600 WHEN l < 1772323200 THEN 1769904000 WHEN l < 1775001600 THEN 1772323200 WHEN l < 1777593600 THEN 1775001600 WHEN l < 1780272000 THEN 1777593600 WHEN l < 1782864000 THEN 1780272000 WHEN l < 1785542400 THEN 1782864000 WHEN l < 1788220800 THEN 1785542400 WHEN l < 1790812800 THEN 1788220800 WHEN l < 1793491200 THEN 1790812800 WHEN l < 1796083200 THEN 1793491200 WHEN l < 1798761600 THEN 1796083200 ELSE 1798761600 END AS g0, g1, v0, without_id
   FROM on_clock
 )
-SELECT g0, g1, sum(v0) AS m0, count(*) AS m1, count(*) - count(v1) AS x
+SELECT g0, g1, sum(v0) AS m0, count(*) AS m1, sum(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0, g1;
 
 -- decades
 -- vq.call().count().step("decade").between("2015-01-01", "2026-01-01")
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, "id" AS v0
+  SELECT epoch_us("createdAt") // 1000000 AS e, "id" IS NULL AS without_id
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2015-01-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-01-01 00:00:00+00'
 ), on_clock AS (
-  SELECT e, e AS l, v0
+  SELECT e, e AS l, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT CASE WHEN l < 1577836800 THEN 1262304000 ELSE 1577836800 END AS g0, v0
+  SELECT CASE WHEN l < 1577836800 THEN 1262304000 ELSE 1577836800 END AS g0, without_id
   FROM on_clock
 )
-SELECT g0, count(*) AS m0, count(*) - count(v0) AS x
+SELECT g0, count(*) AS m0, sum(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0;
 
@@ -183,17 +183,17 @@ GROUP BY g0;
 -- a variable and a group by minute
 -- vq.call().count().by("type").by_variable("plan").step("minute").last("2h")
 WITH in_range AS (
-  SELECT epoch_us("createdAt") // 1000000 AS e, "type" AS g1, "variableValues.plan" AS g2, "id" AS v0
+  SELECT epoch_us("createdAt") // 1000000 AS e, "type" AS g1, "variableValues.plan" AS g2, "id" IS NULL AS without_id
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-11-15 22:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-16 00:00:00+00'
 ), on_clock AS (
-  SELECT e, e AS l, g1, g2, v0
+  SELECT e, e AS l, g1, g2, without_id
   FROM in_range
 ), in_buckets AS (
-  SELECT e - l % 60 AS g0, g1, g2, v0
+  SELECT e - l % 60 AS g0, g1, g2, without_id
   FROM on_clock
 )
-SELECT g0, g1, g2, count(*) AS m0, count(*) - count(v0) AS x
+SELECT g0, g1, g2, count(*) AS m0, sum(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_buckets
 GROUP BY g0, g1, g2;
 
@@ -207,11 +207,11 @@ GROUP BY g0, g1, g2;
     .between("2026-10-01", "2026-11-01")
 )
 WITH in_range AS (
-  SELECT "variableValues.plan" AS g0, "id" AS v0, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v1
+  SELECT "variableValues.plan" AS g0, CASE WHEN isfinite("cost") THEN "cost" WHEN isinf("cost") THEN error('costnumber' || coalesce(CAST("cost" AS VARCHAR), '') || '') END AS v0, "id" IS NULL AS without_id
   FROM calls
   WHERE "createdAt" >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND "createdAt" < TIMESTAMPTZ '2026-11-01 00:00:00+00' AND ("analysis.successEvaluation" IN ('false', 'it''s') OR "analysis.successEvaluation" IS NULL) AND "assistantId" IN ('a') AND "variableValues.campaign" IN ('autumn')
 )
-SELECT g0, count(*) AS m0, sum(v1) AS m1, count(*) - count(v0) AS x
+SELECT g0, count(*) AS m0, sum(v0) AS m1, sum(CASE WHEN without_id THEN 1 ELSE 0 END) AS x
 FROM in_range
 GROUP BY g0;
 
@@ -257,16 +257,16 @@ WITH intervals AS (
   SELECT b AS t, 1 AS d FROM active
   UNION ALL SELECT f AS t, -1 AS d FROM ended
 ), in_buckets AS (
-  SELECT 0 AS g0, 0 AS g1, t - t % 86400000000 AS g2, t, d
+  SELECT t - t % 86400000000 AS g2, t, d
   FROM changed
 ), leveled AS (
-  SELECT g0, g1, g2, t, d, sum(d) OVER (PARTITION BY g0, g1, g2 ORDER BY t) AS n
+  SELECT g2, t, d, sum(d) OVER (PARTITION BY g2 ORDER BY t) AS n
   FROM in_buckets
 )
-SELECT g0, g1, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,
+SELECT 0 AS g0, 0 AS g1, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,
   0 AS moment, 0 AS early
 FROM leveled
-GROUP BY g0, g1, g2;
+GROUP BY g2;
 
 -- calls at once by hour in New York
 -- (
@@ -297,16 +297,16 @@ WITH intervals AS (
   SELECT t, d, t AS l
   FROM changed
 ), in_buckets AS (
-  SELECT t - l % 3600000000 AS g0, 0 AS g1, t, d
+  SELECT t - l % 3600000000 AS g0, t, d
   FROM on_clock
 ), leveled AS (
-  SELECT g0, g1, t, d, sum(d) OVER (PARTITION BY g0, g1 ORDER BY t) AS n
+  SELECT g0, t, d, sum(d) OVER (PARTITION BY g0 ORDER BY t) AS n
   FROM in_buckets
 )
-SELECT g0, g1, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,
+SELECT g0, 0 AS g1, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,
   0 AS moment, 0 AS early
 FROM leveled
-GROUP BY g0, g1;
+GROUP BY g0;
 
 -- the history of calls at once
 -- vq.subscription().history("concurrency").between("2026-11-01", "2026-11-02")

@@ -88,7 +88,9 @@ def write_skipped(interval: CallInterval, relation: str, span: KnownRange) -> st
     conditions = ("f IS NULL AND is_over = 1", "f < s")
     sums = ", ".join(f"sum(CASE WHEN {one} THEN 1 ELSE 0 END) AS m{i}" for i, one in enumerate(conditions))
     known = interval.instant(span.known)
-    return f"WITH {_write_calls(interval, relation)}\nSELECT {sums}\nFROM intervals\nWHERE s < {known}"
+    # The last condition spares most calls the look at their status.
+    condition = f"s < {known} AND (f IS NULL OR f < s)"
+    return f"WITH {_write_calls(interval, relation)}\nSELECT {sums}\nFROM intervals\nWHERE {condition}"
 
 
 def _write_active(interval: CallInterval, relation: str, span: KnownRange) -> list[str]:
@@ -147,7 +149,8 @@ def write_changes(query: Query[Any], interval: CallInterval, relation: str, span
     if query.time_step is None and "history" in wanted:
         return f"WITH {', '.join(steps)}\nSELECT t, sum(d) AS net\nFROM changed\nGROUP BY t"
     # Changes at one instant are peers in the window's frame: each gets the number after all of them.
-    placed, early, starts, wall = {"g0": "0", "g1": "0"}, "0", [], ""
+    placed: dict[str, str] = {}
+    early, starts, wall = "0", [], ""
     if step := query.time_step:
         seconds = first // _MICRO, max(known, first) // _MICRO + 1
         clocks = list_clocks(seconds, step, query.zone)
@@ -166,7 +169,8 @@ def write_changes(query: Query[Any], interval: CallInterval, relation: str, span
         early = f"sum(CASE WHEN {' OR '.join(conditions)} THEN d ELSE 0 END)"
     # The difference of two instants times their number is more than 64 bits hold.
     moment = f"sum(CAST(d * (t - {first}) AS DECIMAL(38, 0)))" if "avg" in wanted else "0"
-    keys = ", ".join(placed)
+    keys = ", ".join(placed)  # a key that is the same for all would be sorted by, too
+    bucket, number = (name if name in placed else f"0 AS {name}" for name in ("g0", "g1"))
     named = ", ".join(f"{expression} AS {name}" for name, expression in placed.items())
     level = f"sum(d) OVER (PARTITION BY {keys} ORDER BY t) AS n"
     steps += [
@@ -175,7 +179,7 @@ def write_changes(query: Query[Any], interval: CallInterval, relation: str, span
     ]
     return (
         f"WITH {', '.join(steps)}\n"
-        "SELECT g0, g1, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,\n"
+        f"SELECT {bucket}, {number}, max(n) AS highest, min(n) AS lowest, min(t) AS earliest, sum(d) AS net,\n"
         f"  {moment} AS moment, {early} AS early\n"
         f"FROM leveled\nGROUP BY {keys}"
     )
@@ -263,7 +267,9 @@ def compute_buckets(
         end = min(until, span.known)
         parts = changes.get((bucket, number), ())
         is_known = begin < end
-        state = found.setdefault(bucket, _BucketState(active + sum(part[5] for part in parts) if is_known else None))
+        if (state := found.get(bucket)) is None:
+            at_start = active + sum(part[5] for part in parts) if is_known else None
+            state = found[bucket] = _BucketState(at_start)
         if not is_known:
             continue
         if not parts or parts[0][2] > begin:
@@ -282,5 +288,5 @@ def compute_buckets(
         "avg": [state.integral / state.length if state.length else None for state in found.values()],
         "history": [state.at_start for state in found.values()],
     }
-    step = query.time_step
-    return [read_bucket(bucket, step, query.zone) if step else 0 for bucket in found], values
+    step, tz = query.time_step, query.zone
+    return [read_bucket(bucket, step, tz) if step else 0 for bucket in found], values

@@ -156,9 +156,13 @@ def write_select(
     ``w``, how many calls ended before they started, and ``u``, how many have no minutes; with a count of calls ``x``,
     how many have no id; and without levels ``n``, how many calls there were.
     """
-    used = list(dict.fromkeys(one.column for one in query.measures))
+    has_ids = any(one.column == "id" for one in query.measures)
+    counted = [one for one in query.measures if one.column != "id" or one.operation == "nunique"]
+    used = list(dict.fromkeys(one.column for one in counted))
     values = {f"v{i}": columns.values[column] for i, column in enumerate(used)}
     minutes = [f"v{used.index(column)}" for column in MINUTE_COLUMNS if column in used]
+    if has_ids:  # an engine that stores columns need not read the ids for this
+        values["without_id"] = f"{columns.values['id']} IS NULL"
     if minutes and columns.ends:
         values |= dict(zip(("started", "ended"), columns.ends, strict=True))
     span = start, end
@@ -171,7 +175,7 @@ def write_select(
     outer = [
         *named,
         *(
-            f"{_write_measure(one, f'v{used.index(one.column)}', columns)} AS m{i}"
+            f"{_write_measure(one, f'v{used.index(one.column)}' if one in counted else '', columns)} AS m{i}"
             for i, one in enumerate(query.measures)
         ),
     ]
@@ -181,8 +185,8 @@ def write_select(
     elif minutes:
         outer.append(f"sum(CASE WHEN {minutes[0]} < 0 THEN 1 ELSE 0 END) AS w")
         outer.append(f"count(*) - count({minutes[0]}) AS u")
-    if "id" in used:
-        outer.append(f"count(*) - count(v{used.index('id')}) AS x")
+    if has_ids:
+        outer.append("sum(CASE WHEN without_id THEN 1 ELSE 0 END) AS x")
     if not levels:
         outer.append("count(*) AS n")  # a SELECT without groups has one row, also where there are no calls
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""

@@ -50,6 +50,7 @@ def render(text: str, dialect: Dialect) -> str:
     try:
         tree = sqlglot.parse_one(text, dialect="duckdb")
         _join_differences(tree, dialect)
+        _bare_missing(tree)
         for total in tree.find_all(exp.Sum) if dialect.sums_exactly else ():
             if isinstance(total.this, exp.Cast) and total.this.is_type(exp.DataType.Type.DECIMAL):
                 total.set("this", total.this.this)
@@ -85,6 +86,17 @@ def _join_differences(tree: Any, dialect: Dialect) -> None:
             node.replace(
                 exp.Anonymous(this="elapsed_of", expressions=[one for side in sides for one in side.expressions])
             )
+
+
+def _bare_missing(tree: Any) -> None:
+    """Write that the text of a column is missing as that the column is, for which an engine need not read values."""
+    from sqlglot import exp
+
+    for node in tree.find_all(exp.Is):
+        if isinstance(node.this, exp.Anonymous) and node.this.name == "text_of":
+            [inner] = node.this.expressions
+            if isinstance(inner, exp.Column):
+                node.set("this", inner)
 
 
 def _lay_out(tree: Any, dialect: Dialect, write: Callable[[Any], str]) -> str:
@@ -148,6 +160,8 @@ def _translate(node: Any, dialect: Dialect, write: Callable[[Any], str]) -> Any:
         struct, name = node.expressions
         _check_name(name.name, dialect)
         return exp.Dot(this=struct, expression=exp.to_identifier(name.name, quoted=True))
+    if node.name == "known_of" and "known_of" not in dialect.functions:
+        return node.expressions[0]
     if node.name not in dialect.functions:
         raise SourceError(
             f"the query cannot be written for {dialect.name}, which has no {_WORDS.get(node.name, node.name)}"

@@ -219,7 +219,7 @@ class WarehouseSource:
         return interval._replace(
             started=ends.started, ended=ends.ended,
             instant=lambda at: f"{ends.function}({min(at, latest)})",
-            micros=ends.write_micros,
+            micros=ends.write_known_micros,
         )  # fmt: skip
 
     def _check_times(self, table: TableColumns, columns: QueryColumns) -> None:
@@ -305,6 +305,10 @@ class _BareEnds(NamedTuple):
     def write_micros(self, expression: str) -> str:
         """Return the microseconds since 1970 of an expression of their type."""
         return f"{'micros_of' if self.function == 'instant' else 'micros_of_wall'}({expression})"
+
+    def write_known_micros(self, expression: str) -> str:
+        """Return the same of an expression that is never missing."""
+        return f"known_of({self.write_micros(expression)})"
 
     @property
     def minutes(self) -> str:
