@@ -237,8 +237,8 @@ class VapiAccessor(Verbs, SourceVerbs):
             >>> df.vapi.check_units(vf.demo())
             1.0
         """
+        from vapi_frames.frames.duration_check import duration_ratio
         from vapi_frames.frames.provenance import read_choice
-        from vapi_frames.frames.unit_check import duration_ratio
 
         meta = read_choice(self._frame)
         query = meta.query.between(*meta.covered)

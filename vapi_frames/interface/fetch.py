@@ -59,7 +59,7 @@ def fetch_frames(
     frames = _build_frames(source, named, results, now, units=vq.units, **options)
     measured = {(one.operation, one.column) for query in named.values() for one in query.measures}
     if measured >= {("sum", "duration"), ("sum", "minutesUsed")}:
-        from vapi_frames.frames.unit_check import check_minutes
+        from vapi_frames.frames.duration_check import check_minutes
 
         check_minutes(frames.values())
     return frames
