@@ -21,6 +21,10 @@ import vapi_frames
 from tests.support.examples import is_long
 from vapi_frames.query import lint
 
+# The processes that tests start read what the first one compiled, even where the environment says to keep nothing.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 if find_spec("matplotlib"):
     import matplotlib as mpl
 

@@ -25,14 +25,18 @@ SAMPLE = [
 ]  # fmt: skip
 
 
+NOONS = [datetime.combine(date.fromordinal(day), time(12)) for day in range(719_164, date(2037, 1, 1).toordinal())]
+
+
 def odd_midnights(zone):
     """Return the days since 1970 on which the clock skips midnight or shows it twice; PEP 495 gives both two offsets."""
-    tz, found = ZoneInfo(zone), []
-    for ordinal in range(date(1970, 1, 2).toordinal(), date(2037, 1, 1).toordinal()):
-        midnight = datetime.combine(date.fromordinal(ordinal), time(), tz)
-        if midnight.utcoffset() != midnight.replace(fold=1).utcoffset():
-            found.append(midnight.date())
-    return found
+    tz = ZoneInfo(zone)
+    offsets = [tz.utcoffset(noon) for noon in NOONS]
+    changed = [
+        noon.date() for noon, before, after in zip(NOONS[1:], offsets, offsets[1:], strict=False) if before != after
+    ]
+    midnights = (datetime.combine(day, time(), tz) for day in sorted({*changed, *(day - DAY for day in changed)}))
+    return [midnight.date() for midnight in midnights if midnight.utcoffset() != midnight.replace(fold=1).utcoffset()]
 
 
 def cases():
