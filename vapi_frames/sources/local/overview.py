@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,12 +76,13 @@ def make_overview(
     connection: DuckDBPyConnection, relation: str, columns: QueryColumns, paths: list[str], cells: str
 ) -> Overview:
     """Return the overview of a relation; *cells* are the texts of CSV that say when calls were created."""
-    is_dated = write_is_dated(columns)
-    first, last = (DUCKDB.micros(f"{one}({columns.created}) FILTER ({is_dated})") for one in ("min", "max"))
-    counts = f"count(*), count(*) FILTER ({is_dated}), count(TRY_CAST({cells} AS DOUBLE))"
-    [(calls, dated, numbers, *ends)] = connection.execute(
-        f"SELECT {counts}, {first}, {last} FROM {relation}"
-    ).fetchall()
+    read = replace(columns, created="created")
+    is_dated = write_is_dated(read)
+    first, last = (DUCKDB.micros(f"{one}({read.created}) FILTER ({is_dated})") for one in ("min", "max"))
+    counts = f"count(*), count(*) FILTER ({is_dated}), count(number)"
+    # The inner statement reads each time once: what reads text of any form is long.
+    rows = f"SELECT {columns.created} AS created, TRY_CAST({cells} AS DOUBLE) AS number FROM {relation}"
+    [(calls, dated, numbers, *ends)] = connection.execute(f"SELECT {counts}, {first}, {last} FROM ({rows})").fetchall()
     for micros in ends if dated else ():
         if not _EARLIEST <= micros < _LATEST:
             year = 1970 + micros // 31_556_952_000_000

@@ -156,17 +156,19 @@ def _read_time_text(column: str, text: str, *, is_session_utc: bool) -> str:
     parts = f"regexp_extract({text}, {quote_text(f'^{TIME_PATTERN}$')}, [{names}])"
 
     def part(*groups: str) -> str:
-        values = ", ".join(f"nullif(struct_extract({parts}, {quote_text(group)}), '')" for group in groups)
+        values = ", ".join(f"nullif(struct_extract(parts, {quote_text(group)}), '')" for group in groups)
         return f"CAST(coalesce({values}, '0') AS BIGINT)"
 
-    day = f"nullif(struct_extract({parts}, 'day'), '')"
+    day = "nullif(struct_extract(parts, 'day'), '')"
     week = f"TRY_CAST(try_strptime(rpad({day}, 10, '-1'), '%G-W%V-%u') AS TIMESTAMP)"
     start = f"epoch_us(CASE WHEN {day}[6] = 'W' THEN {week} ELSE TRY_CAST({day} AS TIMESTAMP) END)"
     seconds = f"({part('midnight', 'hour')} * 3600 + {part('minute')} * 60 + {part('second')}) * 1000000"
-    fraction = f"CAST(rpad(struct_extract({parts}, 'fraction'), 6, '0') AS BIGINT)"
+    fraction = "CAST(rpad(struct_extract(parts, 'fraction'), 6, '0') AS BIGINT)"
     east = f"({part('long_hours', 'hours')} * 60 + {part('long_minutes', 'minutes')}) * 60000000"
-    sign = f"CASE WHEN struct_extract({parts}, 'sign') = '-' THEN -1 ELSE 1 END"
-    odd = _from_micros(f"{start} + {seconds} + {fraction} - {east} * {sign}")
+    sign = "CASE WHEN struct_extract(parts, 'sign') = '-' THEN -1 ELSE 1 END"
+    micros = _from_micros(f"{start} + {seconds} + {fraction} - {east} * {sign}")
+    # The list names the groups: without it the expression would hold its pattern a dozen times, and each one is compiled.
+    odd = f"list_transform([{parts}], lambda parts: {micros})[1]"
     wrong = _write_error(column, text, "time")
     usual = text if is_session_utc else f"regexp_replace({text}, '(:\\d\\d:\\d\\d(?:[.]\\d+)?)$', '\\1Z')"
     return (
