@@ -15,7 +15,7 @@ from tests.support.secret_checks import (
     assert_error_clean,
     caught,
 )
-from tests.support.servers import Server, echoing, failing, hang_up, reset
+from tests.support.servers import SAFETY, Server, echoing, failing, hang_up, reset
 from tests.support.wires import Calls, counting
 from vapi_frames.errors import PartialResultError, RateLimitError
 
@@ -45,15 +45,23 @@ def test_a_part_of_an_answer_is_free_of_the_key(monkeypatch, tmp_path, fault):
     """Of several requests in threads some fail: the error, its parts, its rest, the cache and the progress are clean."""
     monkeypatch.setenv("VAPI_API_KEY", KEY)
     monkeypatch.setattr("vapi_frames.sources.http.connection.backoff", lambda _: 0.01)
-    said = []
+    said, has_part = [], threading.Event()
 
     def faults(request):
-        return fault if request.json()["queries"][0]["timeRange"]["start"] > "2026-08-15" else None
+        if request.json()["queries"][0]["timeRange"]["start"] <= "2026-08-15":
+            return None
+        assert has_part.wait(SAFETY)  # a fault before any part has come is no partial result
+        return fault
+
+    def progress(at):
+        said.append(repr(at))
+        if at.done:
+            has_part.set()
 
     with Server(counting(Calls(every=997), NOW, faults=faults)) as server:
         vq = vf.connect(base_url=server.url, cache=tmp_path, workers=3)
         vq.source._max_queries = 1
-        error = caught(lambda: build_query(vq).fetch(progress=lambda at: said.append(repr(at))), PartialResultError)
+        error = caught(lambda: build_query(vq).fetch(progress=progress), PartialResultError)
     assert_error_clean(error)
     assert_error_clean(error.__cause__)
     assert_clean(*said, repr(error.rest), repr(error.frames), str(error.frame.attrs), repr(vf.frame(error.frame)))

@@ -167,7 +167,7 @@ def _read_time_text(column: str, text: str, *, is_session_utc: bool) -> str:
     east = f"({part('long_hours', 'hours')} * 60 + {part('long_minutes', 'minutes')}) * 60000000"
     sign = "CASE WHEN struct_extract(parts, 'sign') = '-' THEN -1 ELSE 1 END"
     micros = _from_micros(f"{start} + {seconds} + {fraction} - {east} * {sign}")
-    # The list names the groups: without it the expression would hold its pattern a dozen times, and each one is compiled.
+    # The list names the groups: without it the expression would hold its pattern a dozen times, each one compiled.
     odd = f"list_transform([{parts}], lambda parts: {micros})[1]"
     wrong = _write_error(column, text, "time")
     usual = text if is_session_utc else f"regexp_replace({text}, '(:\\d\\d:\\d\\d(?:[.]\\d+)?)$', '\\1Z')"
