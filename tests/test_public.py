@@ -102,6 +102,7 @@ CALLED = {
     "frame": "isinstance(vf.frame(frame), vf.VapiAccessor)",
     "load": "frame.vapi.save(folder + '/x.parquet') or vf.load(folder + '/x.parquet').equals(frame)",
     "local": "isinstance(vf.local(vf.sample_calls(9)), vf.Vq)",
+    "output": "vf.output('CSAT') == 'output.CSAT'",
     "record": "isinstance(vf.record(folder + '/r', vf.demo()), vf.Vq)",
     "replay": "isinstance(vf.replay(folder + '/r'), vf.Vq)",
     "sample_calls": "len(vf.sample_calls(9)) == 9",

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         q.by("phoneNumberId").by_output("CSAT").avg("turnLatency").sum("costBreakdown.chat"), vf.Query[CallColumn]
     )
     assert_type(q.agg(slow=("modelLatency", "quantile", 0.95), calls=("squadId", "nunique")), vf.Query[CallColumn])
+    csat = vf.output("CSAT")
+    assert_type(q.avg(csat, "cost").quantile(csat, 0.9).nunique(csat).where({csat: [4, None]}), vf.Query[CallColumn])
+    assert_type(q.agg(csat=(csat, "mean"), slow=(vf.output("Survey.score"), "quantile", 0.95)), vf.Query[CallColumn])
     assert_type(q.where(type=("webCall", None), endedReason=None, assistantId=True), vf.Query[CallColumn])
     assert_type(q.body(), dict[str, Any])
     assert_type(q.dto(), AnalyticsQueryDTO)
@@ -124,6 +127,7 @@ if TYPE_CHECKING:
 
     # What must not pass: each line is an error, and an unused ignore would be one too.
     calls.sum("costs")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    calls.avg("cost", "output.CSAT")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.median("concurrency")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     calls.max("concurrency")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     vq.subscription().sum("cost")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

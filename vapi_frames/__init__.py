@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vapi_frames.interface.accessor import VapiAccessor, frame
     from vapi_frames.interface.connect import connect, demo, local, record, replay, vq, warehouse
     from vapi_frames.interface.vq import Vq
+    from vapi_frames.query.aggregation import output
     from vapi_frames.query.comparison import Comparison
     from vapi_frames.query.query import Query
     from vapi_frames.report.report import Report
@@ -52,6 +53,7 @@ __all__ = [
     "frame",
     "load",
     "local",
+    "output",
     "record",
     "replay",
     "sample_calls",
@@ -75,6 +77,7 @@ _HOMES = {
     "frame": "interface.accessor",
     "load": "analysis",
     "local": "interface.connect",
+    "output": "query.aggregation",
     "record": "interface.connect",
     "replay": "interface.connect",
     "sample_calls": "sources.local.sample",

@@ -6,7 +6,7 @@ alias. Their units and how they add up are in the table of `vapi_frames.contract
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NewType, TypeAlias, get_args
 
 __all__ = [
     "COST_TYPES",
@@ -19,6 +19,7 @@ __all__ = [
     "RECORD_GROUP_SYNONYMS",
     "RECORD_PATHS",
     "RECORD_SPELLINGS",
+    "OutputColumn",
     "RecordColumn",
     "RecordGroup",
     "get_record_unit",
@@ -53,13 +54,16 @@ Latency: TypeAlias = Literal[
     "fromTransportLatency",
     "toTransportLatency",
 ]
-RecordColumn: TypeAlias = Literal[RecordCostPart, Latency, "userInterruptions", "assistantInterruptions"]
+_ListedColumn: TypeAlias = Literal[RecordCostPart, Latency, "userInterruptions", "assistantInterruptions"]
+OutputColumn = NewType("OutputColumn", str)
+"""``output.<name>``, which type checkers take where a misspelled column is an error."""
+RecordColumn: TypeAlias = _ListedColumn | OutputColumn
 
 RECORD_GROUPS: tuple[str, ...] = get_args(RecordGroup)
 RECORD_COST_PARTS: tuple[RecordCostPart, ...] = get_args(RecordCostPart)
 """The parts of ``cost`` that the contract has no columns for."""
 LATENCIES: tuple[str, ...] = get_args(Latency)
-RECORD_COLUMNS: tuple[str, ...] = get_args(RecordColumn)
+RECORD_COLUMNS: tuple[str, ...] = get_args(_ListedColumn)
 OUTPUT = "output."
 """Before the name of a structured output, where a group or a column may stand, too."""
 

@@ -16,8 +16,8 @@ from vapi_frames.contract.record_words import (
     LATENCIES,
     OUTPUT,
     RECORD_COLUMN_SYNONYMS,
+    RECORD_COLUMNS,
     RECORD_GROUP_SYNONYMS,
-    RecordColumn,
     get_record_unit,
     is_record_column,
 )
@@ -308,7 +308,7 @@ MEASURES: tuple[Measure, ...] = tuple(
 """The measures that the contract has words for."""
 RECORD_MEASURES: tuple[Measure, ...] = tuple(
     get_measure(operation, cast("Column", column))
-    for column in get_args(RecordColumn)
+    for column in RECORD_COLUMNS
     for operation in (*get_args(Operation), "median", "quantile")
     if operation != "history"
 )

@@ -7,7 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from vapi_frames.contract.record_words import OUTPUT, RECORD_COLUMNS, RECORD_GROUPS, RECORD_SPELLINGS, is_record_column
+from vapi_frames.contract.record_words import (
+    OUTPUT,
+    RECORD_COLUMNS,
+    RECORD_GROUPS,
+    RECORD_SPELLINGS,
+    OutputColumn,
+    is_record_column,
+)
 from vapi_frames.contract.vocabulary import (
     COLUMN_SYNONYMS,
     COLUMNS,
@@ -41,6 +48,7 @@ __all__ = [
     "check_unique",
     "check_variables",
     "find_reaggregation",
+    "output",
     "read_pair",
     "with_counts",
     "with_measures",
@@ -196,6 +204,27 @@ def with_measures(
         check_unique(one, measures)
         measures = (*measures, one)
     return measures
+
+
+def output(name: str) -> OutputColumn:
+    """Return the word for a structured output in measures and filters: ``output.`` and its *name*.
+
+    The plain text does the same. A type checker does not take it for a column, because it knows no names of outputs;
+    it takes this word, and still finds a misspelled column.
+
+    Args:
+        name: The name of an output; or of an output, a dot and a field of its result, where no output has that name.
+
+    Raises:
+        QueryError: *name* is not text.
+
+    Examples:
+        >>> import vapi_frames as vf
+        >>> vf.vq.call().avg(vf.output("CSAT")).where({vf.output("Call Outcome"): "resolved"})
+        vq.call().avg("output.CSAT").where({"output.Call Outcome": "resolved"})
+    """
+    check_text(name, "output name", None)
+    return OutputColumn(f"{OUTPUT}{name}")
 
 
 def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
