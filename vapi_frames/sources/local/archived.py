@@ -1,31 +1,80 @@
-"""What the days of an archive lack: columns that an earlier version did not keep, or that need an option."""
+"""The days of an archive among files: those that a query needs, and what they lack.
+
+They lack columns that an earlier version did not keep, or that need an option.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.contract.record_words import RECORD_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.records.columns import record_columns, variable_keys
-from vapi_frames.sources.records.days import find_archive_option
+from vapi_frames.sources.records.days import find_archive_option, find_day
+from vapi_frames.sources.records.digests import list_written
 from vapi_frames.sources.records.missing import missing_column
 from vapi_frames.sources.records.paths import DURATION_UNITS, VARIABLE_ROOTS, column_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from datetime import datetime
-
     from vapi_frames.query.query import Query
     from vapi_frames.sources.local.footers import Footer
     from vapi_frames.sources.records.days import ArchivedDay
     from vapi_frames.sources.records.places import NamePath
 
-__all__ = ["ArchivedFiles"]
+__all__ = ["ArchivedFiles", "choose_days", "find_span"]
 
 _ROOT = VARIABLE_ROOTS[0]
 _PREFIX = f"{_ROOT}."
 _DAY = timedelta(days=1)
+
+
+def find_span(query: Query[Any], now: datetime) -> tuple[datetime, datetime] | None:
+    """Return when the calls were created that *query* counts; ``None`` where calls of any day may be active."""
+    if any(one.column == "concurrency" for one in query.measures):
+        return None
+    return fill_defaults(query.instants(now), now)
+
+
+def choose_days(
+    paths: Sequence[str], span: tuple[datetime, datetime]
+) -> tuple[list[str], tuple[datetime, datetime] | None]:
+    """Return the files of the days that may have calls created in [start, end), and from when until when days are.
+
+    That is known by their names alone, so that what is read does not grow with the archive. Where no day is of the
+    range, it is the last one, which shows the columns. All files are returned, and no time, where all are of the range
+    or one is not a day that an archive wrote: a record in it could have the id of a call of the range.
+    """
+    begins = _find_days(paths)
+    wanted = [begin < span[1] and begin + _DAY > span[0] for begin in begins]
+    if all(wanted):
+        return [*paths], None
+    last = max(begins)
+    if not any(wanted):
+        wanted = [begin == last for begin in begins]
+    return list(itertools.compress(paths, wanted)), (min(begins), last + _DAY)
+
+
+def _find_days(paths: Sequence[str]) -> list[datetime]:
+    """Return when the day of each file begins, by its name; nothing if a file is not one that an archive wrote."""
+    written: dict[str, Container[str]] = {}
+    begins = []
+    for path in paths:
+        folder, _, name = path.rpartition(os.sep)
+        if (begin := find_day(name)) is None:
+            return []
+        if folder not in written:
+            written[folder] = list_written(Path(folder))
+        if name not in written[folder]:
+            return []
+        begins.append(begin)
+    return begins
 
 
 class ArchivedFiles:

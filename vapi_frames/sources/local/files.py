@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vapi_frames.errors import RecordsError
 from vapi_frames.files import make_private_file, make_temporary_folder, remove_temporary_folder
 from vapi_frames.sources.local.alike_names import write_marked
-from vapi_frames.sources.local.archived import ArchivedFiles
+from vapi_frames.sources.local.archived import ArchivedFiles, choose_days
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
 from vapi_frames.sources.local.footers import read_footer
 from vapi_frames.sources.local.groups import open_parquet
@@ -154,17 +154,23 @@ class FileRecords:
         """Return *text* with the addresses of objects in place of the paths of their copies."""
         return text if self._mirror is None else self._mirror.restore_names(text)
 
-    def read(self) -> RecordsSnapshot:
+    def read(self, span: tuple[datetime, datetime] | None = None) -> RecordsSnapshot:
         """Return the files as they are now, all as Parquet.
+
+        Args:
+            span: Start and end of a range: of an archive, only the days that it touches are read.
 
         Raises:
             RecordsError: A file is gone, a JSON file cannot be read, or a day of an archive is damaged.
         """
         with self._lock:
-            return self._read()
+            return self._read(span)
 
-    def _read(self) -> RecordsSnapshot:
-        states = [_read_state(path) for path in self._find()]
+    def _read(self, span: tuple[datetime, datetime] | None) -> RecordsSnapshot:
+        found, days = self._find(), None
+        if span is not None:
+            found, days = choose_days(found, span)
+        states = [_read_state(path) for path in found]
         self._kinds = {state: self._kinds.get(state) or _find_kind(state[0]) for state in states}
         check_digests(Path(os.path.realpath(state[0])) for state in states if self._kinds[state] == "parquet")
         known = {chunk.states[0]: chunk for chunk in self._chunks}
@@ -214,6 +220,7 @@ class FileRecords:
             cells=frozenset(table.path for table in tables.values() if table.is_text),
             converted=frozenset(path for chunk in chunks for path in chunk.spool.paths),
             owners=(*chunks, *tables.values()),
+            days=days,
         )
 
     def register(

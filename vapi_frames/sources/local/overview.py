@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from vapi_frames.calendar.buckets import EPOCH
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["EPOCH_NOTE", "Overview", "make_overview", "note_numbers", "write_is_dated"]
 
 EPOCH_NOTE = "it counts seconds or milliseconds since 1970, as its size says"
+_YEAR = timedelta(days=366)
 _EARLIEST = 86_400_000_000  # microseconds: one day on, so that no wall clock reads before 1970
 _LATEST = 221_845_392_000_000_000  # the year 9000
 
@@ -49,6 +50,11 @@ class Overview(NamedTuple):
     def dated(self) -> int:
         """How many have a time of creation."""
         return self.calls - self.undated
+
+    @property
+    def wide_range(self) -> tuple[datetime, datetime] | None:
+        """The range with a year to spare, for files that grow between the look and the query."""
+        return self.range and (self.range[0] - _YEAR, self.range[1] + _YEAR)
 
     def is_within(self, start: datetime, end: datetime) -> bool:
         """Return whether all that have a time of creation are of [start, end)."""

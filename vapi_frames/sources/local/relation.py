@@ -15,6 +15,7 @@ from vapi_frames.sources.sql.select import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from duckdb import DuckDBPyConnection
 
@@ -44,6 +45,7 @@ class RecordsSnapshot:
         converted: Those that were JSON.
         owners: Objects that remove their temporary files when they go.
         notes: What a reader of the result should know.
+        days: From when until when an archive has days, where only those that a query needs are here.
     """
 
     state: object
@@ -58,6 +60,7 @@ class RecordsSnapshot:
     converted: frozenset[str] = frozenset()
     owners: tuple[object, ...] = ()
     notes: list[str] = field(default_factory=list)
+    days: tuple[datetime, datetime] | None = None
 
 
 class Relation(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +12,8 @@ from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import RecordsError, RecordsWarning, require, warn
 from vapi_frames.query.query import Query
 from vapi_frames.result.result import COVERAGE, Result, empty_result
+from vapi_frames.sources.local.archived import find_span
+from vapi_frames.sources.local.by_state import ByState
 from vapi_frames.sources.local.coverage import (
     LACKING,
     PROBES,
@@ -77,7 +79,6 @@ T = TypeVar("T")
 
 _ATTEMPTS = 3  # where a file is replaced while it is read, as by a run of an archive
 _MOST_COUNTED = 100  # remembered counts, one for each range and its filters
-_YEAR = timedelta(days=366)
 
 
 class LocalSource:
@@ -116,13 +117,13 @@ class LocalSource:
         start_database()  # raises here, and not at the first query, where DuckDB is missing
         self._now = now
         self._kept = kept
-        self._days: tuple[object, StoredDays] | None = None
+        self._days: ByState[StoredDays] = ByState()
         self._counted: dict[object, dict[str, int]] = {}
         self._skips = on_error == "skip"
         self._records = open_records(calls, skips=self._skips, places=check_columns(columns))
         self._duplicates = duplicates
-        self._found_duplicates: tuple[object, DuplicateIds] | None = None
-        self._overview: tuple[object, Overview] | None = None
+        self._found_duplicates: ByState[DuplicateIds] = ByState()
+        self._overviews: ByState[Overview] = ByState()
         self._wider: tuple[tuple[str, ...], LocalSource] | None = None
         self._warnings: set[str] = set()
 
@@ -150,13 +151,14 @@ class LocalSource:
         """Answer *queries*, in order, as of *now*."""
         for query in queries:
             check_answerable(query)
-        return [self._retry(partial(self._answer, query, now)) for query in queries]
+        return [self._retry(partial(self._answer, query, now), find_span(query, now)) for query in queries]
 
     def drill(self, drill: Drill, now: datetime) -> DrilledCalls:
         """Return the calls that the query of *drill* counts, as of *now*."""
         check_answerable(drill.query)
         source = self._keeping(list_other_paths(drill))
-        return source._retry(partial(source._drill, drill, now))  # noqa: SLF001 - of this class
+        span = find_span(widen_query(drill), now)
+        return source._retry(partial(source._drill, drill, now), span)  # noqa: SLF001 - of this class
 
     def _keeping(self, paths: tuple[str, ...]) -> LocalSource:
         """Return the source of the same records with what they have at *paths*."""
@@ -169,7 +171,7 @@ class LocalSource:
         other.__dict__.update(self.__dict__)
         other._records, other._wider = records, None  # noqa: SLF001 - of this class
         # What is known of the records holds for their rows as they were converted.
-        other._found_duplicates = other._overview = None  # noqa: SLF001
+        other._found_duplicates, other._overviews = ByState(), ByState()  # noqa: SLF001
         self._wider = paths, other
         return other
 
@@ -190,18 +192,21 @@ class LocalSource:
                 span,
                 order=find_order(reader),
                 run=lambda text, types: _run(connection, text, types),
-                records_range=_bound_range(self._look(connection, relation, columns, snapshot)),
+                records_range=self._look(connection, relation, columns, snapshot).wide_range,
             )
         return replace(found, notes=(*snapshot.notes, *found.notes))
 
-    def _retry(self, read: Callable[[RecordsSnapshot], T]) -> T:
-        """Return what *read* makes of the records, again where a file was replaced meanwhile."""
+    def _retry(self, read: Callable[[RecordsSnapshot], T], span: tuple[datetime, datetime] | None) -> T:
+        """Return what *read* makes of the records of *span*, again where a file was replaced meanwhile."""
         with restored_names(self._restore_names):
             for _ in range(_ATTEMPTS - 1):
-                snapshot = self._read()
+                snapshot = self._read(span)
                 try:
                     return read(snapshot)
-                except RecordsError:
+                except RecordsError as error:
+                    if snapshot.days and error.column:  # which other days of the archive may have
+                        span = None
+                        continue
                     if snapshot.state is None or self._records.read().state == snapshot.state:
                         raise
             return read(self._read())
@@ -228,7 +233,7 @@ class LocalSource:
                 (start, end),
                 now=now,
                 run=lambda text, types: _run(connection, text, types),
-                records_range=_bound_range(overview),
+                records_range=overview.wide_range,
                 is_in_process=True,
             )
             wanted = probe_query(query, PROBES)
@@ -242,7 +247,8 @@ class LocalSource:
                 is_all = not query.filters and overview.is_within(start, end)
                 calls = overview.dated if is_all else count_calls(connection, counted, columns, query, (start, end))
         if not has_matched:
-            warn_of_no_match(query, (start, end), overview.range, calls=overview.calls)
+            calls_there = None if snapshot.days else overview.calls
+            warn_of_no_match(query, (start, end), snapshot.days or overview.range, calls=calls_there)
         counts = counts or self._count_missing(query, snapshot, (start, end)) | {"calls": calls}
         if len(self._counted) >= _MOST_COUNTED:
             self._counted = {}
@@ -298,13 +304,13 @@ class LocalSource:
         self, snapshot: RecordsSnapshot, span: tuple[datetime, datetime], now: datetime, *, undated: int = 0
     ) -> dict[str, int]:
         """Return how many records no query counts, and how many days of the range are not all there."""
-        if self._days is None or snapshot.state is None or self._days[0] != snapshot.state:
-            self._days = snapshot.state, StoredDays(snapshot.files, self._kept)
-        return {"skipped": snapshot.skipped.count + undated, **self._days[1].count(span, now)}
+        days = self._days.find(snapshot.state, lambda: StoredDays(snapshot.files, self._kept))
+        return {"skipped": snapshot.skipped.count + undated, **days.count(span, now)}
 
-    def _read(self) -> RecordsSnapshot:
-        """Return the records as they are now, and warn of those that were skipped."""
-        snapshot = self._records.read()
+    def _read(self, span: tuple[datetime, datetime] | None = None) -> RecordsSnapshot:
+        """Return the records as they are now, of an archive those of *span*, and warn of those that were skipped."""
+        records = self._records
+        snapshot = records.read(span) if isinstance(records, FileRecords) else records.read()
         if skipped := snapshot.skipped.count:
             note = f"records that could not be read and were left out: {skipped:,}"
             self._note(snapshot, note, snapshot.skipped.first)
@@ -349,14 +355,12 @@ class LocalSource:
                 return relation.sql
             message = f"duplicates={self._duplicates!r} needs to tell records apart: {error}"
             raise RecordsError(message, column=error.column) from None
-        found = self._found_duplicates
-        if found is None or snapshot.state is None or found[0] != snapshot.state:
-            dated = "true"
-            if self._skips:
-                dated = write_is_dated(find_columns(Query(table="call"), relation.columns, DUCKDB, relation.overrides))
-            found = snapshot.state, find_duplicates(connection, relation.sql, id_, location, dated)
-            self._found_duplicates = found
-        duplicates = found[1]
+        dated = "true"
+        if self._skips:
+            dated = write_is_dated(find_columns(Query(table="call"), relation.columns, DUCKDB, relation.overrides))
+        duplicates = self._found_duplicates.find(
+            snapshot.state, lambda: find_duplicates(connection, relation.sql, id_, location, dated)
+        )
         if not duplicates.total:
             return relation.sql
         if self._duplicates == "raise":
@@ -381,15 +385,12 @@ class LocalSource:
         self, connection: DuckDBPyConnection, relation: Relation, columns: QueryColumns, snapshot: RecordsSnapshot
     ) -> Overview:
         """Check all times of creation: each must be there, and after 1970. Looks again only after a change."""
-        if self._overview is None or snapshot.state is None or self._overview[0] != snapshot.state:
-            cells = "NULL"
-            if (created := relation.columns.get("createdAt")) and created.type and created.type.id == "cell":
-                cells = created.sql
-            self._overview = (
-                snapshot.state,
-                make_overview(connection, relation.sql, columns, snapshot.paths, cells),
-            )
-        overview = self._overview[1]
+        cells = "NULL"
+        if (created := relation.columns.get("createdAt")) and created.type and created.type.id == "cell":
+            cells = created.sql
+        overview = self._overviews.find(
+            snapshot.state, lambda: make_overview(connection, relation.sql, columns, snapshot.paths, cells)
+        )
         if overview.undated:
             if not self._skips:
                 raise RecordsError(
@@ -409,8 +410,3 @@ class LocalSource:
 def _run(connection: DuckDBPyConnection, text: str, types: Sequence[pa.DataType]) -> list[Any]:
     columns = connection.sql(text).to_arrow_table().columns
     return [column.cast(type_) for column, type_ in zip(columns, types, strict=True)]
-
-
-def _bound_range(overview: Overview) -> tuple[datetime, datetime] | None:
-    """Return when calls were created, with a year to spare, for files that grow between the look and the query."""
-    return overview.range and (overview.range[0] - _YEAR, overview.range[1] + _YEAR)

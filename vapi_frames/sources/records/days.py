@@ -16,6 +16,7 @@ __all__ = [
     "DAY_STATE",
     "ArchivedDay",
     "find_archive_option",
+    "find_day",
     "is_archived_day",
     "read_archived_day",
     "read_day_state",
@@ -70,6 +71,23 @@ def find_archive_option(column: str) -> str | None:
     """
     found = next((option for option, columns in ARCHIVE_OPTIONS.items() if column in columns), None)
     return None if found in ("variables", "outputs") else found
+
+
+def find_day(name: str) -> datetime | None:
+    """Return when the day begins that a file called *name* is, by its name.
+
+    Examples:
+        >>> str(find_day("2026-10-01.parquet"))
+        '2026-10-01 00:00:00+00:00'
+        >>> find_day("calls.parquet")
+    """
+    day, _, ending = name.partition(".")
+    if ending != "parquet" or len(day) != len("2026-10-01"):
+        return None
+    try:
+        return datetime.fromisoformat(day).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def read_archived_day(path: str) -> ArchivedDay | None:

@@ -18,7 +18,7 @@ from vapi_frames.errors import RecordsError
 from vapi_frames.sources.records.days import is_archived_day
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "describe_damage",
     "find_damaged",
     "format_digests",
+    "list_written",
     "read_digests",
 ]
 
@@ -97,13 +98,29 @@ def check_digests(paths: Iterable[Path]) -> None:
     try:
         damaged = find_damaged(paths)
     except OSError as error:
-        raise RecordsError(f"{error.filename!r} cannot be read: {error.strerror}", file=error.filename) from error
+        raise _make_error(error) from error
     if damaged:
         raise RecordsError(
             f"{describe_damage(damaged)}. Copy the files back from a backup; or move them to another folder and run "
             "vapi-frames archive again, which fetches the days that the API still lists",
             file=str(next(iter(damaged))),
         )
+
+
+def list_written(folder: Path) -> Container[str]:
+    """Return the names of the files of a folder that an archive wrote; of one without digests, none are known.
+
+    Raises:
+        RecordsError: The digests cannot be read.
+    """
+    try:
+        return read_digests(folder) or ()
+    except OSError as error:
+        raise _make_error(error) from error
+
+
+def _make_error(error: OSError) -> RecordsError:
+    return RecordsError(f"{error.filename!r} cannot be read: {error.strerror}", file=error.filename)
 
 
 def describe_change(path: Path) -> str:
