@@ -23,6 +23,7 @@ from vapi_frames.sources.records.paths import DURATION_UNITS, VARIABLE_ROOTS, co
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from datetime import datetime
+
     from vapi_frames.query.query import Query
     from vapi_frames.sources.local.footers import Footer
     from vapi_frames.sources.records.days import ArchivedDay
