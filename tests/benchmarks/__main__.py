@@ -4,6 +4,7 @@ python -m tests.benchmarks                        all of it, with 20 million cal
 python -m tests.benchmarks --short                a million calls, few rounds: about two minutes, as in CI
 python -m tests.benchmarks --only replies,verbs   some of it
 python -m tests.benchmarks --warehouses           PostgreSQL, ClickHouse and Spark as well, which take some minutes more
+python -m tests.benchmarks --archive              an archive of ten years as well, which takes 7 GB and some minutes
 python -m tests.benchmarks --page                 all of it, and notebooks/project/benchmarks.md
 """
 
@@ -17,7 +18,19 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from tests.benchmarks import endpoint, growth, imports, json_files, page, records, replies, verbs, warehouses, wire
+from tests.benchmarks import (
+    archive_days,
+    endpoint,
+    growth,
+    imports,
+    json_files,
+    page,
+    records,
+    replies,
+    verbs,
+    warehouses,
+    wire,
+)
 
 PARTS = ("imports", "replies", "records", "json", "verbs", "endpoint", "wire", "growth")
 PAGE = Path(__file__).resolve().parents[2] / "notebooks" / "project" / "benchmarks.md"
@@ -42,6 +55,8 @@ def measured(part, options, folder):
         yield from wire.rows(60 if short else 730, 40)
     if part == "warehouses":
         yield from warehouses.rows(seed, folder, 5)
+    if part == "archive":
+        yield from archive_days.rows(seed, folder, 5)
     if part == "growth":
         yield from growth.rows(seed, folder, 100_000 if short else 1_000_000, 3 if short else 5)
 
@@ -53,13 +68,14 @@ def main():
     parser.add_argument("--calls", type=int, default=20_000_000, help="call records in Parquet")
     parser.add_argument("--short", action="store_true", help="a million calls, smaller replies, few rounds")
     parser.add_argument("--warehouses", action="store_true", help="PostgreSQL, ClickHouse and Spark as well")
+    parser.add_argument("--archive", action="store_true", help="an archive of ten years, of 7 GB, as well")
     parser.add_argument("--only", default=",".join(PARTS), metavar="PARTS", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--folder", help="where the call records are kept; a temporary one by default")
     parser.add_argument("--page", action="store_true", help="write the page")
     options = parser.parse_args()
     chosen = options.only.split(",") if options.only else []
-    if options.warehouses and options.short:
-        parser.error("engines are not part of --short: leave it out, or --warehouses")
+    if (options.warehouses or options.archive) and options.short:
+        parser.error("engines and the archive are not part of --short: leave it out, or --warehouses and --archive")
     if wrong := set(chosen) - set(PARTS):
         parser.error(f"{', '.join(sorted(wrong))}: the parts are {', '.join(PARTS)}")
     if options.page and (options.short or set(chosen) != set(PARTS)):
@@ -67,7 +83,8 @@ def main():
     warnings.simplefilter("ignore")
     began, rows = time.monotonic(), []
     with tempfile.TemporaryDirectory() as temporary:
-        for part in [*chosen, *(["warehouses"] if options.warehouses else [])]:
+        extra = [part for part in ("warehouses", "archive") if getattr(options, part)]
+        for part in [*chosen, *extra]:
             for row in measured(part, options, options.folder or temporary):
                 rows.append(replace(row, mark=None) if options.short else row)  # marks are for the full size
                 print(page.line(rows[-1]), flush=True)

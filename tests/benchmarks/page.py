@@ -47,6 +47,10 @@ _TAIL = """
 - The server of the last rows waits a tenth of a second with each reply. *Cold* asks everything; *warm* finds what is
   over in the [cache](../guides/offline.md), and asks for the rest.
 
+- *An archive of ten years*: its 3,650 files are listed, the rest are not opened, by their names. *First* is a new process, which
+  computes the digests of the month and looks for repeated ids in it; *next* is the same query once more, of which the list of
+  the files is what an archive of that month alone does not need.
+
 `pytest tests/benchmarks/bench_functions.py` shows the functions one by one. `make bench ARGS=--short` takes
 two minutes, and is part of CI, which looks at the numbers that come out and not at the time they take.
 """

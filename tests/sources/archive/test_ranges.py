@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
+from tests.benchmarks.archive_days import write_archive
 from tests.support.call_list import DAY
 from tests.support.examples import examples
 from tests.support.reference import compute
 from tests.support.shapes import check
 from vapi_frames.errors import RecordsError, RecordsWarning
 from vapi_frames.sources.archive.day_files import RECORDS, DayFiles, State
+from vapi_frames.sources.archive.verify import verify_archive
 from vapi_frames.sources.records.digests import DIGESTS_FILE
 
 pytestmark = pytest.mark.extra("local")
@@ -188,3 +190,13 @@ def test_a_day_that_arrives_is_seen_by_the_next_query(folder):
     added = [{**ROWS[0], "id": "new", "createdAt": DAYS[-1] + DAY}]
     DayFiles(folder).write((DAYS[-1] + DAY).date(), added, State(NOW, kept=frozenset({RECORDS})))
     assert fetch(vq, query).loc[0, "countId"] == before + 1
+
+
+def test_the_archive_of_the_benchmark_is_one(tmp_path):
+    """Its days are as an archive writes them: each is checked, and has as many calls as the first, with other ids."""
+    folder = write_archive(tmp_path / "calls", 3, 40, 7)
+    assert verify_archive(folder).endswith("3 days, all as they were written")
+    vq = vf.local(folder, now=NOW, duplicates="raise")
+    frame = vq.call().count().sum("cost").step("day").between("2016-01-01", "2016-01-04").fetch()
+    assert frame["countId"].nunique() == frame["sumCost"].nunique() == 1
+    assert len(frame) == 3

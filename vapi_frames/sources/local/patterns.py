@@ -24,11 +24,22 @@ _SPREADSHEETS = (".xls", ".xlsx", ".ods")
 def find_files(patterns: Iterable[str]) -> list[str]:
     """Return the paths of the files that *patterns* mean, each file once."""
     found: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for pattern in patterns:
         for path in _expand(pattern):
-            found.setdefault(os.path.realpath(path), path)
+            found.setdefault(_resolve(path, folders), path)
     check_spreadsheets(found.values())
     return list(found.values())
+
+
+def _resolve(path: str, folders: dict[str, str]) -> str:
+    """Return what `os.path.realpath` does; *folders* has the folders that were resolved before."""
+    folder, _, name = path.rpartition(os.sep)
+    if not folder or os.path.islink(path):  # noqa: PTH114 - thousands of paths, which need not become objects
+        return os.path.realpath(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return f"{folders[folder]}{os.sep}{name}"
 
 
 def check_spreadsheets(paths: Iterable[str]) -> None:
@@ -63,9 +74,14 @@ def _expand(pattern: str) -> list[str]:
 
 
 def _data_files(folder: Path) -> list[str]:
-    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    named = [path for path in paths if is_read(path.name) or _is_partition(path)]
-    return [file for path in named for file in _files_at(path)]
+    with os.scandir(folder) as entries:  # which knows what a file is, without asking for each
+        found = sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
+    named = [one for one in found if is_read(one.name) or _is_partition(one)]
+    return [
+        file
+        for one in named
+        for file in ([one.path] if one.is_file(follow_symlinks=False) else _files_at(Path(one.path)))
+    ]
 
 
 def _files_at(path: Path) -> list[str]:
@@ -105,7 +121,7 @@ def _partition_files(folder: Path) -> list[str]:
     return files
 
 
-def _is_partition(path: Path) -> bool:
+def _is_partition(path: Path | os.DirEntry[str]) -> bool:
     return "=" in path.name and path.is_dir()
 
 
