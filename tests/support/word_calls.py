@@ -75,6 +75,8 @@ def _make_call(rng: random.Random, number: int) -> dict[str, Any]:
     outputs = {f"id-{rng.randint(0, 9)}-{at}": _make_output(rng) for at in range(rng.randint(0, 3))}
     if outputs:
         call["artifact"]["structuredOutputs"] = outputs
+    if skipped := {f"skipped-{at}": {"name": name, "condition": "…"} for at, name in enumerate(some(OUTPUTS))}:
+        call["artifact"]["skippedStructuredOutputs"] = skipped
     return call
 
 

@@ -41,8 +41,10 @@ Row: TypeAlias = dict[str, Any]
 """The values of a call by column; missing values may be left out."""
 
 VARIABLES, OUTPUTS, SCORECARDS = "variableValues", "artifact.structuredOutputs", "artifact.scorecards"
-MAPS = (VARIABLES, OUTPUTS, SCORECARDS)
-"""The columns that are maps: key of a variable → text; id of an output → its name and result; id → scores as JSON."""
+SKIPPED_OUTPUTS = "artifact.skippedStructuredOutputs"
+MAPS = (VARIABLES, OUTPUTS, SKIPPED_OUTPUTS, SCORECARDS)
+"""The columns that are maps: key of a variable → text; id of an output → its name and result, or its name where it was
+skipped; id → scores as JSON."""
 BUILT_IN = frozenset({"customer", "phoneNumber", "call", "transport"})
 """The objects that the API itself adds to the variables of a call."""
 MOST_KEYS = 256
@@ -115,6 +117,9 @@ def _read_fields(record: Any, options: Iterable[str]) -> Fields:
             texts, left_out = _bound(dict(_read_map(_find(call, name))))
             row[name] = {key: _read_output(text) for key, text in texts.items()} if name == OUTPUTS else texts
             over += left_out
+        names, left_out = _bound(dict(_read_names(_find(call, SKIPPED_OUTPUTS))))
+        row[SKIPPED_OUTPUTS] = {key: {"name": one} for key, one in names.items()}
+        over += left_out
     for option in options:
         for name, paths in ARCHIVE_OPTIONS[option].items():
             if paths and (text := _find_text(call, paths)) is not None:
@@ -134,6 +139,8 @@ def column_type(name: str, values: Iterable[Any]) -> pa.DataType:
 
     if name == OUTPUTS:
         return pa.map_(pa.string(), pa.struct([("name", pa.string()), ("result", pa.string())]))
+    if name == SKIPPED_OUTPUTS:
+        return pa.map_(pa.string(), pa.struct([("name", pa.string())]))
     if name in MAPS:
         return pa.map_(pa.string(), pa.string())
     if name in _TIMES:
@@ -216,6 +223,14 @@ def _read_map(value: Any) -> Iterator[tuple[str, str]]:
     for key, one in value.items() if isinstance(value, dict) else ():
         if one is not None:
             yield _mend(key), _mend(json.dumps(one, ensure_ascii=False, separators=(",", ":")))
+
+
+def _read_names(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield id → name of the outputs that were skipped; their conditions, which are prompts, are left out."""
+    for key, one in value.items() if isinstance(value, dict) else ():
+        name = one.get("name") if isinstance(one, dict) else None
+        if isinstance(name, str):
+            yield _mend(key), _mend(name)
 
 
 def _read_output(text: str) -> dict[str, str | None]:

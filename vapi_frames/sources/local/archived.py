@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.calendar.ranges import fill_defaults
-from vapi_frames.contract.record_words import RECORD_COLUMNS
+from vapi_frames.contract.record_words import OUTPUT, RECORD_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.records.columns import record_columns, variable_keys
 from vapi_frames.sources.records.days import find_archive_option, find_day
 from vapi_frames.sources.records.digests import list_written
 from vapi_frames.sources.records.missing import missing_column
-from vapi_frames.sources.records.paths import DURATION_UNITS, VARIABLE_ROOTS, column_paths
+from vapi_frames.sources.records.paths import DURATION_UNITS, OUTPUTS, VARIABLE_ROOTS, alternate_paths, column_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -33,6 +33,7 @@ __all__ = ["ArchivedFiles", "choose_days", "find_span"]
 
 _ROOT = VARIABLE_ROOTS[0]
 _PREFIX = f"{_ROOT}."
+_OUTPUTS = alternate_paths(OUTPUTS)[0]
 _DAY = timedelta(days=1)
 
 
@@ -89,8 +90,9 @@ class ArchivedFiles:
         found = [(one.day, one.types) for one in footers if one.day is not None]
         self._days = sorted(found, key=lambda one: one[0].begin)
         self._names = list(dict.fromkeys(name for _, types in self._days for name in types))
+        self._is_alone = len(self._days) == len(footers)
         self._variables: frozenset[str] | None = None  # None where a file may have any
-        if len(self._days) == len(footers) and all(day.variables is not None or _ROOT not in t for day, t in found):
+        if self._is_alone and all(day.variables is not None or _ROOT not in t for day, t in found):
             of_days = [day.variables or frozenset() for day, _ in found]
             columns = (name.removeprefix(_PREFIX) for name in self._names if name.startswith(_PREFIX))
             self._variables = frozenset().union(*of_days, columns)
@@ -118,8 +120,8 @@ class ArchivedFiles:
         if keys:
             found += _describe_gap("variables", days, lambda day, _: day.keeps_variables)
         for column in record_columns(query):
-            if column in places:
-                self._check_option(column, places[column][0])
+            if column in places or self._is_alone:
+                self._check_option(column, places[column][0] if column in places else None)
             names = {places[column][0]} if column in places else {name for name, _ in column_paths(column)}
             if column not in (*DURATION_UNITS, *RECORD_COLUMNS):  # of which a record needs none
                 shown = places[column][0] if column in places else column
@@ -138,12 +140,20 @@ class ArchivedFiles:
         names = [name for name in self._names if not name.startswith(_ROOT)]
         raise missing_column(key, [*names, *(f"{_PREFIX}{one}" for one in sorted(self._variables))], kind="variable")
 
-    def _check_option(self, column: str, name: str) -> None:
+    def _check_option(self, column: str, place: str | None) -> None:
+        name = column if place is None else place
+        if column.startswith(OUTPUT) and _OUTPUTS not in self._names:
+            raise RecordsError(
+                f"the archive has no {column!r}, which the query uses: days were archived without outputs. Leave out "
+                "--no-outputs, or outputs=False, while the API still lists the calls",
+                column=column,
+            )
         option = find_archive_option(name)
         if option is not None and name not in self._names:
+            why = "which the query uses" if place is None else f"where columns= says that {column!r} is"
             raise RecordsError(
-                f"the archive has no {name!r}, where columns= says that {column!r} is: vapi-frames archive --{option}, "
-                f"or {option}=True, keeps it, while the API still lists the calls",
+                f"the archive has no {name!r}, {why}: vapi-frames archive --{option}, or {option}=True, keeps it, "
+                "while the API still lists the calls",
                 column=column,
             )
 

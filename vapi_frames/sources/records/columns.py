@@ -16,6 +16,7 @@ from vapi_frames.sources.records.paths import (
     FLAT_COLUMNS,
     NUMBER_COLUMNS,
     OUTPUTS,
+    SKIPPED_OUTPUTS,
     TIME_COLUMNS,
     VARIABLE_ROOTS,
     alternate_paths,
@@ -198,7 +199,7 @@ def write_columns(
     others = (one for one in also if one in FLAT_COLUMNS)
     wanted = (OUTPUTS if name.startswith(OUTPUT) else name for name in (*record_columns(query), "id", *others))
     for name in dict.fromkeys(wanted):
-        if name == OUTPUTS and records.places(name):
+        if name in (OUTPUTS, SKIPPED_OUTPUTS) and records.places(name):
             found[name] = records.objects(name)
         elif name in COST_TYPES:
             found[name] = records.number(name)

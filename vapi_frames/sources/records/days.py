@@ -28,7 +28,11 @@ DAY_STATE = b"vapi-frames: archive"
 """The key of a day's state in the metadata of its file."""
 ARCHIVE_OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "variables": {"variableValues": ()},
-    "outputs": {"artifact.structuredOutputs": (), "artifact.scorecards": ()},
+    "outputs": {
+        "artifact.structuredOutputs": (),
+        "artifact.skippedStructuredOutputs": (),
+        "artifact.scorecards": (),
+    },
     "transcripts": {
         "transcript": ("transcript", "artifact.transcript"),
         "analysis.summary": ("analysis.summary", "summary"),
