@@ -40,10 +40,14 @@ def odd_midnights(zone):
 
 
 def cases():
-    """Yield zone and day: of the long form all there are, else the first and the last two of each zone of the sample."""
-    for zone in WHOLE_ZONES if is_long() else SAMPLE:
-        days = odd_midnights(zone) or [date(2026, 9, 6)]
-        yield from ((zone, day) for day in (days if is_long() else sorted({*days[:1], *days[-2:]})))
+    """Yield zone and day: the first and the last two of each zone of the sample, in the long form of each history."""
+    histories = {tuple(odd_midnights(zone)): zone for zone in WHOLE_ZONES} if is_long() else {}
+    for zone in dict.fromkeys([*SAMPLE, *histories.values()]):
+        days = odd_midnights(zone)
+        yield from ((zone, day) for day in sorted({*days[:1], *days[-2:]}) or [date(2026, 9, 6)])
+
+
+more_zones = pytest.mark.usefixtures("choose")  # the long form
 
 
 @cache
@@ -76,6 +80,7 @@ def case(request):
     return request.param
 
 
+@more_zones
 def test_the_last_days_are_dates(case):
     """`last(complete=True)` ends with the start of today, and starts as many dates, weeks or months before."""
     zone, odd = case
@@ -97,6 +102,7 @@ def test_the_last_days_are_dates(case):
     assert calls.last("7d").instants(at_start) == (start_of(zone, odd - 4 * DAY), at_start)
 
 
+@more_zones
 def test_a_period_is_its_dates(case):
     """`during` and `between` of dates start and end with the first instants of these dates."""
     zone, odd = case
@@ -108,6 +114,7 @@ def test_a_period_is_its_dates(case):
     )  # fmt: skip
 
 
+@more_zones
 def test_the_earlier_period_is_as_many_dates(case):
     """`compare` moves dates, with a step and without, also where one of them has no midnight."""
     zone, odd = case
