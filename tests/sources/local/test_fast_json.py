@@ -38,7 +38,9 @@ ODD = [
     {"artifact": {"variableValues": {"plan": {"a": "é\n"}}}}, {"id": 1e20}, {"id": 12345678901234567890123},
     {"id": {"a": 1}}, {"id": True}, {"type": 7.0}, {"duration": 3}, {"durationSeconds": 5, "endedAt": None},
     {"message": {"type": "end-of-call-report"}}, {"Cost": 9}, {"ID": "x"}, {"CreatedAt": "x"}, {"Artifact": {}},
-    {"artifact": {"VariableValues": {}}}, {"artifact.variableValues.w": "flat"}, {"variable_values": {"w": 1}},
+    {"artifact": {"VariableValues": {}}}, {"artifact.variableValues.w": "flat"},
+    {"artifact.structuredOutputs.o.name": "CSAT", "artifact.structuredOutputs.o.result": 4},
+    {"artifact_skippedStructuredOutputs_o_name": "CSAT"}, {"variable_values": {"w": 1}},
     {"transcript": "the variableValues.plan: x"}, {"durationMs": "5"}, {"id": ""}, {"id": "x\u0000y"},
 ]  # fmt: skip
 TEXTS = [
@@ -69,11 +71,12 @@ def ask(path, *, is_large):
         try:
             frames = [
                 calls.count().sum("cost", "costBreakdown.llm", "costBreakdown.transcriber").avg("duration").fetch(),
-                calls.count().by("type").by_variable("plan", "n", "o").fetch(),
+                calls.count().by("type").by_variable("plan", "n", "o").by_output("CSAT").fetch(),
             ]
         except RecordsError as error:
             return str(error), sum(converted)
-    return [frame.reset_index().to_dict("list") for frame in frames], sum(converted)
+    found = [frame.reset_index().to_dict("list") for frame in frames]
+    return [*found, frames[1].vapi.coverage.to_frame().to_dict("list")], sum(converted)
 
 
 def is_same(one, other):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pandas as pd
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.examples import examples
 from tests.support.shapes import fetch
-from tests.support.word_calls import GROUPS, compute, is_same, read_rows, word_queries, word_records
+from tests.support.word_calls import GROUPS, WORDS, compute, is_same, read_rows, word_queries, word_records
 
 pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
 NOW = "2026-11-01T00:00Z"
@@ -35,6 +37,53 @@ def test_they_are_what_plain_loops_say(tmp_path_factory, calls, query):
             continue  # a flat table that lacks a group is an error, as for the groups of the contract
         frame = fetch(vf.local(source, now=NOW), query)
         assert is_same(read_rows(frame, query), expected), (number, read_rows(frame, query), expected)
+
+
+EVERY = {
+    "id": "every", "createdAt": "2026-10-06T12:00:00Z", **{path[0]: "a" for path in GROUPS.values()},
+    "customer": {"number": "a"}, "artifact": {
+        "structuredOutputs": {"id-every": {"name": "CSAT", "result": 4}},
+        "skippedStructuredOutputs": {"id-none": {"name": "Call Outcome"}},
+    }, "costBreakdown": {},
+}  # fmt: skip
+"""A call that has every column that a flat table needs."""
+
+
+@examples(6)
+@given(word_records(), st.lists(word_queries([word for word in WORDS if word != "Survey"]), min_size=2, max_size=2))
+def test_columns_of_json_normalize_have_the_results_of_what_is_nested(tmp_path_factory, calls, queries):
+    """In a DataFrame with either separator, in JSON, and in Parquet and CSV, where an output has one kind of value."""
+    folder = tmp_path_factory.mktemp("calls")
+    calls = [*calls, EVERY]
+    alike = keep_one_kind(calls)
+    plain = [{name: value for name, value in call.items() if name != "costs"} for call in alike]
+    pd.json_normalize(plain).to_parquet(folder / "calls.parquet")
+    text = [call for call in json.loads(json.dumps(plain).replace('"7.0"', '"7"')) if '""' not in json.dumps(call)]
+    pd.json_normalize(text).to_csv(folder / "calls.csv", index=False)
+    pd.json_normalize(calls).to_json(folder / "calls.jsonl", orient="records", lines=True)
+    sources = [
+        (calls, folder / "calls.jsonl"), (calls, pd.json_normalize(calls)), (calls, pd.json_normalize(calls, sep="_")),
+        (calls, pd.json_normalize(calls, max_level=2)), (plain, folder / "calls.parquet"), (text, folder / "calls.csv"),
+    ]  # fmt: skip
+    for (number, (records, source)), query in itertools.product(enumerate(sources), queries):
+        frame, expected = fetch(vf.local(source, now=NOW), query), compute(records, query)
+        assert is_same(read_rows(frame, query), expected), (number, read_rows(frame, query), expected)
+        nested = fetch(vf.local(records, now=NOW), query)
+        assert frame.vapi.coverage.to_dict() == nested.vapi.coverage.to_dict()
+
+
+def keep_one_kind(calls):
+    """Return the calls where all results of an output, or of a field of it, are of one kind, as a column of a file is."""
+    calls = json.loads(json.dumps(calls))
+    kinds = {}
+    for call in calls:
+        for id_, one in call["artifact"].get("structuredOutputs", {}).items():
+            whole = one["result"] if isinstance(one["result"], dict) else one
+            for key in [key for key in whole if key != "name" and whole[key] is not None]:
+                kind = float if type(whole[key]) is int else type(whole[key])
+                if kinds.setdefault((id_, key), kind) is not kind or kinds.setdefault(id_, type(whole)) is not dict:
+                    whole[key] = None
+    return calls
 
 
 def has_empty(calls):

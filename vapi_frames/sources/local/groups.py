@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_frames.sources.local.duplicates import ROW_IN_FILES
 from vapi_frames.sources.local.footers import find_complete
-from vapi_frames.sources.local.relation import ColumnKind, Relation, add_places, describe_columns, list_variables
+from vapi_frames.sources.local.relation import (
+    ColumnKind,
+    Relation,
+    add_outputs,
+    add_places,
+    describe_columns,
+    list_variables,
+)
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used, has_objects, write_columns
 from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.paths import NUMBER_COLUMNS, TIME_COLUMNS, VARIABLES_MAP
@@ -140,6 +147,7 @@ def _open_group(
     relation = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
     is_cells = paths[0] in snapshot.cells
     columns = describe_columns(connection.sql(f"SELECT * FROM {relation} LIMIT 0"), as_cells=is_cells)
+    columns = add_outputs(columns)
     variables = columns.pop(VARIABLES_MAP, None)
     if variables is not None and variables.type is not None:
         columns |= list_variables(variables, snapshot.variables, query)

@@ -14,7 +14,14 @@ from vapi_frames.sources.local.duplicates import RowLocation, add_row_numbers
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.json_reader import decode_texts
 from vapi_frames.sources.local.long_cells import check_cells, divide_table
-from vapi_frames.sources.local.relation import RecordsSnapshot, Relation, add_places, describe_columns, list_variables
+from vapi_frames.sources.local.relation import (
+    RecordsSnapshot,
+    Relation,
+    add_outputs,
+    add_places,
+    describe_columns,
+    list_variables,
+)
 from vapi_frames.sources.records.columns import ColumnExpr, columns_used
 from vapi_frames.sources.records.flatten import SkippedRecords, describe_variables, flatten_calls
 from vapi_frames.sources.records.missing import missing_column
@@ -96,7 +103,7 @@ class TableRecords:
         columns = dict.fromkeys(names, ColumnExpr("", None)) | dict(zip(used, registered, strict=False))
         if keys:
             columns |= list_variables(columns.pop(VARIABLES_MAP), keys, query)
-        columns, overrides = add_places(columns, places)
+        columns, overrides = add_places(add_outputs(columns), places)
         location = RowLocation("0", f"c{table.num_columns - 1}")
         return Relation("calls", columns, location, table.column_names, overrides, is_nested)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from vapi_frames.sources.records.columns import ColumnExpr, variable_keys
 from vapi_frames.sources.records.duckdb import DUCKDB
 from vapi_frames.sources.records.flatten import SkippedRecords
+from vapi_frames.sources.records.normalized import find_output_columns, write_outputs
 from vapi_frames.sources.records.paths import VARIABLES_MAP
 from vapi_frames.sources.records.places import find_places, split_places
 from vapi_frames.sources.records.unlike import original_name
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 1_000
 
-__all__ = ["ColumnKind", "Records", "RecordsSnapshot", "Relation", "add_places", "describe_columns", "list_variables"]
+__all__ = [
+    "ColumnKind",
+    "Records",
+    "RecordsSnapshot",
+    "Relation",
+    "add_outputs",
+    "add_places",
+    "describe_columns",
+    "list_variables",
+]
 
 
 @dataclass
@@ -141,6 +151,17 @@ def add_places(
     """Return *columns* with those objects, and the columns, that the caller says are at *places*."""
     objects, overrides = split_places(find_places(places, columns, DUCKDB, ColumnKind))
     return {**columns, **objects}, overrides
+
+
+def add_outputs(columns: Mapping[str, ColumnExpr]) -> dict[str, ColumnExpr]:
+    """Return *columns* with those of structured outputs that a table has a column for each value of."""
+    found = dict(columns)
+    for column, parts in find_output_columns(tuple(columns)).items():
+        if (written := write_outputs(parts, columns)) is not None:
+            there = columns.get(column)
+            sql = written if there is None or there.type is None else f"coalesce(CAST({there.sql} AS JSON), {written})"
+            found[column] = ColumnExpr(sql, ColumnKind("json"))
+    return found
 
 
 def list_variables(column: ColumnExpr, keys: Sequence[str], query: Query[Any]) -> dict[str, ColumnExpr]:

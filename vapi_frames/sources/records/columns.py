@@ -9,6 +9,7 @@ from vapi_frames.errors import RecordsError
 from vapi_frames.query.filters import get_variable_key, split_filters
 from vapi_frames.sources.records.functions import ColumnExpr, SqlFunctions, SqlType
 from vapi_frames.sources.records.missing import check_case, missing_column
+from vapi_frames.sources.records.normalized import find_output_columns
 from vapi_frames.sources.records.paths import (
     CONTAINERS,
     COSTS,
@@ -94,6 +95,9 @@ def columns_used(
     wanted = [*record_columns(query), *also]
     used = {name for column in wanted if column not in places for name, _ in column_paths(column)}
     used |= {headers[column] for column in wanted if column in headers}
+    if any(column.startswith(OUTPUT) or column in (OUTPUTS, SKIPPED_OUTPUTS) for column in wanted):
+        of_outputs = find_output_columns(tuple(names)).values()
+        used |= {name for one in of_outputs for parts in one.values() for name in parts.values()}
     used |= {name_json(column) for column in also}
     used |= {name for key in variable_keys(query) for name, _ in variable_paths(key)}
     used |= {place[0] for place in places.values()}

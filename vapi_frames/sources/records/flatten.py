@@ -16,6 +16,7 @@ from vapi_frames.contract.json_size import MOST_PARTS, has_too_many_parts
 from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.errors import RecordsError, format_value
 from vapi_frames.sources.records.lists import find_word, read_outputs, read_skipped_outputs, sum_costs
+from vapi_frames.sources.records.normalized import find_output_columns, gather_outputs
 from vapi_frames.sources.records.paths import (
     COSTS,
     FLAT_COLUMNS,
@@ -289,6 +290,8 @@ def _flatten(
                 is_there, value = get_nested(call[name], keys, name) if keys else (True, call[name])
             if is_there and values.get(column) is None:
                 values[column] = None if value is None else _read(column, value)
+    for column, parts in find_output_columns(names).items() if with_words else ():
+        values[column] = values.get(column) or _read(column, gather_outputs(call, parts))
     for column, cost in sum_costs(call[COSTS]).items() if with_words and COSTS in call else ():
         if values.get(column) is None:
             values[column] = cost

@@ -11,7 +11,7 @@ from typing import Any
 from vapi_frames.contract.record_words import COST_TYPES
 from vapi_frames.sources.records.values import is_missing, read_text
 
-__all__ = ["find_word", "read_outputs", "read_skipped_outputs", "sum_costs"]
+__all__ = ["find_word", "parse_object", "read_outputs", "read_skipped_outputs", "sum_costs"]
 
 _COST_WORDS = {types: word for word, types in COST_TYPES.items()}
 
@@ -24,12 +24,12 @@ def find_word(value: Any, keys: tuple[str, ...]) -> Any:
         ('+15550100', None)
     """
     for key in keys:
-        inside = _parse(value)
+        inside = parse_object(value)
         value = inside.get(key) if isinstance(inside, dict) else None
     return value
 
 
-def _parse(value: Any) -> Any:
+def parse_object(value: Any) -> Any:
     """Return *value*, which may be JSON text, a map of Arrow, or an array of numpy."""
     if isinstance(value, str):
         try:
@@ -50,7 +50,7 @@ def read_outputs(value: Any) -> str | None:
         >>> read_outputs({"o1": {"name": "CSAT", "result": 4, "compliancePlan": {}}, "o2": {"name": "Skipped"}})
         '{"o1":{"name":"CSAT","result":4}}'
     """
-    found = _parse(value)
+    found = parse_object(value)
     outputs = {
         str(key): {"name": one.get("name"), "result": one["result"]}
         for key, one in (found if isinstance(found, dict) else {}).items()
@@ -66,7 +66,7 @@ def read_skipped_outputs(value: Any) -> str | None:
         >>> read_skipped_outputs({"o1": {"name": "CSAT", "condition": "…"}})
         '{"o1":{"name":"CSAT"}}'
     """
-    found = _parse(value)
+    found = parse_object(value)
     entries = found.items() if isinstance(found, dict) else ()
     names = {str(key): {"name": one["name"]} for key, one in entries if isinstance(one, dict) and "name" in one}
     return read_text("artifact.skippedStructuredOutputs", names, allows_objects=True) if names else None
@@ -79,7 +79,7 @@ def sum_costs(value: Any) -> dict[str, float]:
         >>> sum_costs([{"type": "chat", "cost": 0.5}, {"type": "chat", "cost": 0.25}, {"type": "model", "cost": 1}])
         {'costBreakdown.chat': 0.75}
     """
-    costs = _parse(value)
+    costs = parse_object(value)
     found: dict[str, float] = {}
     for one in costs if isinstance(costs, list | tuple) else ():
         cost = one.get("cost") if isinstance(one, dict) else None
