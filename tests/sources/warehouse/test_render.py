@@ -182,6 +182,14 @@ def test_no_name_gets_out_of_its_quotes(dialect, word):
         assert column.name == word
 
 
+def test_postgres_averages_what_it_sums_by_the_sum():
+    """It would add up the same values twice; where nothing else sums them, the average is its own."""
+    [text] = rendered(CALL.sum("cost").avg("cost", "duration").during("2026-10"), "postgres", FLAT)
+    assert "SUM(v0) AS m0, SUM(v0) / COUNT(v0) AS m1, AVG(v1) AS m2" in text
+    [text] = rendered(CALL.sum("cost").avg("cost").during("2026-10"), "clickhouse", FLAT)
+    assert "AVG(v0)" in text
+
+
 if __name__ == "__main__":
     SNAPSHOTS.write_text(snapshot(), encoding="utf-8")
 

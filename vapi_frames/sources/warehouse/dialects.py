@@ -42,6 +42,7 @@ class Dialect:
             computes them there anew: hundreds of times for a month. ``OFFSET 0`` prevents it, and reading by several
             processes, too, so that it stands only where much would be computed again.
         sums_exactly: Whether its sum of 64-bit integers is exact, however large.
+        shares_sums: Whether it computes a sum that two places name once, and an average of the same apart.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Dialect:
     max_timestamp: datetime = datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
     inlines_ctes: bool = False
     sums_exactly: bool = False
+    shares_sums: bool = False
 
 
 _TIME = (
@@ -147,6 +149,7 @@ _ALL = (
         fold_unquoted=str.lower,
         inlines_ctes=True,
         sums_exactly=True,
+        shares_sums=True,
     ),
     Dialect(
         "clickhouse",

@@ -54,6 +54,8 @@ def render(text: str, dialect: Dialect) -> str:
         for total in tree.find_all(exp.Sum) if dialect.sums_exactly else ():
             if isinstance(total.this, exp.Cast) and total.this.is_type(exp.DataType.Type.DECIMAL):
                 total.set("this", total.this.this)
+        if dialect.shares_sums:
+            _average_by_sum(tree)
         for node in reversed(list(tree.bfs())):  # children before their parents
             parent = node.parent.name if isinstance(node.parent, exp.Anonymous) else ""
             if isinstance(node, exp.Anonymous) and node.name in _FUNCTIONS:
@@ -97,6 +99,17 @@ def _bare_missing(tree: Any) -> None:
             [inner] = node.this.expressions
             if isinstance(inner, exp.Column):
                 node.set("this", inner)
+
+
+def _average_by_sum(tree: Any) -> None:
+    """Write the average of what is summed, too, as that sum by the count; all of these values are doubles."""
+    from sqlglot import exp
+
+    sums = [total.this for total in tree.find_all(exp.Sum)]
+    for average in list(tree.find_all(exp.Avg)):
+        if average.this in sums:
+            count = exp.Count(this=average.this.copy())
+            average.replace(exp.Div(this=exp.Sum(this=average.this), expression=count, typed=True, safe=False))
 
 
 def _lay_out(tree: Any, dialect: Dialect, write: Callable[[Any], str]) -> str:
