@@ -47,7 +47,7 @@ notebooks: ## write the generated files under notebooks/ again
 hooks: ## run the hooks of a commit on all files
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files
 
-bench: ## measure the speed against other tools; make bench ARGS=--short takes two minutes
+bench: ## measure the speed against other tools; make bench ARGS=--short takes a minute
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 coverage: ## measure the branches that the tests take; fails under 95 %

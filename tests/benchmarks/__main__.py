@@ -1,7 +1,7 @@
 """Measure every row, print the table, and write the page.
 
 python -m tests.benchmarks                        all of it, with 20 million calls: about a quarter of an hour
-python -m tests.benchmarks --short                a million calls, few rounds: about two minutes, as in CI
+python -m tests.benchmarks --short                fewer calls and one round each: about a minute, as in CI
 python -m tests.benchmarks --only replies,verbs   some of it
 python -m tests.benchmarks --warehouses           PostgreSQL, ClickHouse and Spark as well, which take some minutes more
 python -m tests.benchmarks --archive              an archive of ten years as well, which takes 7 GB and some minutes
@@ -40,17 +40,17 @@ def measured(part, options, folder):
     """Yield the rows of a part."""
     short, seed = options.short, options.seed
     if part == "imports":
-        yield from imports.rows(8 if short else 30)
+        yield from imports.rows(4 if short else 30)
     if part == "replies":
-        yield from replies.rows(seed, 200_000 if short else 1_000_000, 3 if short else 9)
+        yield from replies.rows(seed, 200_000 if short else 1_000_000, 1 if short else 9)
     if part == "records":
-        yield from records.rows(seed, 1_000_000 if short else options.calls, folder, 3)
+        yield from records.rows(seed, 200_000 if short else options.calls, folder, 1 if short else 3)
     if part == "json":
         yield from json_files.rows(seed, 3_000 if short else 30_000, folder, 1 if short else 5)
     if part == "verbs":
-        yield from verbs.rows(seed, 200_000 if short else 1_000_000, 3 if short else 9)
+        yield from verbs.rows(seed, 200_000 if short else 1_000_000, 1 if short else 9)
     if part == "endpoint":
-        yield from endpoint.rows(seed, 1_000_000, folder, 2 if short else 5)
+        yield from endpoint.rows(seed, 200_000 if short else 1_000_000, folder, 1 if short else 5)
     if part == "wire":
         yield from wire.rows(60 if short else 730, 40)
     if part == "warehouses":
@@ -58,7 +58,7 @@ def measured(part, options, folder):
     if part == "archive":
         yield from archive_days.rows(seed, folder, 5)
     if part == "growth":
-        yield from growth.rows(seed, folder, 100_000 if short else 1_000_000, 3 if short else 5)
+        yield from growth.rows(seed, folder, 100_000 if short else 1_000_000, 1 if short else 5)
 
 
 def main():
@@ -66,7 +66,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=7, help="of all data")
     parser.add_argument("--calls", type=int, default=20_000_000, help="call records in Parquet")
-    parser.add_argument("--short", action="store_true", help="a million calls, smaller replies, few rounds")
+    parser.add_argument("--short", action="store_true", help="fewer calls, smaller replies, one round each")
     parser.add_argument("--warehouses", action="store_true", help="PostgreSQL, ClickHouse and Spark as well")
     parser.add_argument("--archive", action="store_true", help="an archive of ten years, of 7 GB, as well")
     parser.add_argument("--only", default=",".join(PARTS), metavar="PARTS", help=f"some of {', '.join(PARTS)}")

@@ -52,7 +52,7 @@ _TAIL = """
   the files is what an archive of that month alone does not need.
 
 `pytest tests/benchmarks/bench_functions.py` shows the functions one by one. `make bench ARGS=--short` takes
-two minutes, and is part of CI, which looks at the numbers that come out and not at the time they take.
+a minute, and is part of CI, which looks at the numbers that come out and not at the time they take.
 """
 
 

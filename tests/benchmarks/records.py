@@ -262,7 +262,7 @@ def rows(seed, count, folder, rounds):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pattern = files(folder, count, seed)
-        said = f"{count // 1_000_000} million calls in Parquet"
+        said = f"{count / 1_000_000:g} million calls in Parquet"
         yield from typical(pattern, said, rounds, {HAND: 0.5, "pandas groupby": 0.2, "polars": 0.6})
         yield from memory(pattern, said, 150)
         if count > _FLAT:  # the same whatever their number
