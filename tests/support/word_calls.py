@@ -12,16 +12,21 @@ import statistics
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from hypothesis import strategies as st
 
+from tests.support.reference import trunc
+from tests.support.strategies import ZONES
 from vapi_frames.query.query import Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 START = datetime(2026, 10, 5, tzinfo=UTC)
+DAYS, WEEKS = 72, 45 * 24  # hours; in the weeks the clocks of some zones change
+RANGES = [("2026-10-05", "2026-10-09"), ("2026-10-24", "2026-11-02"), ("2026-10-06", "2026-11-20")]
 TEXTS = ["a", "b", "it's", "é ü", ""]
 GROUPS = {
     "phoneNumberId": ("phoneNumberId",), "squadId": ("squadId",), "workflowId": ("workflowId",),
@@ -45,19 +50,19 @@ WORDS = [*OUTPUTS, "Survey.ok", "Call Outcome.outcome", "none"]
 RESULTS = [None, "resolved", "7", "7.0", "a b", 4, 4.5, 7.0, True, False, -1]
 
 
-def make_calls(rng: random.Random, most: int) -> list[dict[str, Any]]:
-    """Return call records, of which each has some of the words, in one of the record's spellings."""
-    return [_make_call(rng, number) for number in range(rng.randint(1, most))]
+def make_calls(rng: random.Random, most: int, hours: int = DAYS) -> list[dict[str, Any]]:
+    """Return call records of some *hours*, of which each has some of the words, in one of the record's spellings."""
+    return [_make_call(rng, number, hours) for number in range(rng.randint(1, most))]
 
 
-def _make_call(rng: random.Random, number: int) -> dict[str, Any]:
+def _make_call(rng: random.Random, number: int, hours: int) -> dict[str, Any]:
     def some(names: Any) -> list[Any]:
         return [name for name in names if rng.random() < 0.5]
 
     def money() -> float:
         return rng.randint(0, 500) / 64
 
-    created = START + timedelta(hours=rng.randint(0, 72))
+    created = START + timedelta(minutes=30 * rng.randint(0, 2 * hours))
     call: dict[str, Any] = {"id": f"call-{number}", "createdAt": created.isoformat().replace("+00:00", "Z")}
     for path in some(GROUPS.values()):
         inside = call.setdefault(path[0], {}) if len(path) > 1 else call
@@ -87,14 +92,16 @@ def _make_output(rng: random.Random) -> dict[str, Any]:
     return {"name": name, "result": rng.choice(RESULTS)}
 
 
-def word_records(most: int = 12) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Draw call records that have some of the words."""
-    return st.integers(0, 1 << 32).map(lambda seed: make_calls(random.Random(seed), most))
+def word_records(most: int = 12, hours: Sequence[int] = (DAYS, WEEKS)) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Draw call records that have some of the words, over so many *hours*."""
+    return st.tuples(st.integers(0, 1 << 32), st.sampled_from(hours)).map(
+        lambda drawn: make_calls(random.Random(drawn[0]), most, drawn[1])
+    )
 
 
 @st.composite
-def word_queries(draw, words: Sequence[str] = tuple(WORDS)) -> Query[Any]:
-    """Draw a query that uses some of the words, and some of these outputs."""
+def word_queries(draw, words: Sequence[str] = tuple(WORDS), ranges: Sequence[tuple[str, str]] = RANGES) -> Query[Any]:
+    """Draw a query that uses some of the words, and some of these outputs, over one of the *ranges* in any zone."""
     query: Query[Any] = Query(table="call").count()
     operations = ["avg", "count", "min", "max", "median", "quantile"]
     for number in range(draw(st.integers(0, 3))):
@@ -111,20 +118,24 @@ def word_queries(draw, words: Sequence[str] = tuple(WORDS)) -> Query[Any]:
             {word: draw(st.lists(st.sampled_from([*TEXTS, None, "true", "4"]), min_size=1, max_size=3))}
         )
     if draw(st.booleans()):
-        query = query.step(draw(st.sampled_from(["hour", "day"])))
-    return query.between("2026-10-05", "2026-10-09")
+        query = query.step(draw(st.sampled_from(["hour", "day", "week", "month", "quarter"])))
+    if zone := draw(st.none() | st.sampled_from(ZONES)):
+        query = query.tz(zone)
+    return query.between(*draw(st.sampled_from(ranges)))
 
 
 def compute(calls: Sequence[dict[str, Any]], query: Query[Any]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """Return the rows of *query*: its keys → its measures."""
+    zone = ZoneInfo(query.timezone or "UTC")
+    start, end = (datetime.fromisoformat(str(getattr(query.time_range, side))) for side in ("start", "end"))
     rows = defaultdict(list)
     for call in calls:
+        created = datetime.fromisoformat(call["createdAt"])
+        if not start.replace(tzinfo=zone) <= created < end.replace(tzinfo=zone):
+            continue
         if any(_read_text(call, word) not in values for word, values in query.filters):
             continue
-        key: tuple[Any, ...] = ()
-        if query.time_step:
-            created = datetime.fromisoformat(call["createdAt"])
-            key = (created.replace(minute=0) if query.time_step == "hour" else created.replace(minute=0, hour=0),)
+        key: tuple[Any, ...] = (trunc(created, query.time_step, zone),) if query.time_step else ()
         key += tuple(_read_text(call, word) for word in (*query.groups, *(f"output.{name}" for name in query.outputs)))
         rows[key].append(call)
     if not query.levels and not rows:
@@ -204,7 +215,7 @@ def read_rows(frame: Any, query: Query[Any]) -> dict[tuple[Any, ...], tuple[Any,
     found = {}
     for row in flat.itertuples(index=False, name=None):
         cells = [None if value != value or value is None else value for value in row]
-        cells = [cell.to_pydatetime() if hasattr(cell, "to_pydatetime") else cell for cell in cells]
+        cells = [cell.tz_convert("UTC").to_pydatetime() if hasattr(cell, "tz_convert") else cell for cell in cells]
         found[tuple(cells[: len(query.levels)])] = tuple(cells[len(query.levels) :])
     return found
 

@@ -15,7 +15,10 @@ from tests.support.examples import examples
 from tests.support.shapes import fetch
 from tests.support.word_calls import GROUPS, WORDS, compute, is_same, read_rows, word_queries, word_records
 
-pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
+pytestmark = [
+    pytest.mark.extra("local"),
+    pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning"),
+]
 NOW = "2026-11-01T00:00Z"
 
 

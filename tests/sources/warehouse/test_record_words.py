@@ -14,7 +14,7 @@ from tests.support.engines import run_clickhouse
 from tests.support.examples import examples
 from tests.support.shapes import fetch
 from tests.support.strategies import NOW
-from tests.support.word_calls import GROUPS, WORDS, compute, is_same, make_calls, read_rows, word_queries
+from tests.support.word_calls import GROUPS, WEEKS, WORDS, compute, is_same, make_calls, read_rows, word_queries
 
 pytestmark = [
     pytest.mark.extra("warehouse"),
@@ -27,7 +27,7 @@ COLUMNS = ["id", "createdAt", *TEXTS, *NESTED]
 
 def _make_rows():
     """Return calls, and their rows; engines write JSON objects each in its own way, as they do variables."""
-    calls = [call for seed in range(40) for call in make_calls(random.Random(seed), 12)]
+    calls = [call for seed in range(40) for call in make_calls(random.Random(seed), 12, WEEKS)]
     rows = []
     for number, call in enumerate(calls):
         call["id"] = f"call-{number}"
