@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.support.examples import examples
 from vapi_frames.errors import QueryError, UnknownWordError
+from vapi_frames.plotting.theme import format_figure
 
 pytestmark = [pytest.mark.extra("plot"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
 
@@ -215,5 +216,31 @@ class TestPlotly:
         monkeypatch.setattr("pandas.get_option", lambda name: "a_backend" if name == "plotting.backend" else None)
         with pytest.raises(QueryError, match="'a_backend' draws one: name one measure"):
             frame.vapi.plot()
-        with pytest.raises(QueryError, match="mark and reference are not drawn"):
+        with pytest.raises(QueryError, match="mark, reference and values are not drawn"):
             frame.vapi.plot("cost", reference=1)
+
+
+def test_values_stand_beside_bars_and_in_cells():
+    """With `values=True` the text of a bar or a cell is its number, of a stack the total; lines refuse it."""
+    frame = by_type("cost")
+    drawn = {text.get_text() for text in frame.vapi.plot(values=True).texts}
+    assert drawn == {format_figure(value) for value in frame["sumCost"]}
+    days = vf.demo().call().sum("cost").by("type").step("day").between("2026-10-01", "2026-10-05").fetch()
+    totals = [format_figure(value) for value in days["sumCost"].groupby("date").sum()]
+    axes = days.vapi.plot(kind="bar", stacked=True, values=True)
+    assert [text.get_text() for text in axes.texts] == totals
+    cells = days.vapi.plot(kind="heatmap", values=True)
+    assert sorted(text.get_text() for text in cells.texts) == sorted(map(format_figure, days["sumCost"]))
+    with pytest.raises(QueryError, match='pass kind="bar"'):
+        days.vapi.plot(values=True)
+    with pytest.raises(QueryError, match="True or False"):
+        days.vapi.plot(values="yes")
+
+
+def test_calls_that_did_not_fail_are_gray_and_first():
+    """Where the legend says what failed, the rest is no color of a failure."""
+    query = vf.demo().call().count().by("endedReason").step("day").between("2026-10-01", "2026-10-05")
+    axes = query.fetch().vapi.outcome("component").vapi.plot(kind="bar", stacked=True)
+    assert axes.get_legend().get_texts()[0].get_text() == "none"
+    red, green, blue, _ = axes.containers[0].patches[0].get_facecolor()
+    assert red == green == blue

@@ -181,6 +181,7 @@ class VapiAccessor(Verbs, SourceVerbs):
         subplots: bool | None = None,
         mark: Any = None,
         reference: Any = None,
+        values: bool = False,
         **options: Any,
     ) -> Any:
         """Draw the chart that fits the frame's shape, through pandas' plotting backend.
@@ -197,6 +198,7 @@ class VapiAccessor(Verbs, SourceVerbs):
                 than one.
             mark: A date, a pair of dates, or label → either, e.g. ``{"outage": ("2026-10-21T14", "2026-10-21T17")}``.
             reference: A number, or label → number, to draw as a line to compare with, e.g. ``{"limit": 10}``.
+            values: Whether each bar or cell has its value as text, and a stack its total.
             options: Passed on to ``DataFrame.plot``, e.g. ``figsize``, ``ax``, ``title``, ``color``.
 
         Returns:
@@ -215,9 +217,8 @@ class VapiAccessor(Verbs, SourceVerbs):
         """
         from vapi_frames import plotting
 
-        return plotting.plot(
-            self._frame, column, kind=kind, subplots=subplots, mark=mark, reference=reference, **options
-        )
+        options |= {"mark": mark, "reference": reference, "values": values}
+        return plotting.plot(self._frame, column, kind=kind, subplots=subplots, **options)
 
     def check_units(self, calls: Any) -> float:
         """Return how many times the durations of the frame are those of call records; far from 1, warn.

@@ -41,6 +41,7 @@ def plot(
     subplots: bool | None = None,
     mark: Any = None,
     reference: Any = None,
+    values: bool = False,
     **options: Any,
 ) -> Any:
     """Draw the chart that fits *frame*: lines over time, partial buckets dashed; bars by group; cards for one row.
@@ -61,6 +62,7 @@ def plot(
             one.
         mark: A date, a pair of dates, or label → either, to mark on a chart over time.
         reference: A number, or label → number, to draw as a line to compare with.
+        values: Whether each bar or cell has its value as text, and a stack its total.
         options: Passed on to ``DataFrame.plot``, e.g. ``stacked=True``, ``title``, ``ax``.
 
     Returns:
@@ -85,13 +87,14 @@ def plot(
         raise QueryError("reference is a line along an axis, and this chart has none: leave it out")
     if kind is not None and kind != "heatmap":
         options["kind"] = kind
+    _check_values(values, charts, options)
     if backend != "matplotlib":
         from vapi_frames.plotting import other_backends
 
-        return other_backends.draw(charts, backend, options, marks, references)
+        return other_backends.draw(charts, backend, options, marks, references, has_values=values)
     from vapi_frames.plotting import panels
 
-    draw = partial(_draw, marks=marks, references=references)
+    draw = partial(_draw, marks=marks, references=references, has_values=values)
     return draw(charts[0], options) if len(charts) == 1 else panels.draw_panels(charts, options, draw)
 
 
@@ -104,17 +107,39 @@ def _check_kind(kind: str | None) -> None:
     require(kind, _KINDS, "kind of chart", synonyms={"heat": "heatmap", "column": "bar", "lines": "line"})
 
 
-def _draw(chart: ChartData, options: dict[str, Any], *, marks: list[Mark], references: list[tuple[str, float]]) -> Any:
+def _check_values(values: Any, charts: list[ChartData], options: dict[str, Any]) -> None:
+    """Raise `QueryError` where *values* is no flag, or the chart has no place for them."""
+    if not isinstance(values, bool):
+        raise QueryError(f"values is True or False, not {format_value(values)}")
+    kind = options.get("kind", "line" if charts[0].kind == "time" else "")
+    if values and kind in ("line", "area"):
+        drawn = "areas" if kind == "area" else "lines"
+        raise QueryError(
+            f"values=True writes beside bars and into cells, and this chart has {drawn}: "
+            'pass kind="bar", or leave values out'
+        )
+
+
+def _draw(
+    chart: ChartData,
+    options: dict[str, Any],
+    *,
+    marks: list[Mark],
+    references: list[tuple[str, float]],
+    has_values: bool,
+) -> Any:
     """Draw one chart on matplotlib's axes."""
     from vapi_frames.plotting import axes, heat_map
-    from vapi_frames.plotting.marks import draw_marks, draw_references
+    from vapi_frames.plotting.marks import draw_marks, draw_references, draw_values
 
     if chart.kind == "cards" and "kind" not in options:
         return axes.draw_cards(chart, options)
     if chart.kind == "heat" and "kind" not in options:
-        return heat_map.draw_heat_map(chart, options)
+        return heat_map.draw_heat_map(chart, options, has_values=has_values)
     kind = options.get("kind", {"time": "line", "groups": "barh"}.get(chart.kind, "bar"))
     drawn = axes.draw_lines(chart, options) if chart.kind == "time" else axes.draw_bars(chart, options)
+    if has_values:
+        draw_values(drawn, chart, across=kind == "barh", is_stacked=bool(options.get("stacked")))
     draw_references(drawn, references, across=kind == "barh")
     draw_marks(drawn, marks, chart, is_bar=kind in ("bar", "barh"), across=kind == "barh")
     return drawn

@@ -8,7 +8,7 @@ import pandas as pd
 
 from vapi_frames.calendar import buckets
 from vapi_frames.plotting.cells import format_dates
-from vapi_frames.plotting.theme import OTHER, choose_colors, find_background, find_ink, format_values
+from vapi_frames.plotting.theme import OTHER, choose_colors, find_background, find_ink, format_figure, format_values
 from vapi_frames.plotting.words import describe_measure
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def draw_lines(chart: ChartData, options: dict[str, Any]) -> Any:
     options.setdefault("xlabel", f"date ({meta.zone})")
     options.setdefault("ylabel", chart.label)
     if "colormap" not in options:
-        options.setdefault("color", choose_colors(table))
+        options.setdefault("color", choose_colors(table, neutral=chart.neutral))
     options.setdefault("figsize", None if "ax" in options else (9, 4.5))
     kind = options.get("kind", "line")
     if kind in ("bar", "barh"):
@@ -165,7 +165,7 @@ def draw_bars(chart: ChartData, options: dict[str, Any]) -> Any:
     options.setdefault("xlabel" if across else "ylabel", chart.label)
     options.setdefault("ylabel" if across else "xlabel", table.index.name or "")
     if "colormap" not in options:
-        options.setdefault("color", choose_colors(table))
+        options.setdefault("color", choose_colors(table, neutral=chart.neutral))
     thick = 1 + (many and not options.get("stacked"))
     height = max(2.0, 0.35 * len(table) * thick + 1.5)
     options.setdefault("figsize", None if "ax" in options else (9, height if across else 4.5))
@@ -197,19 +197,10 @@ def draw_cards(chart: ChartData, options: dict[str, Any]) -> Any:
         words, unit = describe_measure(name, chart.meta), units.get(name, "")
         x, y = place % _CARDS_PER_ROW + 0.5, place // _CARDS_PER_ROW
         value = chart.table[name].iloc[0]
-        axes.text(x, y + 0.45, _format_figure(value), ha="center", va="center", fontsize=22, color=color)
+        axes.text(x, y + 0.45, format_figure(value), ha="center", va="center", fontsize=22, color=color)
         axes.text(x, y + 0.75, words, ha="center", va="center", fontsize=9)
         axes.text(x, y + 0.9, "" if unit == words else unit, ha="center", va="center", fontsize=8, color=find_ink())
     return axes
-
-
-def _format_figure(value: Any) -> str:
-    """Return a number for a card: whole where it is large, with decimals where it is small."""
-    if pd.isna(value):
-        return "-"
-    if float(value).is_integer() or abs(value) >= 1000:  # noqa: PLR2004
-        return f"{value:,.0f}"
-    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:,.3g}"
 
 
 def _finish(axes: Any) -> None:

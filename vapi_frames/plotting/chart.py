@@ -37,6 +37,7 @@ class ChartData(NamedTuple):
         meta: What is known of the frame.
         unit: The unit of the numbers; ``share`` where 1 is the whole.
         is_stack: Whether the columns are parts of one whole, so that they stack.
+        neutral: The column of what went well, beside those of what failed; it is gray, and first where columns stack.
     """
 
     table: pd.DataFrame
@@ -50,6 +51,7 @@ class ChartData(NamedTuple):
     meta: Meta
     unit: str = ""
     is_stack: bool = False
+    neutral: str | None = None
 
 
 def keep_largest(tables: list[pd.DataFrame], limit: int, *, additive: bool) -> list[pd.DataFrame]:

@@ -25,6 +25,8 @@ __all__ = ["prepare_charts"]
 
 MAX_BARS = 20
 MAX_PANELS = 8
+_FAILURE_LEVELS = ("fault", "component", "provider")
+_NO_FAILURE = "none"
 
 
 def prepare_charts(
@@ -118,10 +120,22 @@ def _prepare_panel(
         tables = [table.set_axis(words, axis=1) for table in tables]
     if dated and len(names) == 1 and not groups:
         tables = [table.set_axis(words, axis=1) for table in tables]
+    tables, neutral = _put_neutral_first(tables, groups[not dated :], meta)
     before = tables[1] if len(tables) > 1 else None
     chart_kind = "time" if dated else "week" if week else "groups"
     is_stack = bool(groups) and is_whole(names, meta)
-    return ChartData(tables[0], chart_kind, names, label, title, legend, flags, before, meta, unit, is_stack)
+    return ChartData(tables[0], chart_kind, names, label, title, legend, flags, before, meta, unit, is_stack, neutral)
+
+
+def _put_neutral_first(
+    tables: list[pd.DataFrame], groups: list[str], meta: Meta
+) -> tuple[list[pd.DataFrame], str | None]:
+    """Return *tables* with the calls that did not fail first, and that column, if the legend says what failed."""
+    [level] = groups if len(groups) == 1 else [""]
+    is_failure = level in _FAILURE_LEVELS and meta.derived_levels.get(level) == "endedReason"
+    if not is_failure or _NO_FAILURE not in tables[0].columns:
+        return tables, None
+    return [one[[_NO_FAILURE, *one.columns.drop(_NO_FAILURE)]] for one in tables], _NO_FAILURE
 
 
 def _split_columns(chart: ChartData) -> list[ChartData]:
@@ -133,7 +147,7 @@ def _split_columns(chart: ChartData) -> list[ChartData]:
         chart._replace(
             table=chart.table.iloc[:, [place]],
             before=None if chart.before is None else chart.before.iloc[:, [place]],
-            title=str(chart.table.columns[place]), legend=None,
+            title=str(chart.table.columns[place]), legend=None, neutral=None,
         )
         for place in places
     ]  # fmt: skip

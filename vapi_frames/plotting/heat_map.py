@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.analysis.weeks import WEEKDAYS
+from vapi_frames.plotting.marks import draw_cell_values
 from vapi_frames.plotting.theme import find_background, format_values, is_dark
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _MAX_TICKS = 8  # across
 _COLORS = "YlGnBu"
 
 
-def draw_heat_map(chart: ChartData, options: dict[str, Any]) -> Any:
+def draw_heat_map(chart: ChartData, options: dict[str, Any], *, has_values: bool = False) -> Any:
     """Draw the table as cells, with a scale of colors that has the unit; a partial bucket is hatched.
 
     Args:
@@ -25,6 +26,7 @@ def draw_heat_map(chart: ChartData, options: dict[str, Any]) -> Any:
             a column per date or value of another group.
         options: ``ax``, ``figsize``, ``title``, ``xlabel``, ``ylabel``, ``colormap`` or ``cmap``, ``colorbar``, and
             what matplotlib's ``imshow`` takes.
+        has_values: Whether each cell has its value as text.
     """
     import matplotlib as mpl
     import matplotlib.pyplot as plt
@@ -44,6 +46,8 @@ def draw_heat_map(chart: ChartData, options: dict[str, Any]) -> Any:
     axes.set_xlabel(options.pop("xlabel", table.columns.name))
     has_scale = options.pop("colorbar", True)
     image = axes.imshow(values, cmap=colors, **options)
+    if has_values:
+        draw_cell_values(axes, image, values, chart.unit)
     every = -(-table.shape[1] // _MAX_TICKS)
     axes.set_xticks(range(0, table.shape[1], every), list(table.columns)[::every])
     axes.set_yticks(range(len(table)), list(table.index))

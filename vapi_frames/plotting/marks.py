@@ -1,4 +1,4 @@
-"""What a reader should see first: a line to compare with, and a date or a span of dates that is marked."""
+"""What a reader should see first: a line to compare with, a date or a span of dates that is marked, values as text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pandas as pd
 
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import QueryError, format_value
+from vapi_frames.plotting.theme import format_figure
 
 if TYPE_CHECKING:
     from vapi_frames.plotting.chart import ChartData
 
-__all__ = ["Mark", "draw_marks", "draw_references", "read_marks", "read_references"]
+__all__ = ["Mark", "draw_cell_values", "draw_marks", "draw_references", "draw_values", "read_marks", "read_references"]
 
 Mark = tuple[str, pd.Timestamp, pd.Timestamp | None]
 """A label, and a date, or the begin and the end of a span."""
@@ -132,3 +133,33 @@ def draw_marks(axes: Any, marks: list[Mark], chart: ChartData, *, is_bar: bool, 
                 label, xy, xycoords=system, xytext=(-4 if is_late or across else 4, -3), textcoords="offset points",
                 color=_COLOR, ha="right" if is_late or across else "left", va="top",
             )  # fmt: skip
+
+
+def draw_values(axes: Any, chart: ChartData, *, across: bool, is_stacked: bool) -> None:
+    """Write the value of each bar at its end, of a stack the total; *across* where the bars lie."""
+    bars = list(axes.containers)
+    if is_stacked:
+        totals = np.nansum([one.datavalues for one in bars], axis=0)
+        ends = np.nansum([np.maximum(one.datavalues, 0) for one in bars], axis=0)
+        at = [bar.get_y() + bar.get_height() / 2 if across else bar.get_x() + bar.get_width() / 2 for bar in bars[0]]
+        for place, end, total in zip(at, ends, totals, strict=True):
+            axes.annotate(
+                format_figure(total, chart.unit), (end, place) if across else (place, end), textcoords="offset points",
+                xytext=(4, 0) if across else (0, 3), fontsize=9, ha="left" if across else "center",
+                va="center" if across else "bottom",
+            )  # fmt: skip
+    else:
+        for one in bars:
+            texts = ["" if pd.isna(value) else format_figure(value, chart.unit) for value in one.datavalues]
+            axes.bar_label(one, texts, padding=3, fontsize=9)
+    axes.margins(**{"x" if across else "y": 0.1})
+
+
+def draw_cell_values(axes: Any, image: Any, values: Any, unit: str) -> None:
+    """Write the value of each cell into it, in an ink that can be read on the cell's color."""
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            red, green, blue, _ = image.cmap(image.norm(value))
+            ink = "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.5 else "white"  # noqa: PLR2004
+            text = format_figure(value, unit)
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)

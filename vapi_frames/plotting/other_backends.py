@@ -24,16 +24,21 @@ def draw(
     options: dict[str, Any],
     marks: list[Mark],
     references: list[tuple[str, float]],
+    *,
+    has_values: bool = False,
 ) -> Any:
     """Draw *charts* with *backend*, which takes a frame with a plain index; return its chart.
 
     Raises:
-        QueryError: It is not plotly, and there are several charts, marks or references.
+        QueryError: It is not plotly, and there are several charts, marks, references or values as text.
     """
     if backend == "plotly":
         figures = [_draw_one(chart, backend, dict(options)) for chart in charts]
         for figure, chart in zip(figures, charts, strict=True):
             _mark(figure, chart, marks, references)
+        if has_values:
+            for figure in figures:
+                figure.for_each_trace(_write_values)
         return figures[0] if len(charts) == 1 else _stack_figures(figures, charts, options)
     names = list(dict.fromkeys(name for chart in charts for name in chart.names))
     if len(charts) > 1:
@@ -41,9 +46,9 @@ def draw(
             f"{', '.join(names)} need {len(charts)} charts, and the plotting backend {backend!r} draws one: name one "
             f"measure, e.g. .vapi.plot({names[0]!r})"
         )
-    if marks or references:
+    if marks or references or has_values:
         raise QueryError(
-            f"mark and reference are not drawn by the plotting backend {backend!r}: leave them out, or choose "
+            f"mark, reference and values are not drawn by the plotting backend {backend!r}: leave them out, or choose "
             'another, e.g. pd.options.plotting.backend = "matplotlib"'
         )
     return _draw_one(charts[0], backend, options)
@@ -140,6 +145,14 @@ def _draw_cells(chart: ChartData, options: dict[str, Any]) -> Any:
         table, title=options["title"], aspect="auto", color_continuous_scale="YlGnBu",
         labels={"x": str(chart.table.columns.name), "y": chart.legend or "", "color": chart.label},
     )  # fmt: skip
+
+
+def _write_values(trace: Any) -> None:
+    """Write the values of bars and cells of a plotly figure."""
+    if trace.type == "bar":
+        trace.update(texttemplate="%{value:.3s}")
+    elif trace.type == "heatmap":
+        trace.update(texttemplate="%{z:.3s}")
 
 
 def _mark(figure: Any, chart: ChartData, marks: list[Mark], references: list[tuple[str, float]]) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
-__all__ = ["OTHER", "PALETTE", "choose_colors", "find_background", "find_ink", "format_values", "is_dark"]
+__all__ = [
+    "OTHER",
+    "PALETTE",
+    "choose_colors",
+    "find_background",
+    "find_ink",
+    "format_figure",
+    "format_values",
+    "is_dark",
+]
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
 """The colors of the charts, in order: those of Okabe and Ito, which color-blind readers can distinguish."""
@@ -40,11 +48,30 @@ def find_ink() -> str:
     return "0.7" if is_dark() else "0.4"
 
 
-def choose_colors(table: pd.DataFrame) -> list[str]:
-    """Return a color for each column of *table*."""
+def choose_colors(table: pd.DataFrame, *, neutral: str | None = None) -> list[str]:
+    """Return a color for each column of *table*, a gray one for *neutral* and for the rest of many groups."""
     palette = [_ON_DARK.get(color, color) for color in PALETTE] if is_dark() else PALETTE
     names = [str(name) for name in table.columns]
-    return [OTHER if name.startswith("other (") else palette[i % len(palette)] for i, name in enumerate(names)]
+    colors = [OTHER if name.startswith("other (") else palette[i % len(palette)] for i, name in enumerate(names)]
+    gray = "0.35" if is_dark() else "0.82"
+    return [gray if name == neutral else color for name, color in zip(names, colors, strict=True)]
+
+
+def format_figure(value: Any, unit: str = "") -> str:
+    """Return a number as text: whole where it is large, with decimals where it is small, a share in per cent.
+
+    Examples:
+        >>> format_figure(2922.17), format_figure(0.12345), format_figure(0.301, "share"), format_figure(None)
+        ('2,922', '0.123', '30.1%', '-')
+    """
+    if pd.isna(value):
+        return "-"
+    if unit in ("share", "%"):
+        percent = 100 * value if unit == "share" else value
+        return f"{percent:,.0f}%" if abs(percent) >= 100 else f"{percent:.3g}%"  # noqa: PLR2004
+    if float(value).is_integer() or abs(value) >= 1000:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:,.3g}"
 
 
 def format_values(axis: Any, unit: str, table: pd.DataFrame) -> None:
