@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import nbformat
@@ -66,3 +67,18 @@ def test_links_of_a_notebook_lead_somewhere(path):
     targets = [target for target in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in target]
     assert targets
     assert not [target for target in targets if not (path.parent / target).exists()]
+
+
+def test_a_chart_takes_three_lines_and_no_matplotlib(path):
+    """What a chart needs is a default or an option of `plot`, and no line is wider than the site shows."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        assert max(map(len, cell.source.splitlines())) <= 88
+        for node in ast.walk(ast.parse(cell.source)):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name.startswith("matplotlib")], cell.source
+            assert not (isinstance(node, ast.Name) and node.id in ("ax", "axes", "plt", "figure")), cell.source
+            if isinstance(node, ast.stmt) and ".plot" in ast.unparse(node):
+                assert node.end_lineno - node.lineno < 3, cell.source

@@ -22,7 +22,7 @@ METADATA = {
 def run(path: Path) -> NotebookNode:
     """Run a notebook from top to bottom and return it with its outputs, without what differs from run to run.
 
-    What is printed right below a picture is also the picture's alternative text.
+    What is printed right above or below a picture is also the picture's alternative text.
 
     Raises:
         CellExecutionError: A cell failed.
@@ -46,9 +46,10 @@ def run(path: Path) -> NotebookNode:
     client.execute(cwd=str(path.parent), env=environment)
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])
-        for output, below in zip(outputs, [*outputs[1:], {}], strict=False):
-            if "image/png" in output.get("data", {}) and below.get("name") == "stdout":
-                output.metadata = nbformat.from_dict({"image/png": {"alt": " ".join(below["text"].split())}})
+        for above, output, below in zip([{}, *outputs], outputs, [*outputs[1:], {}], strict=False):
+            printed = next((one["text"] for one in (below, above) if one.get("name") == "stdout"), None)
+            if "image/png" in output.get("data", {}) and printed:
+                output.metadata = nbformat.from_dict({"image/png": {"alt": " ".join(printed.split())}})
     return stripped(notebook)
 
 

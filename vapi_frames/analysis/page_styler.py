@@ -21,3 +21,7 @@ class PageStyler(Styler):
         if pd.get_option("styler.render.repr") != "html":
             return None
         return str(self.to_html(doctype_html=False))
+
+    def __repr__(self) -> str:
+        """Return the frame as text, for where HTML is not shown."""
+        return repr(self.data)

@@ -157,6 +157,10 @@ def draw_bars(chart: ChartData, options: dict[str, Any]) -> Any:
         names = [describe_measure(chart.names[0], chart.meta), "before"]
         table = pd.concat([table, chart.before.reindex(table.index)], axis=1).set_axis(names, axis=1)
         options.setdefault("color", [choose_colors(table)[0], OTHER])
+    if options.get("stacked") and len(chart.names) > 1 and chart.kind == "groups":
+        table = table.loc[
+            table.sum(axis=1).sort_values(ascending=False, kind="stable").index
+        ]  # by the length of the bar
     many = table.shape[1] > 1
     options.setdefault("title", chart.title)
     options.setdefault("kind", "barh" if chart.kind == "groups" else "bar")
