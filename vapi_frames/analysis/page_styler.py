@@ -24,4 +24,4 @@ class PageStyler(Styler):
 
     def __repr__(self) -> str:
         """Return the frame as text, for where HTML is not shown."""
-        return repr(self.data)
+        return repr(vars(self)["data"])  # the stubs do not know the attribute
