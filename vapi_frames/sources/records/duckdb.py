@@ -37,10 +37,12 @@ __all__ = [
     "json_pointer",
     "read_error",
     "read_time",
+    "write_problem",
 ]
 
 _MARK = "\x1f"  # of ASCII, because DuckDB takes ten times as long to read a long statement that has any other character
-_IS_ERROR = re.compile(f"{_MARK}(.*?){_MARK}(.*?){_MARK}(.*){_MARK}", re.DOTALL).search
+_IS_ERROR = re.compile("{0}(.*?){0}(.*?){0}(.*?){0}".format(rf"(?:{_MARK}|\\x1f)"), re.DOTALL).search
+"""ClickHouse writes the mark as an escape."""
 LONGEST_CELL = 1 << 22
 """How many bytes a cell of JSON text may have."""
 USUAL_TIME = r"\d\d\d\d-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?"
@@ -51,9 +53,6 @@ TEMPLATES = {
     "seconds_of": "{0} // 1000000",
     "element_of": "{0}[{1}]",
     "field_of": "struct_extract({0}, {1})",
-    "parsed_of": "nullif({0}, '')",
-    "key_of": "json_extract({0}, {1})",
-    "json_of": "json_extract_string({0}, {1})",
 }
 """Function → its SQL, in which ``{0}`` and ``{1}`` are the arguments."""
 
@@ -85,8 +84,13 @@ def _wrong_type(column: str, type_: str, wanted: str) -> RecordsError:
 
 def _write_error(column: str, expression: str, problem: str) -> str:
     """Return the expression that fails, with a message that `read_error` reads."""
-    head, value = quote_text(f"{_MARK}{column}{_MARK}{problem}{_MARK}"), f"CAST({expression} AS VARCHAR)"
-    return f"error({head} || coalesce({value}, '') || {quote_text(_MARK)})"
+    value = f"CAST({expression} AS VARCHAR)"
+    return f"error({write_problem(column, problem)} || coalesce({value}, '') || {quote_text(_MARK)})"
+
+
+def write_problem(column: str, problem: str) -> str:
+    """Return the text with which an error begins that `read_error` reads, as SQL; the value and a mark follow."""
+    return quote_text(f"{_MARK}{column}{_MARK}{problem}{_MARK}")
 
 
 def read_error(text: str) -> RecordsError | None:

@@ -13,18 +13,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from vapi_frames.calendar.buckets import EPOCH, LAST_YEAR
-from vapi_frames.errors import RecordsError, require
+from vapi_frames.errors import require
 from vapi_frames.sources.records import duckdb
-from vapi_frames.sources.records.columns import SqlFunctions
 from vapi_frames.sources.records.duckdb_lists import read_numeral
-from vapi_frames.sources.sql.select import quote_text
-from vapi_frames.sources.warehouse import lists
-from vapi_frames.sources.warehouse.types import AWARE, NAIVE, NANOS, NUMERIC, UNKNOWN
+from vapi_frames.sources.warehouse import lists, values
+from vapi_frames.sources.warehouse.values import USUAL_OFFSET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-__all__ = ["COMMON", "DIALECTS", "Dialect", "find_dialect", "fit_postgres", "to_micros"]
+__all__ = ["DIALECTS", "Dialect", "find_dialect", "fit_postgres", "to_micros"]
 
 
 @dataclass(frozen=True)
@@ -36,24 +34,31 @@ class Dialect:
         functions: Function of the common text → the engine's SQL, in which ``{0}`` and ``{1}`` are the arguments.
         case_insensitive: Whether names that differ by case only are one name.
         fold_unquoted: What the engine makes of a name without quotes: ``str.lower``, ``str.upper``, or the same name.
-        json_key: What the engine takes for the key of a JSON object.
+        joins_keys: Whether a function of JSON takes several keys at once: what it returns of an object between them may
+            be other numbers.
         max_timestamp: The first instant that is too late for it.
         inlines_ctes: Whether it copies the expressions of a common table expression to each place that names them, and
             computes them there anew: hundreds of times for a month. ``OFFSET 0`` prevents it, and reading by several
             processes, too, so that it stands only where much would be computed again.
         sums_exactly: Whether its sum of 64-bit integers is exact, however large.
         shares_sums: Whether it computes a sum that two places name once, and an average of the same apart.
+        odd_functions: Functions that are slower and read also odd values, for a table in which the others have met one.
     """
 
     name: str
     functions: dict[str, str]
     case_insensitive: bool = True
     fold_unquoted: Callable[[str], str] = str
-    json_key: Callable[[str], str] = str
+    joins_keys: bool = False
     max_timestamp: datetime = datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
     inlines_ctes: bool = False
     sums_exactly: bool = False
     shares_sums: bool = False
+    odd_functions: dict[str, str] | None = None
+
+    def read_odd(self) -> Dialect:
+        """Return the dialect with its functions that read also what is odd."""
+        return replace(self, functions={**self.functions, **(self.odd_functions or {})}, odd_functions=None)
 
 
 _TIME = (
@@ -61,7 +66,6 @@ _TIME = (
     "([.][0-9][0-9]?[0-9]?[0-9]?[0-9]?[0-9]?)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?$"
 )
 """The usual form of a time as text, in what the regular expressions of all engines share."""
-_OFFSET = "(Z|[+-][0-9][0-9]:[0-9][0-9])$"
 _WRONG = "'no ISO 8601 time: ' || {0}"
 
 
@@ -72,21 +76,27 @@ def _write_time_text(is_like: str, wrong: str) -> str:
         is_like: The condition that a text is like a pattern, which is written as ``PATTERN``.
         wrong: What is written for a text of another form, and is an error where it becomes a time.
     """
-    usual, has_offset = (is_like.replace("PATTERN", pattern) for pattern in (_TIME, _OFFSET))
+    usual, has_offset = (is_like.replace("PATTERN", pattern) for pattern in (_TIME, USUAL_OFFSET))
     return (
         f"CASE WHEN {usual} THEN CASE WHEN {has_offset} THEN {{0}} ELSE {{0}} || 'Z' END "
         f"WHEN {{0}} IS NOT NULL THEN {wrong} END"
     )
 
 
+def _read_scalars(templates: dict[str, str], scalar: str) -> dict[str, str]:
+    """Return *templates* with those that read JSON, of which *scalar* writes the text, as they read text."""
+    reading = {"micros_of_json": "micros_of_text", "number_of_json": "number_of", "cost_of_json": "number_of",
+               "text_of_json": "text_of", "variable_of_json": "text_of"}  # fmt: skip
+    return {
+        **{name: templates[as_text].replace("{0}", scalar) for name, as_text in reading.items()},
+        "spelled_of": templates["text_of"], "field_of_json": templates["key_of"], "whole_of": "{0}",
+        "json_of_text": templates["parsed_of"], **templates,
+    }  # fmt: skip
+
+
 _SPARK = {
     "quantile_of": "percentile({0}, {1})",
     "micros_of": "unix_micros({0})",
-    "micros_of_text": (
-        "CASE WHEN {0} IS NOT NULL THEN coalesce(unix_micros(try_cast("
-        + _write_time_text("{0} RLIKE 'PATTERN'", "NULL")
-        + f" AS TIMESTAMP)), CAST(raise_error({_WRONG}) AS BIGINT)) END"
-    ),
     # The difference of two wall clocks, which does not depend on a zone.
     "micros_of_wall": (
         "CAST(CAST(CAST({0} - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 "
@@ -96,13 +106,10 @@ _SPARK = {
     "instant": "timestamp_micros({0})",
     "wall": "CAST('{1}' AS TIMESTAMP_NTZ)",
     "text_of": "CAST({0} AS STRING)",
-    "number_of": "nullif(CAST({0} AS DOUBLE), CAST('NaN' AS DOUBLE))",
     "element_of": "try_element_at({0}, {1})",
-    # Text that is no JSON is an error, as on the other engines.
     "parsed_of": "nullif({0}, '')",
-    "key_of": "try_element_at(from_json({0}, 'MAP<STRING, STRING>', map('mode', 'FAILFAST')), {1})",
-    "json_of": "try_element_at(from_json({0}, 'MAP<STRING, STRING>', map('mode', 'FAILFAST')), {1})",
     "hex": "CAST(X'{0}' AS STRING)",
+    **values.write_templates(values.SPARK),
     **lists.SPARK,
 }
 
@@ -113,10 +120,13 @@ _POSTGRES_MICROS = (
     "THEN CAST(round(date_part('epoch', {0}) * 1000000) AS BIGINT) "
     "ELSE CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT) END"
 )
+_SPARK_ODD = {**values.write_templates(values.SPARK_ODD), **lists.SPARK_ODD}
+_POSTGRES_ODD = {**values.write_templates(values.POSTGRES_ODD), **lists.POSTGRES_ODD}
+_CLICKHOUSE_ODD = {**values.write_templates(values.CLICKHOUSE_ODD), **lists.CLICKHOUSE_ODD}
 _DOUBLE = "CAST({0} AS DOUBLE)"
 _ALL = (
-    Dialect("spark", _SPARK),
-    Dialect("databricks", _SPARK),
+    Dialect("spark", _SPARK, odd_functions=_SPARK_ODD),
+    Dialect("databricks", _SPARK, odd_functions=_SPARK_ODD),
     Dialect(
         "postgres",
         {
@@ -127,22 +137,15 @@ _ALL = (
             "moved_by": "({0} + INTERVAL '{1} seconds')",
             "cut_to": "date_trunc({0}, {1})",
             "seconds_of_clock": "CAST(extract(epoch FROM {0}) AS BIGINT)",
-            "micros_of_text": (
-                "CAST(extract(epoch FROM CAST("
-                + _write_time_text("{0} ~ 'PATTERN'", _WRONG)
-                + " AS TIMESTAMPTZ)) * 1000000 AS BIGINT)"
-            ),
             "seconds_of": "{0} / 1000000",
             "instant": "CAST('{1}+00' AS TIMESTAMPTZ)",
             "wall": "CAST('{1}' AS TIMESTAMP)",
             # A column's collation may treat different texts as equal.
             "text_of": 'CAST({0} AS TEXT) COLLATE "C"',
-            "number_of": "nullif(CAST({0} AS DOUBLE PRECISION), 'NaN')",
             "parsed_of": "nullif({0}, '')",
-            "key_of": "jsonb_extract_path(CAST({0} AS JSONB), {1})",
-            "json_of": "jsonb_extract_path_text(CAST({0} AS JSONB), {1})",
             "quantile_of": "percentile_cont({1}) WITHIN GROUP (ORDER BY {0})",
             "hex": "convert_from(decode('{0}', 'hex'), 'UTF8')",
+            **values.write_templates(values.POSTGRES),
             **lists.POSTGRES,
         },
         case_insensitive=False,
@@ -157,27 +160,23 @@ _ALL = (
             # The cast of a time in microseconds to its own type costs nothing.
             "micros_of": "toUnixTimestamp64Micro(CAST({0} AS Nullable(DateTime64(6))))",
             "known_of": "assumeNotNull({0})",  # it computes what may be missing in twice the steps
-            "micros_of_text": (
-                f"if(throwIf(NOT match(ifNull({{0}}, '1970-01-01 00:00:00'), '{_TIME}'), 'no ISO 8601 time') = 0, "
-                "toUnixTimestamp64Micro(parseDateTime64BestEffort({0}, 6, 'UTC')), NULL)"
-            ),
             "seconds_of": "intDiv({0}, 1000000)",
             "instant": "fromUnixTimestamp64Micro({0}, 'UTC')",
             "text_of": "CAST({0} AS Nullable(String))",
-            "number_of": "if(isNaN(CAST({0} AS Nullable(Float64))), NULL, CAST({0} AS Nullable(Float64)))",
             "element_of": "if(mapContains({0}, {1}), {0}[{1}], NULL)",
             "field_of": "tupleElement({0}, {1})",
             "parsed_of": (
                 "if(throwIf(notEmpty(ifNull({0}, '')) AND NOT isValidJSON(ifNull({0}, '')), 'text that is no JSON') = 0"
                 ", {0}, NULL)"
             ),
-            "key_of": "JSONExtract({0}, {1}, 'Nullable(String)')",
-            "json_of": "JSONExtract({0}, {1}, 'Nullable(String)')",
             "quantile_of": "quantileExactInclusive({1})({0})",
             "hex": "unhex('{0}')",
+            **values.write_templates(values.CLICKHOUSE),
             **lists.CLICKHOUSE,
         },
         case_insensitive=False,
+        joins_keys=True,
+        odd_functions=_CLICKHOUSE_ODD,
         max_timestamp=datetime(2262, 1, 1, tzinfo=UTC),  # nanoseconds in 64 bits end in that year
     ),
     Dialect(
@@ -194,74 +193,79 @@ _ALL = (
             "hex": "decode(unhex('{0}'))",
             "numeral_of": read_numeral("{0}"),
         },
-        json_key=duckdb.json_pointer,
     ),
     Dialect(
         "bigquery",
-        {
-            "micros_of": "UNIX_MICROS({0})",
-            "micros_of_wall": "UNIX_MICROS(TIMESTAMP({0}, 'UTC'))",
-            "micros_of_text": (
-                "UNIX_MICROS(CAST("
-                + _write_time_text("REGEXP_CONTAINS({0}, 'PATTERN')", f"ERROR({_WRONG})")
-                + " AS TIMESTAMP))"
-            ),
-            "seconds_of": "DIV({0}, 1000000)",
-            "instant": "TIMESTAMP_MICROS({0})",
-            "wall": "DATETIME(TIMESTAMP_MICROS({0}), 'UTC')",
-            "text_of": "CAST({0} AS STRING)",
-            "number_of": "IF(IS_NAN(CAST({0} AS FLOAT64)), NULL, CAST({0} AS FLOAT64))",
-            "parsed_of": "PARSE_JSON(NULLIF({0}, ''))",
-            "key_of": "{0}[{1}]",
-            "json_of": "JSON_VALUE({0}[{1}])",
-            "hex": "CAST(FROM_HEX('{0}') AS STRING)",
-        },
+        _read_scalars(
+            {
+                "micros_of": "UNIX_MICROS({0})",
+                "micros_of_wall": "UNIX_MICROS(TIMESTAMP({0}, 'UTC'))",
+                "micros_of_text": (
+                    "UNIX_MICROS(CAST("
+                    + _write_time_text("REGEXP_CONTAINS({0}, 'PATTERN')", f"ERROR({_WRONG})")
+                    + " AS TIMESTAMP))"
+                ),
+                "seconds_of": "DIV({0}, 1000000)",
+                "instant": "TIMESTAMP_MICROS({0})",
+                "wall": "DATETIME(TIMESTAMP_MICROS({0}), 'UTC')",
+                "text_of": "CAST({0} AS STRING)",
+                "number_of": "IF(IS_NAN(CAST({0} AS FLOAT64)), NULL, CAST({0} AS FLOAT64))",
+                "parsed_of": "PARSE_JSON(NULLIF({0}, ''))",
+                "key_of": "{0}[{1}]",
+                "hex": "CAST(FROM_HEX('{0}') AS STRING)",
+            },
+            "JSON_VALUE({0})",
+        ),
     ),
     Dialect(
         "snowflake",
-        {
-            "micros_of": "DATE_PART(epoch_microsecond, {0})",
-            "micros_of_wall": "DATE_PART(epoch_microsecond, {0})",
-            "micros_of_text": (
-                "DATE_PART(epoch_microsecond, TO_TIMESTAMP_TZ("
-                + _write_time_text("REGEXP_INSTR({0}, 'PATTERN') > 0", _WRONG)
-                + "))"
-            ),
-            "seconds_of": "FLOOR({0} / 1000000)",
-            "instant": "TO_TIMESTAMP_LTZ({0}, 6)",
-            "wall": "TO_TIMESTAMP_NTZ({0}, 6)",
-            "text_of": "CAST({0} AS VARCHAR)",
-            "number_of": "NULLIF(CAST({0} AS DOUBLE), CAST('NaN' AS DOUBLE))",
-            "parsed_of": "PARSE_JSON(NULLIF({0}, ''))",
-            "key_of": "{0}[{1}]",
-            "json_of": "{0}[{1}]",
-            "quantile_of": "percentile_cont({1}) WITHIN GROUP (ORDER BY {0})",
-            "hex": "HEX_DECODE_STRING('{0}')",
-        },
+        _read_scalars(
+            {
+                "micros_of": "DATE_PART(epoch_microsecond, {0})",
+                "micros_of_wall": "DATE_PART(epoch_microsecond, {0})",
+                "micros_of_text": (
+                    "DATE_PART(epoch_microsecond, TO_TIMESTAMP_TZ("
+                    + _write_time_text("REGEXP_INSTR({0}, 'PATTERN') > 0", _WRONG)
+                    + "))"
+                ),
+                "seconds_of": "FLOOR({0} / 1000000)",
+                "instant": "TO_TIMESTAMP_LTZ({0}, 6)",
+                "wall": "TO_TIMESTAMP_NTZ({0}, 6)",
+                "text_of": "CAST({0} AS VARCHAR)",
+                "number_of": "NULLIF(CAST({0} AS DOUBLE), CAST('NaN' AS DOUBLE))",
+                "parsed_of": "PARSE_JSON(NULLIF({0}, ''))",
+                "key_of": "{0}[{1}]",
+                "quantile_of": "percentile_cont({1}) WITHIN GROUP (ORDER BY {0})",
+                "hex": "HEX_DECODE_STRING('{0}')",
+            },
+            "{0}",
+        ),
         case_insensitive=False,
         fold_unquoted=str.upper,
     ),
     Dialect(
         "trino",
-        {
-            "micros_of": "CAST(round(to_unixtime({0}) * 1000000) AS BIGINT)",
-            "micros_of_wall": "CAST(round(to_unixtime(with_timezone({0}, 'UTC')) * 1000000) AS BIGINT)",
-            "micros_of_text": (
-                "CAST(round(to_unixtime(from_iso8601_timestamp_nanos(replace("
-                + _write_time_text("regexp_like({0}, 'PATTERN')", _WRONG)
-                + ", ' ', 'T'))) * 1000000) AS BIGINT)"
-            ),
-            "seconds_of": "{0} / 1000000",
-            "instant": "CAST('{1} UTC' AS TIMESTAMP(6) WITH TIME ZONE)",
-            "wall": "CAST('{1}' AS TIMESTAMP(6))",
-            "text_of": "CAST({0} AS VARCHAR)",
-            "number_of": "if(is_nan(CAST({0} AS DOUBLE)), NULL, CAST({0} AS DOUBLE))",
-            "element_of": "element_at({0}, {1})",
-            "parsed_of": "json_parse(nullif({0}, ''))",
-            "key_of": "element_at(try_cast({0} AS MAP(VARCHAR, JSON)), {1})",
-            "json_of": "json_extract_scalar(element_at(try_cast({0} AS MAP(VARCHAR, JSON)), {1}), '$')",
-            "hex": "from_utf8(from_hex('{0}'))",
-        },
+        _read_scalars(
+            {
+                "micros_of": "CAST(round(to_unixtime({0}) * 1000000) AS BIGINT)",
+                "micros_of_wall": "CAST(round(to_unixtime(with_timezone({0}, 'UTC')) * 1000000) AS BIGINT)",
+                "micros_of_text": (
+                    "CAST(round(to_unixtime(from_iso8601_timestamp_nanos(replace("
+                    + _write_time_text("regexp_like({0}, 'PATTERN')", _WRONG)
+                    + ", ' ', 'T'))) * 1000000) AS BIGINT)"
+                ),
+                "seconds_of": "{0} / 1000000",
+                "instant": "CAST('{1} UTC' AS TIMESTAMP(6) WITH TIME ZONE)",
+                "wall": "CAST('{1}' AS TIMESTAMP(6))",
+                "text_of": "CAST({0} AS VARCHAR)",
+                "number_of": "if(is_nan(CAST({0} AS DOUBLE)), NULL, CAST({0} AS DOUBLE))",
+                "element_of": "element_at({0}, {1})",
+                "parsed_of": "json_parse(nullif({0}, ''))",
+                "key_of": "element_at(try_cast({0} AS MAP(VARCHAR, JSON)), {1})",
+                "hex": "from_utf8(from_hex('{0}'))",
+            },
+            "json_extract_scalar({0}, '$')",
+        ),
         fold_unquoted=str.lower,
     ),
 )
@@ -293,95 +297,10 @@ def fit_postgres(dialect: Dialect, version: str) -> Dialect:
     found = re.match(r"PostgreSQL (\d+)", version)
     if not found or int(found.group(1)) < _HAS_DATE_BIN:  # Redshift calls itself PostgreSQL 8
         return dialect
-    return replace(dialect, functions={**dialect.functions, "bin_to": _DATE_BIN})
 
-
-# --- the functions of the common text ---------------------------------------------------------------------------
+    return replace(dialect, functions={**dialect.functions, "bin_to": _DATE_BIN}, odd_functions=_POSTGRES_ODD)
 
 
 def to_micros(at: datetime) -> int:
     """Return the whole microseconds since 1970 of the aware *at*."""
     return (at - EPOCH) // timedelta(microseconds=1)
-
-
-def _read_time(column: str, expression: str, type_: str) -> str:
-    """Return whole microseconds since 1970; a time without a zone is UTC, whatever the session's zone."""
-    if type_ in (AWARE, UNKNOWN):
-        return f"micros_of({expression})"
-    if type_ == NAIVE:
-        return f"micros_of_wall({expression})"
-    if type_ == NANOS:
-        return f"micros_of_nanos({expression})"
-    if type_ == "null":
-        return "CAST(NULL AS BIGINT)"
-    if type_ in ("varchar", "json"):
-        return f"micros_of_text(text_of({expression}))"
-    cure = ": use a view that casts it" if type_ in ("date", "integer") else ""
-    raise _wrong_type(column, type_, f"a timestamp or ISO 8601 text{cure}")
-
-
-def _read_number(column: str, expression: str, type_: str) -> str:
-    if type_ in {*NUMERIC, "json", "null", UNKNOWN}:
-        return f"number_of({expression})"
-    raise _wrong_type(column, type_, "a number")
-
-
-def _read_text(column: str, expression: str, type_: str) -> str:
-    if type_ == "double":  # as JSON writes it, where engines write 7, 7.0 and 7e0
-        number = f"number_of({expression})"
-        is_whole = f"{number} = floor({number}) AND abs({number}) < 9007199254740992"
-        return f"CASE WHEN {is_whole} THEN text_of(CAST({number} AS BIGINT)) ELSE text_of({number}) END"
-    if type_ in {*NUMERIC, "varchar", "boolean", "json", "null", UNKNOWN}:
-        return f"text_of({expression})"
-    raise _wrong_type(column, type_, "text")
-
-
-def _wrong_type(column: str, type_: str, wanted: str) -> RecordsError:
-    return RecordsError(f"column {column!r} of the table is {type_}, not {wanted}", column=column)
-
-
-def _read_json(expression: str, kind: str, keys: Sequence[str], column: str = "") -> str:
-    del column
-    expression = expression if kind == "json" else f"parsed_of({expression})"
-    for key in keys[:-1]:
-        expression = f"key_of({expression}, {quote_text(key)})"
-    return f"json_of({expression}, {quote_text(keys[-1])})"
-
-
-def _read_whole_json(expression: str, kind: str) -> str:
-    """Return a column that is an object or a list as JSON."""
-    if kind in ("struct", "map", "list") or kind.startswith("array"):
-        return f"to_json_of({expression})"
-    return expression if kind in ("json", UNKNOWN) else f"parsed_of({expression})"
-
-
-def _read_output(expression: str, kind: str, name: str, field: str | None) -> str:
-    if kind == "null":
-        return _read_text(name, expression, kind)
-    objects = _read_whole_json(expression, kind)
-    if field is None:
-        return f"output_of({objects}, {quote_text(name)})"
-    return f"output_field_of({objects}, {quote_text(name)}, {quote_text(field)})"
-
-
-def _read_costs(expression: str, kind: str, type_: str, analysis: str) -> str:
-    if kind == "null":
-        return _read_number(type_, expression, kind)
-    return f"costs_of({_read_whole_json(expression, kind)}, {quote_text(type_)}, {quote_text(analysis)})"
-
-
-COMMON = SqlFunctions(
-    time=_read_time,
-    number=_read_number,
-    text=_read_text,
-    variable=_read_text,
-    micros=str,
-    seconds="seconds_of({})".format,
-    field=lambda expression, name: f"field_of({expression}, {quote_text(name)})",
-    element=lambda expression, key: f"element_of({expression}, {quote_text(key)})",
-    json=_read_json,
-    output=_read_output,
-    numeral="numeral_of({})".format,
-    costs=_read_costs,
-)
-"""Writes the common text, which `vapi_frames.sources.warehouse.render` turns into an engine's SQL."""

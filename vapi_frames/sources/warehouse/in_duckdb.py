@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES, read_time
 from vapi_frames.sources.sql.select import quote_text
-from vapi_frames.sources.warehouse.dialects import COMMON, Dialect
+from vapi_frames.sources.warehouse.common import COMMON
 from vapi_frames.sources.warehouse.types import AWARE, NAIVE, NANOS, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vapi_frames.sources.records.columns import SqlFunctions
+    from vapi_frames.sources.warehouse.dialects import Dialect
 
 __all__ = ["find_functions"]
 

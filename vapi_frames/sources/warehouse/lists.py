@@ -1,4 +1,4 @@
-"""The engines' SQL of what a call record has in lists and objects of unknown keys: structured outputs, and costs.
+"""The engines' SQL of what a call record has in objects and lists: what is at a key, structured outputs, and costs.
 
 Of several outputs of one name, the one of the first id counts. In the templates ``{0}`` is JSON, or text of it, ``{1}``
 a name or a type, and ``{2}`` a field of the result or a type of analysis.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vapi_frames.sources.records.duckdb_lists import IS_NUMERAL
 
-__all__ = ["CLICKHOUSE", "POSTGRES", "SPARK"]
+__all__ = ["CLICKHOUSE", "CLICKHOUSE_ODD", "POSTGRES", "POSTGRES_ODD", "SPARK", "SPARK_ODD"]
 
 
 def _write_spark_output(value: str) -> str:
@@ -46,8 +46,20 @@ def _spell_postgres_number(value: str, text: str) -> str:
 
 
 _COST = "o.type = {1} AND ({2} = '' OR o.analysisType = {2}) AND o.cost IS NOT NULL"
+_SPARK_KEY = "try_element_at(try_cast({0} AS MAP<STRING, VARIANT>), {1})"
 SPARK = {
-    "to_json_of": "to_json({0})",
+    "to_json_of": "to_json({0}, map('ignoreNullFields', 'false'))",
+    "json_of_text": (
+        "coalesce(try_parse_json(nullif(trim({0}), '')), "
+        "CASE WHEN trim({0}) <> '' THEN raise_error({1} || {0} || chr(31)) END)"
+    ),
+    "field_of_json": (
+        f"transform(array({{0}}), j -> coalesce({_SPARK_KEY.replace('{0}', 'j')}, "
+        "CASE WHEN j IS NOT NULL AND NOT is_variant_null(j) AND try_cast(j AS MAP<STRING, VARIANT>) IS NULL "
+        "THEN raise_error({2} || to_json(j) || chr(31)) END))[0]"
+    ),
+    "key_of": _SPARK_KEY,
+    "whole_of": "to_json({0})",
     "output_of": _write_spark_output(
         _spell_spark_number(
             "get_json_object(o.value, '$.result')", "from_json(o.value, 'STRUCT<result: DOUBLE>').result"
@@ -67,8 +79,30 @@ SPARK = {
         f"o -> {_COST}), CAST(NULL AS DOUBLE), (total, o) -> coalesce(total, CAST(0 AS DOUBLE)) + o.cost)"
     ),
 }
+# The operator is that of JSON, which keeps the text of a number, and of JSONB alike; no key is no value.
+_POSTGRES_FIELD = (
+    "coalesce({0} -> {1}, {0} -> CASE WHEN jsonb_typeof(CAST({0} AS JSONB)) NOT IN ('object', 'null') "
+    "THEN CAST(CAST({2} || CAST({0} AS TEXT) || chr(31) AS BIGINT) AS TEXT) END)"
+)
+_CLICKHOUSE_NO_JSON = "WHEN trim({0}) <> '' THEN toString(toInt64(ifNull({1} || {0} || char(31), ''))) END"
+_CLICKHOUSE_RAW = "nullif(JSONExtractRaw({0}, {1}), '')"
+# It writes 1e16 as an integer.
+_CLICKHOUSE_KEY = (
+    f"CASE WHEN match({_CLICKHOUSE_RAW}, '^-?[0-9]{{{{16,}}}}$') AND JSONType({{0}}, {{1}}) = 'Double' "
+    f"THEN {_CLICKHOUSE_RAW} || '.0' ELSE {_CLICKHOUSE_RAW} END"
+)
+# In a lambda, because ClickHouse computes branches that it does not take where conditions nest.
+_CLICKHOUSE_FIELD = (
+    f"arrayMap(j -> CASE WHEN {_CLICKHOUSE_RAW.replace('{0}', 'j')} IS NULL AND JSONType(j) NOT IN ('Object', 'Null') "
+    "THEN toString(toInt64(ifNull({2} || j || char(31), ''))) "
+    f"ELSE {_CLICKHOUSE_KEY.replace('{0}', 'j')} END, [{{0}}])[1]"
+)
 _LIST = "CAST({0} AS JSONB)"
 POSTGRES = {
+    "json_of_text": "CAST(nullif(btrim({0}), '') AS JSON)",
+    "field_of_json": _POSTGRES_FIELD,
+    "key_of": "({0} -> {1})",
+    "whole_of": "{0}",
     "to_json_of": "to_jsonb({0})",
     "output_of": _write_postgres_output(_spell_postgres_number("o.value -> 'result'", "o.value ->> 'result'")),
     "output_field_of": _write_postgres_output(
@@ -82,6 +116,10 @@ POSTGRES = {
     ),
 }
 CLICKHOUSE = {
+    "json_of_text": f"CASE WHEN isValidJSON({{0}}) THEN {{0}} {_CLICKHOUSE_NO_JSON}",
+    "field_of_json": _CLICKHOUSE_FIELD,
+    "key_of": _CLICKHOUSE_KEY,
+    "whole_of": "{0}",
     "to_json_of": "toJSONString({0})",
     "output_of": _write_clickhouse_output("JSONExtract(o.2, 'result', 'Nullable(String)')"),
     "output_field_of": _write_clickhouse_output("JSONExtract(o.2, 'result', {2}, 'Nullable(String)')"),
@@ -90,5 +128,30 @@ CLICKHOUSE = {
         "arrayReduce('sumOrNull', arrayMap(o -> JSONExtractFloat(o, 'cost'), arrayFilter(o -> "
         "JSONExtractString(o, 'type') = {1} AND ({2} = '' OR JSONExtractString(o, 'analysisType') = {2}) AND "
         "JSONType(o, 'cost') IN ('Int64', 'UInt64', 'Double'), JSONExtractArrayRaw(ifNull({0}, '')))))"
+    ),
+}
+
+# What also reads NaN, as Python writes in JSON what is missing; engines take it for no JSON.
+_NAN = "([:,][ \t\r\n]*)NaN([^A-Za-z0-9_]|$)"
+SPARK_ODD = {
+    "json_of_text": (
+        f"coalesce(try_parse_json({{0}}), try_parse_json(regexp_replace({{0}}, '{_NAN}', '$1null$2')), "
+        "CASE WHEN trim({0}) <> '' THEN raise_error({1} || {0} || chr(31)) END)"
+    ),
+}
+# A subquery, which forbids that several processes share the work; what is inside a string stays.
+POSTGRES_ODD = {
+    "json_of_text": (
+        "CAST(CASE WHEN {0} LIKE '%NaN%' THEN "
+        "(SELECT string_agg(CASE one[1] WHEN 'NaN' THEN 'null' ELSE one[1] END, '') "
+        r"""FROM regexp_matches({0}, E'("(?:[^"\\\\]|\\\\.)*"|NaN|[^"N]+|.)', 'g') AS one) """
+        "ELSE nullif(btrim({0}), '') END AS JSON)"
+    ),
+}
+_CLICKHOUSE_NAN = f"replaceRegexpAll({{0}}, '{_NAN}', '\\\\1null\\\\2')"
+CLICKHOUSE_ODD = {
+    "json_of_text": (
+        f"CASE WHEN isValidJSON({{0}}) THEN {{0}} WHEN isValidJSON({_CLICKHOUSE_NAN}) THEN {_CLICKHOUSE_NAN} "
+        f"{_CLICKHOUSE_NO_JSON}"
     ),
 }

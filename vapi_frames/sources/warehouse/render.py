@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["render", "write_name"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,:/@#+=()-]*")
-_WORDS = {"quantile_of": "exact quantiles: fetch median and quantile from another engine, or from vf.local"}
+_WORDS = {
+    "quantile_of": "exact quantiles: fetch median and quantile from another engine, or from vf.local",
+    "micros_of_number": "times that are numbers: use a view that casts them to timestamps",
+    "micros_of_date": "times that are dates: use a view that casts them to timestamps",
+}
 _MOST_WORK = 50  # operations of one expression for one row, from which on an intermediate table costs less
-_FUNCTIONS = frozenset({"field_of", "bin_to", *(name for one in DIALECTS.values() for name in one.functions)})
+_FUNCTIONS = frozenset(
+    {"field_of", "path_of", "bin_to", *(name for one in DIALECTS.values() for name in one.functions)}
+)
 
 
 def render(text: str, dialect: Dialect) -> str:
@@ -64,8 +70,7 @@ def render(text: str, dialect: Dialect) -> str:
                 if parent == "raw_of":  # DuckDB's own expression, as `in_duckdb` wrote it
                     node.replace(exp.Var(this=node.name))
                 elif parent != "field_of" or "field_of" in dialect.functions:
-                    value = dialect.json_key(node.name) if parent in ("key_of", "json_of") else node.name
-                    node.replace(exp.Var(this=_write_text(value, dialect)))
+                    node.replace(exp.Var(this=_write_text(node.name, dialect)))
             elif isinstance(node, exp.Identifier):
                 _check_name(node.name, dialect)
             elif isinstance(node, exp.Ordered):
@@ -175,15 +180,26 @@ def _translate(node: Any, dialect: Dialect, write: Callable[[Any], str]) -> Any:
         return exp.Dot(this=struct, expression=exp.to_identifier(name.name, quoted=True))
     if node.name == "known_of" and "known_of" not in dialect.functions:
         return node.expressions[0]
-    if node.name not in dialect.functions:
+    if node.name not in dialect.functions and node.name != "path_of":
         raise SourceError(
             f"the query cannot be written for {dialect.name}, which has no {_WORDS.get(node.name, node.name)}"
         )
     arguments = [write(one) for one in node.expressions]
+    if node.name == "path_of":
+        return exp.Var(this=_write_path(dialect, *arguments))
     if node.name in ("instant", "wall"):
         at = EPOCH + timedelta(microseconds=int(arguments[0]))
         arguments.append(at.replace(tzinfo=None).isoformat(sep=" "))
     return exp.Var(this=dialect.functions[node.name].format(*arguments))
+
+
+def _write_path(dialect: Dialect, json: str, problem: str, *keys: str) -> str:
+    """Return what is at the *keys* of *json*, which has to be an object."""
+    first = keys if dialect.joins_keys else keys[:1]
+    found = dialect.functions["field_of_json"].format(json, ", ".join(first), problem)
+    for key in keys[len(first) :]:
+        found = dialect.functions["key_of"].format(found, key)
+    return found
 
 
 def _write_text(text: str, dialect: Dialect) -> str:

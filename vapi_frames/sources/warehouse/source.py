@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["WarehouseSource"]
 
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # one day on, so that no wall clock reads before 1970
+_POSTGRES_JSON = ("invalid input syntax for type json", "cannot cast jsonb")  # it has no cast that tries
 _LONG = timedelta(days=366 * 20)  # a longer range is cut to that of the calls, which has fewer bucket edges
 
 
@@ -253,6 +254,18 @@ class WarehouseSource:
 
     def _run(self, text: str, types: Sequence[pa.DataType]) -> list[Any]:
         """Run the common *text*, and return its columns as Arrow arrays of *types*."""
+        try:
+            return self._run_plainly(text, types)
+        except RecordsError as error:
+            if self._dialect.odd_functions is None:
+                raise
+            self._dialect = self._dialect.read_odd()
+            try:
+                return self._run_plainly(text, types)
+            except SourceError:  # in a transaction that the first error has ended
+                raise error from None
+
+    def _run_plainly(self, text: str, types: Sequence[pa.DataType]) -> list[Any]:
         rendered = render(text, self._dialect)
         found: Any = self._call(lambda: self._driver.run(rendered))
         if isinstance(found, pa.Table):
@@ -275,6 +288,9 @@ class WarehouseSource:
             if found := read_error(str(error)):
                 raise found from cause
             line = self._access.redact(_main_line(error))
+            if line.startswith(_POSTGRES_JSON):
+                whole = self._access.redact(" ".join(str(error).split()))
+                raise RecordsError(f"JSON of the call records cannot be read: {whole}") from cause
             raise SourceError(f"{self._dialect.name} could not run the query: {line}") from cause
 
     def __repr__(self) -> str:

@@ -1,0 +1,199 @@
+"""One reader: a call in a table of any engine says what it says in a list of records, or is the same kind of error."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tempfile
+from datetime import date
+from functools import cache
+from itertools import count
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import vapi_frames as vf
+from tests.sources.records.test_roads import COSTS, ERROR, TIMES, VARIABLES
+from tests.support.engines import run_clickhouse
+from vapi_frames.errors import RecordsError
+
+pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
+
+PLAIN = "2026-07-01T12:00:00.000Z"
+NUMBER = count()
+GOOD_TIMES = [time for time, hour in TIMES.items() if hour != ERROR]
+BAD_TIMES = [time for time, hour in TIMES.items() if hour == ERROR]
+GOOD_COSTS = [value for value, wanted in COSTS if wanted != ERROR]
+BAD_COSTS = [value for value, wanted in COSTS if wanted == ERROR]
+SPELLED = [
+    *VARIABLES, (1e16, "1e+16"), (12345678.5, "12345678.5"), (9007199254740994.0, "9007199254740994.0"),
+    (1.2345e-5, "1.2345e-05"), (1.5e22, "1.5e+22"), (-1e-9, "-1e-09"), (-2.5, "-2.5"), (0.1, "0.1"), (1e300, "1e+300"),
+    ({"a": [None, True, "x: y, z"]}, '{"a":[null,true,"x: y, z"]}'), ([], "[]"), ({}, "{}"), ('"', '"'),
+    ([{"a": 'q" \\'}], '[{"a":"q\\" \\\\"}]'),
+]  # fmt: skip
+INTEGERS = (1e16, 9007199254740994.0)
+"""Doubles that JSONB and Spark's variant keep as integers."""
+
+
+def make_calls(times, costs, variables):
+    """Return calls, of which each has a value of its own of one of the three, and plain ones of the others."""
+    values = [(time, 1.0, "v") for time in times] + [(PLAIN, cost, "v") for cost in costs]
+    values += [(PLAIN, 1.0, one) for one in variables]
+    return [
+        {"id": f"c{at}", "assistantId": f"c{at}", "createdAt": time, "cost": cost, "costBreakdown": {"llm": cost},
+         "assistantOverrides": {"variableValues": {"v": variable}}}
+        for at, (time, cost, variable) in enumerate(values)
+    ]  # fmt: skip
+
+
+def load(engine, table, json_columns=()):
+    """Make a table of the engine from a *table* of Arrow, and return its name."""
+    kind, session = engine
+    name = f"roads_{next(NUMBER)}"
+    if kind == "spark":
+        session.createDataFrame(table).createOrReplaceTempView(name)
+    elif kind == "duckdb":
+        session.register("loaded", table)
+        session.execute(f"CREATE TABLE {name} AS FROM loaded")
+    elif kind == "clickhouse":
+        with tempfile.TemporaryDirectory(prefix="calls") as folder:
+            pyarrow.parquet.write_table(table, f"{folder}/calls.parquet")
+            source = f"file('{folder}/calls.parquet', Parquet)"
+            run_clickhouse(session, f"CREATE TABLE {name} ENGINE = Memory AS SELECT * FROM {source}")
+    else:
+        kinds = {
+            pa.string(): "text",
+            pa.float64(): "float8",
+            pa.int64(): "int8",
+            pa.bool_(): "bool",
+            pa.date32(): "date",
+        }
+        types = {one.name: "jsonb" if one.name in json_columns else kinds[one.type] for one in table.schema}
+        columns = ", ".join(f'"{column}" {type_}' for column, type_ in types.items())
+        session.execute(f"CREATE TABLE {name} ({columns})")
+        with session.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
+            for row in zip(*table.to_pydict().values(), strict=True):
+                copy.write_row(row)
+        session.commit()
+    return name
+
+
+def open_table(engine, *loaded, **options):
+    """Return a Vq over a table made of the arguments of `load`."""
+    dialect = {} if engine[0] == "spark" else {"dialect": engine[0]}
+    return vf.warehouse(engine[1], load(engine, *loaded), **dialect, **options)
+
+
+def ask(source):
+    """Return call → hour, variable and sums, or that the query is an error."""
+    try:
+        vq = vf.local(source) if isinstance(source, list) else source
+        frame = (
+            vq.call().count().sum("cost", "costBreakdown.llm").by("assistantId").by_variable("v").step("hour")
+            .between("2026-06-30", "2026-07-03").fetch().reset_index()
+        )  # fmt: skip
+    except RecordsError as error:
+        return f"{ERROR} {error}"
+    rows = frame[frame["countId"] > 0].itertuples(index=False)
+    return {
+        name: (at.strftime("%Y-%m-%d %H"), *(None if pd.isna(value) else value for value in (variable, cost, llm)))
+        for at, name, variable, _, cost, llm in rows
+    }
+
+
+@cache
+def ask_list():
+    """Return what the good calls say as a list, which the tables of values confirm."""
+    calls = make_calls(GOOD_TIMES, GOOD_COSTS, [value for value, _ in SPELLED])
+    found = ask(calls)
+    wanted = [TIMES[one["createdAt"]] for one in calls]
+    assert [found[one["id"]][0] for one in calls] == wanted
+    spelled = [wanted for _, wanted in SPELLED]
+    assert [found[one["id"]][1] for one in calls][-len(SPELLED) :] == spelled
+    return calls, found
+
+
+def as_records(calls, *, as_text=False):
+    """Return a table with the whole record as JSON, and where JSON keeps it."""
+    columns = {name: pa.array([one[name] for one in calls]) for name in ("id", "assistantId")}
+    columns["record"] = pa.array([json.dumps(one) if as_text else json.dumps(none_for_nan(one)) for one in calls])
+    names = ("createdAt", "cost", "costBreakdown.llm")
+    places = {name: ("record", *name.split(".")) for name in names}
+    return pa.table(columns), {**places, "variableValues.v": ("record", "assistantOverrides", "variableValues", "v")}
+
+
+def none_for_nan(value):
+    if isinstance(value, dict):
+        return {name: none_for_nan(one) for name, one in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def test_json_says_in_every_engine_what_a_list_says(engine):
+    """Every value of a record that is JSON: odd times, numbers, and variables of any type."""
+    calls, wanted = ask_list()
+    for json_columns in ((), ("record",)) if engine[0] == "postgres" else ((),):
+        table, places = as_records(calls, as_text=not json_columns)
+        found = ask(open_table(engine, table, json_columns, columns=places))
+        keeps = engine[0] != "spark" and not json_columns
+        assert differences(found, wanted, [one for one in calls if keeps or pick(one, "v") not in INTEGERS]) == {}
+
+
+def differences(found, wanted, calls):
+    """Return the calls of which *found* is not what is *wanted*."""
+    assert isinstance(found, dict), found
+    return {
+        str(one): (found.get(one["id"]), wanted[one["id"]])
+        for one in calls
+        if found.get(one["id"]) != wanted[one["id"]]
+    }
+
+
+def test_columns_say_in_every_engine_what_a_list_says(engine):
+    """Every value in a column of its type: text, numbers, dates, Booleans."""
+    calls, wanted = ask_list()
+    for type_ in (str, float, int, bool, date):
+        for name in ("createdAt", "cost", "v"):
+            chosen = [one for one in calls if type(pick(one, name)) is type_ and pick(one, "createdAt") is not None]
+            if name != "v":
+                chosen = [one for one in chosen if pick(one, "v") == "v"]
+            chosen = [one for one in chosen if name == "createdAt" or one["createdAt"] == PLAIN]
+            if not chosen:
+                continue
+            table = flatten(chosen)
+            found = ask(open_table(engine, table))
+            assert differences(found, wanted, chosen) == {}, (type_, name)
+
+
+def pick(call, name):
+    return call["assistantOverrides"]["variableValues"]["v"] if name == "v" else call[name]
+
+
+def flatten(calls):
+    """Return *calls* as a table with a column for each value."""
+    columns = {name: pa.array([one[name] for one in calls]) for name in ("id", "assistantId", "createdAt", "cost")}
+    columns["costBreakdown.llm"] = columns["cost"]
+    columns["variableValues.v"] = pa.array([pick(one, "v") for one in calls])
+    return pa.table(columns)
+
+
+def test_what_a_list_refuses_is_refused_in_every_engine(engine, choose):
+    """The same values are errors that name the column, in columns and in JSON."""
+    every = choose(7, 1) if engine[0] == "spark" else 1
+    calls = make_calls(BAD_TIMES, BAD_COSTS, [])[::every]
+    for one in calls:
+        wanted = ask([one])
+        forms = [as_records([one], as_text=True)]
+        forms += [] if isinstance(one["cost"], list) else [(flatten([one]), {})]
+        for table, places in forms:
+            found = ask(open_table(engine, table, columns=places))
+            assert found.startswith(ERROR), (wanted, found)
+            if "Infinity" not in json.dumps(one):  # which is no JSON to some engines
+                assert get_column(found) == get_column(wanted), (wanted, found)
+
+
+def get_column(error):
+    """Return the column that an error names."""
+    return next(filter(None, re.search(r"column '(\w+)' of|(\w+) is ", error).groups()))
