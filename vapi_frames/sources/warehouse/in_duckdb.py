@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_frames.sources.records.duckdb import DUCKDB, NUMBER_TYPES, read_time
 from vapi_frames.sources.sql.select import quote_text
-from vapi_frames.sources.warehouse.common import COMMON
+from vapi_frames.sources.warehouse.functions import COMMON
 from vapi_frames.sources.warehouse.types import AWARE, NAIVE, NANOS, UNKNOWN
 
 if TYPE_CHECKING:
