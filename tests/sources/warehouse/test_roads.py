@@ -16,8 +16,8 @@ import pyarrow.parquet
 import pytest
 
 import vapi_frames as vf
-from tests.sources.records.test_roads import COSTS, ERROR, TIMES, VARIABLES
 from tests.support.engines import run_clickhouse
+from tests.support.odd_values import COSTS, ERROR, TIMES, VARIABLES
 from vapi_frames.errors import RecordsError
 
 pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
