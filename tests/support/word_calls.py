@@ -48,6 +48,14 @@ COLUMNS = (*PARTS, *(f"costBreakdown.analysisBreakdown.{part}" for part in ANALY
 OUTPUTS = ["Call Outcome", "CSAT", "Survey", "Survey.score"]
 WORDS = [*OUTPUTS, "Survey.ok", "Call Outcome.outcome", "none"]
 RESULTS = [None, "resolved", "7", "7.0", "a b", 4, 4.5, 7.0, True, False, -1]
+EVERY = {
+    "id": "every", "createdAt": "2026-10-06T12:00:00Z", **{path[0]: "a" for path in GROUPS.values()},
+    "customer": {"number": "a"}, "artifact": {
+        "structuredOutputs": {"id-every": {"name": "CSAT", "result": 4}},
+        "skippedStructuredOutputs": {"id-none": {"name": "Call Outcome"}},
+    }, "costBreakdown": {}, "costs": [],
+}  # fmt: skip
+"""A call that has every column that a flat table needs."""
 
 
 def make_calls(rng: random.Random, most: int, hours: int = DAYS) -> list[dict[str, Any]]:
@@ -97,6 +105,24 @@ def word_records(most: int = 12, hours: Sequence[int] = (DAYS, WEEKS)) -> st.Sea
     return st.tuples(st.integers(0, 1 << 32), st.sampled_from(hours)).map(
         lambda drawn: make_calls(random.Random(drawn[0]), most, drawn[1])
     )
+
+
+def keep_one_kind(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the calls where all results of an output, or of a field of it, are of one kind, as a column of a file is."""
+    copied: list[dict[str, Any]] = json.loads(json.dumps(calls))
+    kinds: dict[Any, type] = {}
+
+    def keep(values: dict[str, Any], key: str, place: tuple[str, ...]) -> None:
+        kind = float if type(values[key]) is int else type(values[key])
+        if values[key] == {} or (values[key] is not None and kinds.setdefault(place, kind) is not kind):
+            values[key] = None
+
+    for call in copied:
+        for id_, one in call["artifact"].get("structuredOutputs", {}).items():
+            keep(one, "result", (id_,))
+            for field in one["result"] if isinstance(one["result"], dict) else ():
+                keep(one["result"], field, (id_, field))
+    return copied
 
 
 @st.composite

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.support.examples import examples
 from tests.support.shapes import fetch
-from tests.support.word_calls import GROUPS, WORDS, compute, is_same, read_rows, word_queries, word_records
+from tests.support.word_calls import (
+    EVERY,
+    GROUPS,
+    WORDS,
+    compute,
+    is_same,
+    keep_one_kind,
+    read_rows,
+    word_queries,
+    word_records,
+)
 
 pytestmark = [
     pytest.mark.extra("local"),
@@ -42,16 +52,6 @@ def test_they_are_what_plain_loops_say(tmp_path_factory, calls, query):
         assert is_same(read_rows(frame, query), expected), (number, read_rows(frame, query), expected)
 
 
-EVERY = {
-    "id": "every", "createdAt": "2026-10-06T12:00:00Z", **{path[0]: "a" for path in GROUPS.values()},
-    "customer": {"number": "a"}, "artifact": {
-        "structuredOutputs": {"id-every": {"name": "CSAT", "result": 4}},
-        "skippedStructuredOutputs": {"id-none": {"name": "Call Outcome"}},
-    }, "costBreakdown": {},
-}  # fmt: skip
-"""A call that has every column that a flat table needs."""
-
-
 @examples(6)
 @given(word_records(), st.lists(word_queries([word for word in WORDS if word != "Survey"]), min_size=2, max_size=2))
 def test_columns_of_json_normalize_have_the_results_of_what_is_nested(tmp_path_factory, calls, queries):
@@ -73,20 +73,6 @@ def test_columns_of_json_normalize_have_the_results_of_what_is_nested(tmp_path_f
         assert is_same(read_rows(frame, query), expected), (number, read_rows(frame, query), expected)
         nested = fetch(vf.local(records, now=NOW), query)
         assert frame.vapi.coverage.to_dict() == nested.vapi.coverage.to_dict()
-
-
-def keep_one_kind(calls):
-    """Return the calls where all results of an output, or of a field of it, are of one kind, as a column of a file is."""
-    calls = json.loads(json.dumps(calls))
-    kinds = {}
-    for call in calls:
-        for id_, one in call["artifact"].get("structuredOutputs", {}).items():
-            whole = one["result"] if isinstance(one["result"], dict) else one
-            for key in [key for key in whole if key != "name" and whole[key] is not None]:
-                kind = float if type(whole[key]) is int else type(whole[key])
-                if kinds.setdefault((id_, key), kind) is not kind or kinds.setdefault(id_, type(whole)) is not dict:
-                    whole[key] = None
-    return calls
 
 
 def has_empty(calls):
