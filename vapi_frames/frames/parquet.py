@@ -93,12 +93,14 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
         {'sumCost': 'USD'}
     """
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     path = expand_path(path)
     with path.open("rb"):
         pass  # an error of the operating system comes from here, unchanged
     try:
         frame = pd.read_parquet(path, engine="pyarrow")
+        described = (pq.read_schema(path).pandas_metadata or {}).get("columns", [])
     except (pa.ArrowException, ValueError) as error:
         raise ProvenanceError(f"{os.fspath(path)} is not a frame that df.vapi.save wrote: {error}") from error
     try:
@@ -108,13 +110,16 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
         raise ProvenanceError(f"{os.fspath(path)} was not written by df.vapi.save: {hint}") from None
     text = {"pyarrow": pd.ArrowDtype(pa.string()), "numpy_nullable": pd.StringDtype()}
     kind: Any = text.get(find_backend(frame, [name for name in meta.all_units() if name in frame.columns]))
+    categorical = {one["name"] for one in described if one["pandas_type"] == "categorical"}
     if meta.levels and None not in frame.index.names:
         week = [level for level, origin in meta.derived_levels.items() if origin == "date"]  # of types of their own
         levels = read_levels(frame.index)
-        frame.index = build_index([one if one.name in week else _retyped(one, kind) for one in levels])
+        frame.index = build_index(
+            [one if one.name in week else _retyped(one, kind, is_categorical=one.name in categorical) for one in levels]
+        )
     for name in list_level_columns(frame):
         if meta.derived_levels.get(name) != "date":
-            frame[name] = _retype(pd.Index(frame[name]), kind).array
+            frame[name] = _retype(pd.Index(frame[name]), kind, is_categorical=name in categorical).array
     try:
         units(frame)  # which recognizes the rows, so that a choice of them is known, too
     except ProvenanceError as error:
@@ -122,12 +127,18 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
     return frame
 
 
-def _retyped(level: IndexLevel, kind: Any) -> IndexLevel:
-    return level._replace(uniques=_retype(level.uniques, kind))
+def _retyped(level: IndexLevel, kind: Any, *, is_categorical: bool) -> IndexLevel:
+    return level._replace(uniques=_retype(level.uniques, kind, is_categorical=is_categorical))
 
 
-def _retype(values: pd.Index, kind: Any) -> pd.Index:
-    """Return *values* of a level with the type of text *kind*, which Parquet may not keep; ``None`` leaves it."""
+def _retype(values: pd.Index, kind: Any, *, is_categorical: bool) -> pd.Index:
+    """Return *values* of a level with the type of text *kind*, which Parquet may not keep; ``None`` leaves it.
+
+    Parquet also loses that a level was categorical where it has no category: each value of it is missing.
+    """
+    if is_categorical and not isinstance(values, pd.CategoricalIndex):
+        none = pd.Index(["text"]).astype(kind)[:0] if kind is not None else pd.Index(["text"])[:0]
+        return pd.CategoricalIndex(pd.Categorical.from_codes([-1] * len(values), categories=none), name=values.name)
     if kind is None or isinstance(values, pd.DatetimeIndex):
         return values
     if isinstance(values, pd.CategoricalIndex):
