@@ -325,3 +325,15 @@ def test_a_median_of_a_comparison_stays_for_the_largest_groups(by, step, as_inde
     assert kept.loc[is_other, alone].isna().all(axis=None)
     same = kept[~is_other]
     pd.testing.assert_frame_equal(same, fetched.reindex(same.index), check_dtype=False)
+
+
+@pytest.mark.parametrize(("groups", "words"), [(["type"], "or pass of='type'"), ([], r"add .by\('assistantId'\)")])
+def test_label_without_of_names_assistants(groups, words):
+    """Where the frame has none, the message is about the call as it was written."""
+    query = vf.demo().call().count().during("2026-10")
+    frame = query.by(*groups).fetch() if groups else query.fetch()
+    with pytest.raises(QueryError, match=words) as error:
+        frame.vapi.label({"a": "b"})
+    assert "names assistants" in str(error.value)
+    with pytest.raises(UnknownWordError, match="'assistantId'"):
+        frame.vapi.label({"a": "b"}, of="assistantId")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["label", "outcome", "top", "wide"]
 
+_ASSISTANTS = "assistantId"
 _LISTED = 8  # unknown values that a message lists
 _ID_CHARS = 8  # characters of an id that keep equal names apart
 
@@ -225,7 +226,7 @@ def _note_unknown(result: pd.DataFrame, unknown: list[str]) -> None:
 
 
 @keep_layout
-def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> pd.DataFrame:
+def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str | None = None) -> pd.DataFrame:
     """Return *frame* with names beside ids, as a level of their own before that of the ids.
 
     The ids stay: ``droplevel`` of the names returns the frame. Two ids of one name get different names.
@@ -233,14 +234,15 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     Args:
         frame: A result frame.
         names: id → name; an id that it does not have is its own name.
-        of: The group of the ids.
+        of: The group of the ids; ``"assistantId"`` by default.
 
     Returns:
         The same rows, measures and types, with one more level: ``assistantName`` for ``assistantId``.
 
     Raises:
-        QueryError: *names* is no mapping of text, or the frame has such a level already.
-        UnknownWordError: The frame has no such group.
+        QueryError: *names* is no mapping of text, the frame has such a level already, or it has no assistants and *of*
+            is left out.
+        UnknownWordError: The frame has no group *of*.
 
     Warns:
         FrameWarning: *names* has none of the ids.
@@ -255,7 +257,7 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     if not isinstance(names, Mapping | pd.Series):
         raise QueryError(f"names must be a mapping id → name, not {type(names).__name__}")
     checked = check_frame(frame)
-    ids = _find_group(checked, of, "label() names")
+    ids = _find_ids(checked, of)
     name = f"{ids.name.removesuffix('Id')}Name"
     check_level_is_free(checked, name)
     texts = _distinct_names([str(one) for one in ids.uniques], names)
@@ -270,6 +272,18 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
     result.index = build_index(levels)
     meta = replace(checked.meta, derived_levels={**checked.meta.derived_levels, name: ids.name})
     return attach_meta(result, meta)
+
+
+def _find_ids(checked: CheckedFrame, of: str | None) -> IndexLevel:
+    """Return the group called *of*; by default, that of the assistants."""
+    groups = [level.name for level in checked.levels if level.name not in {"date", *checked.meta.derived_levels}]
+    if of is None and _ASSISTANTS not in groups:
+        another = f", or pass of={groups[0]!r} if the ids are of that group" if groups else ""
+        raise QueryError(
+            f"label(names) names assistants, and this frame has no level {_ASSISTANTS!r}: add .by({_ASSISTANTS!r}) to "
+            f"the query{another}"
+        )
+    return _find_group(checked, of or _ASSISTANTS, "label() names")
 
 
 def _warn_unmatched(ids: IndexLevel, names: Mapping[str, str] | pd.Series) -> None:

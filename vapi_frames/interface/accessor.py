@@ -380,7 +380,10 @@ def _show(instant: Any, meta: Meta) -> str:
 
 
 def frame(df: pd.DataFrame) -> VapiAccessor:
-    """Return ``df.vapi``, typed, for editors that cannot see accessors.
+    """Return ``df.vapi``, typed: type checkers and some editors do not see it on a plain DataFrame.
+
+    A verb that gives a result frame gives one with a typed ``.vapi``, so a chain needs `frame` once:
+    ``vf.frame(df).rollup("week").vapi.per_call()``. What pandas makes of a frame is plain again.
 
     Raises:
         QueryError: It is no DataFrame.

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.errors import QueryError
+from vapi_frames.interface.result_frame import as_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     import pandas as pd
 
     from vapi_frames.frames.meta import Meta
     from vapi_frames.interface.connect import Vq
+    from vapi_frames.interface.result_frame import ResultFrame
     from vapi_frames.query.query import Query
 
 __all__ = ["SourceVerbs"]
@@ -23,7 +26,7 @@ class SourceVerbs:
 
     _frame: pd.DataFrame
 
-    def refresh(self, vq: Vq | None = None) -> pd.DataFrame:
+    def refresh(self, vq: Vq | None = None) -> ResultFrame[Self]:
         """Fetch the frame's query again; a relative range moves on.
 
         Rows that were chosen are fetched by their own query, if there is one: a shorter range, fewer groups.
@@ -52,11 +55,12 @@ class SourceVerbs:
         meta = read_choice(self._frame)
         query = _refetched(meta, self._frame)
         as_index = not list_level_columns(self._frame)
-        return next(iter(_find_vq(meta, vq, "refresh").fetch(query, as_index=as_index).values()))
+        [frame] = _find_vq(meta, vq, "refresh").fetch(query, as_index=as_index).values()
+        return as_result(self, frame)
 
     def drill(
         self, vq: Vq | None = None, columns: Sequence[str] | None = None, *, limit: int | None = 100_000
-    ) -> pd.DataFrame:
+    ) -> ResultFrame[Self]:
         """Return the calls behind the rows of the frame: choose rows with pandas, and see what they count.
 
         Args:
@@ -85,7 +89,8 @@ class SourceVerbs:
         from vapi_frames.frames.meta import read_meta
         from vapi_frames.interface.drill import drill_frame
 
-        return drill_frame(self._frame, _find_vq(read_meta(self._frame), vq, "drill"), columns, limit)
+        calls = drill_frame(self._frame, _find_vq(read_meta(self._frame), vq, "drill"), columns, limit)
+        return as_result(self, calls)
 
 
 def _refetched(meta: Meta, frame: pd.DataFrame) -> Query[Any]:

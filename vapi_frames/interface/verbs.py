@@ -171,16 +171,17 @@ class Verbs(RateVerbs):
 
         return as_result(self, analysis.outcome(self._frame, level))
 
-    def label(self, names: Mapping[str, str] | pd.Series, *, of: str = "assistantId") -> ResultFrame[Self]:
+    def label(self, names: Mapping[str, str] | pd.Series, *, of: str | None = None) -> ResultFrame[Self]:
         """Return the frame with names beside ids, as a level ``assistantName`` before ``assistantId``.
 
         Args:
             names: id → name.
-            of: The group of the ids.
+            of: The group of the ids; ``"assistantId"`` by default.
 
         Raises:
-            QueryError: *names* is no mapping, or the frame has such a level already.
-            UnknownWordError: The frame has no such group.
+            QueryError: *names* is no mapping, the frame has such a level already, or it has no assistants and *of* is
+                left out.
+            UnknownWordError: The frame has no group *of*.
 
         Warns:
             FrameWarning: *names* has none of the ids.
