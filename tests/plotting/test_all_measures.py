@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import vapi_frames as vf
 from tests.support.examples import examples
 from vapi_frames.errors import QueryError, UnknownWordError
-from vapi_frames.plotting.theme import format_figure
+from vapi_frames.plotting.theme import PALETTE, format_figure
 
 pytestmark = [pytest.mark.extra("plot"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
 
@@ -244,3 +244,18 @@ def test_calls_that_did_not_fail_are_gray_and_first():
     assert axes.get_legend().get_texts()[0].get_text() == "none"
     red, green, blue, _ = axes.containers[0].patches[0].get_facecolor()
     assert red == green == blue
+
+
+@pytest.mark.parametrize("kind", ["line", "area", "bar"])
+def test_more_parts_than_colors_are_the_largest_and_the_rest(kind):
+    """No two parts of the cost have one color, and no part is left out of the sum."""
+    frame = vf.demo().dashboard("7d")["costParts"]
+    assert frame.shape[1] > len(PALETTE)
+    axes = frame.vapi.plot(kind=kind, **({} if kind == "line" else {"stacked": True}))
+    shown = [text for text in axes.get_legend().get_texts() if text.get_text() != "partial bucket"]
+    handles = axes.get_legend().legend_handles[: len(shown)]
+    colors = [str(one.get_color() if kind == "line" else one.get_facecolor()) for one in handles]
+    assert len(set(colors)) == len(shown) == len(PALETTE)
+    if kind == "bar":
+        tops = sum(np.nan_to_num(one.datavalues) for one in axes.containers)
+        assert tops == pytest.approx(frame.sum(axis=1).to_numpy())

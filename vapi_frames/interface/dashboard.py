@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.analysis import per_call
+from vapi_frames.contract.record_words import RECORD_COST_PARTS
 from vapi_frames.contract.vocabulary import COST_PARTS
 from vapi_frames.frames.meta import read_meta
 from vapi_frames.frames.origin import attach_meta
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["build_kpis", "build_queries"]
 
 
-def build_queries(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]]:
+def build_queries(ranged: Query[CallColumn], step: Step, *, has_records: bool = False) -> dict[str, Query[Any]]:
     """Return name → query, eleven of them.
 
     Args:
         ranged: A query about calls with the range and the zone of all of them, and no measure.
         step: The step of those over time.
+        has_records: Whether call records are asked, which have parts of the cost that the contract has no words for.
     """
+    cost_parts = (*COST_PARTS, *RECORD_COST_PARTS) if has_records else COST_PARTS
     over_time = ranged.step(step)
     queries: dict[str, Query[Any]] = {
-        "costParts": over_time.sum(*COST_PARTS),
+        "costParts": over_time.sum(*cost_parts),
         "duration": over_time.sum("duration"),
         "averageCost": over_time.avg("cost").with_counts(),
         "types": over_time.count().by("type"),
@@ -40,7 +43,7 @@ def build_queries(ranged: Query[CallColumn], step: Step) -> dict[str, Query[Any]
         "minutes": ranged.sum("duration"),
         "spend": ranged.count().sum("cost"),
         "success": ranged.count().by("analysis.successEvaluation", "assistantId"),
-        "costProviders": ranged.sum(*COST_PARTS),
+        "costProviders": ranged.sum(*cost_parts),
     }
     return {name: query.named(name) for name, query in queries.items()}
 

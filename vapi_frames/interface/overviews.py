@@ -58,7 +58,7 @@ class Overviews:
             Name → frame, each ready for ``.vapi.plot()``: ``kpis`` (one row: minutes, calls, spend, cost per call,
             which are the totals of the others); over time ``costParts``, ``duration``, ``averageCost``, ``types``; over
             the whole range ``endedReasons``, ``assistants``, ``averageDuration``, ``minutes``, ``spend``, ``success``,
-            ``costProviders``.
+            ``costProviders``. The parts of the cost are those of the contract, from call records all that they have.
 
         Examples:
             >>> import vapi_frames as vf
@@ -68,13 +68,14 @@ class Overviews:
             0     16435.01    13042  2002.41            0.15
         """
         from vapi_frames.interface.dashboard import build_kpis, build_queries
+        from vapi_frames.sources.api.source import ApiSource
 
         now = self.now()
         query = self.call() if tz is None else self.call().tz(tz)
         query = query.last(last, complete=complete)
         if complete:  # whole buckets of the step are the range of those without one, too
             query = query.between(*query.step(step).instants(now))
-        queries = list(build_queries(query, step).values())
+        queries = list(build_queries(query, step, has_records=not isinstance(self.source, ApiSource)).values())
         frames = self._fetch(queries, now, queries, as_index=as_index, progress=progress)
         return {"kpis": build_kpis(frames), **frames}
 

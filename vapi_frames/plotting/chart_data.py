@@ -118,6 +118,7 @@ def _prepare_panel(
             title += f", {tables[0].shape[1]} of {count}"
     if len(names) > 1 and (dated or groups):
         tables = [table.set_axis(words, axis=1) for table in tables]
+        tables = keep_largest(tables, MAX_LINES if is_whole(names, meta) else len(names), additive=True)
     if dated and len(names) == 1 and not groups:
         tables = [table.set_axis(words, axis=1) for table in tables]
     tables, neutral = _put_neutral_first(tables, groups[not dated :], meta)
