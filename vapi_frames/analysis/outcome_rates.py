@@ -66,7 +66,8 @@ def outcome_rate(frame: pd.DataFrame, rates: OutcomeRate | Iterable[OutcomeRate]
     Returns:
         ``countId``, then the counts that the rates need, such as ``countIdEnded`` (calls), then the rates, named by
         what is divided by what: ``answeredPerEnded``, ``containedPerAnswered``; from 0 to 1, missing where the
-        denominator is 0. A rollup makes the rates again from the counts.
+        denominator is 0. A rollup makes the rates again from the counts. Of a comparison also ``…Before``, and of the
+        rates ``…Delta`` and ``…Percent``.
 
     Raises:
         UnknownWordError: There is no such rate; or the group or the count is missing, and the error says what to add
@@ -102,7 +103,7 @@ def outcome_rate(frame: pd.DataFrame, rates: OutcomeRate | Iterable[OutcomeRate]
         name = f"{rate}Per{below.capitalize()}"
         result = add_ratio(check_frame(result), _name(count, rate), _name(count, below), name, unit="")
     is_unknown = np.array([*(outcome == "unknown" for outcome in outcomes), False])[level.codes]
-    if calls := int(to_numpy(frame[count])[is_unknown].sum()):
+    if calls := int(np.nansum(to_numpy(frame[count])[is_unknown])):
         _note_unknown(result, calls, sorted({reasons[code] for code in level.codes[is_unknown]}))
     return result
 

@@ -48,7 +48,11 @@ BEFORE, _DELTA, _PERCENT = COMPARISON_SUFFIXES
 
 def split_side(meta: Meta, name: str) -> tuple[str, str] | None:
     """Return the column that the *name* of a comparison is about, and its suffix; ``None`` where it is about none."""
-    made = meta.derived[name].made if name in meta.derived else ()
+    known = meta.derived.get(name)
+    made = known.made if known else ()
+    if known and made[:1] == ("where",):  # calls of the earlier period, counted where a group has chosen values
+        sides = [split_side(meta, part) for part in known.parts]
+        return (name.removesuffix(BEFORE), BEFORE) if all(side and side[1] == BEFORE for side in sides) else None
     suffix = next((suffix for suffix in COMPARISON_SUFFIXES if made == (suffix.lower(),)), None)
     return None if suffix is None else (name.removesuffix(suffix), suffix)
 
@@ -176,11 +180,13 @@ class _Coarser:
 
     def _fill(self, checked: CheckedFrame) -> None:
         """Fill the sums of rows that one period does not have: in the whole of it, they are 0."""
+        counted = [name for name, one in self._meta.derived.items() if one.made[:1] == ("where",)]
+        filled = [*(name for name, one in self._measures.items() if one.measure.fill == "zero"), *counted]
         for suffix, key in (("", "date"), (BEFORE, "dateBefore")):
             for date in read_keys(checked.frame, [key]):
                 is_absent = np.append(np.asarray(date.uniques >= (self._meta.now or pd.NaT)), True)[date.codes]
-                for name, one in self._measures.items():
-                    if one.measure.fill == "zero" and f"{name}{suffix}" in self._finer:
+                for name in filled:
+                    if f"{name}{suffix}" in self._finer:
                         values = self._finer[f"{name}{suffix}"]
                         self._finer[f"{name}{suffix}"] = np.where(is_absent & np.isnan(values), 0.0, values)
 

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from vapi_frames.analysis.periods import BEFORE, split_side
 from vapi_frames.analysis.ratios import add_columns, add_ratio
 from vapi_frames.analysis.regroup import find_query, regroup
 from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, suggest, warn
 from vapi_frames.frames.columns import to_numpy
 from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.layout import keep_layout
+from vapi_frames.frames.meta import read_meta
 from vapi_frames.frames.provenance import check_frame, find_column
+from vapi_frames.query.comparison import COMPARISON_SUFFIXES
 from vapi_frames.query.filters import with_filters
 
 if TYPE_CHECKING:
@@ -49,7 +52,9 @@ def success_rate(
 
     Returns:
         ``countId``, ``countIdSuccess``, ``countIdEvaluated`` (calls), and ``successPerEvaluated`` or
-        ``successPerCall``, from 0 to 1; missing where the denominator is 0. A rollup makes the rate again.
+        ``successPerCall``, from 0 to 1; missing where the denominator is 0. A rollup makes the rate again. Of a
+            comparison also the counts and the rate of the earlier period, ``…Before``, and the rate's ``…Delta`` and
+            ``…Percent``.
 
     Raises:
         UnknownWordError: The group or the count is missing; the error says what to add to the query.
@@ -99,16 +104,18 @@ def count_chosen(
         chosen: New column → for each of the level's distinct values, whether its calls count. A missing value does not.
         rules: New column → which these are, in words.
     """
-    checked = check_frame(frame[[count]])
+    sides = f"{count}{BEFORE}" in frame.columns and split_side(read_meta(frame), f"{count}{BEFORE}")
+    names = [*(f"{count}{suffix}" for suffix in ("", *COMPARISON_SUFFIXES)), "dateBefore"] if sides else [count]
+    checked = check_frame(frame[[name for name in frame.columns if name in names]])
     codes = next(level.codes for level in checked.levels if level.name == group)
-    values = to_numpy(frame[count])
     counts = {
         # A missing value has the code -1, so it takes the last place.
-        name: (
-            values * np.array([*is_chosen, False])[codes],
-            DerivedColumn("calls", "sum", (count,), made=("where", rules[name])),
+        f"{name}{suffix}": (
+            to_numpy(frame[f"{count}{suffix}"]) * np.array([*is_chosen, False])[codes],
+            DerivedColumn("calls", "sum", (f"{count}{suffix}",), made=("where", rules[name])),
         )
         for name, is_chosen in chosen.items()
+        for suffix in (("", BEFORE) if sides else ("",))
     }
     finer = check_frame(add_columns(checked, counts))
     groups = [level for level in finer.levels if level.name != group]
