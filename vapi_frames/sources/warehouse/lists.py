@@ -79,10 +79,10 @@ SPARK = {
         f"o -> {_COST}), CAST(NULL AS DOUBLE), (total, o) -> coalesce(total, CAST(0 AS DOUBLE)) + o.cost)"
     ),
 }
-# The operator is that of JSON, which keeps the text of a number, and of JSONB alike; no key is no value.
+_POSTGRES_KEY = "(CAST({0} AS JSONB) -> {1})"
 _POSTGRES_FIELD = (
-    "coalesce({0} -> {1}, {0} -> CASE WHEN jsonb_typeof(CAST({0} AS JSONB)) NOT IN ('object', 'null') "
-    "THEN CAST(CAST({2} || CAST({0} AS TEXT) || chr(31) AS BIGINT) AS TEXT) END)"
+    f"coalesce({_POSTGRES_KEY}, CAST({{0}} AS JSONB) -> CASE WHEN jsonb_typeof(CAST({{0}} AS JSONB)) NOT IN "
+    "('object', 'null') THEN CAST(CAST({2} || CAST({0} AS TEXT) || chr(31) AS BIGINT) AS TEXT) END)"
 )
 _CLICKHOUSE_NO_JSON = "WHEN trim({0}) <> '' THEN toString(toInt64(ifNull({1} || {0} || char(31), ''))) END"
 _CLICKHOUSE_RAW = "nullif(JSONExtractRaw({0}, {1}), '')"
@@ -99,9 +99,9 @@ _CLICKHOUSE_FIELD = (
 )
 _LIST = "CAST({0} AS JSONB)"
 POSTGRES = {
-    "json_of_text": "CAST(nullif(btrim({0}), '') AS JSON)",
+    "json_of_text": "CAST(nullif(btrim({0}), '') AS JSONB)",
     "field_of_json": _POSTGRES_FIELD,
-    "key_of": "({0} -> {1})",
+    "key_of": _POSTGRES_KEY,
     "whole_of": "{0}",
     "to_json_of": "to_jsonb({0})",
     "output_of": _write_postgres_output(_spell_postgres_number("o.value -> 'result'", "o.value ->> 'result'")),
@@ -145,7 +145,7 @@ POSTGRES_ODD = {
         "CAST(CASE WHEN {0} LIKE '%NaN%' THEN "
         "(SELECT string_agg(CASE one[1] WHEN 'NaN' THEN 'null' ELSE one[1] END, '') "
         r"""FROM regexp_matches({0}, E'("(?:[^"\\\\]|\\\\.)*"|NaN|[^"N]+|.)', 'g') AS one) """
-        "ELSE nullif(btrim({0}), '') END AS JSON)"
+        "ELSE nullif(btrim({0}), '') END AS JSONB)"
     ),
 }
 _CLICKHOUSE_NAN = f"replaceRegexpAll({{0}}, '{_NAN}', '\\\\1null\\\\2')"

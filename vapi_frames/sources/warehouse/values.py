@@ -67,6 +67,7 @@ class ValueSql(NamedTuple):
         spell: Takes a double that is no integer below 1e16, and returns its text as Python writes it.
         tests_each: Whether CASE needs a condition for each branch: one that compares a value computes all of them.
         cast_number: Takes JSON and returns the double of a number, missing for null; of any other kind it is an error.
+        spell_json: Takes the text of a JSON number with a fraction or an exponent, and returns it as Python writes it.
         reads_odd: Whether it reads times of any form; else a time of another than the usual form is an error.
     """
 
@@ -91,6 +92,7 @@ class ValueSql(NamedTuple):
     spell: Callable[[str], str]
     tests_each: bool = False
     cast_number: Callable[[str], str] | None = None
+    spell_json: Callable[[str], str] | None = None
     reads_odd: bool = False
 
     def cast(self, expression: str, type_: str) -> str:
@@ -191,7 +193,8 @@ class ValueSql(NamedTuple):
 
         def write(found: str) -> str:
             text = self.scalar(found)
-            return f"CASE WHEN {self.is_whole(found, text)} THEN {text} ELSE {self.write_number(text, problem)} END"
+            other = self.spell_json(text) if self.spell_json else self.write_number(text, problem)
+            return f"CASE WHEN {self.is_whole(found, text)} THEN {text} ELSE {other} END"
 
         return self.read_json(
             json, problem, "text", string=self.scalar, number=write, boolean=self.scalar, **more
@@ -255,6 +258,13 @@ def _compact_in_postgres(json: str) -> str:
     return rf"""regexp_replace(CAST(CAST({json} AS JSONB) AS TEXT), E'("([^"\\\\]|\\\\.)*")| ', E'\\1', 'g')"""
 
 
+def _spell_json_in_postgres(text: str) -> str:
+    # Its text of a double is Python's, but for an exponent from 1e15 on in place of 1e16, and -0.
+    double = f"CAST({text} AS DOUBLE PRECISION)"
+    digits = f"CASE WHEN abs({double}) < 9007199254740992 THEN split_part({text}, '.', 1) ELSE {text} END"
+    return f"CASE WHEN {_match_postgres(text, '^-?[0-9]{16}[.]0+$')} THEN {digits} ELSE CAST({double} + 0 AS TEXT) END"
+
+
 POSTGRES = ValueSql(
     like=_match_postgres,
     split="regexp_match({}, '{}')".format,
@@ -279,6 +289,7 @@ POSTGRES = ValueSql(
     types={"integer": "BIGINT", "double": "DOUBLE PRECISION", "text": "TEXT"},
     spell="CAST({} AS TEXT)".format,
     cast_number="CAST(nullif(CAST({} AS JSONB), 'null') AS DOUBLE PRECISION)".format,
+    spell_json=_spell_json_in_postgres,
 )
 POSTGRES_ODD = POSTGRES._replace(
     # Without OFFSET 0 the expression would be copied into each use.
