@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 import tempfile
 from datetime import date
@@ -19,6 +20,7 @@ import vapi_frames as vf
 from tests.support.engines import run_clickhouse
 from tests.support.odd_values import COSTS, ERROR, TIMES, VARIABLES
 from vapi_frames.errors import RecordsError
+from vapi_frames.sources.records.values import read_times
 
 pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
 
@@ -181,7 +183,7 @@ def flatten(calls):
 
 def test_what_a_list_refuses_is_refused_in_every_engine(engine, choose):
     """The same values are errors that name the column, in columns and in JSON."""
-    every = choose(7, 1) if engine[0] == "spark" else 1
+    every = choose({"spark": 11, "postgres": 1}.get(engine[0], 3), 1)
     calls = make_calls(BAD_TIMES, BAD_COSTS, [])[::every]
     for one in calls:
         wanted = ask([one])
@@ -197,3 +199,53 @@ def test_what_a_list_refuses_is_refused_in_every_engine(engine, choose):
 def get_column(error):
     """Return the column that an error names."""
     return next(filter(None, re.search(r"column '(\w+)' of|(\w+) is ", error).groups()))
+
+
+def draw_times(amount):
+    """Return texts that are times, and texts that are none: random parts of the grammar, with days that do not exist."""
+    rng = random.Random(20260701)
+    good, bad = [], []
+    while len(good) < amount:
+        year, month, day = rng.randint(1971, 2105), rng.randint(0, 13), rng.randint(0, 32)
+        dates = [f"{year}-{month:02}-{day:02}", f"{year}-02-{rng.randint(28, 30)}", f"{year}-W{rng.randint(0, 54):02}"]
+        dates += [f"{dates[2]}-{rng.randint(0, 8)}", f"{year}-12-31", f"{rng.randint(5, 10) * 400}-02-29"]
+        hour, minute, second = rng.randint(0, 25), rng.randint(0, 61), rng.randint(0, 61)
+        clocks = [f"{hour:02}:{minute:02}:{second:02}", f"{hour:02}{minute:02}", f"{hour:02}", "24:00", "24:00:00.0"]
+        clock = rng.choice(clocks) + rng.choice(["", "", ",5", ".123456", ".1234567"])
+        zones = [
+            "",
+            "Z",
+            "z",
+            " UTC",
+            "GMT",
+            f"+{hour:02}:{minute:02}",
+            f"-{hour:02}{minute:02}",
+            f" GMT-{hour}",
+            " EST",
+        ]
+        text = rng.choice(["", " "]) + rng.choice(dates)
+        text += rng.choice(["", *["T", "t", " ", "  "] * 5]) + clock + rng.choice(zones) + rng.choice(["", "\n"])
+        try:
+            read_times("endedAt", [text])
+        except RecordsError:
+            bad.append(text)
+        else:
+            good.append(text)
+    return good, bad
+
+
+def test_random_times_are_the_same_instants_in_every_engine(engine, choose):
+    """A call ends in every engine at the microsecond at which it ends in a list."""
+    good, bad = draw_times(choose(200, 2_000))
+    calls = [{"id": f"c{at}", "assistantId": f"c{at}", "createdAt": PLAIN, "startedAt": PLAIN, "endedAt": time}
+             for at, time in enumerate(good)]  # fmt: skip
+
+    def measure(vq):
+        return vq.call().sum("duration").by("assistantId").during("2026-07").fetch()["sumDuration"]
+
+    table = pa.Table.from_pylist(calls)
+    pd.testing.assert_series_equal(measure(open_table(engine, table)), measure(vf.local(calls)), rtol=1e-15)
+    for text in bad[:: len(bad) // choose(4, 40)]:
+        odd = table.slice(0, 1).set_column(4, "endedAt", [[text]])
+        with pytest.raises(RecordsError, match="endedAt is "):
+            measure(open_table(engine, odd))
