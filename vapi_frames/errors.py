@@ -358,10 +358,12 @@ def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str]
 
     Args:
         word: The unknown word; only text has suggestions.
-        allowed: The valid words.
+        allowed: The valid words; ``output.<name>`` is any word that begins with ``output.``.
         synonyms: Other words people type → the valid word, e.g. ``{"daily": "day"}``.
 
     Examples:
+        >>> suggest("ouput.CSAT", ["cost", "output.<name>"])
+        ['output.CSAT']
         >>> suggest("assistantid", ["assistantId", "status"])
         ['assistantId']
         >>> suggest("daily", ["day", "week"], synonyms={"daily": "day"})
@@ -371,13 +373,18 @@ def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str]
 
     if not isinstance(word, str):
         return []
-    known = {name.casefold(): name for name in reversed(tuple(allowed))}
+    allowed = tuple(allowed)
+    known = {name.casefold(): name for name in reversed(allowed)}
     aliases = {name.casefold(): target for name, target in (synonyms or {}).items()}
     folded = word.casefold()
     squeezed = folded.replace("_", "").replace("-", "").replace(" ", "")
     exact = aliases.get(folded) or known.get(folded) or aliases.get(squeezed) or known.get(squeezed)
     if exact:
         return [exact]
+    head, dot, rest = word.partition(".")
+    for prefix in (name.partition(".")[0] for name in allowed if name.endswith(">")):
+        if rest and (prefix in head.casefold() or get_close_matches(head.casefold(), [prefix], cutoff=0.8)):
+            return [f"{prefix}{dot}{rest}"]
     near = get_close_matches(folded, known, n=3, cutoff=0.6)
     tails = [name for name in known if folded and name.rsplit(".", 1)[-1] == folded]
     return [known[name] for name in dict.fromkeys([*tails, *near])][:3]

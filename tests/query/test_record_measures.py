@@ -245,8 +245,16 @@ def test_words_of_another_kind_are_refused():
 
 
 @pytest.mark.parametrize("operation", ["avg", "median", "quantile", "max"])
-@pytest.mark.parametrize("typed", ["outpt.CSAT", "outputs.CSAT", "Output.CSAT"])
+@pytest.mark.parametrize("typed", ["ouput", "outpt", "outputs", "Output", "structuredOutputs"])
 def test_an_output_that_is_typed_wrong_names_the_right_form(operation, typed):
-    """As a filter and a count of values do."""
-    with pytest.raises(UnknownWordError, match=r"did you mean 'output\.<name>'"):
-        getattr(vf.vq.call(), operation)(typed)
+    """With its own name, as a filter and a count of values do; a variable as well."""
+    for build in (getattr(vf.vq.call(), operation), vf.vq.call().nunique, lambda word: vf.vq.call().where({word: "a"})):
+        for name in ("CSAT", "Call Outcome.score"):
+            with pytest.raises(UnknownWordError, match=rf"did you mean 'output\.{name}'"):
+                build(f"{typed}.{name}")
+    with pytest.raises(UnknownWordError, match=r"did you mean 'variable\.plan'"):
+        vf.vq.call().where({"varible.plan": "a"})
+    with pytest.raises(UnknownWordError, match=r'The numbers of a structured output are "output\.CSAT"\.'):
+        getattr(vf.vq.call(), operation)("CSAT")
+    with pytest.raises(UnknownWordError, match=r'Group by it with \.by_output\("CSAT"\)\.'):
+        vf.vq.call().by("output.CSAT")

@@ -166,6 +166,9 @@ def _check_column(operation: Operation | RecordOperation, column: object) -> Col
     """
     if isinstance(column, str) and operation != "nunique":
         column = RECORD_SPELLINGS.get(column, column)
+    hint = ""
+    if isinstance(column, str) and column[:1].isupper() and "." not in column:  # as no column does
+        hint = f'The numbers of a structured output are "{OUTPUT}{column}".'
     if isinstance(column, str) and column.startswith(OUTPUT):
         check_text(column.removeprefix(OUTPUT), "output name", None)
     elif operation == "nunique":
@@ -176,9 +179,9 @@ def _check_column(operation: Operation | RecordOperation, column: object) -> Col
             raise UnknownWordError(column, "group to count the values of", allowed, synonyms=GROUP_SYNONYMS)
     elif operation in RECORD_OPERATIONS:
         numbers = [one for one in (*COLUMNS, *RECORD_COLUMNS) if one not in ("id", "concurrency")]
-        require(column, (*numbers, f"{OUTPUT}<name>"), "measured column", synonyms=COLUMN_SYNONYMS)
+        require(column, (*numbers, f"{OUTPUT}<name>"), "measured column", synonyms=COLUMN_SYNONYMS, hint=hint)
     else:
-        require(column, (*COLUMNS, *RECORD_COLUMNS, f"{OUTPUT}<name>"), "column", synonyms=COLUMN_SYNONYMS)
+        require(column, (*COLUMNS, *RECORD_COLUMNS, f"{OUTPUT}<name>"), "column", synonyms=COLUMN_SYNONYMS, hint=hint)
     word = cast("Column", column)
     if is_record_column(word) and not get_measure(operation, word).tables:
         legal = [one for one in (*OPERATIONS, "median", "quantile") if get_measure(one, word).tables]
@@ -230,11 +233,14 @@ def output(name: str) -> OutputColumn:
 def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
     """Raise `QueryError` unless all *columns* are group columns that are new and differ from each other."""
     for position, column in enumerate(columns):
-        require(
-            column, (*GROUP_COLUMNS, *RECORD_GROUPS), "group column", synonyms=GROUP_SYNONYMS,
-            hint="Pass each as its own argument; for a variable of the calls use .by_variable(key), for a structured "
-            "output .by_output(name).",
-        )  # fmt: skip
+        hint = (
+            "Pass each as its own argument; for a variable of the calls use .by_variable(key), for a structured output "
+            ".by_output(name)."
+        )
+        for prefix, verb in ((VARIABLE, "by_variable"), (OUTPUT, "by_output")):
+            if isinstance(column, str) and column.startswith(prefix):
+                hint = f'Group by it with .{verb}("{column.removeprefix(prefix)}").'
+        require(column, (*GROUP_COLUMNS, *RECORD_GROUPS), "group column", synonyms=GROUP_SYNONYMS, hint=hint)
         if column in groups or column in columns[:position]:
             raise QueryError(f"the query already groups by {column!r}; add each group once")
 
