@@ -362,7 +362,7 @@ def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str]
         synonyms: Other words people type → the valid word, e.g. ``{"daily": "day"}``.
 
     Examples:
-        >>> suggest("ouput.CSAT", ["cost", "output.<name>"])
+        >>> suggest("outputs.CSAT", ["cost", "output.<name>"])
         ['output.CSAT']
         >>> suggest("assistantid", ["assistantId", "status"])
         ['assistantId']

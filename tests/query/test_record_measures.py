@@ -245,7 +245,7 @@ def test_words_of_another_kind_are_refused():
 
 
 @pytest.mark.parametrize("operation", ["avg", "median", "quantile", "max"])
-@pytest.mark.parametrize("typed", ["ouput", "outpt", "outputs", "Output", "structuredOutputs"])
+@pytest.mark.parametrize("typed", ["outputt", "outpt", "outputs", "Output", "structuredOutputs"])
 def test_an_output_that_is_typed_wrong_names_the_right_form(operation, typed):
     """With its own name, as a filter and a count of values do; a variable as well."""
     for build in (getattr(vf.vq.call(), operation), vf.vq.call().nunique, lambda word: vf.vq.call().where({word: "a"})):
@@ -253,7 +253,7 @@ def test_an_output_that_is_typed_wrong_names_the_right_form(operation, typed):
             with pytest.raises(UnknownWordError, match=rf"did you mean 'output\.{name}'"):
                 build(f"{typed}.{name}")
     with pytest.raises(UnknownWordError, match=r"did you mean 'variable\.plan'"):
-        vf.vq.call().where({"varible.plan": "a"})
+        vf.vq.call().where({"vars_and_variables.plan": "a"})
     with pytest.raises(UnknownWordError, match=r'The numbers of a structured output are "output\.CSAT"\.'):
         getattr(vf.vq.call(), operation)("CSAT")
     with pytest.raises(UnknownWordError, match=r'Group by it with \.by_output\("CSAT"\)\.'):

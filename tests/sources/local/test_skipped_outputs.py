@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime
 
 import pandas as pd
 import pytest
 
 import vapi_frames as vf
+from tests.support.call_list import Calls, store
+from vapi_frames.errors import RecordsWarning
 
 pytestmark = pytest.mark.extra("local")
 NOW = "2026-11-01T00:00Z"
@@ -48,3 +52,41 @@ def test_other_queries_count_none():
     """A query without outputs has the counts that it had."""
     frame = vf.local(CALLS, now=NOW).call().count().during("2026-10").fetch()
     assert "skippedOutputs" not in frame.vapi.coverage.index
+
+
+SURVEY = {"structuredOutputs": {"s": {"name": "Survey", "result": {"score": 3}}}}
+
+
+@pytest.mark.parametrize("form", ["list", "flat frame", "file", "archive"])
+def test_an_output_that_no_call_has_names_the_nearest(tmp_path, form):
+    """As a group, a measure, a filter and a count of values; one that calls have or skipped is no error."""
+    calls = [*CALLS, {**CALLS[0], "id": "survey", "artifact": SURVEY}]
+    vq = vf.local(make_source(form, calls, tmp_path), now=NOW)
+    query = vq.call().count().during("2026-10")
+    for wrong, right in (("CSTA", "CSAT"), ("Outcoem", "Outcome"), ("Survey.scor", "Survey.score"), ("csat", "CSAT")):
+        for one in (
+            query.by_output(wrong), query.avg(f"output.{wrong}"), query.nunique(f"output.{wrong}"),
+            query.where({f"output.{wrong}": "4"}), query.where({f"output.{wrong}": None}),
+        ):  # fmt: skip
+            match = rf"^no call of the range has the output '{wrong}', .*; did you mean '{right}'"
+            with pytest.warns(RecordsWarning) as caught:
+                frame = vf.local(make_source(form, calls, tmp_path), now=NOW).fetch(one)
+            [frame] = frame.values()
+            assert [bool(re.search(match, str(each.message))) for each in caught].count(True) == 1
+            assert any(re.search(match, note) for note in frame.vapi.meta.notes)
+    query.by_output("CSAT", "Outcome", "Survey.score").avg("output.CSAT").fetch()
+    with pytest.warns(
+        RecordsWarning, match="has the output 'Tone', which the query uses; the calls have: CSAT, Outcome, "
+    ):
+        query.by_output("Tone").fetch()
+
+
+def make_source(form, calls, folder):
+    """Return the calls in another form."""
+    if form == "flat frame":
+        return pd.json_normalize(calls)
+    if form == "archive":
+        pairs = [(one, datetime.fromisoformat(one["createdAt"])) for one in calls]
+        store(Calls(*pairs), folder, since="2026-10-05", until="2026-10-06")
+        return folder
+    return calls if form == "list" else write(calls, folder, 1)

@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from vapi_frames.calendar.buckets import EPOCH
-from vapi_frames.contract.record_words import OUTPUT
 from vapi_frames.query.query import Query
-from vapi_frames.sources.records.columns import ENDED_STATUSES, columns_used, find_columns, open_reader, write_columns
+from vapi_frames.sources.records.columns import ENDED_STATUSES, columns_used, find_columns, write_columns
 from vapi_frames.sources.records.days import API_RETENTION, read_archived_day
 from vapi_frames.sources.records.duckdb import DUCKDB, IS_NUMBER, NULL_TYPES, json_pointer
-from vapi_frames.sources.records.paths import SKIPPED_OUTPUTS, column_paths
+from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.sql.select import quote_text, write_condition
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ __all__ = [
     "can_count",
     "count_calls",
     "count_missing",
-    "count_outputs",
-    "outputs_used",
     "probe_query",
 ]
 
@@ -106,34 +103,6 @@ def count_missing(connection: DuckDBPyConnection, relation: Relation, query: Que
     text = f"SELECT {counts} FROM {relation.sql} WHERE {write_condition(query, dated, *span)}"
     [row] = connection.execute(text).fetchall()
     return dict(zip(conditions, row, strict=True))
-
-
-def outputs_used(query: Query[Any]) -> list[str]:
-    """Return the structured outputs that *query* groups by or measures, as ``output.<name>``."""
-    words = [f"{OUTPUT}{name}" for name in query.outputs]
-    words += [one.column for one in query.measures if one.column.startswith(OUTPUT)]
-    return list(dict.fromkeys(words))
-
-
-def count_outputs(connection: DuckDBPyConnection, relation: Relation, query: Query[Any], span: Span) -> dict[str, int]:
-    """Return in how many calls an output that *query* uses was skipped, and how many lack one that was not."""
-    columns = relation.columns, DUCKDB, relation.overrides
-    found = find_columns(query, *columns, is_nested=relation.is_nested)
-    reader = open_reader(*columns, is_nested=relation.is_nested)
-    skipped = reader.objects(SKIPPED_OUTPUTS) if reader.places(SKIPPED_OUTPUTS) else None
-    names = "NULL" if skipped is None else f"json_extract_string({skipped}, '$.*.name')"
-    skips, lacks = [], []
-    for word in outputs_used(query):
-        name = word.removeprefix(OUTPUT)
-        ways = [name, *(name[:at] for at, letter in enumerate(name) if letter == "." and at)]
-        is_skipped = " OR ".join(f"list_contains({names}, {quote_text(way)})" for way in ways)
-        is_missing = f"{reader.text(word)} IS NULL"
-        skips.append(f"{is_missing} AND coalesce({'false' if skipped is None else is_skipped}, false)")
-        lacks.append(f"{is_missing} AND NOT coalesce({'false' if skipped is None else is_skipped}, false)")
-    counts = ", ".join(f"count(*) FILTER ({' OR '.join(f'({one})' for one in parts)})" for parts in (skips, lacks))
-    text = f"SELECT {counts} FROM {relation.sql} WHERE {write_condition(query, found, *span)}"
-    [row] = connection.execute(text).fetchall()
-    return dict(zip(("skippedOutputs", "withoutOutputs"), row, strict=True))
 
 
 def _is_complete(relation: Relation, column: str) -> bool:

@@ -21,14 +21,13 @@ from vapi_frames.sources.local.coverage import (
     can_count,
     count_calls,
     count_missing,
-    count_outputs,
-    outputs_used,
     probe_query,
 )
 from vapi_frames.sources.local.duplicates import check_row_location, exclude_duplicates, find_duplicates
 from vapi_frames.sources.local.engine import open_cursor, start_database
 from vapi_frames.sources.local.files import FileRecords, restored_names
 from vapi_frames.sources.local.open import open_records
+from vapi_frames.sources.local.outputs import look_for_outputs
 from vapi_frames.sources.local.overview import (
     EPOCH_NOTE,
     Overview,
@@ -254,9 +253,12 @@ class LocalSource:
             self._counted = {}
         self._counted[key] = counts
         counts = counts | self._count_outside(snapshot, (start, end), now, undated=overview.undated)
-        if outputs_used(query):
-            with self._open(query, replace(snapshot, notes=[]), also=[SKIPPED_OUTPUTS]) as (connection, relation):
-                counts |= count_outputs(connection, relation, query, (start, end))
+        opened = partial(self._open, query, replace(snapshot, notes=[]), also=[SKIPPED_OUTPUTS])
+        of_outputs, notes = look_for_outputs(query, (start, end), opened, has_matched=has_matched)
+        for note in notes:
+            snapshot.notes.append(note)
+            self._warn(note)
+        counts |= of_outputs
         coverage = {name: counts[name] for name in COVERAGE if name in counts}
         return replace(result, notes=(*snapshot.notes, *result.notes), coverage=coverage)
 
