@@ -2,11 +2,16 @@
 
     python -m tests.support.make_gallery
 
-It writes `notebooks/gallery.md`, `notebooks/pictures/` and the chart of the demo. `make notebooks` runs it, too.
+It writes `notebooks/gallery.md`, `notebooks/pictures/` and the chart of the demo. `make notebooks` runs it, too. The
+picture of the report is that of a browser: without Chromium on this machine it stays as it is.
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,6 +92,15 @@ CHARTS = (
     ),
 )
 
+REPORT = Chart(
+    "report",
+    "What happened this month, on one page?",
+    "The report of a month beside the month before, one file of HTML to hand on. The picture shows its beginning.",
+    'report = vq.report("30d", title="Voice calls, the last 30 days")\nreport.save("report.html")',
+)
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_WINDOW, _COLORS = (900, 1240), 128  # of the picture of the report, which is to be a small file
+
 _FACES = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
 DEMO = CHARTS[0]._replace(
     name="spend",
@@ -113,7 +127,7 @@ and zone. [Verbs](guides/verbs.md) explains what stands before it.
 def gallery_page() -> str:
     """Return the text of gallery.md."""
     parts = [_HEAD]
-    for one in CHARTS:
+    for one in (*CHARTS, REPORT):
         pictures = [f"![{one.title} {one.text}](pictures/{one.name}-{mode}.png#only-{mode})" for mode in STYLES]
         parts.append(f"## {one.title}\n\n{one.text}\n\n{pictures[0]}\n{pictures[1]}\n\n```python\n{one.code}\n```\n")
     return "\n".join(parts)
@@ -133,6 +147,23 @@ def draw(chart: Chart, path: Path, mode: str) -> None:
         plt.close("all")
 
 
+def photograph(report: Path, path: Path, mode: str) -> None:
+    """Save the beginning of the page *report* as a browser shows it, in a light or a dark *mode*."""
+    from PIL import Image
+
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is None:
+        sys.stderr.write(f"no Chromium on this machine: {path.name} stays as it is\n")
+        return
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--screenshot={path}"]
+    scheme = f"--blink-settings=preferredColorScheme={0 if mode == 'dark' else 1}"
+    size = f"--window-size={_WINDOW[0]},{_WINDOW[1]}"
+    subprocess.run([browser, *options, scheme, size, report.as_uri()], check=True, capture_output=True, timeout=120)
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+
+
 def write() -> None:
     """Write the gallery and its pictures, and the two of the first page."""
     import matplotlib as mpl
@@ -143,6 +174,11 @@ def write() -> None:
     for mode in STYLES:
         for chart in (DEMO, *CHARTS):
             draw(chart, PAGES / f"pictures/{chart.name}-{mode}.png", mode)
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "report.html")
+        vf.demo().report("30d", title="Voice calls, the last 30 days").save(page)
+        for mode in STYLES:
+            photograph(page, PAGES / f"pictures/{REPORT.name}-{mode}.png", mode)
 
 
 if __name__ == "__main__":

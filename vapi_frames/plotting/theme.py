@@ -53,7 +53,7 @@ def choose_colors(table: pd.DataFrame, *, neutral: str | None = None) -> list[st
     palette = [_ON_DARK.get(color, color) for color in PALETTE] if is_dark() else PALETTE
     names = [str(name) for name in table.columns]
     colors = [OTHER if name.startswith("other (") else palette[i % len(palette)] for i, name in enumerate(names)]
-    gray = "0.35" if is_dark() else "0.82"
+    gray = "0.45" if is_dark() else "0.7"
     return [gray if name == neutral else color for name, color in zip(names, colors, strict=True)]
 
 
