@@ -54,7 +54,7 @@ def measured(part, options, folder):
     if part == "wire":
         yield from wire.rows(60 if short else 730, 40)
     if part == "warehouses":
-        yield from warehouses.rows(seed, folder, 5)
+        yield from warehouses.rows(seed, folder, 5, options.size)
     if part == "archive":
         yield from archive_days.rows(seed, folder, 5)
     if part == "growth":
@@ -68,6 +68,7 @@ def main():
     parser.add_argument("--calls", type=int, default=20_000_000, help="call records in Parquet")
     parser.add_argument("--short", action="store_true", help="fewer calls, smaller replies, one round each")
     parser.add_argument("--warehouses", action="store_true", help="PostgreSQL, ClickHouse and Spark as well")
+    parser.add_argument("--size", type=float, default=1, help="share of the calls in the engines; the page has all")
     parser.add_argument("--archive", action="store_true", help="an archive of ten years, of 7 GB, as well")
     parser.add_argument("--only", default=",".join(PARTS), metavar="PARTS", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--folder", help="where the call records are kept; a temporary one by default")
@@ -78,8 +79,8 @@ def main():
         parser.error("engines and the archive are not part of --short: leave it out, or --warehouses and --archive")
     if wrong := set(chosen) - set(PARTS):
         parser.error(f"{', '.join(sorted(wrong))}: the parts are {', '.join(PARTS)}")
-    if options.page and (options.short or set(chosen) != set(PARTS)):
-        parser.error("the page shows all parts at full size: leave out --short and --only")
+    if options.page and (options.short or options.size != 1 or set(chosen) != set(PARTS)):
+        parser.error("the page shows all parts at full size: leave out --short, --size and --only")
     warnings.simplefilter("ignore")
     began, rows = time.monotonic(), []
     with tempfile.TemporaryDirectory() as temporary:

@@ -62,19 +62,13 @@ WITH intervals AS (
   SELECT CASE WHEN s < CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) THEN CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) ELSE s END AS b, f
   FROM intervals
   WHERE s < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ)) OR (f IS NULL AND is_over = 0))
-), intervals_again AS (
-  SELECT `calls`.`startedAt` AS s, `calls`.`endedAt` AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
-  FROM `calls` AS `calls`
-), ended AS (
-  SELECT f
-  FROM intervals_again
-  WHERE f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) AND f < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ)
-), changed AS (
-  SELECT CAST(CAST(CAST(b - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, 1 AS d
+), sides AS (
+  SELECT b, f, EXPLODE(ARRAY(1, -1)) AS d
   FROM active
-  UNION ALL
-  SELECT CAST(CAST(CAST(f - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, -1 AS d
-  FROM ended
+), changed AS (
+  SELECT CAST(CAST(CAST(CASE WHEN d = 1 THEN b ELSE f END - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, d
+  FROM sides
+  WHERE d = 1 OR f < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ)
 )
 SELECT t, SUM(d) AS net
 FROM changed
@@ -144,19 +138,13 @@ WITH intervals AS (
   SELECT CASE WHEN s < CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) THEN CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) ELSE s END AS b, f
   FROM intervals
   WHERE s < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ)) OR (f IS NULL AND is_over = 0))
-), intervals_again AS (
-  SELECT `calls`.`startedAt` AS s, `calls`.`endedAt` AS f, CASE WHEN CAST(`calls`.`status` AS STRING) IN ('ended', 'not-found', 'deletion-failed') OR CAST(`calls`.`endedReason` AS STRING) <> '' THEN 1 ELSE 0 END AS is_over
-  FROM `calls` AS `calls`
-), ended AS (
-  SELECT f
-  FROM intervals_again
-  WHERE f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) AND f < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ)
-), changed AS (
-  SELECT CAST(CAST(CAST(b - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, 1 AS d
+), sides AS (
+  SELECT b, f, EXPLODE(ARRAY(1, -1)) AS d
   FROM active
-  UNION ALL
-  SELECT CAST(CAST(CAST(f - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, -1 AS d
-  FROM ended
+), changed AS (
+  SELECT CAST(CAST(CAST(CASE WHEN d = 1 THEN b ELSE f END - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) AS t, d
+  FROM sides
+  WHERE d = 1 OR f < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ)
 )
 SELECT t, SUM(d) AS net
 FROM changed
@@ -302,19 +290,13 @@ WITH intervals AS (
   SELECT CASE WHEN s < fromUnixTimestamp64Micro(1793491200000000, 'UTC') THEN fromUnixTimestamp64Micro(1793491200000000, 'UTC') ELSE s END AS b, f
   FROM intervals
   WHERE s < fromUnixTimestamp64Micro(1793577600000000, 'UTC') AND ((f > s AND f > fromUnixTimestamp64Micro(1793491200000000, 'UTC')) OR (f IS NULL AND is_over = 0))
-), intervals_again AS (
-  SELECT "calls"."startedAt" AS s, "calls"."endedAt" AS f, CASE WHEN CAST("calls"."status" AS Nullable(String)) IN ('ended', 'not-found', 'deletion-failed') OR CAST("calls"."endedReason" AS Nullable(String)) <> '' THEN 1 ELSE 0 END AS is_over
-  FROM "calls" AS "calls"
-), ended AS (
-  SELECT f
-  FROM intervals_again
-  WHERE f > s AND f > fromUnixTimestamp64Micro(1793491200000000, 'UTC') AND f < fromUnixTimestamp64Micro(1793577600000000, 'UTC')
-), changed AS (
-  SELECT assumeNotNull(toUnixTimestamp64Micro(CAST(b AS Nullable(DateTime64(6))))) AS t, 1 AS d
+), sides AS (
+  SELECT b, f, arrayJoin([1, -1]) AS d
   FROM active
-  UNION ALL
-  SELECT assumeNotNull(toUnixTimestamp64Micro(CAST(f AS Nullable(DateTime64(6))))) AS t, -1 AS d
-  FROM ended
+), changed AS (
+  SELECT assumeNotNull(toUnixTimestamp64Micro(CAST(CASE WHEN d = 1 THEN b ELSE f END AS Nullable(DateTime64(6))))) AS t, d
+  FROM sides
+  WHERE d = 1 OR f < fromUnixTimestamp64Micro(1793577600000000, 'UTC')
 )
 SELECT t, SUM(d) AS net
 FROM changed

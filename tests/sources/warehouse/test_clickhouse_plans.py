@@ -77,3 +77,5 @@ def test_the_changes_of_concurrency_are_never_missing(clickhouse, write):
     text = write(query)
     types = {row[0]: row[1] for row in run_clickhouse(clickhouse, f"DESCRIBE ({text})")}
     assert not [name for name, type_ in types.items() if "Nullable" in type_], types
+    plan = "\n".join(row[0] for row in run_clickhouse(clickhouse, f"EXPLAIN {text}"))
+    assert plan.count("ReadFromMergeTree") == 1, "starts and ends are read together"

@@ -99,6 +99,7 @@ def test_concurrency_is_shuffled_once_and_by_time(explain, name):
     plan, counts, _ = explain(CONCURRENCY[name])
     found = operators(plan)
     assert found.count("Exchange") == 1
+    assert len([one for one in found if one.startswith("Scan parquet")]) == 1, "starts and ends are read together"
     assert "SinglePartition" not in plan
     shared = re.search(rf"{SHARED}\((.*?), \d+\)", plan).group(1)
     assert "g0" in shared or "g2" in shared or "t#" in shared

@@ -117,11 +117,15 @@ def write_intervals(interval: CallInterval, relation: str, span: KnownRange) -> 
 
 
 def _write_changed(interval: CallInterval, relation: str, span: KnownRange) -> list[str]:
-    """Return the tables up to ``changed``: the instant (``t``) of each change in the range, and +1 or -1 (``d``).
-
-    Starts and ends read the table each for itself: PostgreSQL computes what two places name first, in one process.
-    """
+    """Return the tables up to ``changed``: the instant (``t``) of each change in the range, and +1 or -1 (``d``)."""
     first, known = interval.instant(span.first), interval.instant(span.known)
+    if interval.is_read_once:
+        at = interval.micros("CASE WHEN d = 1 THEN b ELSE f END")
+        return [
+            *_write_active(interval, relation, span),
+            write_cte("sides", "SELECT b, f, unnest([1, -1]) AS d", "FROM active"),
+            write_cte("changed", f"SELECT {at} AS t, d", "FROM sides", f"WHERE d = 1 OR f < {known}"),
+        ]
     return [
         *_write_active(interval, relation, span),
         _write_calls(interval, relation, "intervals_again"),

@@ -73,6 +73,8 @@ class CallInterval(NamedTuple):
         is_over: The condition under which the record says that the call is over.
         instant: Writes whole microseconds since 1970 as a literal.
         micros: Writes the whole microseconds since 1970 of an expression.
+        is_read_once: Whether the engine makes a call's start and end of one row faster than it reads the table twice.
+            PostgreSQL does not: it would do so in one process.
     """
 
     started: str
@@ -80,6 +82,7 @@ class CallInterval(NamedTuple):
     is_over: str
     instant: Callable[[int], str] = str
     micros: Callable[[str], str] = str
+    is_read_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

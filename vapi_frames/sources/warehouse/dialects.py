@@ -41,6 +41,7 @@ class Dialect:
             computes them there anew: hundreds of times for a month. ``OFFSET 0`` prevents it, and reading by several
             processes, too, so that it stands only where much would be computed again.
         sums_exactly: Whether its sum of 64-bit integers is exact, however large.
+        reads_twice: Whether it reads a table twice faster than it makes two rows of each of its rows.
         shares_sums: Whether it computes a sum that two places name once, and an average of the same apart.
         odd_functions: Functions that are slower and read also odd values, for a table in which the others have met one.
     """
@@ -53,6 +54,7 @@ class Dialect:
     max_timestamp: datetime = datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
     inlines_ctes: bool = False
     sums_exactly: bool = False
+    reads_twice: bool = True
     shares_sums: bool = False
     odd_functions: dict[str, str] | None = None
 
@@ -125,8 +127,8 @@ _POSTGRES_ODD = {**values.write_templates(values.POSTGRES_ODD), **lists.POSTGRES
 _CLICKHOUSE_ODD = {**values.write_templates(values.CLICKHOUSE_ODD), **lists.CLICKHOUSE_ODD}
 _DOUBLE = "CAST({0} AS DOUBLE)"
 _ALL = (
-    Dialect("spark", _SPARK, odd_functions=_SPARK_ODD),
-    Dialect("databricks", _SPARK, odd_functions=_SPARK_ODD),
+    Dialect("spark", _SPARK, odd_functions=_SPARK_ODD, reads_twice=False),
+    Dialect("databricks", _SPARK, odd_functions=_SPARK_ODD, reads_twice=False),
     Dialect(
         "postgres",
         {
@@ -178,6 +180,7 @@ _ALL = (
         joins_keys=True,
         odd_functions=_CLICKHOUSE_ODD,
         max_timestamp=datetime(2262, 1, 1, tzinfo=UTC),  # nanoseconds in 64 bits end in that year
+        reads_twice=False,
     ),
     Dialect(
         "duckdb",

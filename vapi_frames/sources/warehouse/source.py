@@ -200,7 +200,7 @@ class WarehouseSource:
         return replace(
             columns, created=expression if function else columns.created, instant=write_instant,
             clock=clock, cut=cut, quantile=lambda value, q: f"quantile_of({value}, {q!r})",
-            interval=(columns.interval and ends and self._compare_bare(columns.interval, ends)) or columns.interval,
+            interval=columns.interval and self._fit_interval(columns.interval, ends),
             ends=(ends.started, ends.ended) if ends and ends.minutes in columns.values.values() else None,
         )  # fmt: skip
 
@@ -214,8 +214,11 @@ class WarehouseSource:
         clock = {"instant": f"utc_of({created})", "wall": created}.get(function)
         return clock if "cut_to" in functions else None, lambda step, at: f"cut_to('{step}', {at})"
 
-    def _compare_bare(self, interval: CallInterval, ends: _BareEnds) -> CallInterval:
-        """Return *interval* with the bare columns, of which microseconds are computed where they are needed."""
+    def _fit_interval(self, interval: CallInterval, ends: _BareEnds | None) -> CallInterval:
+        """Return *interval* as suits the engine: with the bare columns, and microseconds where they are needed."""
+        interval = interval._replace(is_read_once=not self._dialect.reads_twice)
+        if ends is None:
+            return interval
         latest = to_micros(self._dialect.max_timestamp)
         return interval._replace(
             started=ends.started, ended=ends.ended,
