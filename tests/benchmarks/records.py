@@ -19,6 +19,7 @@ from tests.benchmarks.timing import OURS, Case, Row, format_seconds, interleaved
 HAND = "DuckDB SQL by hand"
 GROUPED = "pandas groupby, the zone done right"
 _FLAT = 1_000_000
+_QUANTILE = 5_000_000
 HOUR = ("2026-01-14T15:00Z", "2026-01-14T16:00Z")
 
 
@@ -79,6 +80,13 @@ QUERIES = {
         (("costBreakdown.llm", "sum"),),
     ),
 }  # fmt: skip
+OTHERS = {
+    "quantile": Query(
+        lambda q: q.quantile("duration", 0.95).by("assistantId").step("day"),
+        'quantile_cont((epoch_us("endedAt") - epoch_us("startedAt")) / 6e7, 0.95)', ("assistantId",), "day",
+    ),
+}  # fmt: skip
+"""Queries beside the ten typical ones."""
 _FLOORS = {"second": "s", "hour": "h", "day": "D"}
 _PERIODS = {"week": "W-SUN", "month": "M", "quarter": "Q"}
 _EVERY = {"second": "1s", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "quarter": "1q"}
@@ -138,7 +146,7 @@ def total(result):
 
 def case(name, pattern, others):
     """Return the contenders for a query."""
-    query = QUERIES[name]
+    query = (QUERIES | OTHERS)[name]
     vq = vf.local(pattern)
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
@@ -235,6 +243,16 @@ def concurrency(pattern, said, rounds, mark):
     )
 
 
+def quantile(pattern, said, rounds, mark):
+    """Yield the row of an exact quantile, whose values no engine can add up as it reads them."""
+    made = case("quantile", pattern, {})
+    _check(made)
+    seconds = interleaved(made.contenders, rounds)
+    ratio = paired(seconds[OURS], seconds[HAND])
+    shown = f"{format_seconds(seconds[OURS])} / {format_seconds(seconds[HAND])}"
+    yield Row(f"{said}, the 95th percentile of minutes by assistant and day", HAND, ratio, mark, shown)
+
+
 def in_memory(rows, seed, mark=0.7):
     """Return the case of a DataFrame of call records."""
     frame = calls(rows, seed)
@@ -268,4 +286,7 @@ def rows(seed, count, folder, rounds):
         if count > _FLAT:  # the same whatever their number
             yield from memory(files(folder, _FLAT, seed), "1 million calls in Parquet", 150)
         yield from concurrency(pattern, said, rounds + 2, 0.5)
+        fewer = min(count, _QUANTILE)
+        said = f"{fewer / 1_000_000:g} million calls in Parquet"
+        yield from quantile(files(folder, fewer, seed), said, rounds + 2, 1.2)
         yield from in_memory(1_000_000, seed).rows(3 * rounds)

@@ -253,7 +253,7 @@ def test_an_output_that_is_typed_wrong_names_the_right_form(operation, typed):
             with pytest.raises(UnknownWordError, match=rf"did you mean 'output\.{name}'"):
                 build(f"{typed}.{name}")
     with pytest.raises(UnknownWordError, match=r"did you mean 'variable\.plan'"):
-        vf.vq.call().where({"vars_and_variables.plan": "a"})
+        vf.vq.call().where({"variables.plan": "a"})
     with pytest.raises(UnknownWordError, match=r'The numbers of a structured output are "output\.CSAT"\.'):
         getattr(vf.vq.call(), operation)("CSAT")
     with pytest.raises(UnknownWordError, match=r'Group by it with \.by_output\("CSAT"\)\.'):
