@@ -23,7 +23,7 @@ def _read_time(column: str, expression: str, type_: str) -> str:
         **dict.fromkeys((AWARE, UNKNOWN), f"micros_of({expression})"),
         NAIVE: f"micros_of_wall({expression})",
         NANOS: f"micros_of_nanos({expression})",
-        **dict.fromkeys(("date", "date32"), f"micros_of_date({expression})"),
+        "date": f"micros_of_date({expression})",
         **dict.fromkeys(NUMERIC, f"micros_of_number({expression}, {problem})"),
         "varchar": f"micros_of_text(text_of({expression}), {problem})",
         "json": f"micros_of_json({expression}, {problem})",

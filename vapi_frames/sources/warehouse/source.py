@@ -265,8 +265,10 @@ class WarehouseSource:
             self._dialect = self._dialect.read_odd()
             try:
                 return self._run_plainly(text, types)
-            except SourceError:  # in a transaction that the first error has ended
-                raise error from None
+            except SourceError as second:
+                if "transaction is aborted" in str(second):  # by the first error
+                    raise error from None
+                raise
 
     def _run_plainly(self, text: str, types: Sequence[pa.DataType]) -> list[Any]:
         rendered = render(text, self._dialect)

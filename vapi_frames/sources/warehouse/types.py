@@ -79,7 +79,7 @@ def read_postgres_type(name: str, category: str) -> ColumnType:
         "timestamptz": AWARE, "timestamp": NAIVE, "json": "json", "jsonb": "json", "uuid": "varchar",
         "float4": "double", "float8": "double", "numeric": "decimal", "money": "money",
     }  # fmt: skip
-    categories = {"N": "integer", "S": "varchar", "E": "varchar", "B": "boolean"}
+    categories = {"N": "integer", "S": "varchar", "E": "varchar", "B": "boolean", "A": "list"}
     return ColumnType(kinds.get(name) or categories.get(category, name))
 
 
@@ -121,7 +121,7 @@ def _from_sqlglot(found: Any, dialect: str) -> ColumnType:
     is_clickhouse = dialect == "clickhouse"  # where each timestamp is an instant, and JSON is no text
     kinds = {
         "TIMESTAMPTZ": AWARE, "TIMESTAMPLTZ": AWARE, "DATETIME64": AWARE, "DATETIME": AWARE if is_clickhouse else NAIVE,
-        "TIMESTAMP": NAIVE, "TIMESTAMPNTZ": NAIVE, "BOOLEAN": "boolean", "UUID": "varchar", "ENUM8": "varchar",
+        "TIMESTAMP": NAIVE, "TIMESTAMPNTZ": NAIVE, "DATE32": "date", "DATE": "date", "BOOLEAN": "boolean", "UUID": "varchar", "ENUM8": "varchar",
         "ENUM16": "varchar", "FIXEDSTRING": "varchar", "NOTHING": "null", "NULL": "null",
         **dict.fromkeys((one.name for one in exp.DataType.TEXT_TYPES), "varchar"),
         **dict.fromkeys((one.name for one in exp.DataType.INTEGER_TYPES), "integer"),

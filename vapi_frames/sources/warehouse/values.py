@@ -32,9 +32,8 @@ _DAY = (
 )
 """A date that exists. No pattern here has a backslash, which means different things in the literals of engines."""
 _WEEK = "[0-9]{4}-W(0[1-9]|[1-4][0-9]|5[0-3])(-[1-7])?"
-_USUAL = (
-    f"^({_DAY})[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{{1,6}})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?$"
-)
+_USUAL = f"^({_DAY})[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{{1,6}})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?$"
+"""A time as engines cast it; PostgreSQL and Spark know no offset of 16 or 18 hours."""
 USUAL_OFFSET = "(Z|[+-][0-9][0-9]:[0-9][0-9])$"
 _ANY = f"^{TIME_PATTERN}$".replace(r"\d", "[0-9]").replace(r"\t\r\n", "\t\r\n")
 _WHOLE = "^(0|-?[1-9][0-9]{0,18})$"
@@ -49,7 +48,7 @@ class ValueSql(NamedTuple):
         split: Takes (text, pattern) and returns a list of the pattern's groups in it.
         part: Takes (list, position from 1) and returns the entry, empty or missing where the group is not there.
         once: Takes (expression, function) and returns what the function makes of a name for the expression.
-        days: Takes the text of a date and returns its days since 1970.
+        days: Takes a date, or the text of one, and returns its days since 1970.
         micros: Takes text of the usual form, and returns its microseconds since 1970; without an offset it is UTC.
         fail: Takes (text, type: ``integer``, ``double`` or ``text``) and returns an expression that fails with it.
         either: Takes (value, alternative) and returns the alternative where there is no value, computed only there.
@@ -381,7 +380,7 @@ CLICKHOUSE = ValueSql(
     split="extractGroups(ifNull({}, ''), '{}')".format,
     part="{}[{}]".format,
     once=lambda expression, use: f"arrayMap(v -> {use('v')}, [{expression}])[1]",
-    days="toInt64(toDate32OrNull({}))".format,
+    days="toInt64(toDate32OrNull(toString({})))".format,  # also of a date
     micros="toUnixTimestamp64Micro(parseDateTime64BestEffort({}, 6, 'UTC'))".format,
     fail=_fail_in_clickhouse,
     either=lambda value, other: f"CASE WHEN {value} IS NULL THEN {other} ELSE {value} END",
