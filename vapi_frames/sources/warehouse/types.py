@@ -121,8 +121,8 @@ def _from_sqlglot(found: Any, dialect: str) -> ColumnType:
     is_clickhouse = dialect == "clickhouse"  # where each timestamp is an instant, and JSON is no text
     kinds = {
         "TIMESTAMPTZ": AWARE, "TIMESTAMPLTZ": AWARE, "DATETIME64": AWARE, "DATETIME": AWARE if is_clickhouse else NAIVE,
-        "TIMESTAMP": NAIVE, "TIMESTAMPNTZ": NAIVE, "DATE32": "date", "DATE": "date", "BOOLEAN": "boolean", "UUID": "varchar", "ENUM8": "varchar",
-        "ENUM16": "varchar", "FIXEDSTRING": "varchar", "NOTHING": "null", "NULL": "null",
+        "TIMESTAMP": NAIVE, "TIMESTAMPNTZ": NAIVE, "DATE32": "date", "DATE": "date", "BOOLEAN": "boolean",
+        "UUID": "varchar", "ENUM8": "varchar", "ENUM16": "varchar", "FIXEDSTRING": "varchar", "NOTHING": "null", "NULL": "null",
         **dict.fromkeys((one.name for one in exp.DataType.TEXT_TYPES), "varchar"),
         **dict.fromkeys((one.name for one in exp.DataType.INTEGER_TYPES), "integer"),
         **dict.fromkeys((one.name for one in exp.DataType.FLOAT_TYPES), "double"),
