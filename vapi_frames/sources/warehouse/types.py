@@ -122,7 +122,8 @@ def _from_sqlglot(found: Any, dialect: str) -> ColumnType:
     kinds = {
         "TIMESTAMPTZ": AWARE, "TIMESTAMPLTZ": AWARE, "DATETIME64": AWARE, "DATETIME": AWARE if is_clickhouse else NAIVE,
         "TIMESTAMP": NAIVE, "TIMESTAMPNTZ": NAIVE, "DATE32": "date", "DATE": "date", "BOOLEAN": "boolean",
-        "UUID": "varchar", "ENUM8": "varchar", "ENUM16": "varchar", "FIXEDSTRING": "varchar", "NOTHING": "null", "NULL": "null",
+        "UUID": "varchar", "ENUM8": "varchar", "ENUM16": "varchar", "FIXEDSTRING": "varchar",
+        "NOTHING": "null", "NULL": "null",
         **dict.fromkeys((one.name for one in exp.DataType.TEXT_TYPES), "varchar"),
         **dict.fromkeys((one.name for one in exp.DataType.INTEGER_TYPES), "integer"),
         **dict.fromkeys((one.name for one in exp.DataType.FLOAT_TYPES), "double"),
