@@ -337,3 +337,10 @@ def test_label_without_of_names_assistants(groups, words):
     assert "names assistants" in str(error.value)
     with pytest.raises(UnknownWordError, match="'assistantId'"):
         frame.vapi.label({"a": "b"}, of="assistantId")
+
+
+def test_the_ids_that_top_kept_are_labeled():
+    """The largest assistants, with names."""
+    frame = vf.demo().call().count().by("assistantId").during("2026-10").fetch().vapi.top(1)
+    [largest, _] = frame.index
+    assert list(frame.vapi.label({largest: "Reception"}).index.get_level_values("assistantName")) == ["Reception", "other"]

@@ -276,7 +276,8 @@ def label(frame: pd.DataFrame, names: Mapping[str, str] | pd.Series, *, of: str 
 
 def _find_ids(checked: CheckedFrame, of: str | None) -> IndexLevel:
     """Return the group called *of*; by default, that of the assistants."""
-    groups = [level.name for level in checked.levels if level.name not in {"date", *checked.meta.derived_levels}]
+    made = {level for level, origin in checked.meta.derived_levels.items() if origin != level}  # top() keeps the name
+    groups = [level.name for level in checked.levels if level.name not in {"date", *made}]
     if of is None and _ASSISTANTS not in groups:
         another = f", or pass of={groups[0]!r} if the ids are of that group" if groups else ""
         raise QueryError(
