@@ -343,4 +343,7 @@ def test_the_ids_that_top_kept_are_labeled():
     """The largest assistants, with names."""
     frame = vf.demo().call().count().by("assistantId").during("2026-10").fetch().vapi.top(1)
     [largest, _] = frame.index
-    assert list(frame.vapi.label({largest: "Reception"}).index.get_level_values("assistantName")) == ["Reception", "other"]
+    assert list(frame.vapi.label({largest: "Reception"}).index.get_level_values("assistantName")) == [
+        "Reception",
+        "other",
+    ]
