@@ -16,7 +16,7 @@ from vapi_frames.contract.vocabulary import COST_PARTS
 from vapi_frames.sources.local.sample import ASSISTANTS, sample_calls
 from vapi_frames.sources.local.sample_fields import CAMPAIGNS, PHONE_NUMBERS, SQUADS
 
-OUTPUTS = "artifact.structuredOutputs"
+OUTPUTS, SKIPPED = "artifact.structuredOutputs", "artifact.skippedStructuredOutputs"
 TURN = ["modelLatency", "voiceLatency", "transcriberLatency", "endpointingLatency"]
 SHARES = {"costBreakdown.llm": (0.08, 0.25), **dict.fromkeys(RECORD_COST_PARTS, (0.0, 0.08))}
 
@@ -159,6 +159,14 @@ def test_outputs_agree_with_the_call(calls):
     score = noted["CSAT"].groupby(success).mean()
     assert score["true"] > score["false"] + 1
     assert noted["CSAT"].dropna().between(1, 5).all()
+
+
+def test_an_output_that_is_not_there_was_skipped(calls):
+    """Of each call that has outputs, each of the four is either there or skipped."""
+    for there, skipped in zip(calls[OUTPUTS].dropna(), calls[SKIPPED].dropna(), strict=True):
+        names = [{one["name"] for one in json.loads(text).values()} for text in (there, skipped)]
+        assert names[0].isdisjoint(names[1])
+        assert names[0] | names[1] == {"Call Outcome", "CSAT", "Appointment Booked", "Request"}
 
 
 @pytest.mark.extra("local")

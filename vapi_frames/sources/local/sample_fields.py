@@ -52,7 +52,11 @@ CAMPAIGNS: dict[str, str] = {
 """The sample organization's campaigns: id → name, in the order of the variable ``campaign``."""
 GROUPS = RECORD_GROUPS
 """The columns of `draw_groups`."""
-MEASURES = (*(column for column in RECORD_COLUMNS if column not in RECORD_COST_PARTS), "artifact.structuredOutputs")
+MEASURES = (
+    *(column for column in RECORD_COLUMNS if column not in RECORD_COST_PARTS),
+    "artifact.structuredOutputs",
+    "artifact.skippedStructuredOutputs",
+)
 """The columns of `draw_measures`."""
 
 _WORKFLOW = "37f0c9e6-a5b1-4d28-9c74-e6082db5f1a3"
@@ -195,7 +199,9 @@ def draw_measures(rng: np.random.Generator, calls: CallFacts) -> dict[str, pd.Se
     turns = np.where(on, calls.seconds / 14, np.nan)
     columns["userInterruptions"] = np.floor(turns * chance[6] * chance[6] * 0.6)
     columns["assistantInterruptions"] = np.floor(turns * chance[7] * chance[7] * 0.3)
-    columns["artifact.structuredOutputs"] = make_text(_write_outputs(), _draw_outputs(chance[8:], calls))
+    position = _draw_outputs(chance[8:], calls)
+    columns["artifact.structuredOutputs"] = make_text(_write_outputs(), position)
+    columns["artifact.skippedStructuredOutputs"] = make_text(_write_skipped_outputs(), position)
     return {name: pd.Series(column) for name, column in columns.items()}
 
 
@@ -224,6 +230,13 @@ def _write_outputs() -> list[str]:
         (*(f'"{key}":{{"name":"{name}","result":{result}}}' for result in results), "")
         for key, name, results in _OUTPUTS
     ]
+    return ["{" + ",".join(filter(None, found)) + "}" for found in product(*parts)]
+
+
+@cache
+def _write_skipped_outputs() -> list[str]:
+    """Return, for each of `_write_outputs`, the outputs that are not there as JSON: they were skipped."""
+    parts = [(*("" for _ in results), f'"{key}":{{"name":"{name}"}}') for key, name, results in _OUTPUTS]
     return ["{" + ",".join(filter(None, found)) + "}" for found in product(*parts)]
 
 
