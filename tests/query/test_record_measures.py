@@ -166,6 +166,20 @@ def test_groups_are_ranked_by_a_quantile_of_one_row():
     assert list(filled) == ["countId", "p95Duration"]
 
 
+@pytest.mark.parametrize(("measure", "column"), [("quantile", "cost"), ("nunique", "assistantId")])
+def test_the_others_are_missing_where_the_query_has_nothing_else(measure, column):
+    """What stays is as it was; with a step, ranking would need the measure of the whole."""
+    query = getattr(vf.demo().call(), measure)(column).by("endedReason").during("2026-10")
+    frame = query.fetch()
+    [name] = frame.columns
+    top = frame.vapi.top(2)
+    assert top[name].drop("other").to_dict() == frame[name].nlargest(2).to_dict()
+    assert top[name].isna().tolist() == [False, False, True]
+    assert top.vapi.units == frame.vapi.units
+    with pytest.raises(NonAdditiveError, match=r"fetch vq\.call"):
+        query.step("week").fetch().vapi.top(2)
+
+
 def test_they_never_reaggregate():
     """A rollup is refused with the query; the others of `top` are missing, and what stays is as it was."""
     query = (

@@ -110,7 +110,7 @@ def top(
     alone = [f"{name}{ending}" for name in alone for ending in endings if f"{name}{ending}" in frame.columns]
     if not alone:
         return regroup(checked, levels, instead, step=step, derived_levels=made)
-    rest = check_frame(frame.drop(columns=alone))
+    rest = replace(checked, frame=frame.drop(columns=alone))
     result = regroup(rest, levels, instead, step=step, derived_levels=made)
     _, codes = distinct_rows(with_earlier_dates(checked, levels) if is_comparison else levels)
     for name in alone:  # a median of the others is unknown, and those of the values that stay are as they were
