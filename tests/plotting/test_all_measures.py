@@ -259,3 +259,15 @@ def test_more_parts_than_colors_are_the_largest_and_the_rest(kind):
     if kind == "bar":
         tops = sum(np.nan_to_num(one.datavalues) for one in axes.containers)
         assert tops == pytest.approx(frame.sum(axis=1).to_numpy())
+
+
+@pytest.mark.parametrize("kind", ["bar", "barh"])
+def test_no_stack_touches_the_end_of_the_axis(kind):
+    """Also where the last part of the highest stack is empty."""
+    query = vf.demo().call().count().by("endedReason").step("hour").during("2026-10-21").tz("America/New_York")
+    frame = query.fetch().vapi.outcome("component")
+    axes = frame.vapi.plot(kind=kind, stacked=True)
+    _, end = axes.get_ylim() if kind == "bar" else axes.get_xlim()
+    assert end > 1.02 * frame["countId"].groupby("date").sum().max()
+    [_, given] = frame.vapi.plot(kind="bar", stacked=True, ylim=(0, 50)).get_ylim()
+    assert given == 50

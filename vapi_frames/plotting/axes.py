@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from vapi_frames.calendar import buckets
@@ -19,6 +20,7 @@ __all__ = ["draw_bars", "draw_cards", "draw_lines"]
 
 _FEW_POINTS = 60  # a line of no more points marks each
 _CARDS_PER_ROW = 4
+_ROOM = 0.05  # beyond the longest bar, as a share of it
 _MAX_TICKS = 20  # dates along bars; more overlap
 
 
@@ -65,12 +67,27 @@ def _time_bars(table: pd.DataFrame, meta: Meta, options: dict[str, Any]) -> Any:
     else:
         options["xlabel"], options["ylabel"] = options["ylabel"], options["xlabel"]
     axes = table.set_axis(format_dates(table.index, meta), axis=0).plot(**options)
+    _leave_room(axes, options)
     every = -(-len(table) // _MAX_TICKS)
     for place, text in enumerate((axes.xaxis if options["kind"] == "bar" else axes.yaxis).get_ticklabels()):
         text.set_visible(place % every == 0)
         if options["kind"] == "bar" and 0 < text.get_rotation() < 90:  # noqa: PLR2004 - it ends below its bar
             text.set(ha="right", rotation_mode="anchor")
     return axes
+
+
+def _leave_room(axes: Any, options: dict[str, Any]) -> None:
+    """Leave room beyond the longest bar: an empty bar of a stack would hold the end of the axis where it stands."""
+    across = options["kind"] == "barh"
+    if options.get("xlim" if across else "ylim") is not None:
+        return
+    bars = [bar for container in axes.containers for bar in container]
+    ends = [bar.get_x() + bar.get_width() if across else bar.get_y() + bar.get_height() for bar in bars]
+    longest = max((end for end in ends if np.isfinite(end)), default=0.0)
+    low, high = axes.get_xlim() if across else axes.get_ylim()
+    if longest > 0 and low < high <= longest * (1 + _ROOM / 2):
+        set_limits = axes.set_xlim if across else axes.set_ylim
+        set_limits(low, longest * (1 + _ROOM))
 
 
 def _hatch_partial(axes: Any, flags: Any) -> None:
@@ -174,6 +191,8 @@ def draw_bars(chart: ChartData, options: dict[str, Any]) -> Any:
     height = max(2.0, 0.35 * len(table) * thick + 1.5)
     options.setdefault("figsize", None if "ax" in options else (9, height if across else 4.5))
     axes = table.plot(**options)
+    if options["kind"] in ("bar", "barh"):
+        _leave_room(axes, options)
     if many and across:
         axes.invert_yaxis()  # the first group is at the top, as in the frame
     if many and options["legend"]:
