@@ -27,6 +27,7 @@ from tests.benchmarks import (
     page,
     records,
     replies,
+    sdk,
     verbs,
     warehouses,
     wire,
@@ -43,6 +44,8 @@ def measured(part, options, folder):
         yield from imports.rows(4 if short else 30)
     if part == "replies":
         yield from replies.rows(seed, 200_000 if short else 1_000_000, 1 if short else 9)
+        if not short:
+            yield from sdk.rows(seed, folder, 9)
     if part == "records":
         yield from records.rows(seed, 200_000 if short else options.calls, folder, 1 if short else 3)
     if part == "json":

@@ -14,7 +14,7 @@ from tests.benchmarks.data import files
 from tests.benchmarks.timing import OURS
 
 SEED = 7
-READERS = (replies.NOTEBOOK, replies.SDK, *replies.PARSERS)
+READERS = (replies.NOTEBOOK, replies.name_sdk(), *replies.PARSERS)
 CASES = {
     **{
         f"reply of {rows:,} rows": (functools.partial(replies.case, rows, SEED, dict.fromkeys(READERS, 1.0)), READERS)

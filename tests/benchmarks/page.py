@@ -42,12 +42,18 @@ _TAIL = """
   has other columns, or numbers as text here and not there; a key that is absent and one that is null are the same to
   it. This package reads a large reply with it, half a megabyte at a time, and takes the types from the first row. Each
   piece has to be JSON in which no row lacks a key; else the strict reader reads the reply, and says which value of which row
-  is wrong. The *official SDK* is `client.analytics.get` over a transport that has the bytes at once: with its models.
+  is wrong. The *official SDK* is `client.analytics.get` over a transport that has the bytes at once: with its models. The version
+  that pip installs beside the newest pydantic is measured in this environment, and 3.0.0, which refuses that pydantic, in one
+  of its own, beside this package with the same libraries.
 - *rollup*, *fill_gaps* and the others check first that the frame is what came: a pass over its values and its index.
 - The server of the last rows waits a tenth of a second with each reply. *Cold* asks everything; *warm* finds what is
-  over in the [cache](../guides/offline.md), and asks for the rest.
-
-- *An archive of ten years*: its 3,650 files are listed, the rest are not opened, by their names. *First* is a new process, which
+  over in the [cache](../guides/wire.md#the-cache), and asks for the rest.
+- *PostgreSQL*, *ClickHouse* and *Spark* run both SELECTs on the same table: ours has buckets of integers or of the engine's
+  `date_bin`, counts the calls without an id, and leaves out NaN. *Concurrency* also looks for calls that are open or have no
+  usable end, which the window by hand does not. Spark's second core shares the buckets after the one shuffle.
+- Ibis 12 is no peer here: it drops the zone of `cast("timestamp('America/New_York')").truncate("D")` on PostgreSQL, DuckDB and
+  Spark, so that a call of 03:30 UTC on 8 March counts on the 8th, and in New York it is the 7th.
+- *An archive of ten years*: its 3,650 files are listed, and those of other days are not opened. *First* is a new process, which
   computes the digests of the month and looks for repeated ids in it; *next* is the same query once more, of which the list of
   the files is what an archive of that month alone does not need.
 

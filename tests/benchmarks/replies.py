@@ -8,6 +8,7 @@ import json
 import random
 import tempfile
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -210,13 +211,17 @@ PARSERS = {
     "pyarrow.json": with_arrow,
 }
 NOTEBOOK = "pd.DataFrame(json), to_datetime, to_numeric, set_index"
-SDK = "the official SDK, `client.analytics.get`, and the same pandas"
+
+
+def name_sdk():
+    """Return what the rows call the official SDK of this environment."""
+    return f"the official SDK {version('vapi-server-sdk')}, `client.analytics.get`, and the same pandas"
 
 
 def case(rows, seed, marks):
     """Return the contenders for a reply of *rows*."""
     content = reply(rows, seed)
-    readers = {OURS: ours, NOTEBOOK: plain, SDK: sdk, **PARSERS}
+    readers = {OURS: ours, NOTEBOOK: plain, name_sdk(): sdk, **PARSERS}
     wanted = {OURS, *marks}
     contenders = {name: functools.partial(read, content, rows) for name, read in readers.items() if name in wanted}
     return Case(
@@ -229,8 +234,8 @@ def case(rows, seed, marks):
 
 def rows(seed, large, rounds):
     """Yield the rows of the table; *large* is the number of rows of the largest reply."""
-    yield from case(1_000, seed, {SDK: 0.2}).rows(5 * rounds)
-    yield from case(100_000, seed, {NOTEBOOK: 0.6, SDK: 0.075}).rows(rounds)
+    yield from case(1_000, seed, {name_sdk(): 0.2}).rows(5 * rounds)
+    yield from case(100_000, seed, {NOTEBOOK: 0.6, name_sdk(): 0.08}).rows(rounds)
     prepare = (
         "from tests.benchmarks import replies\ncontent = replies.reply(100_000, {seed})\n"
         "replies.{tool}(replies.reply(1_000, {seed}), 1_000)\nimport gc; gc.collect()"
