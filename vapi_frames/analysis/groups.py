@@ -284,7 +284,7 @@ def _find_ids(checked: CheckedFrame, of: str | None) -> IndexLevel:
             f"label(names) names assistants, and this frame has no level {_ASSISTANTS!r}: add .by({_ASSISTANTS!r}) to "
             f"the query{another}"
         )
-    return _find_group(checked, of or _ASSISTANTS, "label() names")
+    return _find_group(checked, _ASSISTANTS if of is None else of, "label() names")
 
 
 def _warn_unmatched(ids: IndexLevel, names: Mapping[str, str] | pd.Series) -> None:
