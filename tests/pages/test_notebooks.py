@@ -74,7 +74,7 @@ def test_a_chart_takes_three_lines_and_no_matplotlib(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type != "code":
             continue
-        assert max(map(len, cell.source.splitlines())) <= 88
+        assert max(map(len, cell.source.splitlines())) <= 77
         for node in ast.walk(ast.parse(cell.source)):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
