@@ -13,6 +13,7 @@ import re
 import signal
 import sys
 import threading
+import time
 import traceback
 import types
 import urllib.parse
@@ -367,6 +368,7 @@ def test_an_interrupted_fetch_is_free_of_the_key():
     main = threading.main_thread()
 
     def interrupting(request, connection):
+        time.sleep(0.1)  # until the client waits: http.client forgets a socket that it was about to read
         signal.pthread_kill(main.ident, signal.SIGINT)
         return servers.silent(request, connection)
 
