@@ -51,7 +51,6 @@ TABLES = {
     "rows.csv.gz": (b"id,createdAt\n", b",\n", 50_000_000, b"", "have no createdAt"),
     "columns.csv.gz": (b"id,createdAt", b",x", 200_000, b"\n", "200,002 columns, at most 10,000 are read"),
 }
-SHORT_FILES = ("lists.json.gz",)
 REPLIES = {  # what is repeated within the rows, how often, tail
     "lists": (b"[],", 20_000_000, b"0"),
     "text": (b"a", 250_000_000, b""),
@@ -101,25 +100,25 @@ def write_bomb(path, head, part, times, tail):
     return path
 
 
-def test_a_file_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path, choose):
+@pytest.mark.long
+def test_a_file_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):
     """Many empty lists, objects, long texts: the error names the limit, and the peak is bounded."""
-    names = choose(SHORT_FILES, FILES)
-    paths = [write_bomb(tmp_path / name, FILES[name][0] % CALL, *FILES[name][1:4]) for name in names]
+    paths = [write_bomb(tmp_path / name, text % CALL, *more) for name, (text, *more, _) in FILES.items()]
     printed, peak = run_measured(READ, *paths)
     assert len(printed) == len(paths)
-    for name, line in zip(names, printed, strict=True):
+    for name, line in zip(FILES, printed, strict=True):
         assert line.startswith("RecordsError: ")
         assert FILES[name][4] in line
     assert peak < MOST_MEGABYTES
 
 
-def test_a_table_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path, choose):
+@pytest.mark.long
+def test_a_table_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):
     """Long cells and lines, cells of JSON that hold much, many rows and columns."""
-    names = choose(("line.csv.gz", "cells.csv.gz", "columns.csv.gz"), TABLES)
-    paths = [write_bomb(tmp_path / name, *TABLES[name][:4]) for name in names]
+    paths = [write_bomb(tmp_path / name, *parts) for name, (*parts, _) in TABLES.items()]
     printed, peak = run_measured(READ, *paths)
     assert len(printed) == len(paths)
-    for name, line in zip(names, printed, strict=True):
+    for name, line in zip(TABLES, printed, strict=True):
         assert line.startswith("RecordsError: ")
         assert TABLES[name][4] in line
     assert peak < MOST_MEGABYTES
@@ -155,14 +154,13 @@ def test_a_long_cell_of_json_is_refused(form, tmp_path):
                 vf.local(data).call().count().by_variable("plan").during("2026-10").fetch()
 
 
-def test_a_reply_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path, choose):
+@pytest.mark.long
+def test_a_reply_that_is_small_only_while_compressed_does_not_fill_the_memory(tmp_path):
     """A server's reply is bounded by its bytes, and by what it holds."""
-    names = choose(("lists", "text"), REPLIES)
     begin = b'[{"name": "q", "timeRange": {"start": "2026-10-01T00:00:00Z"}, "result": ['
     with contextlib.ExitStack() as stack:
         urls = []
-        for name in names:
-            part, times, tail = REPLIES[name]
+        for name, (part, times, tail) in REPLIES.items():
             quote = b'"' if name in ("text", "codes") else b""
             content = write_bomb(tmp_path / name, begin + quote, part, times, tail + quote + b"]}]").read_bytes()
             assert len(content) < 2_000_000

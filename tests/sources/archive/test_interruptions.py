@@ -201,12 +201,13 @@ def test_a_run_that_is_killed_leaves_the_old_file_or_the_new_one(moment, tmp_pat
     assert ids(tmp_path) == {f"2026-10-0{n}": ["3", "3old"] if n == 3 else [f"{n}"] for n in range(1, 6)}
 
 
-def test_a_run_may_be_killed_at_any_moment(tmp_path, choose):
+@pytest.mark.long
+def test_a_run_may_be_killed_at_any_moment(tmp_path):
     """Killed again and again after no time at all, and longer: every file is whole each time, and all comes in the end."""
     calls = Calls(*(call(f"{day}-{n}", at(day, n)) for day in range(1, 15) for n in range(20)))
     rng = random.Random(5)
     with Server(calls) as server:
-        for _ in range(choose(2, 4)):
+        for _ in range(4):
             script = [sys.executable, "-c", _KILLED, server.url, str(tmp_path), "never"]
             run = subprocess.Popen(script, stderr=subprocess.DEVNULL)
             time.sleep(rng.uniform(0.2, 1.5))

@@ -16,10 +16,11 @@ from tests.support.cached import HOURLY, count_parts, find_wrong, hours, open_st
 from vapi_frames.sources.cache.database import FILE_NAME
 
 
-def test_killed_writers_leave_nothing_wrong(tmp_path, choose):
+@pytest.mark.long
+def test_killed_writers_leave_nothing_wrong(tmp_path):
     """Writers that are killed at any instant, one in the middle of a transaction, leave whole results."""
     context = multiprocessing.get_context("spawn")
-    events = [context.Event() for _ in range(choose(4, 10))]
+    events = [context.Event() for _ in range(10)]
     writers = [
         context.Process(target=hammer.write_on, args=(tmp_path, ready, seed), kwargs={"stuck": seed == len(events) - 1})
         for seed, ready in enumerate(events)
@@ -47,9 +48,10 @@ def test_killed_writers_leave_nothing_wrong(tmp_path, choose):
     assert {path.name.removeprefix(FILE_NAME) for path in tmp_path.iterdir()} <= {"", "-wal", "-shm"}
 
 
-def test_processes_share_a_folder(tmp_path, choose):
+@pytest.mark.long
+def test_processes_share_a_folder(tmp_path):
     """Two processes that store, find, clear, alter and damage at random never find a wrong row."""
-    bad, done = hammer.run(2, choose(1.5, 4), tmp_path)
+    bad, done = hammer.run(2, 4, tmp_path)
     assert bad == []
     assert min(done["hits"], done["puts"], done["alterations"]) > 5
 

@@ -143,6 +143,7 @@ def test_an_error_of_spark_is_a_source_error(spark):
     assert caught.value.__cause__ is not None
 
 
+@pytest.mark.long
 def test_the_notebook_on_spark_runs_and_shows_its_outputs(spark, monkeypatch):
     """It runs from top to bottom in a session of its own, and its committed outputs are those of the run."""
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", f'--driver-java-options "{JAVA_OPTIONS}" pyspark-shell')
