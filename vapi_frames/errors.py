@@ -118,7 +118,7 @@ class UnknownWordError(QueryError):
             message += f"; did you mean {' or '.join(repr(s) for s in self.suggestions)}?"
         elif hint or len(words) <= _LIST_LIMIT:
             message += "."
-        if len(words) <= _LIST_LIMIT:
+        if len(words) <= _LIST_LIMIT and (isinstance(word, str) or not hint):  # of a list, the hint says it all
             message += f" Valid: {', '.join(words) or 'none'}."
         if hint:
             message += f" {hint}"
@@ -375,7 +375,7 @@ def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str]
         return []
     allowed = tuple(allowed)
     known = {name.casefold(): name for name in reversed(allowed)}
-    aliases = {name.casefold(): target for name, target in (synonyms or {}).items()}
+    aliases = {name.casefold(): target for name, target in (synonyms or {}).items() if target in allowed}
     folded = word.casefold()
     squeezed = folded.replace("_", "").replace("-", "").replace(" ", "")
     exact = aliases.get(folded) or known.get(folded) or aliases.get(squeezed) or known.get(squeezed)

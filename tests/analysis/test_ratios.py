@@ -286,3 +286,13 @@ def test_the_name_of_a_ratio_is_free(name):
     rate = frame.vapi.ratio("sumCost", "countId", name="rate").drop(columns="sumCost")
     with pytest.raises(QueryError, match="of a measure or level"):
         rate.vapi.ratio("sumDuration", "countId", name="sumCost")
+
+
+def test_peoples_words_of_a_part_name_its_measure():
+    """A word that people use for a part names the measure that the frame has, or else what to add to the query."""
+    df = vf.demo().call().sum("cost", "duration", "costBreakdown.tts").last("7d").fetch()
+    for word in ("voice", "Voice", "costBreakdown.voice", "voice_cost"):
+        with pytest.raises(UnknownWordError, match="did you mean 'sumCostBreakdownTts'"):
+            df.vapi.per_minute(word)
+    with pytest.raises(UnknownWordError, match=r'\.sum\("costBreakdown\.transport"\)'):
+        df.vapi.per_minute("phone")

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from vapi_frames.contract.vocabulary import COLUMNS, MEASURES, OPERATIONS, get_measure
+import pytest
+
+from vapi_frames import vq
+from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
+from vapi_frames.contract.vocabulary import (
+    COLUMN_SYNONYMS,
+    COLUMNS,
+    GROUP_COLUMNS,
+    GROUP_SYNONYMS,
+    MEASURES,
+    OPERATIONS,
+    get_measure,
+)
+from vapi_frames.errors import UnknownWordError, suggest
 
 
 def test_the_table_is_whole():
@@ -47,3 +60,38 @@ def test_additivity_and_fill():
     assert get_measure("sum", "id").tables == ()
     assert get_measure("history", "cost").tables == ()
     assert get_measure("sum", "minutesUsed").tables == ("subscription",)
+
+
+PEOPLES_WORDS = {
+    "costBreakdown.tts": ["voice", "text_to_speech", "tts"],
+    "costBreakdown.stt": ["transcription", "speech", "speech-to-text", "stt"],
+    "costBreakdown.transcriber": ["transcriber"],
+    "costBreakdown.llm": ["model", "llm"],
+    "costBreakdown.transport": ["telephony", "phone", "twilio", "transport"],
+    "costBreakdown.vapi": ["platform", "vapi"],
+    "costBreakdown.knowledgeBase": ["knowledge_base"],
+    "costBreakdown.voicemailDetection": ["voicemail"],
+    "costBreakdown.analysisBreakdown.summary": ["summary"],
+    "costBreakdown.analysisBreakdown.structuredData": ["structuredData"],
+}
+
+
+@pytest.mark.parametrize(
+    ("column", "word"), [(column, word) for column, words in PEOPLES_WORDS.items() for word in words]
+)
+def test_peoples_words_of_a_part_of_the_cost_lead_to_it_alone(column, word):
+    """A word that people use for a part of the cost has one suggestion, with and without what they put around it."""
+    for typed in (word, word.upper(), f"costBreakdown.{word}", f"cost.{word}", f"{word}Cost", f"cost_{word}"):
+        if typed == column:
+            continue
+        with pytest.raises(UnknownWordError) as error:
+            vq.call().sum(typed)
+        assert error.value.suggestions == [column], typed
+
+
+@pytest.mark.parametrize("table", [COLUMN_SYNONYMS, GROUP_SYNONYMS])
+def test_a_synonym_is_no_valid_word_and_leads_to_one(table):
+    """Each synonym leads to a word of the contract or of records; one that is not valid in a place is not suggested."""
+    words = {*COLUMNS, *RECORD_COLUMNS, *GROUP_COLUMNS, *RECORD_GROUPS}
+    assert set(table.values()) <= words
+    assert suggest("voice", ["duration"], synonyms=COLUMN_SYNONYMS) == []

@@ -32,6 +32,7 @@ __all__ = [
     "Span",
     "TimePoint",
     "TimeRange",
+    "describe_missing_end",
     "fill_defaults",
     "format_iso",
     "parse_duration",
@@ -264,13 +265,29 @@ def _from_text(text: str, what: str) -> date:
         ) from None
 
 
-def parse_range(start: object, end: object) -> AbsoluteRange:
+def describe_missing_end(start: object) -> str:
+    """Return what to type where a range has only its *start*."""
+    if start is None:
+        return 'between() takes a start and an end, and has neither: .last("7d") is the last seven days'
+    line = f'"{start.isoformat()}"' if isinstance(start, date) else format_value(start)
+    line = f'"{start}"' if isinstance(start, str) and line == repr(start) else line
+    try:
+        parse_period(start)
+        period = f", .during({line}) for that period"
+    except QueryError:
+        period = ""
+    return f"write .since({line}) for all until now{period}"
+
+
+def parse_range(start: object, end: object = ...) -> AbsoluteRange:
     """Read a half-open range; one side may be ``None``.
 
     Examples:
         >>> parse_range("2026-10-01", None)
         AbsoluteRange(start='2026-10-01', end=None)
     """
+    if end is ...:  # as between() has it where the argument is left out
+        raise QueryError(f"between() takes a start and an end, and the end is missing: {describe_missing_end(start)}")
     low = None if start is None else parse_time_point(start, "start")
     high = None if end is None else parse_time_point(end, "end")
     if low is None and high is None:

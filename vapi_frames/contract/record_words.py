@@ -101,10 +101,7 @@ RECORD_GROUP_SYNONYMS = {
     "number": "customer.number", "provider": "phoneCallProvider", "transport": "phoneCallTransport", "callname": "name",
 }  # fmt: skip
 RECORD_COLUMN_SYNONYMS = {
-    "chat": "costBreakdown.chat", "knowledgebase": "costBreakdown.knowledgeBase", "latency": "turnLatency",
-    "voicemaildetection": "costBreakdown.voicemailDetection", "modellatencyaverage": "modelLatency",
-    "structureddata": "costBreakdown.analysisBreakdown.structuredData",
-    "structuredoutput": "costBreakdown.analysisBreakdown.structuredOutput",
+    "latency": "turnLatency", "modellatencyaverage": "modelLatency",
     "turnlatencyaverage": "turnLatency", "interruptions": "userInterruptions",
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from vapi_frames.contract.record_words import (
     OUTPUT,
     RECORD_COLUMN_SYNONYMS,
     RECORD_COLUMNS,
+    RECORD_COST_PARTS,
     RECORD_GROUP_SYNONYMS,
     get_record_unit,
     is_record_column,
@@ -102,9 +103,31 @@ STEP_SYNONYMS = {
     "y": "year", "ys": "year", "annual": "year", "yearly": "year", "years": "year",
     "decades": "decade", "centuries": "century", "millennia": "millennium", "millenium": "millennium",
 }  # fmt: skip
+_COST_PART_WORDS = {
+    **{part.rpartition(".")[2].casefold(): part for part in (*COST_PARTS, *RECORD_COST_PARTS)},
+    "transcriber": "costBreakdown.transcriber",
+    "model": "costBreakdown.llm", "languagemodel": "costBreakdown.llm",
+    "voice": "costBreakdown.tts", "voices": "costBreakdown.tts", "texttospeech": "costBreakdown.tts",
+    "synthesis": "costBreakdown.tts",
+    "transcription": "costBreakdown.stt", "transcript": "costBreakdown.stt", "speech": "costBreakdown.stt",
+    "speechtotext": "costBreakdown.stt", "asr": "costBreakdown.stt",
+    "telephony": "costBreakdown.transport", "telephone": "costBreakdown.transport", "phone": "costBreakdown.transport",
+    "twilio": "costBreakdown.transport", "carrier": "costBreakdown.transport",
+    "platform": "costBreakdown.vapi", "voicemail": "costBreakdown.voicemailDetection",
+    "summaries": "costBreakdown.analysisBreakdown.summary",
+}  # fmt: skip
+_COST_PART_FORMS = (
+    "{}",
+    "costbreakdown.{}",
+    "cost.{}",
+    "costbreakdown.{}cost",
+    "costbreakdown{}",
+    "cost{}",
+    "{}cost",
+    "{}costs",
+)
 COLUMN_SYNONYMS = {
-    "llm": "costBreakdown.llm", "stt": "costBreakdown.stt", "tts": "costBreakdown.tts",
-    "transcription": "costBreakdown.transcriber", "summary": "costBreakdown.analysisBreakdown.summary",
+    **{form.format(word): part for word, part in _COST_PART_WORDS.items() for form in _COST_PART_FORMS},
     "spend": "cost", "costs": "cost", "price": "cost", "total": "cost",
     "minutes": "duration", "seconds": "duration", "length": "duration",
     "call": "id", "calls": "id", "callid": "id",

@@ -6,6 +6,7 @@ equal as a number. Order, types that keep the values, columns left out and colum
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.contract.record_words import RECORD_COLUMNS
-from vapi_frames.contract.vocabulary import COLUMNS
+from vapi_frames.contract.vocabulary import COLUMN_SYNONYMS, COLUMNS
 from vapi_frames.errors import ProvenanceError, UnknownWordError, suggest
 from vapi_frames.frames.changes import describe_change
 from vapi_frames.frames.choice import describe_choice
@@ -337,6 +338,11 @@ def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | Non
         return found[0]
     if found:
         raise UnknownWordError(column, "column", found, hint="It has several measures here: name one.")
-    is_measured = column in (*COLUMNS, *RECORD_COLUMNS) or not suggest(column, names)
-    hint = f'Ask for it, e.g. .{operation or "sum"}("{column}").' if is_measured else ""
-    raise UnknownWordError(column, "column", names, hint=hint)
+    meant = COLUMN_SYNONYMS.get(re.sub("[_ -]", "", column.casefold()), column)
+    there = {
+        one.column: one.name for one in meta.aggregations if one.name in names and operation in (None, one.operation)
+    }
+    synonyms = {column: there[meant]} if meant in there and meant != column else {}
+    is_known = meant in (*COLUMNS, *RECORD_COLUMNS) or not suggest(column, names)
+    hint = f'Ask for it, e.g. .{operation or "sum"}("{meant}").' if is_known and not synonyms else ""
+    raise UnknownWordError(column, "column", names, synonyms=synonyms, hint=hint)

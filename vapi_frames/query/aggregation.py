@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -32,7 +34,6 @@ from vapi_frames.contract.vocabulary import (
 from vapi_frames.errors import NonAdditiveError, QueryError, UnknownWordError, format_value, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from typing import Any, Literal
 
     from vapi_frames.contract.vocabulary import Column, Measure, Operation, RecordOperation
@@ -54,6 +55,7 @@ __all__ = [
     "with_measures",
 ]
 
+_MOST_SHOWN = 8  # words that a message repeats as a line to type
 _TOO_LARGE = 10**6  # for a quantile in percent, of whole numbers that no float holds
 VARIABLE = "variable."  # before the key of a variable, where a group column may stand, too
 
@@ -203,6 +205,7 @@ def with_measures(
             raise QueryError(f"alias {alias!r} cannot name {len(columns)} measures; call .{operation}() once for each")
         check_text(alias, "alias", None)
     for column in columns:
+        check_separate(column, "column", operation)
         one = Aggregation(operation, _check_column(operation, column), alias, q)
         check_unique(one, measures)
         measures = (*measures, one)
@@ -230,9 +233,19 @@ def output(name: str) -> OutputColumn:
     return OutputColumn(f"{OUTPUT}{name}")
 
 
+def check_separate(word: object, kind: str, verb: str) -> None:
+    """Raise `UnknownWordError` where *word* is a collection: *verb* takes each word as its own argument."""
+    if isinstance(word, Iterable) and not isinstance(word, str | bytes):
+        words = list(word) if isinstance(word, Sequence) and len(word) <= _MOST_SHOWN else []
+        is_text = bool(words) and all(isinstance(one, str) for one in words)
+        line = ", ".join(json.dumps(one, ensure_ascii=False) for one in words) if is_text else "*words"
+        raise UnknownWordError(word, kind, (), hint=f"Pass each as its own argument: .{verb}({line}).")
+
+
 def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
     """Raise `QueryError` unless all *columns* are group columns that are new and differ from each other."""
     for position, column in enumerate(columns):
+        check_separate(column, "group column", "by")
         hint = (
             "Pass each as its own argument; for a variable of the calls use .by_variable(key), for a structured output "
             ".by_output(name)."
@@ -248,6 +261,7 @@ def check_groups(columns: Sequence[str], groups: Sequence[str]) -> None:
 def check_variables(keys: Sequence[str], variables: Sequence[str]) -> None:
     """Raise `QueryError` unless all *keys* are keys of variables that are new and differ from each other."""
     for position, key in enumerate(keys):
+        check_separate(key, "variable key", "by_variable")
         check_text(key, "variable key", KEY_LIMIT)
         if key in variables or key in keys[:position]:
             raise QueryError(f"the query already groups by variable {key!r}; add each variable once")
@@ -256,6 +270,7 @@ def check_variables(keys: Sequence[str], variables: Sequence[str]) -> None:
 def check_outputs(names: Sequence[str], outputs: Sequence[str]) -> None:
     """Raise `QueryError` unless all *names* are names of outputs that are new and differ from each other."""
     for position, name in enumerate(names):
+        check_separate(name, "output name", "by_output")
         check_text(name, "output name", None)
         if name in outputs or name in names[:position]:
             raise QueryError(f"the query already groups by output {name!r}; add each output once")

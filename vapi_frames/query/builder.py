@@ -321,7 +321,7 @@ class Builder(QuerySpec[C]):
         require(step, STEPS, "step", synonyms=STEP_SYNONYMS)
         return replace(self, time_step=step)
 
-    def between(self, start: object, end: object) -> Self:
+    def between(self, start: object, end: object = ...) -> Self:
         """Set the range to the half-open [start, end).
 
         Args:
@@ -330,7 +330,7 @@ class Builder(QuerySpec[C]):
             end: The same, exclusive; ``None`` is the contract's default: now.
 
         Raises:
-            QueryError: A side is not a date or time, or is finer than a microsecond.
+            QueryError: A side is missing, is not a date or time, or is finer than a microsecond.
 
         Examples:
             >>> from vapi_frames import vq

@@ -23,6 +23,8 @@ from vapi_frames.contract.vocabulary import NAME_LIMIT
 from vapi_frames.display import format_block, show_html
 from vapi_frames.errors import QueryError, require
 from vapi_frames.query import code
+from vapi_frames.query.attributes import VERB_SYNONYMS, suggest_attribute
+from vapi_frames.query.builder import VERBS
 from vapi_frames.query.compile import compile_body
 from vapi_frames.query.schema import as_polars
 
@@ -274,6 +276,25 @@ class Comparison:
 
     def __str__(self) -> str:
         return "".join(self._list_verbs())
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = "" if name in self.__slots__ else self._suggest(name)
+            raise AttributeError(f"a Comparison has no {name!r}{hint}", name=name, obj=self)
+
+    def _suggest(self, name: str) -> str:
+        """Return what to type instead of the unknown attribute *name*."""
+        *verbs, compared = self._list_verbs()
+        is_known = not name.startswith("_") and hasattr(self.query, name)
+        word = name if is_known else VERB_SYNONYMS.get(name, name)
+        if word in VERBS:
+            return f"; .{word}() stands before .compare(): {''.join([*verbs, f'.{word}(...)', compared])}"
+        if is_known and callable(getattr(self.query, name)):
+            return f"; it is a verb of a query, the later one or .queries()[1]: {''.join(verbs)}.{name}(...)"
+        if is_known:
+            return f"; the query has it: .query.{name}"
+        return suggest_attribute(name, type(self))
 
     def _list_verbs(self) -> list[str]:
         align = "" if self.align == "ordinal" else f', align="{self.align}"'

@@ -12,10 +12,12 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from vapi_frames.calendar.ranges import describe_missing_end
 from vapi_frames.contract.vocabulary import TABLES
 from vapi_frames.errors import QueryError, format_value, require
+from vapi_frames.query.attributes import VERB_SYNONYMS
 from vapi_frames.query.builder import VERBS
-from vapi_frames.query.query import VERB_SYNONYMS, Query
+from vapi_frames.query.query import Query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -272,9 +274,12 @@ class _Code:
                 raise QueryError(f"{one.arg}= is repeated in .{verb}() at {place}")
             named[one.arg] = self._value(one.value)
         try:
-            signature.bind(*values, **named)
+            bound = signature.bind(*values, **named).arguments
         except TypeError as error:
             raise QueryError(f".{verb}() at {place}: {error}") from None
+        if verb == "between" and "end" not in bound:
+            hint = describe_missing_end(bound.get("start"))
+            raise QueryError(f".{verb}() at {place}: missing a required argument: 'end'; {hint}")
         return values, named
 
     def _value(self, node: ast.expr) -> Any:

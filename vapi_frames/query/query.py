@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from vapi_frames.display import format_block, show_html
-from vapi_frames.errors import QueryError, suggest
+from vapi_frames.errors import QueryError
 from vapi_frames.query import aggregation, code, comparison, lint
+from vapi_frames.query.attributes import suggest_attribute
 from vapi_frames.query.builder import Builder
 from vapi_frames.query.compile import compile_body, compile_curl, compile_query, read_query
 from vapi_frames.query.schema import as_polars
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from vapi_frames.query.lint import Finding, Plan
     from vapi_frames.query.spec import DtypeBackend, ProgressOption
 
-__all__ = ["VERB_SYNONYMS", "Fetcher", "Query", "suggest_attribute"]
+__all__ = ["Fetcher", "Query"]
 
 
 C = TypeVar("C", bound=str)
@@ -387,28 +388,3 @@ def _fetch_comparison(both: Comparison, **options: Any) -> pd.DataFrame:
 
 def _restore(values: dict[str, Any]) -> Query[Any]:
     return Query(**values)
-
-
-_FRAME_ATTRIBUTES = {
-    "columns", "describe", "head", "iloc", "index", "loc", "plot", "shape", "sort_values", "tail", "to_csv", "vapi",
-}  # fmt: skip
-VERB_SYNONYMS = {
-    "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
-    "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
-    "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
-    "filter": "where", "filters": "where", "filter_by": "where", "query": "where", "isin": "where",
-    "calls": "drill", "records": "drill", "drilldown": "drill", "drill_down": "drill", "drill_through": "drill",
-}  # fmt: skip
-
-
-def suggest_attribute(name: str, kind: type) -> str:
-    """Return a hint about the unknown attribute *name* of a query."""
-    if name.startswith("_"):
-        return ""
-    if name in _FRAME_ATTRIBUTES:
-        return f"; call .fetch() first: the frame has .{name}"
-    if name in ("std", "var"):
-        return "; the contract has sum, avg, count, min, max and history, and call records median, quantile and nunique"
-    verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
-    near = suggest(name, verbs, synonyms=VERB_SYNONYMS)
-    return f"; did you mean .{near[0]}()?" if near else ""

@@ -1,0 +1,40 @@
+"""What an unknown attribute of a query, or of a comparison, was meant to be."""
+
+from __future__ import annotations
+
+from vapi_frames.errors import suggest
+
+__all__ = ["FRAME_VERBS", "VERB_SYNONYMS", "suggest_attribute"]
+
+_FRAME_ATTRIBUTES = {
+    "columns", "describe", "head", "iloc", "index", "loc", "plot", "shape", "sort_values", "tail", "to_csv", "vapi",
+}  # fmt: skip
+FRAME_VERBS = {
+    "change", "drop_partial", "elapsed", "fill_gaps", "for_excel", "label", "meta", "outcome", "outcome_rate",
+    "partial", "per_call", "per_minute", "ratio", "reconcile", "refresh", "rollup", "save", "share", "style",
+    "success_rate", "to_excel", "top", "typical_week", "units", "wide", "with_units",
+}  # fmt: skip
+"""What only ``df.vapi`` has."""
+_FRAME_VALUES = {"elapsed", "meta", "partial", "units"}
+VERB_SYNONYMS = {
+    "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
+    "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
+    "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
+    "filter": "where", "filters": "where", "filter_by": "where", "query": "where", "isin": "where",
+    "calls": "drill", "records": "drill", "drilldown": "drill", "drill_down": "drill", "drill_through": "drill",
+}  # fmt: skip
+
+
+def suggest_attribute(name: str, kind: type) -> str:
+    """Return a hint about the unknown attribute *name* of a query, or of a comparison."""
+    if name.startswith("_"):
+        return ""
+    if name in _FRAME_ATTRIBUTES:
+        return f"; call .fetch() first: the frame has .{name}"
+    if name in FRAME_VERBS:
+        return f"; call .fetch() first, then df.vapi.{name}{'' if name in _FRAME_VALUES else '()'}"
+    if name in ("std", "var"):
+        return "; the contract has sum, avg, count, min, max and history, and call records median, quantile and nunique"
+    verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
+    near = suggest(name, verbs, synonyms=VERB_SYNONYMS)
+    return f"; did you mean .{near[0]}()?" if near else ""
