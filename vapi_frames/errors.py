@@ -107,10 +107,15 @@ class UnknownWordError(QueryError):
         synonyms: Mapping[str, str] | None = None,
         where: str = "",
         hint: str = "",
+        needed_by: str = "",
     ) -> None:
         words = tuple(allowed)
         self.word = word
         self.kind = kind
+        if needed_by:  # the caller typed another word, or none, so there is none to correct
+            self.suggestions: list[str] = []
+            super().__init__(f"{needed_by} needs the {kind} {format_value(word)}, which is not there. {hint}".rstrip())
+            return
         self.suggestions = suggest(word, words, synonyms=synonyms)
         place = f" at {where}" if where else ""
         message = f"unknown {kind} {format_value(word)}{place}"

@@ -14,7 +14,8 @@ import vapi_frames as vf
 from tests.support.examples import examples
 from tests.support.shapes import COARSER, QUIET, fetch, same, sources_and_queries
 from vapi_frames.analysis.success import SUCCESS
-from vapi_frames.contract.vocabulary import STEPS
+from vapi_frames.contract.record_words import RECORD_COST_PARTS
+from vapi_frames.contract.vocabulary import COST_PARTS, STEPS
 from vapi_frames.errors import FrameWarning, NonAdditiveError, ProvenanceError, QueryError, UnknownWordError
 
 pytestmark = [pytest.mark.extra("local"), *QUIET]
@@ -296,3 +297,62 @@ def test_peoples_words_of_a_part_name_its_measure():
             df.vapi.per_minute(word)
     with pytest.raises(UnknownWordError, match=r'\.sum\("costBreakdown\.transport"\)'):
         df.vapi.per_minute("phone")
+
+
+FIVE = ("cost", "costBreakdown.llm", "costBreakdown.stt", "costBreakdown.tts", "costBreakdown.vapi")
+
+
+@pytest.mark.parametrize("verb", ["per_minute", "per_call", "share"])
+@pytest.mark.parametrize("as_index", [True, False])
+def test_several_columns_are_those_of_one_after_another(verb, as_index):
+    """A verb with several columns gives what it gives of each of them, in their order; a list shows the line to type."""
+    df = month(*FIVE, "duration", as_index=as_index)
+    whole = getattr(df.vapi, verb)(*FIVE)
+    stepwise = df
+    for part in FIVE:
+        stepwise = getattr(stepwise.vapi, verb)(part)
+    same(whole, stepwise)
+    assert getattr(whole.vapi, verb)(*FIVE).equals(whole)
+    with pytest.raises(UnknownWordError, match=rf'own argument: \.{verb}\("cost", "costBreakdown\.llm"\)'):
+        getattr(df.vapi, verb)(["cost", "costBreakdown.llm"])
+
+
+def test_many_columns_raise_no_warning_of_pandas():
+    """Verbs in a loop, also of a comparison, leave a frame that takes more columns without a warning of pandas."""
+    query = vf.demo().call().sum("duration").count()
+    parts = ["cost", *COST_PARTS, *RECORD_COST_PARTS]
+    both = query.sum(*parts).by("type").last("7d").compare("previous").fetch()
+    looped = both
+    for part in parts:
+        looped = looped.vapi.per_minute(part).vapi.per_call(part)
+    at_once = both.vapi.per_minute(*parts).vapi.per_call(*parts)
+    assert set(looped.columns) == set(at_once.columns)
+    pd.testing.assert_frame_equal(looped[list(at_once.columns)], at_once)
+    assert len(looped.columns) == len(both.columns) + 2 * 4 * len(parts)
+    for frame in (looped, at_once):  # a warning is an error in these tests
+        frame["mine"] = 1
+        assert frame.index.equals(both.index)
+        assert frame.index.names == both.index.names
+
+
+@pytest.mark.parametrize(
+    ("verb", "lead", "line"),
+    [
+        ("per_minute", r"per_minute\(\) needs the column 'duration'", r'\.sum\("duration"\)'),
+        ("per_call", r"per_call\(\) needs the column 'id'", r'\.count\("id"\)'),
+        (
+            "reconcile",
+            r"reconcile\(\) needs the column 'costBreakdown",
+            r'query, before \.compare\(\): \.sum\("costBreakdown',
+        ),
+        ("outcome", r"outcome\(\) needs the group of the frame 'endedReason'", r'\.by\("endedReason"\)'),
+        ("outcome_rate", r"outcome_rate\(\) needs the group of the frame 'endedReason'", r'\.by\("endedReason"\)'),
+        ("success_rate", r"success_rate\(\) needs the group of the frame", r'\.by\("analysis\.successEvaluation"\)'),
+    ],
+)
+def test_a_word_that_was_not_typed_is_no_unknown_word(verb, lead, line):
+    """A verb that lacks a part says that it needs it, and what to add: the caller typed no such word."""
+    both = vf.demo().call().sum("cost").by("type").last("7d").compare("previous").fetch()
+    with pytest.raises(UnknownWordError, match=f"^{lead}.*{line}") as error:
+        getattr(both.vapi, verb)()
+    assert "unknown" not in str(error.value)

@@ -100,8 +100,12 @@ def call_verbs(df):
         if name.startswith("_") or name in NO_VERBS:
             continue
         parameters = [one for one in inspect.signature(verb).parameters.values() if one.name != "self"]
-        needed = {one.name: NEEDED[one.name] for one in parameters if one.default is one.empty}
-        for one in parameters:
+        named = [one for one in parameters if one.kind is not one.VAR_POSITIONAL]
+        if len(named) < len(parameters):  # *columns
+            yield f"{name}(value)", lambda value, n=name: getattr(df.vapi, n)(value)
+            yield f"{name}(cost, value)", lambda value, n=name: getattr(df.vapi, n)("cost", value)
+        needed = {one.name: NEEDED[one.name] for one in named if one.default is one.empty}
+        for one in named:
             yield (
                 f"{name}({one.name}=)",
                 lambda value, n=name, p=one.name, o=needed: getattr(df.vapi, n)(**{**o, p: value}),

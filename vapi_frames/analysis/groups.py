@@ -199,7 +199,7 @@ def outcome(frame: pd.DataFrame, level: ended_reasons.ReasonLevel = "outcome") -
     levels = {one.name: one for one in checked.levels}
     if "endedReason" not in levels:
         hint = 'Add it to the query: .by("endedReason").'
-        raise UnknownWordError("endedReason", "group of the frame", levels, hint=hint)
+        raise UnknownWordError("endedReason", "group of the frame", levels, hint=hint, needed_by="outcome()")
     check_level_is_free(checked, level)
     reasons = drop_unused(levels["endedReason"])
     texts = [str(value) for value in reasons.uniques]

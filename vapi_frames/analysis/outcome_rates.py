@@ -88,8 +88,8 @@ def outcome_rate(frame: pd.DataFrame, rates: OutcomeRate | Iterable[OutcomeRate]
     levels = {level.name: level for level in checked.levels}
     if "endedReason" not in levels:
         hint = 'Add it to the query: .by("endedReason").'
-        raise UnknownWordError("endedReason", "group of the frame", levels, hint=hint)
-    count = find_column(frame, "id", operation="count")
+        raise UnknownWordError("endedReason", "group of the frame", levels, hint=hint, needed_by="outcome_rate()")
+    count = find_column(frame, "id", operation="count", needed_by="outcome_rate()")
     level = levels["endedReason"]
     reasons = [str(value) for value in level.uniques]
     outcomes = [classify_reason(reason).outcome for reason in reasons]

@@ -18,7 +18,7 @@ from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.origin import attach_meta
 from vapi_frames.frames.provenance import CheckedFrame, check_frame, find_column
-from vapi_frames.query.aggregation import Reaggregation, check_text
+from vapi_frames.query.aggregation import Reaggregation, check_separate, check_text
 from vapi_frames.result.aggregate import aggregate, divide
 from vapi_frames.result.ordering import combine_codes
 
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    Columns = dict[str, tuple[npt.NDArray[Any], DerivedColumn]]  # name → values, and what is known of them
+
 __all__ = ["add_columns", "add_ratio", "per_call", "per_minute", "ratio", "reconcile", "share"]
 
 _CONTRACT_SOURCES = ("api", "replay", "reply")  # they have the columns of the contract only
 
+_FEW_COLUMNS = 60
 _SINGULAR = {"calls": "call", "tokens": "token", "characters": "character"}
 
 
@@ -57,10 +60,20 @@ def add_columns(checked: CheckedFrame, columns: Mapping[str, tuple[npt.NDArray[A
         name: pd.Series(to_backend(values, checked.backend), index=frame.index, copy=False)
         for name, (values, _) in columns.items()
     }
-    result = frame.assign(**series)
+    result = _append_columns(frame, series)
     result.attrs = dict(frame.attrs)
     derived = checked.meta.derived | {name: column for name, (_, column) in columns.items()}
     return attach_meta(result, replace(checked.meta, derived=derived), checked.rows, changed=columns)
+
+
+def _append_columns(frame: pd.DataFrame, series: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return *frame* with *series* as its last columns."""
+    if len(frame.columns) + len(series) <= _FEW_COLUMNS:
+        return frame.assign(**series)
+    # Of a hundred columns that were added one by one, pandas warns that the frame is fragmented: a copy is not.
+    result = pd.concat([frame, pd.DataFrame(series, index=frame.index)], axis="columns").copy()
+    result.index, result.columns.name = frame.index, frame.columns.name
+    return result
 
 
 def _check_free(frame: pd.DataFrame, name: str) -> None:
@@ -137,9 +150,19 @@ def ratio(frame: pd.DataFrame, num: str, den: str, *, name: str | None = None) -
     return add_ratio(checked, above, below, name or f"{above}Per{below[0].upper()}{below[1:]}")
 
 
-def _find_additive(frame: pd.DataFrame, column: str | None) -> str:
+def _find_additive(frame: pd.DataFrame, column: str | None, needed_by: str = "") -> str:
     """Return the column of *frame* that *column* means; of a column of the API, its sum, of ``id`` the count."""
-    return find_column(frame, column, operation="count" if isinstance(column, str) and column == "id" else "sum")
+    operation = "count" if isinstance(column, str) and column == "id" else "sum"
+    return find_column(frame, column, operation=operation, needed_by=needed_by)
+
+
+def _find_parts(frame: pd.DataFrame, columns: Sequence[str | None], verb: str) -> list[str]:
+    """Return the columns of *frame* that the arguments *columns* of *verb* mean: without any, that of ``cost``."""
+    if not columns or (len(columns) == 1 and columns[0] is None):
+        return [_find_additive(frame, "cost", verb)]
+    for column in columns:
+        check_separate(column, "column", verb.removesuffix("()"))
+    return [_find_additive(frame, column) for column in columns]
 
 
 def add_ratio(
@@ -159,6 +182,13 @@ def add_ratio(
         NonAdditiveError: One of the two is neither a sum nor a count.
         QueryError: The frame already has a column *name*.
     """
+    return add_columns(checked, _make_ratio(checked, above, below, name, unit=unit, scale=scale))
+
+
+def _make_ratio(
+    checked: CheckedFrame, above: str, below: str, name: str, *, unit: str | None = None, scale: float = 1.0
+) -> Columns:
+    """Return the columns of a ratio; see `add_ratio`."""
     for part in (above, below):
         _check_additive(checked, part, "a ratio")
     if name in (above, below):
@@ -173,20 +203,20 @@ def add_ratio(
     if all(split_side(checked.meta, part) and part in columns for part in parts):
         before = divide(columns[parts[0]], columns[parts[1]], scale)
         made |= compare_columns(name, values, before, unit, DerivedColumn(unit, "ratio", parts, scale))
-    return add_columns(checked, made)
+    return made
 
 
 @keep_layout
-def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
-    """Return *frame* with *column* per minute of call as a new last column, e.g. ``sumCostPerMinute`` in USD/min.
+def per_minute(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return *frame* with *columns* per minute of call as new last columns, e.g. ``sumCostPerMinute`` in USD/min.
 
     Args:
         frame: A result frame that also has the sum of ``duration``, or of ``minutesUsed``.
-        column: A sum or count, by its own name or the API's column; ``cost`` by default.
+        columns: Sums or counts, by their own names or the API's columns; ``cost`` by default.
 
     Returns:
-        The frame with one more float column; missing where there were no minutes. Of a comparison also that of the
-        earlier period, the difference and the percentage: ``…Before``, ``…Delta``, ``…Percent``.
+        The frame with one more float column for each; missing where there were no minutes. Of a comparison also those
+        of the earlier period, the difference and the percentage: ``…Before``, ``…Delta``, ``…Percent``.
 
     Raises:
         NonAdditiveError: It is an average, a minimum or a maximum.
@@ -199,24 +229,29 @@ def per_minute(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         [0.1208, 0.1398, 0.1133]
     """
     checked = check_frame(frame)
-    above = _find_additive(frame, "cost" if column is None else column)
+    parts = _find_parts(frame, columns, "per_minute()")
     is_subscription = any(one.column == "minutesUsed" for one in checked.meta.aggregations)
-    minutes = find_column(frame, "minutesUsed" if is_subscription else "duration", operation="sum")
+    column = "minutesUsed" if is_subscription else "duration"
+    minutes = find_column(frame, column, operation="sum", needed_by="per_minute()")
     units = checked.meta.all_units()
     scale = 1 / minutes_per(units[minutes])
-    return add_ratio(checked, above, minutes, f"{above}PerMinute", unit=f"{units[above]}/min", scale=scale)
+    made: Columns = {}
+    for part in parts:
+        unit = f"{units.get(part)}/min"
+        made |= _make_ratio(checked, part, minutes, f"{part}PerMinute", unit=unit, scale=scale)
+    return add_columns(checked, made)
 
 
 @keep_layout
-def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
-    """Return *frame* with *column* per call as a new last column, e.g. ``sumCostPerCall`` in USD/call.
+def per_call(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return *frame* with *columns* per call as new last columns, e.g. ``sumCostPerCall`` in USD/call.
 
     Args:
         frame: A result frame that also has the count of calls.
-        column: A sum or count, by its own name or the API's column; ``cost`` by default.
+        columns: Sums or counts, by their own names or the API's columns; ``cost`` by default.
 
     Returns:
-        The frame with one more float column; missing where there were no calls.
+        The frame with one more float column for each; missing where there were no calls.
 
     Raises:
         NonAdditiveError: It is an average, a minimum or a maximum.
@@ -228,21 +263,26 @@ def per_call(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
         >>> df.pipe(vf.analysis.per_call)["sumCostPerCall"].round(4).tolist()
         [0.1763, 0.1352, 0.1535]
     """
-    above = _find_additive(frame, "cost" if column is None else column)
-    return add_ratio(check_frame(frame), above, _find_additive(frame, "id"), f"{above}PerCall")
+    checked = check_frame(frame)
+    parts = _find_parts(frame, columns, "per_call()")
+    calls = _find_additive(frame, "id", "per_call()")
+    made: Columns = {}
+    for part in parts:
+        made |= _make_ratio(checked, part, calls, f"{part}PerCall")
+    return add_columns(checked, made)
 
 
 @keep_layout
-def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Sequence[str] | None = None) -> pd.DataFrame:
-    """Return *frame* with each row's share of a total as a new last column, e.g. ``sumCostShare``.
+def share(frame: pd.DataFrame, *columns: str, within: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Return *frame* with each row's share of the total of *columns* as new last columns, e.g. ``sumCostShare``.
 
     Args:
         frame: A result frame.
-        column: A sum or count, by its own name or the API's column; needed where there are several measures.
+        columns: Sums or counts, by their own names or the API's columns; needed where there are several measures.
         within: The levels; each slice of them adds up to 1, e.g. ``"date"``; the whole frame by default.
 
     Returns:
-        The frame with one more float column, from 0 to 1; missing where the total is 0.
+        The frame with one more float column for each, from 0 to 1; missing where the total is 0.
 
     Raises:
         NonAdditiveError: It is an average, a minimum or a maximum.
@@ -255,13 +295,17 @@ def share(frame: pd.DataFrame, column: str | None = None, *, within: str | Seque
         [0.538, 0.269, 0.193]
     """
     checked = check_frame(frame)
-    name = _find_additive(frame, column)
-    _check_additive(checked, name, "a share")
+    names = _find_parts(frame, columns, "share()") if columns else [_find_additive(frame, None)]
+    for name in names:
+        _check_additive(checked, name, "a share")
     codes, size = _slices(checked, within)
-    values = to_numpy(frame[name]).astype(np.float64, copy=False)
-    total = aggregate([Reaggregation(name, "sum")], {name: values}, codes, size)[name][codes]
     known = DerivedColumn("share", "none", made=("share", *_names_within(within)))
-    return add_columns(checked, {f"{name}Share": (divide(values, total), known)})
+    made: Columns = {}
+    for name in names:
+        values = to_numpy(frame[name]).astype(np.float64, copy=False)
+        total = aggregate([Reaggregation(name, "sum")], {name: values}, codes, size)[name][codes]
+        made[f"{name}Share"] = divide(values, total), known
+    return add_columns(checked, made)
 
 
 def _names_within(within: str | Sequence[str] | None) -> list[str]:
@@ -321,7 +365,7 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
         [0.0]
     """
     checked = check_frame(frame)
-    cost = find_column(frame, "cost", operation="sum")
+    cost = find_column(frame, "cost", operation="sum", needed_by="reconcile()")
     sums: dict[str, str] = {
         one.column: one.name
         for one in checked.meta.aggregations
@@ -332,8 +376,9 @@ def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     if missing := [part for part in parts if part not in sums]:
         wanted = missing if checked.meta.source in _CONTRACT_SOURCES else [*missing, *lacking]
         listed = ", ".join(f'"{part}"' for part in wanted)
-        hint = f"Add all parts of the cost to the query: .sum({listed})."
-        raise UnknownWordError(missing[0], "column", list(sums), hint=hint)
+        place = ", before .compare()" if checked.meta.before else ""
+        hint = f"Add all parts of the cost to the query{place}: .sum({listed})."
+        raise UnknownWordError(missing[0], "column", list(sums), hint=hint, needed_by="reconcile()")
     parts = (*parts, *(part for part in RECORD_COST_PARTS if part in sums))
     explained = np.sum([np.nan_to_num(to_numpy(frame[sums[part]])) for part in parts], axis=0)
     values = to_numpy(frame[cost]).astype(np.float64) - explained

@@ -75,8 +75,8 @@ def success_rate(
     levels = {level.name: level for level in checked.levels}
     if SUCCESS not in levels:
         hint = f'Add it to the query: .by("{SUCCESS}").'
-        raise UnknownWordError(SUCCESS, "group of the frame", levels, hint=hint)
-    count = find_column(frame, "id", operation="count")
+        raise UnknownWordError(SUCCESS, "group of the frame", levels, hint=hint, needed_by="success_rate()")
+    count = find_column(frame, "id", operation="count", needed_by="success_rate()")
     level = levels[SUCCESS]
     texts = [str(value) for value in level.uniques]
     is_success = _find_successes(texts, success)

@@ -305,13 +305,14 @@ def _without_measures(meta: Meta) -> str:
     )
 
 
-def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | None = None) -> str:
+def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | None = None, needed_by: str = "") -> str:
     """Return the column of *frame* that *column* means: its own name, or the API's column it aggregates.
 
     Args:
         frame: A result frame.
         column: The name; ``None`` means the only measure.
         operation: Where it matters, the operation that the measure of an API's column has to be.
+        needed_by: The verb that needs *column*, where its caller did not name it.
 
     Raises:
         UnknownWordError: There is none, or more than one; the error names the measures.
@@ -345,4 +346,4 @@ def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | Non
     synonyms = {column: there[meant]} if meant in there and meant != column else {}
     is_known = meant in (*COLUMNS, *RECORD_COLUMNS) or not suggest(column, names)
     hint = f'Ask for it, e.g. .{operation or "sum"}("{meant}").' if is_known and not synonyms else ""
-    raise UnknownWordError(column, "column", names, synonyms=synonyms, hint=hint)
+    raise UnknownWordError(column, "column", names, synonyms=synonyms, hint=hint, needed_by=needed_by)

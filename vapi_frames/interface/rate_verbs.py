@@ -24,11 +24,11 @@ class RateVerbs:
 
     _frame: pd.DataFrame
 
-    def share(self, column: str | None = None, *, within: str | Sequence[str] | None = None) -> ResultFrame[Self]:
-        """Return the frame with each row's share of a total as a new last column, e.g. ``sumCostShare``.
+    def share(self, *columns: str, within: str | Sequence[str] | None = None) -> ResultFrame[Self]:
+        """Return the frame with each row's share of a total as new last columns, e.g. ``sumCostShare``.
 
         Args:
-            column: A sum or count; needed where there are several measures.
+            columns: Sums or counts; needed where there are several measures.
             within: The levels; each slice of them adds up to 1, e.g. ``"date"``; the whole frame by default.
 
         Raises:
@@ -43,7 +43,7 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return as_result(self, analysis.share(self._frame, column, within=within))
+        return as_result(self, analysis.share(self._frame, *columns, within=within))
 
     def ratio(self, num: str, den: str, *, name: str | None = None) -> ResultFrame[Self]:
         """Return the frame with the ratio of two sums or counts as a new last column, missing where *den* is 0.
@@ -67,11 +67,11 @@ class RateVerbs:
 
         return as_result(self, analysis.ratio(self._frame, num, den, name=name))
 
-    def per_minute(self, column: str | None = None) -> ResultFrame[Self]:
-        """Return the frame with *column* (``cost`` by default) per minute of call, e.g. ``sumCostPerMinute``.
+    def per_minute(self, *columns: str) -> ResultFrame[Self]:
+        """Return the frame with each of *columns* (``cost`` by default) per minute of call, e.g. ``sumCostPerMinute``.
 
         Raises:
-            NonAdditiveError: It is an average, a minimum or a maximum.
+            NonAdditiveError: One is an average, a minimum or a maximum.
             UnknownWordError: A measure is missing; the error says what to add to the query.
 
         Examples:
@@ -82,13 +82,13 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return as_result(self, analysis.per_minute(self._frame, column))
+        return as_result(self, analysis.per_minute(self._frame, *columns))
 
-    def per_call(self, column: str | None = None) -> ResultFrame[Self]:
-        """Return the frame with *column* (``cost`` by default) per call, e.g. ``sumCostPerCall``.
+    def per_call(self, *columns: str) -> ResultFrame[Self]:
+        """Return the frame with each of *columns* (``cost`` by default) per call, e.g. ``sumCostPerCall``.
 
         Raises:
-            NonAdditiveError: It is an average, a minimum or a maximum.
+            NonAdditiveError: One is an average, a minimum or a maximum.
             UnknownWordError: A measure is missing; the error says what to add to the query.
 
         Examples:
@@ -99,7 +99,7 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return as_result(self, analysis.per_call(self._frame, column))
+        return as_result(self, analysis.per_call(self._frame, *columns))
 
     def success_rate(
         self,

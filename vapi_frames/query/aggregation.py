@@ -45,6 +45,7 @@ __all__ = [
     "check_groups",
     "check_outputs",
     "check_quantile",
+    "check_separate",
     "check_text",
     "check_unique",
     "check_variables",
