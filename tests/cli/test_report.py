@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
+import pandas as pd
 import pytest
 
 import vapi_frames as vf
 from vapi_frames.cli.main import main
+from vapi_frames.errors import SourceError
 
 pytestmark = [
     pytest.mark.extra("local"),
@@ -61,3 +64,37 @@ def test_what_is_wrong_is_one_line_and_a_code(arguments, code, message, *, tmp_p
     assert line.startswith("vapi-frames: ")
     assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["list.json"]
+
+
+@pytest.mark.parametrize("command", [["report"], ["query", 'vq.call().count().by("type").during("2026-10")']])
+def test_a_terminal_shows_what_was_written(command, *, tmp_path, monkeypatch, capsys):
+    """A person sees the file on stderr; without a terminal, as in cron, there is no output, unless --verbose asks for it."""
+    out = tmp_path / ("out.html" if command == ["report"] else "out.csv")
+    arguments = [*command, "--source", "demo", "--out", str(out)]
+    assert main(arguments) == 0
+    assert capsys.readouterr() == ("", "")
+    for option in ([], ["--verbose"]):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda option=option: not option)
+        assert main([*arguments, *option]) == 0
+        text, error = capsys.readouterr()
+        assert text == ""
+        assert f"{out}" in error.splitlines()[-1]
+        assert command != ["report"] or f"wrote {out}, {out.stat().st_size / 1000:,.0f} kB" in error
+
+
+def test_the_page_of_the_sample_names_its_assistants():
+    """Without names given, the report of the sample shows its own; names that are given win."""
+    names = vf.demo().assistants()
+    assert names.index.name == "assistantId"
+    assert (names.dtype, names.name) == (pd.Series(["a"], dtype="str").dtype, "assistantName")
+    calls = vf.demo().call().count().by("assistantId").during("2026-10").fetch()
+    assert calls.vapi.label(names).index.get_level_values("assistantName").dropna().isin(names).all()
+    page = vf.demo().report("14d", compare=None).to_html()
+    assert all(name in page for name in names)
+    given = vf.demo().report("14d", compare=None, names={RECEPTION: "Front desk"}).to_html()
+    assert "Front desk" in given
+    assert "Concierge" not in given
+    with vf.demo() as closed:
+        pass
+    with pytest.raises(SourceError, match="closed"):
+        closed.assistants()

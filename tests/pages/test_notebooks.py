@@ -8,6 +8,7 @@ import re
 import nbformat
 import pytest
 
+import vapi_frames
 from tests.support.notebooks import METADATA, NOTEBOOKS, ON_SPARK, check_run, stripped
 
 pytestmark = pytest.mark.extra("test")
@@ -82,3 +83,17 @@ def test_a_chart_takes_three_lines_and_no_matplotlib(path):
             assert not (isinstance(node, ast.Name) and node.id in ("ax", "axes", "plt", "figure")), cell.source
             if isinstance(node, ast.stmt) and ".plot" in ast.unparse(node):
                 assert node.end_lineno - node.lineno < 3, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_imports_public_names_only(path):
+    """What a notebook shows, a reader may type: names of the package itself, and no module inside it."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code" or cell.source.startswith("%%"):
+            continue
+        for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.MULTILINE))):
+            if isinstance(node, ast.Import):
+                assert not [one.name for one in node.names if one.name.startswith("vapi_frames.")]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vapi_frames"):
+                assert node.module == "vapi_frames"
+                assert {one.name for one in node.names} <= set(vapi_frames.__all__)

@@ -128,6 +128,11 @@ def print_error(message: object, *, label: str = "") -> None:
     print(f"vapi-frames: {line}", file=sys.stderr)  # noqa: T201 - this is a command
 
 
+def is_watched() -> bool:
+    """Return whether a person reads stderr: a terminal shows what was written, and cron sends no mail of it."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def print_data(text: str) -> None:
     """Write *text* to stdout as UTF-8, whatever the locale; a closed pipe, as after ``| head``, is no error."""
     try:

@@ -12,7 +12,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.cli.console import PARTIAL, add_command, print_data, print_error, run_command
+from vapi_frames.cli.console import PARTIAL, add_command, is_watched, print_data, print_error, run_command
 from vapi_frames.cli.source import add_source_options, open_source
 from vapi_frames.errors import PartialResultError, QueryError, VapiFramesError
 from vapi_frames.files import expand_home
@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
         write_files(list(zip(frames, paths, strict=True)), is_guarded=not options.raw_text)
     else:
         print_data(to_text(frames[0], options.format or "csv"))
-    if options.verbose:
+    if options.verbose or (paths and is_watched()):
         for frame, path in zip(frames, paths or [Path("stdout")], strict=True):
             print_error(f"wrote {len(frame):,} row{'s' * (len(frame) != 1)} to {path}")
     return 0

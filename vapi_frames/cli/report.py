@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.cli.console import add_command, print_error, run_command
+from vapi_frames.cli.console import add_command, is_watched, print_error, run_command
 from vapi_frames.cli.source import add_source_options, open_source
 from vapi_frames.errors import QueryError
 from vapi_frames.files import expand_home
@@ -74,22 +74,25 @@ def _run(options: argparse.Namespace) -> int:
 
     out = check_path(expand_home(options.out), _SUFFIXES)
     vq = open_source(options)
+    names = _read_names(options.names, vq, is_demo=options.source == ["demo"])
     report = vq.report(
         options.last, compare=None if options.compare == "none" else options.compare,
-        names=_read_names(options.names, vq), title=options.title, tz=options.tz, step=options.step,
+        names=names, title=options.title, tz=options.tz, step=options.step,
         complete=options.complete, success=options.success,
     )  # fmt: skip
     report.save(out)
-    if options.verbose:
-        print_error(f"wrote {out}: {report!r}")
+    if options.verbose or is_watched():
+        print_error(f"wrote {out}, {out.stat().st_size / 1000:,.0f} kB: {report!r}")
     return 0
 
 
-def _read_names(path: str | None, vq: Vq) -> Mapping[str, str] | None:
+def _read_names(path: str | None, vq: Vq, *, is_demo: bool) -> Mapping[str, str] | None:
     """Return id → name, from a file or from the API; ``None`` where nothing says them."""
     if path is None:
         return None
     if path == "api":
+        if is_demo:
+            raise QueryError("only the API has names of assistants to ask for; the page of --source demo has its own")
         return dict(vq.assistants())
     try:
         found = json.loads(Path(expand_home(path)).read_text(encoding="utf-8-sig"))

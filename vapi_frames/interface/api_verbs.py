@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vapi_frames.errors import QueryError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from os import PathLike
 
@@ -24,6 +25,7 @@ class ApiVerbs:
     """What a `Vq` of the API can do beside queries."""
 
     _assistants: tuple[str, dict[str, str]] | None = None
+    _names: Mapping[str, str] | None = None  # of a source that knows them itself
 
     if TYPE_CHECKING:  # what a Vq has
 
@@ -34,23 +36,28 @@ class ApiVerbs:
     def assistants(self) -> pd.Series[str]:
         """Return the names of the organization's assistants by id, for ``df.vapi.label``; they are fetched once.
 
-        The series is empty for a key that may not list them, with a `ResponseWarning`. It lacks assistants without a
-        name, and those that were deleted.
+        The sample of `vapi_frames.demo` has names, too. The series is empty for a key that may not list them, with a
+        `ResponseWarning`. It lacks assistants without a name, and those that were deleted.
 
         Raises:
-            QueryError: This vq does not fetch from the API.
+            QueryError: This vq does not fetch from the API, nor from the sample.
             SourceError: There was no reply, or the vq is closed.
             ResponseError: The reply is not a list of assistants.
 
         Examples:
             >>> import vapi_frames as vf
-            >>> vf.demo().assistants()
-            Traceback (most recent call last):
-            ...
-            vapi_frames.errors.QueryError: only the API has names of assistants, and this vq fetches from ...
+            >>> vf.demo().assistants().tolist()
+            ['Reception', 'Support', 'Sales', 'Reminders', 'Concierge']
         """
         import pandas as pd
 
+        self.now()  # raises if the vq is closed
+        names = self._fetch_names() if self._names is None else self._names
+        index = pd.Index(list(names), dtype="str", name="assistantId")
+        return pd.Series(list(names.values()), index=index, dtype="str", name="assistantName")
+
+    def _fetch_names(self) -> dict[str, str]:
+        """Return id → name of the assistants that the API lists."""
         from vapi_frames.sources.api.assistants import assistants
 
         hint = "give .label(...) names of your own, {id: name}, or those of vf.connect().assistants()"
@@ -61,9 +68,7 @@ class ApiVerbs:
             found = assistants(connection, now=self.now())
             known = scope, found or {}
             self._assistants = None if found is None else known  # a refusal is tried again
-        names = known[1]
-        index = pd.Index(list(names), dtype="str", name="assistantId")
-        return pd.Series(list(names.values()), index=index, dtype="str", name="assistantName")
+        return known[1]
 
     def archive(
         self,

@@ -212,11 +212,11 @@ def demo() -> Vq:
            sumCost  countId
         0  2142.22    13495
     """
-    from vapi_frames.sources.local.sample import keep_sample
+    from vapi_frames.sources.local.sample import ASSISTANTS, keep_sample
     from vapi_frames.sources.local.source import LocalSource
 
     source = LocalSource(keep_sample(), now=datetime(2026, 11, 16, tzinfo=UTC))
-    return Vq(lambda: source)
+    return Vq(lambda: source, names=ASSISTANTS)
 
 
 def record(folder: str | PathLike[str], source: Vq | None = None, *, now: datetime | str | None = None) -> Vq:

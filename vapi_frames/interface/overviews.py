@@ -24,6 +24,7 @@ class Overviews:
     """What a `Vq` fetches by many queries in one request."""
 
     if TYPE_CHECKING:  # what a Vq has
+        _names: Mapping[str, str] | None
 
         @property
         def source(self) -> Source: ...  # noqa: D102
@@ -97,7 +98,7 @@ class Overviews:
         Args:
             last: How much before now, as in `Query.last`.
             compare: The earlier period, as in `Query.compare`; ``None`` for no comparison.
-            names: The id of an assistant → its name, e.g. `assistants`.
+            names: The id of an assistant → its name, e.g. `assistants`; the sample has its own by default.
             title: The heading of the page.
             tz: The zone of the calendar; UTC by default.
             step: The step of the charts over time.
@@ -125,6 +126,7 @@ class Overviews:
         now = self.now()
         return build_report(
             self.call(), self.subscription(), lambda queries: self._fetch(queries, now, (), progress=progress), now,
-            last=last, tz=tz, step=step, complete=complete, compare=compare, names=names, success=success, title=title,
+            last=last, tz=tz, step=step, complete=complete, compare=compare, success=success, title=title,
+            names=self._names if names is None else names,
             has_records=not isinstance(self.source, ApiSource),
         )  # fmt: skip

@@ -43,11 +43,13 @@ class Vq(ApiVerbs, Overviews):
         *,
         units: Mapping[str, str] | None = None,
         on_close: Callable[[], object] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         # Made when it is first used: the sources import packages that `import vapi_frames` must not.
         self._make_source: Callable[[], Source] | None = make_source
         self._source: Source | None = None
         self._on_close = on_close
+        self._names = names
         self.units = dict(units or {})
 
     @property

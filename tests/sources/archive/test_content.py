@@ -176,13 +176,19 @@ def test_what_a_progress_raises_ends_the_run(tmp_path):
 @pytest.mark.parametrize(
     "make", [lambda _: vf.demo(), lambda _: vf.local([]), lambda folder: vf.record(folder, vf.demo())]
 )
-def test_only_the_api_has_calls_and_names(make, tmp_path):
+def test_only_the_api_has_calls_to_archive(make, tmp_path):
     """Other sources, and recordings, say what to use instead."""
     with pytest.raises(
         QueryError,
         match=r"only the API has calls to archive, and this vq fetches from .* query its call records directly",
     ):
         make(tmp_path).archive(tmp_path)
+
+
+@pytest.mark.extra("local")
+@pytest.mark.parametrize("make", [lambda _: vf.local([]), lambda folder: vf.record(folder, vf.demo())])
+def test_sources_without_names_say_so(make, tmp_path):
+    """Only the API and the sample have names of assistants."""
     with pytest.raises(QueryError, match=r"only the API has names of assistants.*\.label\(\.\.\.\) names of your own"):
         make(tmp_path).assistants()
 
