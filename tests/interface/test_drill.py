@@ -175,3 +175,19 @@ def test_the_calls_are_records_again(demo):
     calls = demo.call().sum("cost").by("type").during("2026-10-05").drill().reset_index()
     again = calls.vapi.call().sum("cost").by("type").during("2026-10-05").fetch()
     pd.testing.assert_frame_equal(again, demo.call().sum("cost").by("type").during("2026-10-05").fetch())
+
+
+@pytest.mark.extra("local")
+def test_a_refusal_shows_the_line_of_the_user():
+    """Without a vq the message names the one that fetched; of a comparison it shows the query of the user."""
+    query = vf.demo().call().sum("cost").by("type").between("2026-10-08", "2026-10-15")
+    for verb in ("drill", "refresh"):
+        with pytest.raises(QueryError, match=rf"pass the vq that fetched it, df\.vapi\.{verb}\(vq\), or"):
+            getattr(query.fetch().vapi, verb)()
+    both = query.step("day").compare("previous").fetch()
+    for frame in (both, both.vapi.top(1, by="cost"), both.vapi.rollup("all"), both.head(2)):
+        with pytest.raises(QueryError, match="drill the query of one of them, ") as error:
+            frame.vapi.drill(vf.demo())
+        line = str(error.value).partition("one of them, ")[2]
+        assert line.startswith('vq.call().sum("cost")')
+        assert line.endswith('.between("2026-10-08T00:00:00Z", "2026-10-15T00:00:00Z").drill()')

@@ -439,3 +439,24 @@ def test_a_frame_of_filtered_calls_can_be_asked_again():
 def test_type_checkers_know_every_group_that_can_be_a_keyword():
     words = {one for one in (*GROUP_COLUMNS, *RECORD_GROUPS) if one.isidentifier()}
     assert set(KeywordFilters.__annotations__) == words
+
+
+@pytest.mark.extra("local")
+@pytest.mark.parametrize(
+    ("filters", "shown", "hidden"),
+    [
+        ({"assistantId": "Sales"}, ["assistantId 'Sales'", "takes ids, which vq.assistants() lists, and 'Sales' is none"], []),
+        ({"squadId": "Night"}, ["squadId 'Night'", "squadId takes ids, and 'Night' is none"], []),
+        ({"type": "webcall"}, ["type 'webcall'"], ["takes ids"]),
+        ({"assistantId": "00000000-0000-4000-8000-000000000000"}, ["assistantId '00000000"], ["takes ids"]),
+        ({"type": "webcall", "customer.number": "+15550001"}, ["customer.number", "type 'webcall'"], ["+15550001"]),
+        ({"variable.plan": "gold"}, ["variable.plan"], ["gold", "takes ids"]),
+    ],
+)  # fmt: skip
+def test_a_filter_that_nothing_matches_is_named(filters, shown, hidden):
+    """The warning names each filter, its value where that cannot name a person, and says where an id is needed."""
+    with pytest.warns(RecordsWarning, match="no call that matches the filters") as warned:
+        vf.demo().call().sum("cost").where(filters).last("7d").fetch()
+    [message] = [str(one.message) for one in warned if "matches the filters" in str(one.message)]
+    assert all(text in message for text in shown)
+    assert not any(text in message for text in hidden)

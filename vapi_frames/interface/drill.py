@@ -127,7 +127,7 @@ def _find_query(meta: Meta, frame: pd.DataFrame) -> tuple[Query[Any], bool]:
     if meta.before:
         raise QueryError(
             "the frame is a comparison, and each row counts calls of two periods: drill the query of one of them, "
-            "vq.call()....drill()"
+            f"{meta.result_query}.drill()"
         )
     if meta.derived_levels:
         level = next(iter(meta.derived_levels))

@@ -122,14 +122,15 @@ def _find_vq(meta: Meta, vq: Vq | None, verb: str) -> Vq:
     """
     if vq is None:
         if meta.source != "api":
-            example = "vf.replay(folder)" if meta.source == "replay" and verb == "refresh" else "vf.local(calls)"
-            raise QueryError(
-                f"the frame is not from the API but from {meta.source!r}: pass what to fetch from, "
-                f"e.g. df.vapi.{verb}({example})"
-            )
+            if meta.source in ("reply", "replay"):  # which have no calls
+                example = "vf.replay(folder)" if meta.source == "replay" and verb == "refresh" else "vf.local(calls)"
+                cure = f"pass what to fetch from, e.g. df.vapi.{verb}({example})"
+            else:
+                cure = f"pass the vq that fetched it, df.vapi.{verb}(vq), or records, df.vapi.{verb}(vf.local(calls))"
+            raise QueryError(f"the frame is not from the API but from {meta.source!r}: {cure}")
         from vapi_frames.interface.connect import vq as api
 
         return api
     if not hasattr(vq, "fetch"):
-        raise QueryError(f"{verb} takes what to fetch from, e.g. vf.local(calls), not {type(vq).__name__}")
+        raise QueryError(f"{verb} takes what to fetch from, e.g. df.vapi.{verb}(vq), not {type(vq).__name__}")
     return vq

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -9,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_frames.calendar.ranges import format_iso
-from vapi_frames.errors import RecordsWarning, warn
+from vapi_frames.contract.record_words import RECORD_GROUPS
+from vapi_frames.contract.vocabulary import GROUP_COLUMNS
+from vapi_frames.errors import RecordsWarning, format_value, warn
 from vapi_frames.query.schema import build_schema
 from vapi_frames.result.result import Result
 from vapi_frames.sources.sql import concurrency, concurrency_numpy
@@ -83,6 +86,11 @@ def label_dates(buckets: Any, query: Query[Any]) -> pa.Array:
     return _make_dates(labels, build_schema(query)).take(encoded.indices)
 
 
+_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_PERSONAL = ("customer.number", "customerId", "name")
+_MOST_VALUES = 3
+
+
 def warn_of_no_match(
     query: Query[Any],
     span: tuple[datetime, datetime],
@@ -97,7 +105,22 @@ def warn_of_no_match(
         found = f"{what} from {format_iso(records_range[0])} to {format_iso(records_range[1])}"
     verb = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
     filtered = "that matches the filters " if query.filters else ""
-    warn(f"no call {filtered}was {verb} in [{format_iso(span[0])}, {format_iso(span[1])}): {found}", RecordsWarning)
+    within = f"[{format_iso(span[0])}, {format_iso(span[1])})"
+    warn(f"no call {filtered}was {verb} in {within}: {found}{_describe_filters(query)}", RecordsWarning)
+
+
+def _describe_filters(query: Query[Any]) -> str:
+    """Return which filters *query* has, and which of their values cannot be ids; no value that may name a person."""
+    shown, wrong = [], []
+    for name, values in query.filters:
+        is_shown = name in (*GROUP_COLUMNS, *RECORD_GROUPS) and name not in _PERSONAL
+        listed = [format_value(value) for value in values[:_MOST_VALUES]] + ["..."] * (len(values) > _MOST_VALUES)
+        shown.append(f"{name} {' or '.join(listed)}" if is_shown else name)
+        no_ids = [value for value in values if value is not None and not _UUID.fullmatch(value)]
+        if is_shown and name.endswith("Id") and no_ids:
+            cure = ", which vq.assistants() lists" if name == "assistantId" else ""
+            wrong.append(f"{name} takes ids{cure}, and {format_value(no_ids[0])} is none")
+    return "".join(f"; {part}" for part in (*([f"the filters: {', '.join(shown)}"] if shown else []), *wrong))
 
 
 def _note_negative_minutes(counts: Any) -> tuple[str, ...]:
