@@ -10,6 +10,7 @@ from vapi_frames.display import show_html
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.interface.source_verbs import SourceVerbs
 from vapi_frames.interface.verbs import Verbs
+from vapi_frames.sources.records.paths import has_creation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,10 +49,11 @@ class VapiAccessor(Verbs, SourceVerbs):
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        if _ATTRIBUTE not in frame.attrs and "createdAt" not in frame.columns:
+        if _ATTRIBUTE not in frame.attrs and not has_creation(frame.columns):
             raise ProvenanceError(
                 ".vapi works on two kinds of frame: one that was fetched with this package (its df.attrs say so; "
-                "concat, merge and pivot may drop them), and call records, which have a column 'createdAt'. "
+                "concat, merge and pivot may drop them), and call records, which have a column 'createdAt' or "
+                '\'created_at\'; where it has another name: vf.local(frame, columns={"createdAt": "<theirs>"}). '
                 f"This one has the columns {', '.join(map(str, frame.columns[:8]))}"
             )
         self._frame = frame
@@ -327,7 +329,7 @@ class VapiAccessor(Verbs, SourceVerbs):
         return self._local().subscription()
 
     def _local(self) -> Vq:
-        if "createdAt" not in self._frame.columns:
+        if not has_creation(self._frame.columns):
             raise ProvenanceError("this frame is a result, not call records (no column 'createdAt'); use .query")
         from vapi_frames.interface.connect import local
 

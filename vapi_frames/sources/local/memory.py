@@ -14,6 +14,7 @@ from vapi_frames.sources.local.duplicates import RowLocation, add_row_numbers
 from vapi_frames.sources.local.engine import first_line
 from vapi_frames.sources.local.json_reader import decode_texts
 from vapi_frames.sources.local.long_cells import check_cells, divide_table
+from vapi_frames.sources.local.overview import describe_epochs
 from vapi_frames.sources.local.relation import (
     RecordsSnapshot,
     Relation,
@@ -92,6 +93,8 @@ class TableRecords:
             skipped = SkippedRecords()
             table, keys = _decode_frame(data, used, places, skipped, also)
             snapshot.notes += describe_variables(skipped.variables)[: bool(skipped.variables)]
+            if skipped.epochs:
+                snapshot.notes.append(describe_epochs(skipped.epochs))
             used, places = table.column_names, {}
         table = pa.table({name: mark_column(name, _prepare(name, table.column(name))) for name in used})
         if with_rows:

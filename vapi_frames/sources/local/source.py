@@ -29,11 +29,12 @@ from vapi_frames.sources.local.files import FileRecords, restored_names
 from vapi_frames.sources.local.open import open_records
 from vapi_frames.sources.local.outputs import look_for_outputs
 from vapi_frames.sources.local.overview import (
-    EPOCH_NOTE,
     Overview,
+    describe_epochs,
     make_overview,
     note_numbers,
     write_is_dated,
+    write_numbers,
 )
 from vapi_frames.sources.records.columns import (
     DURATION_WARNING,
@@ -119,7 +120,8 @@ class LocalSource:
         self._days: ByState[StoredDays] = ByState()
         self._counted: dict[object, dict[str, int]] = {}
         self._skips = on_error == "skip"
-        self._records = open_records(calls, skips=self._skips, places=check_columns(columns))
+        self._places = check_columns(columns)
+        self._records = open_records(calls, skips=self._skips, places=self._places)
         self._duplicates = duplicates
         self._found_duplicates: ByState[DuplicateIds] = ByState()
         self._overviews: ByState[Overview] = ByState()
@@ -272,7 +274,8 @@ class LocalSource:
         """
         with self._open(query, snapshot, also=also) as (connection, relation):
             columns = find_columns(query, relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
-            if "duration" in relation.columns and "duration" in columns.values:
+            is_placed = ("duration",) in self._places.values()  # a column that the caller placed is used
+            if "duration" in relation.columns and "duration" in columns.values and not is_placed:
                 self._warn(DURATION_WARNING)
             overview = self._look(connection, relation, columns, snapshot)
             snapshot.notes += note_numbers(relation, overview)
@@ -321,7 +324,7 @@ class LocalSource:
         if variables := snapshot.skipped.variables:
             self._note(snapshot, *describe_variables(variables))
         if epochs := snapshot.skipped.epochs:
-            snapshot.notes.append(f"calls with a number as createdAt: {epochs:,}; {EPOCH_NOTE}")
+            snapshot.notes.append(describe_epochs(epochs))
         return snapshot
 
     @contextmanager
@@ -387,11 +390,9 @@ class LocalSource:
         self, connection: DuckDBPyConnection, relation: Relation, columns: QueryColumns, snapshot: RecordsSnapshot
     ) -> Overview:
         """Check all times of creation: each must be there, and after 1970. Looks again only after a change."""
-        cells = "NULL"
-        if (created := relation.columns.get("createdAt")) and created.type and created.type.id == "cell":
-            cells = created.sql
+        numbers = write_numbers(relation)
         overview = self._overviews.find(
-            snapshot.state, lambda: make_overview(connection, relation.sql, columns, snapshot.paths, cells)
+            snapshot.state, lambda: make_overview(connection, relation.sql, columns, snapshot.paths, numbers)
         )
         if overview.undated:
             if not self._skips:

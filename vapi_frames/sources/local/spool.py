@@ -9,7 +9,7 @@ from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.local.fast_json import convert_fast
 from vapi_frames.sources.local.json_reader import JsonDecoder, check_value, read_values
-from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type, flatten_call, iter_calls
+from vapi_frames.sources.records.flatten import FLAT_COLUMNS, flat_type, flatten_call, is_created_by_number, iter_calls
 from vapi_frames.sources.records.paths import TIME_COLUMNS, VARIABLES_MAP, name_json
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ParquetSpool:
                         variables, size = skipped.bound_variables(variables)
                         self._rows.append((values, variables))
                         self._size += size + sum(len(values.get(name_json(path)) or "") for path in self._paths)
-                        skipped.epochs += isinstance(call, dict) and type(call.get("createdAt")) in (int, float)
+                        skipped.epochs += isinstance(call, dict) and is_created_by_number(call, *self._places)
                         self.calls += 1
                     except RecordsError as error:
                         skipped.add(error, f"{path!r}, line {line} (call {number})", file=path, line=line)

@@ -62,6 +62,7 @@ __all__ = [
     "flat_type",
     "flatten_call",
     "flatten_calls",
+    "is_created_by_number",
     "iter_calls",
 ]
 
@@ -172,7 +173,7 @@ def flatten_calls(
         except RecordsError as error:
             skipped.add(error, f"call {position}", line=position)
             continue
-        skipped.epochs += isinstance(call, dict) and type(call.get("createdAt")) in (int, float)
+        skipped.epochs += isinstance(call, dict) and is_created_by_number(call, places)
         for name, value in values.items():
             column = columns.setdefault(name, [])
             column.extend([None] * (len(maps) - len(column)))
@@ -203,6 +204,21 @@ def flat_type(column: str) -> pa.DataType:
 
 Places = tuple[tuple[str, tuple[str, ...]], ...]
 """Column of the API and the keys to where the caller says it is, which is then its only place."""
+
+
+def is_created_by_number(call: dict[str, Any], places: Places = ()) -> bool:
+    """Return whether a number says when a call was created."""
+    if not places and (usual := call.get("createdAt")) is not None:
+        return type(usual) in (int, float)
+    placed = dict(places).get("createdAt")
+    paths = [tuple(placed)] if placed else [(name, *keys) for name, keys in column_paths("createdAt")]
+    for path in paths:
+        value: Any = call
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            return type(value) in (int, float)
+    return False
 
 
 def flatten_call(

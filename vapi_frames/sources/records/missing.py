@@ -31,6 +31,11 @@ def missing_column(name: str, names: Sequence[str], *, kind: str = "column") -> 
         return RecordsError(f"{name!r} is a column of the call records and no variable; {cure}", column=name)
     near = suggest(name, [one.removeprefix(f"{root}.") for one in names])
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    if name == "id" and kind == "column":
+        hint = (
+            '; say which column has it with columns={"id": "<theirs>"}, or count a column that is never missing, as '
+            '.count("cost") does.'
+        )
     listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     return RecordsError(
         f"the call records have no {kind} {name!r}, which the query uses{hint} They have: {listed}", column=name

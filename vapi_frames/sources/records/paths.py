@@ -38,6 +38,7 @@ __all__ = [
     "candidate_paths",
     "column_paths",
     "find_headers",
+    "has_creation",
     "is_mixed",
     "name_json",
     "variable_paths",
@@ -173,6 +174,18 @@ def find_headers(names: Sequence[str] | Iterable[str]) -> dict[str, str]:
     if not present >= _SURE_HEADERS:
         return {}
     return {column: header for column, header in EXPORT_HEADERS.items() if header in present}
+
+
+def has_creation(names: Iterable[object]) -> bool:
+    """Return whether columns of these *names* say when calls were created, under a name that is known.
+
+    Examples:
+        >>> has_creation(["id", "created_at"]), has_creation(["id", "when"])
+        (True, False)
+    """
+    present = frozenset(name for name in names if isinstance(name, str))
+    is_named = any(path in present for path, keys in column_paths("createdAt") if not keys)
+    return is_named or "createdAt" in find_headers(present)
 
 
 def name_json(path: str) -> str:
