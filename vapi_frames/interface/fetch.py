@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from vapi_frames.calendar.ranges import AbsoluteRange
-from vapi_frames.errors import PartialResultError, QueryError
+from vapi_frames.errors import PartialResultError, QueryError, RecordsWarning, warn
 from vapi_frames.query import lint
-from vapi_frames.query.comparison import Comparison
+from vapi_frames.query.comparison import Comparison, describe_begin
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.query import Query
 
@@ -73,6 +73,7 @@ def fetch_comparison(vq: Any, comparison: Comparison, *, as_index: bool = True, 
     """
     from vapi_frames.frames.build import check_options
     from vapi_frames.frames.layout import to_flat
+    from vapi_frames.frames.origin import add_note
     from vapi_frames.frames.side_by_side import compare_frames
 
     if not isinstance(comparison, Comparison):
@@ -82,7 +83,11 @@ def fetch_comparison(vq: Any, comparison: Comparison, *, as_index: bool = True, 
     both = cast("tuple[Query[Any], Query[Any]]", comparison.queries(now))
     lint.warn_once(both[0], now)  # one warning for both periods
     present, before = fetch_frames(vq, name_queries(both, now, ()), now, **options).values()
-    compared = compare_frames(present, before, comparison, comparison.periods(now))
+    periods = comparison.periods(now)
+    compared = compare_frames(present, before, comparison, periods)
+    if note := describe_begin(comparison, periods, getattr(vq.source, "records_begin", None)):
+        warn(note, RecordsWarning)
+        compared = add_note(compared, note)
     return compared if as_index else to_flat(compared)
 
 

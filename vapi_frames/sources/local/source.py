@@ -127,6 +127,7 @@ class LocalSource:
         self._overviews: ByState[Overview] = ByState()
         self._wider: tuple[tuple[str, ...], LocalSource] | None = None
         self._warnings: set[str] = set()
+        self.records_begin: datetime | None = None  # since when there are records, as the newest query found
 
     def now(self) -> datetime:
         """Return its clock."""
@@ -227,6 +228,8 @@ class LocalSource:
                 self._warn(gap)
         with self._prepare(query, snapshot) as (connection, relation, columns, counted):
             overview = self._look(connection, relation, columns, snapshot)
+            known = self._kept or snapshot.days or overview.range
+            self.records_begin = known[0] if known else None
             result, has_matched = run_query(
                 query,
                 columns,
