@@ -26,7 +26,7 @@ exit codes:
 """
 _NEXT = """\
 a query of your own   vapi-frames query 'vq.call().count().by("endedReason").last("30d")' --source demo --format table
-one page to hand on   vapi-frames report --source demo --last 30d --out report.html
+one page to hand on   vapi-frames report --source demo --last 21d --out report.html
 from Python           import vapi_frames as vf; vq = vf.demo()
 with your own calls   export VAPI_API_KEY=..., and leave out --source demo"""
 _SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
