@@ -279,6 +279,7 @@ def test_a_range_without_calls_says_so():
     assert text.count("No calls in this range.") >= 5
     assert "<svg" not in text
     assert any("The earlier period has no calls" in gap for gap in report.gaps)
+    assert text.index("The earlier period has no calls") < text.index('class="figures"')  # beside the figures, too
     assert report.figures[0].value in (0, None)
     json.loads(report.to_json())
 

@@ -158,7 +158,7 @@ def _find_additive(frame: pd.DataFrame, column: str | None, needed_by: str = "")
 
 def _find_parts(frame: pd.DataFrame, columns: Sequence[str | None], verb: str) -> list[str]:
     """Return the columns of *frame* that the arguments *columns* of *verb* mean: without any, that of ``cost``."""
-    if not columns or (len(columns) == 1 and columns[0] is None):
+    if len(columns) == 1 and columns[0] is None:
         return [_find_additive(frame, "cost", verb)]
     for column in columns:
         check_separate(column, "column", verb.removesuffix("()"))
@@ -207,12 +207,13 @@ def _make_ratio(
 
 
 @keep_layout
-def per_minute(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Return *frame* with *columns* per minute of call as new last columns, e.g. ``sumCostPerMinute`` in USD/min.
+def per_minute(frame: pd.DataFrame, column: str | None = None, *more: str) -> pd.DataFrame:
+    """Return *frame* with each column per minute of call as new last columns, e.g. ``sumCostPerMinute`` in USD/min.
 
     Args:
         frame: A result frame that also has the sum of ``duration``, or of ``minutesUsed``.
-        columns: Sums or counts, by their own names or the API's columns; ``cost`` by default.
+        column: A sum or count, by its own name or the API's column; ``cost`` by default.
+        more: Further ones.
 
     Returns:
         The frame with one more float column for each; missing where there were no minutes. Of a comparison also those
@@ -229,7 +230,7 @@ def per_minute(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
         [0.1208, 0.1398, 0.1133]
     """
     checked = check_frame(frame)
-    parts = _find_parts(frame, columns, "per_minute()")
+    parts = _find_parts(frame, (column, *more), "per_minute()")
     is_subscription = any(one.column == "minutesUsed" for one in checked.meta.aggregations)
     column = "minutesUsed" if is_subscription else "duration"
     minutes = find_column(frame, column, operation="sum", needed_by="per_minute()")
@@ -243,12 +244,13 @@ def per_minute(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 @keep_layout
-def per_call(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Return *frame* with *columns* per call as new last columns, e.g. ``sumCostPerCall`` in USD/call.
+def per_call(frame: pd.DataFrame, column: str | None = None, *more: str) -> pd.DataFrame:
+    """Return *frame* with each column per call as new last columns, e.g. ``sumCostPerCall`` in USD/call.
 
     Args:
         frame: A result frame that also has the count of calls.
-        columns: Sums or counts, by their own names or the API's columns; ``cost`` by default.
+        column: A sum or count, by its own name or the API's column; ``cost`` by default.
+        more: Further ones.
 
     Returns:
         The frame with one more float column for each; missing where there were no calls.
@@ -264,7 +266,7 @@ def per_call(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
         [0.1763, 0.1352, 0.1535]
     """
     checked = check_frame(frame)
-    parts = _find_parts(frame, columns, "per_call()")
+    parts = _find_parts(frame, (column, *more), "per_call()")
     calls = _find_additive(frame, "id", "per_call()")
     made: Columns = {}
     for part in parts:
@@ -273,12 +275,15 @@ def per_call(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 @keep_layout
-def share(frame: pd.DataFrame, *columns: str, within: str | Sequence[str] | None = None) -> pd.DataFrame:
-    """Return *frame* with each row's share of the total of *columns* as new last columns, e.g. ``sumCostShare``.
+def share(
+    frame: pd.DataFrame, column: str | None = None, *more: str, within: str | Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return *frame* with each row's share of the total of each column as new last columns, e.g. ``sumCostShare``.
 
     Args:
         frame: A result frame.
-        columns: Sums or counts, by their own names or the API's columns; needed where there are several measures.
+        column: A sum or count, by its own name or the API's column; needed where there are several measures.
+        more: Further ones.
         within: The levels; each slice of them adds up to 1, e.g. ``"date"``; the whole frame by default.
 
     Returns:
@@ -295,7 +300,7 @@ def share(frame: pd.DataFrame, *columns: str, within: str | Sequence[str] | None
         [0.538, 0.269, 0.193]
     """
     checked = check_frame(frame)
-    names = _find_parts(frame, columns, "share()") if columns else [_find_additive(frame, None)]
+    names = [_find_additive(frame, None)] if column is None else _find_parts(frame, (column, *more), "share()")
     for name in names:
         _check_additive(checked, name, "a share")
     codes, size = _slices(checked, within)

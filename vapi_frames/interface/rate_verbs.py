@@ -24,11 +24,14 @@ class RateVerbs:
 
     _frame: pd.DataFrame
 
-    def share(self, *columns: str, within: str | Sequence[str] | None = None) -> ResultFrame[Self]:
+    def share(
+        self, column: str | None = None, *more: str, within: str | Sequence[str] | None = None
+    ) -> ResultFrame[Self]:
         """Return the frame with each row's share of a total as new last columns, e.g. ``sumCostShare``.
 
         Args:
-            columns: Sums or counts; needed where there are several measures.
+            column: A sum or count; needed where there are several measures.
+            more: Further ones.
             within: The levels; each slice of them adds up to 1, e.g. ``"date"``; the whole frame by default.
 
         Raises:
@@ -43,7 +46,7 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return as_result(self, analysis.share(self._frame, *columns, within=within))
+        return as_result(self, analysis.share(self._frame, column, *more, within=within))
 
     def ratio(self, num: str, den: str, *, name: str | None = None) -> ResultFrame[Self]:
         """Return the frame with the ratio of two sums or counts as a new last column, missing where *den* is 0.
@@ -67,8 +70,8 @@ class RateVerbs:
 
         return as_result(self, analysis.ratio(self._frame, num, den, name=name))
 
-    def per_minute(self, *columns: str) -> ResultFrame[Self]:
-        """Return the frame with each of *columns* (``cost`` by default) per minute of call, e.g. ``sumCostPerMinute``.
+    def per_minute(self, column: str | None = None, *more: str) -> ResultFrame[Self]:
+        """Return the frame with each column (``cost`` by default) per minute of call, e.g. ``sumCostPerMinute``.
 
         Raises:
             NonAdditiveError: One is an average, a minimum or a maximum.
@@ -82,10 +85,10 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return as_result(self, analysis.per_minute(self._frame, *columns))
+        return as_result(self, analysis.per_minute(self._frame, column, *more))
 
-    def per_call(self, *columns: str) -> ResultFrame[Self]:
-        """Return the frame with each of *columns* (``cost`` by default) per call, e.g. ``sumCostPerCall``.
+    def per_call(self, column: str | None = None, *more: str) -> ResultFrame[Self]:
+        """Return the frame with each column (``cost`` by default) per call, e.g. ``sumCostPerCall``.
 
         Raises:
             NonAdditiveError: One is an average, a minimum or a maximum.
@@ -99,7 +102,7 @@ class RateVerbs:
         """
         from vapi_frames import analysis
 
-        return as_result(self, analysis.per_call(self._frame, *columns))
+        return as_result(self, analysis.per_call(self._frame, column, *more))
 
     def success_rate(
         self,

@@ -15,7 +15,7 @@ from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, format_value
 from vapi_frames.frames.meta import read_meta
 from vapi_frames.report import sections
-from vapi_frames.report.content import Figure, Section, make_figure
+from vapi_frames.report.content import NO_EARLIER, Figure, Section, make_figure
 from vapi_frames.report.queries import build_earlier_queries, build_queries, name_earlier
 from vapi_frames.report.report import Report
 
@@ -178,11 +178,11 @@ def _describe_quiet(days: pd.DataFrame, before: tuple[datetime, datetime]) -> st
     """Return that the earlier period begins without calls, as where records begin later; else nothing."""
     start, end = before
     if days.empty:
-        return "The earlier period has no calls, so there is nothing to compare with."
+        return f"{NO_EARLIER}, so there is nothing to compare with."
     first = days.index.get_level_values("date").min()
     if (first - start) / (end - start) < _QUIET:
         return ""
-    return f"The earlier period has no calls before {first:%Y-%m-%d}: a change compares with what there is."
+    return f"{NO_EARLIER} before {first:%Y-%m-%d}: a change compares with what there is."
 
 
 def _list_assistants(frame: pd.DataFrame) -> pd.Index:

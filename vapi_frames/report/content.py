@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISSING",
+    "NO_EARLIER",
     "Cell",
     "Chart",
     "Content",
@@ -28,6 +29,8 @@ __all__ = [
     "make_figure",
 ]
 
+NO_EARLIER = "The earlier period has no calls"
+"""How a gap begins that the head of the page says, too, because its changes mislead."""
 MISSING = "\N{EN DASH}"
 _LARGE = 10_000
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.report.charts import draw_chart
-from vapi_frames.report.content import MISSING, format_change
+from vapi_frames.report.content import MISSING, NO_EARLIER, format_change
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,7 +65,7 @@ def _describe_range(report: Content) -> str:
     text += f"{_SOURCES.get(report.source, 'a reply')}, fetched {_format_time(report.now, report.zone)}."
     if report.before is not None:
         text += f" Compared with {_format_span(*report.before, report.zone)}."
-    return text
+    return " ".join([text, *(gap for gap in report.gaps if gap.startswith(NO_EARLIER))])
 
 
 def _build_figure(figure: Figure) -> ET.Element:
