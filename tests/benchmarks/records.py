@@ -244,7 +244,7 @@ def concurrency(pattern, said, rounds, mark):
 
 
 def quantile(pattern, said, rounds, mark):
-    """Yield the row of an exact quantile, whose values no engine can add up as it reads them."""
+    """Yield the row of an exact quantile: an engine has to keep all values of a group to find it."""
     made = case("quantile", pattern, {})
     _check(made)
     seconds = interleaved(made.contenders, rounds)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, read_levels
+from vapi_frames.frames.levels import IS_PANDAS_3, IndexLevel, build_index, dates_in_zone, read_levels
 from vapi_frames.result.ordering import combine_codes, factorize
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from vapi_frames.result.drilled import DrilledCalls
 
 __all__ = ["build_calls", "find_calls_of"]
-
-_IS_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3  # noqa: PLR2004
 
 
 def build_calls(drilled: DrilledCalls, zone: str) -> pd.DataFrame:
@@ -73,7 +71,7 @@ def _comparable(values: pd.Index) -> pd.Index:
 def _level(name: str, values: Any, zone: str) -> pd.Index:
     if name == "date" and pa.types.is_timestamp(values.type):
         return dates_in_zone(zone, values.to_numpy(zero_copy_only=False))
-    texts: pd.Index = pd.Index(values.to_pylist(), dtype="str" if _IS_PANDAS_3 else object, name=name)
+    texts: pd.Index = pd.Index(values.to_pylist(), dtype="str" if IS_PANDAS_3 else object, name=name)
     return texts
 
 
@@ -84,4 +82,4 @@ def _column(values: pa.ChunkedArray, zone: str) -> Any:
         return values.to_numpy()
     if pa.types.is_boolean(values.type):
         return pd.array(values.to_pylist(), dtype="boolean")
-    return pd.array(values.to_pylist(), dtype="str") if _IS_PANDAS_3 else np.array(values.to_pylist(), dtype=object)
+    return pd.array(values.to_pylist(), dtype="str") if IS_PANDAS_3 else np.array(values.to_pylist(), dtype=object)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.errors import QueryError, format_value
-from vapi_frames.plotting.theme import format_figure
+from vapi_frames.plotting.theme import find_brightness, format_figure
 
 if TYPE_CHECKING:
     from vapi_frames.plotting.chart import ChartData
@@ -20,6 +20,7 @@ __all__ = ["Mark", "draw_cell_values", "draw_marks", "draw_references", "draw_va
 Mark = tuple[str, pd.Timestamp, pd.Timestamp | None]
 """A label, and a date, or the begin and the end of a span."""
 _COLOR = "#D55E00"
+_BRIGHT = 0.5  # the brightness above which black can be read better than white
 
 
 def read_references(reference: Any) -> list[tuple[str, float]]:
@@ -160,6 +161,6 @@ def draw_cell_values(axes: Any, image: Any, values: Any, unit: str) -> None:
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             red, green, blue, _ = image.cmap(image.norm(value))
-            ink = "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.5 else "white"  # noqa: PLR2004
+            ink = "black" if find_brightness(red, green, blue) > _BRIGHT else "white"
             text = format_figure(value, unit)
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)

@@ -11,6 +11,7 @@ __all__ = [
     "PALETTE",
     "choose_colors",
     "find_background",
+    "find_brightness",
     "find_ink",
     "format_figure",
     "format_values",
@@ -22,6 +23,8 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#0
 OTHER = "#999999"
 _ON_DARK = {"#0072B2": "#4C7DFF", "#000000": "#FFFFFF"}  # at least 3:1 on black, the others are so as they are
 _MANY = 10_000  # from here on thousands are separated
+_DARK = 0.4  # the brightness below which a background is dark
+_WHOLE_PERCENT, _WHOLE = 100, 1_000  # from here on a figure has no decimals
 
 
 def is_dark() -> bool:
@@ -32,7 +35,12 @@ def is_dark() -> bool:
     red, green, blue, opacity = to_rgba(mpl.rcParams["axes.facecolor"])
     if not opacity:  # the figure's, or the page's
         red, green, blue, opacity = to_rgba(mpl.rcParams["figure.facecolor"])
-    return bool(opacity) and 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.4  # noqa: PLR2004 - as eyes weigh them
+    return bool(opacity) and find_brightness(red, green, blue) < _DARK
+
+
+def find_brightness(red: float, green: float, blue: float) -> float:
+    """Return how bright a color is to the eye, from 0 to 1, of parts from 0 to 1."""
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def find_background() -> str:
@@ -68,8 +76,8 @@ def format_figure(value: Any, unit: str = "") -> str:
         return "-"
     if unit in ("share", "%"):
         percent = 100 * value if unit == "share" else value
-        return f"{percent:,.0f}%" if abs(percent) >= 100 else f"{percent:.3g}%"  # noqa: PLR2004
-    if float(value).is_integer() or abs(value) >= 1000:  # noqa: PLR2004
+        return f"{percent:,.0f}%" if abs(percent) >= _WHOLE_PERCENT else f"{percent:.3g}%"
+    if float(value).is_integer() or abs(value) >= _WHOLE:
         return f"{value:,.0f}"
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:,.3g}"
 

@@ -71,6 +71,6 @@ def test_the_accessor_takes_the_frames_that_local_takes(name: str) -> None:
 
 
 def test_the_accessor_names_local_where_the_time_has_another_name() -> None:
-    """A frame whose time of creation has a name of its own is led to local()."""
+    """The error for a frame with another name for its time of creation names local() and columns=."""
     with pytest.raises(ProvenanceError, match=r'vf\.local\(frame, columns=\{"createdAt": "<theirs>"\}\)'):
         _ = pd.DataFrame({"when": ["2026-10-02T10:00:00Z"]}).vapi

@@ -29,7 +29,7 @@ COUNTED = {
 
 @pytest.fixture(scope="module")
 def table(clickhouse):
-    """Make a table whose columns may all be missing, as they come from files."""
+    """Make a table in which every column may be missing, as tables that are loaded from files are."""
     with tempfile.TemporaryDirectory(prefix="calls") as folder:
         pyarrow.parquet.write_table(flat(CALLS), Path(folder, "calls.parquet"))
         run_clickhouse(

@@ -173,7 +173,7 @@ class LocalSource:
         other.__dict__.update(self.__dict__)
         other._records, other._wider = records, None  # noqa: SLF001 - of this class
         # What is known of the records holds for their rows as they were converted.
-        other._found_duplicates, other._overviews = ByState(), ByState()  # noqa: SLF001
+        other._found_duplicates, other._overviews = ByState(), ByState()  # noqa: SLF001 - of this class
         self._wider = paths, other
         return other
 
