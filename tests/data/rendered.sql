@@ -30,7 +30,7 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, CASE WHEN abs(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE)) < CAST('Infinity' AS DOUBLE) THEN CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE) WHEN abs(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE)) = CAST('Infinity' AS DOUBLE) THEN CAST(raise_error(CAST(X'1f636f7374427265616b646f776e2e6c6c6d1f6e756d6265721f' AS STRING) || CAST(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE) AS STRING) || chr(31)) AS DOUBLE) END AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1, `calls`.`startedAt` AS started, `calls`.`endedAt` AS ended
+  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1, `calls`.`startedAt` AS started, `calls`.`endedAt` AS ended
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
 )
@@ -106,7 +106,7 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, CASE WHEN abs(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE)) < CAST('Infinity' AS DOUBLE) THEN CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE) WHEN abs(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE)) = CAST('Infinity' AS DOUBLE) THEN CAST(raise_error(CAST(X'1f636f7374427265616b646f776e2e6c6c6d1f6e756d6265721f' AS STRING) || CAST(CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE) AS STRING) || chr(31)) AS DOUBLE) END AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1, `calls`.`startedAt` AS started, `calls`.`endedAt` AS ended
+  SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1, `calls`.`startedAt` AS started, `calls`.`endedAt` AS ended
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
 )
@@ -258,7 +258,7 @@ GROUP BY g0;
 --     .between("2026-10-01", "2026-11-01")
 -- )
 WITH in_range AS (
-  SELECT CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) AS g0, CASE WHEN isFinite(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))) THEN CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64)) WHEN isInfinite(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64))) THEN toFloat64(toInt64(ifNull(unhex('1f636f7374427265616b646f776e2e6c6c6d1f6e756d6265721f') || CAST(CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64)) AS Nullable(String)) || char(31), ''))) END AS v0, (toUnixTimestamp64Micro(CAST("calls"."endedAt" AS Nullable(DateTime64(6)))) - toUnixTimestamp64Micro(CAST("calls"."startedAt" AS Nullable(DateTime64(6))))) / CAST(60000000.0 AS Nullable(Float64)) AS v1, "calls"."startedAt" AS started, "calls"."endedAt" AS ended
+  SELECT CAST(if(mapContains(tupleElement("calls"."artifact", 'variableValues'), 'plan'), tupleElement("calls"."artifact", 'variableValues')['plan'], NULL) AS Nullable(String)) AS g0, CAST(tupleElement("calls"."costBreakdown", 'llm') AS Nullable(Float64)) AS v0, (toUnixTimestamp64Micro(CAST("calls"."endedAt" AS Nullable(DateTime64(6)))) - toUnixTimestamp64Micro(CAST("calls"."startedAt" AS Nullable(DateTime64(6))))) / CAST(60000000.0 AS Nullable(Float64)) AS v1, "calls"."startedAt" AS started, "calls"."endedAt" AS ended
   FROM "calls" AS "calls"
   WHERE "calls"."createdAt" >= fromUnixTimestamp64Micro(1790812800000000, 'UTC') AND "calls"."createdAt" < fromUnixTimestamp64Micro(1793491200000000, 'UTC')
 )

@@ -60,6 +60,8 @@ def render(text: str, dialect: Dialect) -> str:
         for total in tree.find_all(exp.Sum) if dialect.sums_exactly else ():
             if isinstance(total.this, exp.Cast) and total.this.is_type(exp.DataType.Type.DECIMAL):
                 total.set("this", total.this.this)
+        if dialect.odd_functions is not None:
+            _sum_unchecked(tree)
         if dialect.shares_sums:
             _average_by_sum(tree)
         for node in reversed(list(tree.bfs())):  # children before their parents
@@ -104,6 +106,20 @@ def _bare_missing(tree: Any) -> None:
             [inner] = node.this.expressions
             if isinstance(inner, exp.Column):
                 node.set("this", inner)
+
+
+def _sum_unchecked(tree: Any) -> None:
+    """Write a number that is summed, or of which there is an average, without a look at each value.
+
+    One that is infinite or NaN makes the result so, and then the source runs the odd functions, which look at each.
+    """
+    from sqlglot import exp
+
+    sums = [total.this for column in tree.selects for total in column.find_all(exp.Sum, exp.Avg)]
+    names = {value.name for value in sums if isinstance(value, exp.Column)}
+    for node in list(tree.find_all(exp.Anonymous)):
+        if node.name == "number_of" and node.parent.alias_or_name in names:
+            node.replace(exp.Cast(this=node.expressions[0], to=exp.DataType.build("DOUBLE")))
 
 
 def _average_by_sum(tree: Any) -> None:

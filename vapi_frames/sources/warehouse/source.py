@@ -279,7 +279,7 @@ class WarehouseSource:
             columns = list(zip(*found, strict=True)) or [()] * len(types)
             arrays = [_make_array(column, type_) for column, type_ in zip(columns, types, strict=True)]
         for array, type_ in zip(arrays, types, strict=True):
-            if type_ == pa.float64() and _has_infinite(array):
+            if type_ == pa.float64() and not _is_finite(array):
                 raise RecordsError("a number of the table is infinite, or a sum is too large for a double")
         return arrays
 
@@ -348,9 +348,9 @@ def _close(process: int, access: Access) -> None:
         access.close()
 
 
-def _has_infinite(array: Any) -> bool:
-    """Return whether any value is infinite."""
-    return bool(pc.call_function("any", [pc.call_function("is_inf", [array])]).as_py())
+def _is_finite(array: Any) -> bool:
+    """Return whether no value is infinite or NaN."""
+    return pc.call_function("all", [pc.call_function("is_finite", [array])]).as_py() is not False
 
 
 def _make_array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
