@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import vapi_frames as vf
-from tests.sources.warehouse.test_roads import load
+from tests.support.engine_tables import load_table
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.warehouse import source
 from vapi_frames.sources.warehouse.render import render
@@ -26,7 +26,16 @@ COLUMNS = ("cost", "costBreakdown.llm")
 ORACLES = {
     "sum": sum, "avg": statistics.fmean, "min": min, "max": max, "median": statistics.median, "count": len,
 }  # fmt: skip
-MEASURES = (("sum",), ("avg",), ("min",), ("max",), ("median",), ("count",), ("sum", "min", "count"), ("avg", "sum", "max"))
+MEASURES = (
+    ("sum",),
+    ("avg",),
+    ("min",),
+    ("max",),
+    ("median",),
+    ("count",),
+    ("sum", "min", "count"),
+    ("avg", "sum", "max"),
+)
 
 
 def draw_groups(amount):
@@ -85,7 +94,7 @@ def test_odd_numbers_are_read_alike_by_every_measure(engine, choose):
     """Also where two infinite values cancel each other, and where a measure would not show the odd value."""
     is_slow = engine[0] == "spark"
     groups = draw_groups(choose(12 if is_slow else 24, 60))
-    name = load(engine, make_table(groups))
+    name = load_table(engine, make_table(groups))
     for at, (group, rows) in enumerate(groups.items()):
         for operations in MEASURES[at % 3 :: 3] if is_slow else MEASURES:
             found, wanted = ask(make_query(engine, name, group, operations)), compute(rows, operations)
@@ -97,7 +106,7 @@ def test_a_sum_costs_no_look_at_each_number(engine, monkeypatch):
     """What is summed shows in the sum that a number was odd; the minimum of a column does not."""
     if engine[0] == "duckdb":  # whose statements read odd values at once
         return
-    name = load(engine, make_table({"g": [(1.5, 1.5)]}))
+    name = load_table(engine, make_table({"g": [(1.5, 1.5)]}))
     for operations, amount in ((("sum", "min"), 1), (("avg",), 1), (("min",), 2), (("median", "count"), 2)):
         texts = []
         with monkeypatch.context() as patched:

@@ -190,10 +190,6 @@ def test_postgres_averages_what_it_sums_by_the_sum():
     assert "AVG(v0)" in text
 
 
-if __name__ == "__main__":
-    SNAPSHOTS.write_text(snapshot(), encoding="utf-8")
-
-
 @pytest.mark.parametrize(
     "dialect", ["spark", "databricks", "postgres", "clickhouse", "duckdb", "bigquery", "snowflake", "trino"]
 )
@@ -211,3 +207,7 @@ def test_a_quantile_is_exact_or_refused(dialect):
         assert "approx" not in text.lower()
     [text] = rendered(CALL.nunique("type").during("2026-10"), dialect, FLAT)
     assert re.search(r"(?i)count\(DISTINCT v0\)", text)
+
+
+if __name__ == "__main__":
+    SNAPSHOTS.write_text(snapshot(), encoding="utf-8")

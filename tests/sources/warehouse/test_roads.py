@@ -6,18 +6,15 @@ import json
 import math
 import random
 import re
-import tempfile
 from datetime import date
 from functools import cache
-from itertools import count
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet
 import pytest
 
 import vapi_frames as vf
-from tests.support.engines import run_clickhouse
+from tests.support.engine_tables import load_table
 from tests.support.odd_values import COSTS, ERROR, TIMES, VARIABLES
 from vapi_frames.errors import RecordsError
 from vapi_frames.sources.records.values import read_times
@@ -25,7 +22,6 @@ from vapi_frames.sources.records.values import read_times
 pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
 
 PLAIN = "2026-07-01T12:00:00.000Z"
-NUMBER = count()
 GOOD_TIMES = [time for time, hour in TIMES.items() if hour != ERROR]
 BAD_TIMES = [time for time, hour in TIMES.items() if hour == ERROR]
 GOOD_COSTS = [value for value, wanted in COSTS if wanted != ERROR]
@@ -51,42 +47,10 @@ def make_calls(times, costs, variables):
     ]  # fmt: skip
 
 
-def load(engine, table, json_columns=()):
-    """Make a table of the engine from a *table* of Arrow, and return its name."""
-    kind, session = engine
-    name = f"roads_{next(NUMBER)}"
-    if kind == "spark":
-        session.createDataFrame(table).createOrReplaceTempView(name)
-    elif kind == "duckdb":
-        session.register("loaded", table)
-        session.execute(f"CREATE TABLE {name} AS FROM loaded")
-    elif kind == "clickhouse":
-        with tempfile.TemporaryDirectory(prefix="calls") as folder:
-            pyarrow.parquet.write_table(table, f"{folder}/calls.parquet")
-            source = f"file('{folder}/calls.parquet', Parquet)"
-            run_clickhouse(session, f"CREATE TABLE {name} ENGINE = Memory AS SELECT * FROM {source}")
-    else:
-        kinds = {
-            pa.string(): "text",
-            pa.float64(): "float8",
-            pa.int64(): "int8",
-            pa.bool_(): "bool",
-            pa.date32(): "date",
-        }
-        types = {one.name: "jsonb" if one.name in json_columns else kinds[one.type] for one in table.schema}
-        columns = ", ".join(f'"{column}" {type_}' for column, type_ in types.items())
-        session.execute(f"CREATE TABLE {name} ({columns})")
-        with session.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
-            for row in zip(*table.to_pydict().values(), strict=True):
-                copy.write_row(row)
-        session.commit()
-    return name
-
-
 def open_table(engine, *loaded, **options):
     """Return a Vq over a table made of the arguments of `load`."""
     dialect = {} if engine[0] == "spark" else {"dialect": engine[0]}
-    return vf.warehouse(engine[1], load(engine, *loaded), **dialect, **options)
+    return vf.warehouse(engine[1], load_table(engine, *loaded), **dialect, **options)
 
 
 def ask(source):

@@ -55,15 +55,7 @@ def render(text: str, dialect: Dialect) -> str:
     nulls_first = sqlglot.Dialect.get_or_raise(dialect.name).NULL_ORDERING == "nulls_are_small"
     try:
         tree = sqlglot.parse_one(text, dialect="duckdb")
-        _join_differences(tree, dialect)
-        _bare_missing(tree)
-        for total in tree.find_all(exp.Sum) if dialect.sums_exactly else ():
-            if isinstance(total.this, exp.Cast) and total.this.is_type(exp.DataType.Type.DECIMAL):
-                total.set("this", total.this.this)
-        if dialect.odd_functions is not None:
-            _sum_unchecked(tree)
-        if dialect.shares_sums:
-            _average_by_sum(tree)
+        _simplify(tree, dialect)
         for node in reversed(list(tree.bfs())):  # children before their parents
             parent = node.parent.name if isinstance(node.parent, exp.Anonymous) else ""
             if isinstance(node, exp.Anonymous) and node.name in _FUNCTIONS:
@@ -82,12 +74,23 @@ def render(text: str, dialect: Dialect) -> str:
         raise SourceError(f"the query cannot be written for {dialect.name}: {error}") from error
 
 
-def _join_differences(tree: Any, dialect: Dialect) -> None:
-    """Write the difference of two instants as one function, where the engine has one that is faster."""
+def _simplify(tree: Any, dialect: Dialect) -> None:
+    """Write what the engine of *dialect* computes faster in another way, and to the same result."""
+    _bare_missing(tree)
+    if "elapsed_of" in dialect.functions:
+        _join_differences(tree)
+    if dialect.sums_exactly:
+        _bare_sums(tree)
+    if dialect.odd_functions is not None:
+        _sum_unchecked(tree)
+    if dialect.shares_sums:
+        _average_by_sum(tree)
+
+
+def _join_differences(tree: Any) -> None:
+    """Write the difference of two instants as one function."""
     from sqlglot import exp
 
-    if "elapsed_of" not in dialect.functions:
-        return
     for node in tree.find_all(exp.Sub):
         sides = [node.left, node.right]
         names = {side.name if isinstance(side, exp.Anonymous) else "" for side in sides}
@@ -106,6 +109,15 @@ def _bare_missing(tree: Any) -> None:
             [inner] = node.this.expressions
             if isinstance(inner, exp.Column):
                 node.set("this", inner)
+
+
+def _bare_sums(tree: Any) -> None:
+    """Write the sum of integers without a cast to a decimal."""
+    from sqlglot import exp
+
+    for total in tree.find_all(exp.Sum):
+        if isinstance(total.this, exp.Cast) and total.this.is_type(exp.DataType.Type.DECIMAL):
+            total.set("this", total.this.this)
 
 
 def _sum_unchecked(tree: Any) -> None:
