@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from vapi_frames.calendar.buckets import find_zone, to_local
 from vapi_frames.errors import QueryError
 from vapi_frames.frames.meta import read_meta
+from vapi_frames.query.begin import find_late_begin
 
 if TYPE_CHECKING:
     from vapi_frames.frames.meta import Meta
 
-__all__ = ["coverage", "describe_coverage"]
+__all__ = ["coverage", "describe_coverage", "describe_late_begin"]
 
 _SAID = {
     "open": "{} still open",
@@ -67,6 +69,19 @@ def describe_coverage(meta: Meta) -> str:
         gone = f", {expired:,} of them past what the API keeps" if expired else ""
         parts.append(f"{_count(missing, 'day')} not all there{gone}")
     return f"Not all is there: {'; '.join(parts)}." if parts else ""
+
+
+def describe_late_begin(meta: Meta) -> str:
+    """Return a sentence on records that begin after the first day of the range, empty where they do not."""
+    start, end = meta.covered
+    if start is None or end is None or start == end:
+        return ""
+    tz = find_zone(meta.zone)
+    day = find_late_begin(start, end, tz, begin=meta.records_begin)
+    if day is None:
+        return ""
+    before = (day - to_local(start, tz).date()).days
+    return f"The records begin on {day}, so {_count(before, 'day')} of the range {'have' if before > 1 else 'has'} none."
 
 
 def _count(number: int, what: str) -> str:

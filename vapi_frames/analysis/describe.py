@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from vapi_frames.analysis.coverage import describe_coverage
+from vapi_frames.analysis.coverage import describe_coverage, describe_late_begin
 from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.display import Prose
 from vapi_frames.errors import ProvenanceError
@@ -54,7 +54,7 @@ def _describe(frame: pd.DataFrame, meta: Meta, *, is_fetched: bool = True) -> st
     parts += [f"Only calls with {name} {_describe_values(values)}." for name, values in filters]
     parts.append(_describe_rows(frame, meta) if is_fetched else f"{_count_rows(meta.rows)}.")
     parts.append(f"Source: {_SOURCES.get(meta.source, 'a reply')}.")
-    parts += filter(None, [describe_coverage(meta)])
+    parts += filter(None, [describe_late_begin(meta), describe_coverage(meta)])
     return " ".join([*parts, *(f"Note: {note}." for note in meta.notes)])
 
 

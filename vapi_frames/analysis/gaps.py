@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.arguments import check_flag
+from vapi_frames.analysis.coverage import describe_late_begin
 from vapi_frames.calendar.buckets import (
     DAY,
     FIXED_STEPS,
@@ -18,12 +19,12 @@ from vapi_frames.calendar.buckets import (
     list_buckets,
     to_seconds,
 )
-from vapi_frames.errors import ProvenanceError, QueryError, require
+from vapi_frames.errors import FrameWarning, ProvenanceError, QueryError, require, warn
 from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import IndexLevel, build_index, dates_in_zone, distinct_rows, drop_unused
-from vapi_frames.frames.origin import attach_meta
+from vapi_frames.frames.origin import add_note, attach_meta
 from vapi_frames.frames.partial import bucket_seconds
 from vapi_frames.frames.provenance import CheckedFrame, check_frame
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["fill_gaps", "find_fill_rules", "locate_buckets"]
+    from vapi_frames.frames.meta import Meta
+
+__all__ = ["fill_gaps", "find_fill_rules", "locate_buckets", "warn_of_late_begin"]
 
 FLAG = "filled"
 MAX_ROWS = 10_000_000
@@ -59,6 +62,9 @@ def fill_gaps(
     Raises:
         ProvenanceError: Rows were left out before, so an absent one may have calls; or a row lies off the grid.
         QueryError: There is no step, there would be more than ten million rows, or *mark* finds another ``filled``.
+
+    Warns:
+        FrameWarning: Days of the range are before the records begin.
 
     Examples:
         >>> import vapi_frames as vf
@@ -111,7 +117,17 @@ def fill_gaps(
         is_added[at] = frame[FLAG].to_numpy(dtype=bool) if FLAG in checked.flag_columns else False
         result[FLAG] = is_added
         derived[FLAG] = DerivedColumn("", "flag", made=("filled",))
-    return attach_meta(result, replace(checked.meta.as_whole(), derived=derived, is_filled=True))
+    attach_meta(result, replace(checked.meta.as_whole(), derived=derived, is_filled=True))
+    return warn_of_late_begin(checked.meta, result)
+
+
+def warn_of_late_begin(meta: Meta, result: pd.DataFrame) -> pd.DataFrame:
+    """Warn that buckets before the records begin count as without calls, and note it on *result*."""
+    if text := describe_late_begin(meta):
+        note = f"{text[:-1]}, and counts as without calls"
+        warn(note, FrameWarning)
+        add_note(result, note)
+    return result
 
 
 def find_fill_rules(checked: CheckedFrame, names: Collection[str]) -> dict[str, str]:

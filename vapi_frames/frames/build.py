@@ -12,6 +12,7 @@ from vapi_frames.frames.layout import to_flat
 from vapi_frames.frames.levels import IS_PANDAS_3, IndexLevel, build_index, dates_in_zone
 from vapi_frames.frames.meta import Meta
 from vapi_frames.frames.origin import attach_meta
+from vapi_frames.query.begin import find_late_begin
 from vapi_frames.query.compile import compile_query
 from vapi_frames.result.ordering import sort_keys
 
@@ -89,9 +90,16 @@ def build(
         relative_range=(str(relative), relative.complete) if relative else None,
         notes=result.notes,
         coverage=dict(result.coverage),
+        records_begin=result.records_begin if _is_late(result, query) else None,
     )
     attach_meta(frame, meta)
     return frame if as_index else to_flat(frame)
+
+
+def _is_late(result: Result, query: Query[Any]) -> bool:
+    """Return whether the records begin after the first day of the range."""
+    start, end, begin = result.start, result.end, result.records_begin
+    return start is not None and end is not None and find_late_begin(start, end, query.zone, begin=begin) is not None
 
 
 def _unit(one: Aggregation, units: Mapping[str, str]) -> str:

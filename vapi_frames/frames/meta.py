@@ -88,6 +88,7 @@ class Meta:
         notes: What a reader should know, e.g. how dates were read.
         coverage: How complete the call records of the result were, e.g. ``withoutCost`` → how many; empty for other
             sources. Of a comparison, those of the later period.
+        records_begin: Since when the source has records, where that is after the first day of the range; else ``None``.
     """
 
     source: str
@@ -113,6 +114,7 @@ class Meta:
     relative_range: tuple[str, bool] | None = None
     notes: tuple[str, ...] = ()
     coverage: dict[str, int] = field(default_factory=dict)
+    records_begin: datetime | None = None
 
     def __repr__(self) -> str:
         return format_rows({one.name: getattr(self, one.name) for one in fields(self)})
@@ -303,6 +305,7 @@ class Meta:
             "last": self.relative_range,
             "notes": self.notes,
             "coverage": [self.coverage.get(name) for name in COVERAGE] if self.coverage else None,
+            "since": self.records_begin and format_iso(self.records_begin),
         }
         known = {name: value for name, value in parts.items() if value not in (None, (), [], {}, [None, None])}
         text = json.dumps(known, separators=(",", ":"), ensure_ascii=False).removesuffix("}")
@@ -358,6 +361,7 @@ class Meta:
                 for name, count in zip(COVERAGE, parts.get("coverage", ()), strict=False)
                 if count is not None
             },
+            records_begin=_instant(parts.get("since")),
         )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 from vapi_frames.calendar.ranges import AbsoluteRange
 from vapi_frames.errors import PartialResultError, QueryError, RecordsWarning, warn
 from vapi_frames.query import lint
-from vapi_frames.query.comparison import Comparison, describe_begin
+from vapi_frames.query.begin import describe_begin
+from vapi_frames.query.comparison import Comparison
 from vapi_frames.query.compile import compile_query
 from vapi_frames.query.query import Query
 
@@ -51,6 +52,13 @@ def fetch_frames(
     vq: Any, named: Mapping[str, Query[Any]], now: datetime, *, progress: ProgressOption = None, **options: Any
 ) -> dict[str, pd.DataFrame]:
     """Return name → frame for *named* queries, fetched by *vq*; *options* are those of `build`."""
+    return _fetch(vq, named, now, progress=progress, **options)[0]
+
+
+def _fetch(
+    vq: Any, named: Mapping[str, Query[Any]], now: datetime, *, progress: ProgressOption = None, **options: Any
+) -> tuple[dict[str, pd.DataFrame], list[Result]]:
+    """Return the frames of *named* queries, and their results."""
     from vapi_frames.frames.build import check_options
 
     check_options(**options)
@@ -62,7 +70,7 @@ def fetch_frames(
         from vapi_frames.frames.duration_check import check_minutes
 
         check_minutes(frames.values())
-    return frames
+    return frames, results
 
 
 def fetch_comparison(vq: Any, comparison: Comparison, *, as_index: bool = True, **options: Any) -> pd.DataFrame:
@@ -82,13 +90,22 @@ def fetch_comparison(vq: Any, comparison: Comparison, *, as_index: bool = True, 
     now = vq.now()
     both = cast("tuple[Query[Any], Query[Any]]", comparison.queries(now))
     lint.warn_once(both[0], now)  # one warning for both periods
-    present, before = fetch_frames(vq, name_queries(both, now, ()), now, **options).values()
+    frames, results = _fetch(vq, name_queries(both, now, ()), now, **options)
+    present, before = frames.values()
     periods = comparison.periods(now)
     compared = compare_frames(present, before, comparison, periods)
-    if note := describe_begin(comparison, periods, getattr(vq.source, "records_begin", None)):
+    if note := describe_begin(comparison, periods, results[1].records_begin, _find_first(before, both[1])):
         warn(note, RecordsWarning)
         compared = add_note(compared, note)
     return compared if as_index else to_flat(compared)
+
+
+def _find_first(frame: pd.DataFrame, query: Query[Any]) -> datetime | None:
+    """Return the first bucket with any call; ``None`` where a filter, or no row, leaves that open."""
+    if not query.time_step or query.filters or frame.empty:
+        return None
+    first: datetime = frame.index.get_level_values("date").min()
+    return first
 
 
 def fetch_results(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.query.spec import DtypeBackend, ProgressOption, QuerySpec
 
-__all__ = ["Align", "Comparison", "Periods", "compare", "describe_begin"]
+__all__ = ["PREVIOUS", "Align", "Comparison", "Periods", "compare"]
 
 Align: TypeAlias = Literal["ordinal", "weekday", "calendar"]
 Shift: TypeAlias = Span | timedelta
@@ -330,20 +330,6 @@ def compare(query: QuerySpec[Any], to: object, align: Align, fetcher: Callable[.
             f"the alias {min(names & made)!r} is the name of a column that the comparison adds; use another alias"
         )
     return Comparison(query, str(to), align, fetcher=fetcher)
-
-
-def describe_begin(comparison: Comparison, periods: Periods, begin: datetime | None) -> str:
-    """Return that records which begin at *begin* miss days of the earlier period, and what to type; else nothing."""
-    tz = comparison.query.zone
-    if begin is None:
-        return ""
-    first, start, end = (to_local(at, tz).date() for at in (begin, periods.before_start, periods.end))
-    if first <= start:
-        return ""
-    text = f"the records begin on {first}, and the earlier period on {start}: a change compares with what there is"
-    days = (end - first).days // 2
-    is_relative = comparison.to == PREVIOUS and isinstance(comparison.query.time_range, RelativeRange)
-    return f'{text}; .last("{days}d", complete=True) has records for both periods' if is_relative and days else text
 
 
 def _name_earlier(title: str | None) -> str | None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vapi_frames.analysis import outcome, partial, per_call, per_minute, reconcile, rollup
-from vapi_frames.analysis.coverage import describe_coverage
+from vapi_frames.analysis.coverage import describe_coverage, describe_late_begin
+from vapi_frames.calendar.buckets import find_zone
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, format_value
 from vapi_frames.frames.meta import read_meta
+from vapi_frames.query.begin import find_late_begin
 from vapi_frames.report import sections
 from vapi_frames.report.content import NO_EARLIER, Figure, Section, make_figure
 from vapi_frames.report.queries import build_earlier_queries, build_queries, name_earlier
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["build_report"]
 
 _ID_CHARS = 8  # of an assistant without a name
-_QUIET = 0.1  # the share of the earlier period without calls at its begin that a reader should know of
 _CENT = 0.005
 
 
@@ -145,7 +146,7 @@ def _list_gaps(
 ) -> tuple[str, ...]:
     """Return in sentences what is partial or missing; frames that are not among its *own* are of the earlier period."""
     totals = read_meta(frames["totals"])
-    found = [describe_coverage(totals)]
+    found = [describe_late_begin(totals), describe_coverage(totals)]
     flags = partial(frames["costs"]).fillna(value=False).to_numpy(dtype=bool)
     if flags.any():
         dates = frames["costs"].index.get_level_values("date")[flags].unique()
@@ -176,13 +177,12 @@ def _list_gaps(
 
 def _describe_quiet(days: pd.DataFrame, before: tuple[datetime, datetime]) -> str:
     """Return that the earlier period begins without calls, as where records begin later; else nothing."""
-    start, end = before
     if days.empty:
         return f"{NO_EARLIER}, so there is nothing to compare with."
+    meta = read_meta(days)
     first = days.index.get_level_values("date").min()
-    if (first - start) / (end - start) < _QUIET:
-        return ""
-    return f"{NO_EARLIER} before {first:%Y-%m-%d}: a change compares with what there is."
+    day = find_late_begin(*before, find_zone(meta.zone), begin=meta.records_begin, first=first)
+    return f"{NO_EARLIER} before {day}: a change compares with what there is." if day else ""
 
 
 def _list_assistants(frame: pd.DataFrame) -> pd.Index:

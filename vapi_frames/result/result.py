@@ -39,6 +39,7 @@ class Result:
         convention: How the dates were read; ``None`` where both conventions give the same.
         is_assumed: Whether the other convention fits, too.
         coverage: How complete the records are: some of `COVERAGE` → how many; empty where the source has no records.
+        records_begin: Since when the source has records, whatever the query asks; ``None`` where it does not know that.
     """
 
     table: pa.Table
@@ -48,6 +49,7 @@ class Result:
     convention: DateConvention | None = None
     is_assumed: bool = False
     coverage: Mapping[str, int] = field(default_factory=dict)
+    records_begin: datetime | None = None
 
 
 def empty_result(query: Query[Any], start: datetime | None, end: datetime | None) -> Result:

@@ -127,7 +127,6 @@ class LocalSource:
         self._overviews: ByState[Overview] = ByState()
         self._wider: tuple[tuple[str, ...], LocalSource] | None = None
         self._warnings: set[str] = set()
-        self.records_begin: datetime | None = None  # since when there are records, as the newest query found
 
     def now(self) -> datetime:
         """Return its clock."""
@@ -221,7 +220,9 @@ class LocalSource:
         if snapshot.is_empty and query.table == "call":  # no call shows which variables there are
             warn_of_no_match(query, (start, end), None)
             coverage = {**dict.fromkeys(COVERAGE, 0), **self._count_outside(snapshot, (start, end), now)}
-            return replace(empty_result(query, start, end), notes=tuple(snapshot.notes), coverage=coverage)
+            known = self._kept or snapshot.days
+            empty = replace(empty_result(query, start, end), records_begin=known[0] if known else None)
+            return replace(empty, notes=tuple(snapshot.notes), coverage=coverage)
         if isinstance(self._records, FileRecords):
             for gap in self._records.find_gaps(query, snapshot, (start, end)):
                 snapshot.notes.append(gap)
@@ -229,7 +230,6 @@ class LocalSource:
         with self._prepare(query, snapshot) as (connection, relation, columns, counted):
             overview = self._look(connection, relation, columns, snapshot)
             known = self._kept or snapshot.days or overview.range
-            self.records_begin = known[0] if known else None
             result, has_matched = run_query(
                 query,
                 columns,
@@ -265,7 +265,8 @@ class LocalSource:
             self._warn(note)
         counts |= of_outputs
         coverage = {name: counts[name] for name in COVERAGE if name in counts}
-        return replace(result, notes=(*snapshot.notes, *result.notes), coverage=coverage)
+        begin = known[0] if known else None
+        return replace(result, notes=(*snapshot.notes, *result.notes), coverage=coverage, records_begin=begin)
 
     @contextmanager
     def _prepare(

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from vapi_frames.calendar.buckets import EPOCH, FIXED_STEPS
 from vapi_frames.calendar.ranges import fill_defaults
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceError, VapiFramesError, warn
+from vapi_frames.query.begin import find_late_begin
 from vapi_frames.sources.records.columns import (
     DURATION_WARNING,
     ColumnExpr,
@@ -107,6 +108,7 @@ class WarehouseSource:
         self._close = weakref.finalize(self, _close, os.getpid(), self._access)
         self._table: TableColumns | None = None
         self._is_checked = False
+        self._begin: datetime | None = None  # when the first call was created
         self._has_warned_of_duration = False
 
     def now(self) -> datetime:
@@ -122,7 +124,8 @@ class WarehouseSource:
         for query in queries:
             check_answerable(query)
         with self._lock:
-            return [self._answer(query, now) for query in queries]
+            begin = self._find_begin(queries, now) if queries else None
+            return [replace(self._answer(query, now), records_begin=begin) for query in queries]
 
     def _answer(self, query: Query[Any], now: datetime) -> Result:
         start, end = fill_defaults(query.instants(now), now)
@@ -136,6 +139,23 @@ class WarehouseSource:
         if not has_matched:
             warn_of_no_match(query, (start, end), records_range or self._records_range(table, columns))
         return result
+
+    def _find_begin(self, queries: Sequence[Query[Any]], now: datetime) -> datetime | None:
+        """Return when the first call was created; looks again only where a range begins on a day before that."""
+        table = self._find_table()
+        columns = self._columns(queries[0], table)
+        self._check_times(table, columns)
+        sides = [(*fill_defaults(query.instants(now), now), query.zone) for query in queries]
+        if any(find_late_begin(*side, begin=self._begin) for side in sides):
+            first = self._write_first(table, columns)
+            self._begin = _read_begin(self._run(f"WITH first AS ({first})\nSELECT min(e) AS e FROM first", [pa.int64()]))
+        return self._begin
+
+    def _write_first(self, table: TableColumns, columns: QueryColumns) -> str:
+        """Return the SELECT of the second of the first call, in the order of the bare column: it may have an index."""
+        at, latest = columns.created, self._dialect.max_timestamp
+        within = f"{at} >= {columns.instant(_EARLIEST)} AND {at} < {columns.instant(latest)}"
+        return f"SELECT {columns.epoch} AS e FROM {table.relation} WHERE {within} ORDER BY {at} LIMIT 1"
 
     def drill(self, drill: Drill, now: datetime) -> DrilledCalls:
         """Return the calls that the query of *drill* counts, by one SELECT."""
@@ -227,7 +247,7 @@ class WarehouseSource:
         )  # fmt: skip
 
     def _check_times(self, table: TableColumns, columns: QueryColumns) -> None:
-        """Check once that there are no calls that no range can hold; an engine may know that from its statistics."""
+        """Check once that there is no call that no range can hold, and find the first one."""
         if self._is_checked:
             return
         latest = self._dialect.max_timestamp
@@ -238,11 +258,14 @@ class WarehouseSource:
             f"{at} >= {columns.instant(latest)}": f"were created after {latest.date()}",
         }
         one = f"SELECT 1 AS odd FROM {table.relation} WHERE {' OR '.join(problems)} LIMIT 1"
-        if self._count(f"WITH found AS ({one})\nSELECT count(*) AS n FROM found"):
+        both = "SELECT (SELECT count(*) FROM found) AS n, (SELECT min(e) FROM first) AS e"
+        text = f"WITH found AS ({one}), first AS ({self._write_first(table, columns)})\n{both}"
+        count, begin = self._run(text, [pa.int64()] * 2)
+        if count[0].as_py():
             for condition, problem in problems.items():
-                if count := self._count(f"SELECT count(*) AS n FROM {table.relation} WHERE {condition}"):
-                    raise RecordsError(f"{count} calls of the table {problem}", column="createdAt")
-        self._is_checked = True
+                if odd := self._count(f"SELECT count(*) AS n FROM {table.relation} WHERE {condition}"):
+                    raise RecordsError(f"{odd} calls of the table {problem}", column="createdAt")
+        self._is_checked, self._begin = True, _read_begin([begin])
 
     def _records_range(self, table: TableColumns, columns: QueryColumns) -> tuple[datetime, datetime] | None:
         """Return when the first and the last call were created, to the second; ``None`` where there is none."""
@@ -303,6 +326,12 @@ class WarehouseSource:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a warehouse source holds a connection and cannot be pickled; connect in each process")
+
+
+def _read_begin(columns: Sequence[Any]) -> datetime | None:
+    """Return the second of the one row, as an instant."""
+    seconds = columns[0][0].as_py()
+    return None if seconds is None else EPOCH + timedelta(seconds=seconds)
 
 
 def _find_bare(table: TableColumns, column: str) -> tuple[str, str]:
