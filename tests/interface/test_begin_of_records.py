@@ -86,7 +86,9 @@ def _fetch_notes(query: Any) -> tuple[list[str], list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         notes = query.fetch().vapi.meta.notes
-    return [note for note in notes if " begin on " in note], [text for one in caught if " begin on " in (text := str(one.message))]
+    return [note for note in notes if " begin on " in note], [
+        text for one in caught if " begin on " in (text := str(one.message))
+    ]
 
 
 @pytest.mark.parametrize("hours", [24 * 5, 24 * 23, 24 * 45])
@@ -109,7 +111,7 @@ def test_a_warehouse_looks_again_before_it_says_so() -> None:
     import duckdb
 
     connection = duckdb.connect()
-    connection.execute("CREATE TABLE calls (id TEXT, \"createdAt\" TIMESTAMPTZ, cost DOUBLE)")
+    connection.execute('CREATE TABLE calls (id TEXT, "createdAt" TIMESTAMPTZ, cost DOUBLE)')
     connection.execute("INSERT INTO calls VALUES ('1', '2026-11-12T00:00:00Z', 1.0)")
     query = vf.warehouse(connection, "calls", dialect="duckdb", now=_NOW).call().sum("cost").last("7d")
     notes, told = _fetch_notes(query.compare("previous"))

@@ -81,7 +81,9 @@ def describe_late_begin(meta: Meta) -> str:
     if day is None:
         return ""
     before = (day - to_local(start, tz).date()).days
-    return f"The records begin on {day}, so {_count(before, 'day')} of the range {'have' if before > 1 else 'has'} none."
+    return (
+        f"The records begin on {day}, so {_count(before, 'day')} of the range {'have' if before > 1 else 'has'} none."
+    )
 
 
 def _count(number: int, what: str) -> str:

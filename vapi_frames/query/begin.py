@@ -58,4 +58,6 @@ def describe_begin(
     text = f"{what} begin on {day}, and the earlier period on {start}: a change compares with what there is"
     days = (end - day).days // 2
     is_relative = comparison.to == PREVIOUS and isinstance(comparison.query.time_range, RelativeRange)
-    return f'{text}; .last("{days}d", complete=True) has {what[4:]} for both periods' if is_relative and days > 0 else text
+    return (
+        f'{text}; .last("{days}d", complete=True) has {what[4:]} for both periods' if is_relative and days > 0 else text
+    )

@@ -148,7 +148,9 @@ class WarehouseSource:
         sides = [(*fill_defaults(query.instants(now), now), query.zone) for query in queries]
         if any(find_late_begin(*side, begin=self._begin) for side in sides):
             first = self._write_first(table, columns)
-            self._begin = _read_begin(self._run(f"WITH first AS ({first})\nSELECT min(e) AS e FROM first", [pa.int64()]))
+            self._begin = _read_begin(
+                self._run(f"WITH first AS ({first})\nSELECT min(e) AS e FROM first", [pa.int64()])
+            )
         return self._begin
 
     def _write_first(self, table: TableColumns, columns: QueryColumns) -> str:
