@@ -33,9 +33,9 @@ if find_spec("matplotlib"):
 ENGINES = ("postgres", "clickhouse", "spark")
 QUIET_CHECKS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 # Each form tries the same examples in every run, so that a run that fails is one that changed something.
-settings.register_profile("short", max_examples=20, derandomize=True, **QUIET_CHECKS)
-settings.register_profile("long", max_examples=100, derandomize=True, print_blob=True, **QUIET_CHECKS)
-settings.register_profile("brief", max_examples=10, derandomize=True, **QUIET_CHECKS)
+settings.register_profile("short", max_examples=12, derandomize=True, **QUIET_CHECKS)
+settings.register_profile("long", max_examples=60, derandomize=True, print_blob=True, **QUIET_CHECKS)
+settings.register_profile("brief", max_examples=6, derandomize=True, **QUIET_CHECKS)
 
 
 def pytest_addoption(parser):
@@ -87,6 +87,10 @@ def pytest_collection_modifyitems(config, items):
     Tests with the mark `long` are left out of the other forms, those of `assistant` unless they alone are chosen. Tests
     that `choose` how much they try are among the long ones, too.
     """
+    for item in items:
+        slow = {engine for mark in item.iter_markers("long_on") for engine in mark.args}
+        if getattr(item, "callspec", None) and item.callspec.params.get("engine") in slow:
+            item.add_marker(pytest.mark.long)
     if not config.getoption("--long"):
         items[:] = [item for item in items if not item.get_closest_marker("long")]
     if config.getoption("markexpr") != "assistant":

@@ -262,6 +262,7 @@ def repeat(path, letter, times):
         write(path, letter * 50_000)
 
 
+@pytest.mark.long
 def test_threads_and_processes_may_write_one_path(tmp_path):
     """A reader finds one of the contents, whole, at any time; no temporary is left."""
     path = tmp_path / "spend.csv"

@@ -771,6 +771,7 @@ def test_the_examples_of_the_help_are_valid(capsys):
     assert [query for query in queries if query[0] not in "@-" and parse_chain(query)] == queries[:4]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["start/howto.md", "guides/shell.md"])
 def test_the_page_shows_what_the_commands_print(page, tmp_path):
     """Each command on the page, run by a shell in order, prints the text below it; sums differ in their last digits."""

@@ -121,6 +121,7 @@ def test_a_signal_finishes_what_is_in_flight(calls):
         assert finish(process)[0] == 0
 
 
+@pytest.mark.long
 def test_a_signal_waits_for_slow_work_no_longer_than_the_time_out(tmp_path):
     """A query that would take minutes is cut off with 504 during the shutdown, and the process still ends with 0."""
     at = np.datetime64("2026-10-01T00:00:00") + np.arange(500_000).astype("timedelta64[s]")

@@ -55,6 +55,7 @@ def here(monkeypatch, tmp_path):
     return {"postgres": postgres, "spark": spark, "clickhouse": clickhouse}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("package", "code"), BLOCKS)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 def test_blocks_of_engines_run(package, code, here, request, tmp_path):

@@ -23,6 +23,7 @@ def path(request):
     return request.param
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", OFFLINE, ids=lambda path: path.stem)
 def test_notebook_runs_and_shows_what_it_did(path):
     """A notebook runs offline from top to bottom, and its committed outputs are those of the run."""

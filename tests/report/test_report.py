@@ -300,8 +300,8 @@ def test_assistants_of_one_name_are_told_apart():
     ("last", "step", "label"),
     [
         ("24h", "hour", "20:00"),
-        ("45d", "day", "Oct 2"),
-        ("12w", "week", "Aug 24"),
+        pytest.param("45d", "day", "Oct 2", marks=pytest.mark.long),
+        pytest.param("12w", "week", "Aug 24", marks=pytest.mark.long),
         ("1y", "month", "Aug 2026"),
         ("1y", "day", ""),
     ],

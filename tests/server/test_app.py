@@ -721,6 +721,7 @@ def test_a_slow_query_blocks_no_other_and_ends_when_its_client_disconnects(both)
     assert len(both.errors) == 1
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_leaves_soon")
 def test_one_request_is_cut_off_alone(both):
     """Of two slow requests, the end of one does not touch the other."""

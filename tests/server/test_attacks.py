@@ -224,6 +224,7 @@ def test_a_reply_has_limits(queries, limits, status):
         assert len(asked) <= queries  # queries that are not sent are not computed
 
 
+@pytest.mark.long
 @pytest.mark.extra("local")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the address space")
 def test_a_process_with_a_limit_of_memory_ends_when_asked():

@@ -124,6 +124,7 @@ def test_a_table_that_is_small_only_while_compressed_does_not_fill_the_memory(tm
     assert peak < MOST_MEGABYTES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["csv", "frame"])
 def test_long_cells_of_json_are_parsed_a_few_at_a_time(form, tmp_path):
     """A table of long JSON cells takes a fraction of what all of its cells would take at once."""

@@ -615,6 +615,7 @@ def text_of(outputs):
     return BAR.sub("", "".join(output.text for output in outputs))
 
 
+@pytest.mark.long
 @pytest.mark.extra("test")
 def test_a_notebook_has_a_bar():
     """In a notebook it is tqdm's bar, which stays where it was requested or broke off; without tqdm there are lines."""
@@ -634,6 +635,7 @@ def test_a_notebook_has_a_bar():
     assert "\r" not in text_of(without)
 
 
+@pytest.mark.long
 @pytest.mark.extra("test")
 def test_a_notebook_without_widgets_has_a_line():
     """Without ipywidgets it is the line of a terminal."""

@@ -144,6 +144,7 @@ print(vq.call().sum("cost").during("2026-11").curl())
 """
 
 
+@pytest.mark.long
 @pytest.mark.extra("test")
 def test_a_notebook_shows_no_key(monkeypatch):
     """Run for real, with the tracebacks that show locals: no output holds the key."""

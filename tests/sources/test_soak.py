@@ -7,6 +7,7 @@ import pytest
 from tests.support.soak import soak
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("pieces", "queries"), [(400, 1), (900, 7)])
 def test_a_short_soak(pieces, queries):
     """No piece is lost, wrong, or requested again after it succeeded; memory does not grow with the number of pieces."""

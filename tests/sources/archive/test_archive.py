@@ -188,6 +188,7 @@ def test_a_hundred_calls_of_one_millisecond_may_not_be_all(tmp_path):
         store(calls, tmp_path, since="2026-10-02", until="2026-10-03")
 
 
+@pytest.mark.long
 def test_temporary_time_outs_cost_few_requests(tmp_path):
     """A 504 now and then repeats a request, and does not make all later pages smaller."""
     records = [call(f"{n}", at(2, 0) + timedelta(seconds=4 * n)) for n in range(6_000)]
@@ -200,6 +201,7 @@ def test_temporary_time_outs_cost_few_requests(tmp_path):
     assert {one["limit"] for one in calls.requests} == {"101"}
 
 
+@pytest.mark.long
 def test_pages_grow_again_after_a_time_of_failures(tmp_path):
     """While requests take too long pages are smaller; later they have their size again, and the requests are bounded."""
     records = [call(f"{n}", at(2, 0) + timedelta(seconds=4 * n)) for n in range(6_000)]

@@ -278,7 +278,7 @@ def test_what_was_joined_is_as_old_as_its_oldest_part(store):
 # --- few parts ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [0, 1, 60])
+@pytest.mark.parametrize("width", [1, *(pytest.param(one, marks=pytest.mark.long) for one in (0, 60))])
 def test_a_job_of_every_hour_leaves_few_parts(width, store, monkeypatch):
     """However often an hour is added, parts stay few, and each row is written again only a few times."""
     written, encode = [], parts.encode

@@ -483,6 +483,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["lines", "array"])
 def test_memory_does_not_grow_with_the_file(layout, tmp_path, choose):
     """Four times as many calls take about the same memory to convert."""

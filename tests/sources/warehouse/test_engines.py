@@ -119,6 +119,7 @@ def set_to(engine, text):
         run(engine, f"SET {name} = {quote}{before}{quote}")
 
 
+@pytest.mark.long_on("spark")
 def test_settings_of_the_session_change_no_result(engine, vq, choose):
     """The result is the same under every setting, and a query changes no setting."""
     names = ["hour in Australia/Lord_Howe", "by type", "history", "concurrency in Pacific/Apia", "sum of the whole"]
@@ -193,6 +194,7 @@ def made(engine, name, columns, values):
     return vf.warehouse(session, name, dialect=kind, now=NOW)
 
 
+@pytest.mark.long_on("spark")
 def test_every_type_of_text_and_time_is_read(engine):
     """Every type of text is compared exactly; a time without a zone is UTC; nanoseconds are cut."""
     kind, _ = engine
@@ -228,6 +230,7 @@ def test_every_type_of_text_and_time_is_read(engine):
         engine[1].rollback()
 
 
+@pytest.mark.long_on("spark")
 def test_times_are_read_from_text(engine):
     """Text of ISO 8601 is an instant; without an offset it is UTC, whatever the zone of the session."""
     kind, _ = engine
@@ -252,6 +255,7 @@ def test_times_are_read_from_text(engine):
             engine[1].rollback()
 
 
+@pytest.mark.long_on("spark")
 @pytest.mark.parametrize("name", ["'; DROP TABLE calls; --", 'a"b`c\\', "%s :x $1\n☎"])
 def test_hostile_names_of_tables_and_columns_are_names(engine, name):
     """A table and its columns may have names that look like SQL: they are found, and no name runs as SQL."""

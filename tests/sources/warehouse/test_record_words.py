@@ -76,6 +76,7 @@ def load(name, session):
     return {"connection": target if name == "postgres" else session, "table": "words", "dialect": name}
 
 
+@pytest.mark.long_on("spark")
 def test_they_are_what_plain_loops_say(engine):
     """Random queries of groups, filters, parts of the cost, latencies and outputs."""
     name, session = engine

@@ -168,6 +168,7 @@ def flatten(calls):
     return pa.table(columns)
 
 
+@pytest.mark.long_on("spark", "clickhouse")
 def test_what_a_list_refuses_is_refused_in_every_engine(engine, choose):
     """The same values are errors that name the column, in columns and in JSON."""
     every = choose({"spark": 11, "postgres": 1}.get(engine[0], 3), 1)
@@ -221,6 +222,7 @@ def draw_times(amount):
     return good, bad
 
 
+@pytest.mark.long_on("spark")
 def test_random_times_are_the_same_instants_in_every_engine(engine, choose):
     """A call ends in every engine at the microsecond at which it ends in a list."""
     good, bad = draw_times(choose(200, 2_000))
