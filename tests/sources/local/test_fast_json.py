@@ -94,7 +94,11 @@ ODD_RECORDS = [json.dumps({**CALL, **odd}) for odd in ODD]
         *(("lines", text) for text in ODD_RECORDS[::2] + TEXTS),
         *(pytest.param("lines", text, marks=pytest.mark.long) for text in ODD_RECORDS[1::2]),
         *(("array", text) for text in ODD_RECORDS[1::4] + TEXTS),
-        *(pytest.param("array", text, marks=pytest.mark.long) for number, text in enumerate(ODD_RECORDS) if number % 4 != 1),
+        *(
+            pytest.param("array", text, marks=pytest.mark.long)
+            for number, text in enumerate(ODD_RECORDS)
+            if number % 4 != 1
+        ),
     ],
 )
 def test_an_odd_record_says_the_same_in_a_large_file(tmp_path, text, form):
