@@ -3,6 +3,7 @@
 import datetime as dt
 import inspect
 
+import pandas as pd
 import pytest
 
 from vapi_frames import vq
@@ -38,6 +39,31 @@ def test_a_verb_of_frames_on_a_query_says_to_fetch(name):
     if name != "units":  # which a vq has, too
         with pytest.raises(AttributeError, match=rf"fetch a query first, then df\.vapi\.{name}"):
             getattr(vq, name)
+
+
+@pytest.mark.parametrize("name", sorted(list_names(VapiAccessor)))
+def test_each_name_of_df_vapi_says_what_to_type(name):
+    """Each public name of df.vapi that a query, a comparison or a vq lacks has a line there, with () if it is called."""
+    call = "" if isinstance(inspect.getattr_static(VapiAccessor, name), property) else "()"
+    for thing in (QUERY, QUERY.compare("previous"), vq):
+        if hasattr(thing, name):
+            continue
+        with pytest.raises(AttributeError) as error:
+            getattr(thing, name)
+        said = str(error.value)
+        lines = [f"df.vapi.{name}{call}", f"the frame has .{name}", f"vq.{name}()", f".{name}(...)", f"vq.call().{name}(...)"]
+        if name == "query":  # pandas' query filters, and a vq starts one
+            lines += ["did you mean .where()?", "vq.call() or vq.subscription()"]
+        assert any(said.endswith(line) for line in lines), said
+
+
+@pytest.mark.parametrize("name", sorted(list_names(pd.DataFrame)))
+def test_each_name_of_pandas_says_what_to_type(name):
+    """Each public name of a frame that a query lacks says to fetch first, or names the verb that does the same."""
+    for thing in (QUERY, QUERY.compare("previous")):
+        if not hasattr(thing, name):
+            with pytest.raises(AttributeError, match=r"call \.fetch\(\) first|did you mean \.|stands before|verb of a query|the contract has"):
+                getattr(thing, name)
 
 
 @pytest.mark.parametrize("name", sorted(list_names(Query) - list_names(Comparison)))

@@ -9,7 +9,7 @@ from vapi_frames.errors import QueryError, SourceError, format_value
 from vapi_frames.interface.api_verbs import ApiVerbs
 from vapi_frames.interface.fetch import fetch_frames, fetch_results, name_queries
 from vapi_frames.interface.overviews import Overviews
-from vapi_frames.query.attributes import FRAME_VERBS
+from vapi_frames.query.attributes import call_frame_verb
 from vapi_frames.query.query import Query
 
 if TYPE_CHECKING:
@@ -290,8 +290,10 @@ class Vq(ApiVerbs, Overviews):
         def __getattr__(self, name: str) -> Any:
             verb = not name.startswith("_") and hasattr(Query, name)
             hint = f"; start with .call() or .subscription(): vq.call().{name}(...)" if verb else ""
-            if name in FRAME_VERBS:
-                hint = f"; fetch a query first, then df.vapi.{name}()"
+            if call := call_frame_verb(name):
+                hint = f"; fetch a query first, then {call}"
+            elif name == "query":
+                hint = "; a query starts with vq.call() or vq.subscription()"
             raise AttributeError(f"a Vq has no {name!r}{hint}", name=name, obj=self)
 
     def __repr__(self) -> str:

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from vapi_frames.errors import suggest
 
-__all__ = ["FRAME_VERBS", "VERB_SYNONYMS", "suggest_attribute"]
+__all__ = ["FRAME_VERBS", "VERB_SYNONYMS", "call_frame_verb", "suggest_attribute"]
 
 _FRAME_ATTRIBUTES = {
     "columns", "describe", "head", "iloc", "index", "loc", "plot", "shape", "sort_values", "tail", "to_csv", "vapi",
 }  # fmt: skip
+_STARTS = {"call", "subscription"}
 FRAME_VERBS = {
     "change", "drop_partial", "elapsed", "fill_gaps", "for_excel", "label", "meta", "outcome", "outcome_rate",
     "partial", "per_call", "per_minute", "ratio", "reconcile", "refresh", "rollup", "save", "share", "style",
     "success_rate", "to_excel", "top", "typical_week", "units", "wide", "with_units",
 }  # fmt: skip
 """What only ``df.vapi`` has."""
-_FRAME_VALUES = {"elapsed", "meta", "partial", "units"}
+_OTHER_VERBS = {"check_units", "coverage", "describe", "plot"}  # of frames from call records, or pandas' as well
+_FRAME_VALUES = {"coverage", "elapsed", "meta", "partial", "units"}
 VERB_SYNONYMS = {
-    "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
+    "aggregate": "agg", "rename": "named", "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
     "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
     "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
     "filter": "where", "filters": "where", "filter_by": "where", "query": "where", "isin": "where",
     "calls": "drill", "records": "drill", "drilldown": "drill", "drill_down": "drill", "drill_through": "drill",
 }  # fmt: skip
+
+
+def call_frame_verb(name: str) -> str:
+    """Return how to write what ``df.vapi`` has under *name*; nothing where a query has it, too, or neither has.
+
+    Examples:
+        >>> call_frame_verb("rollup"), call_frame_verb("meta"), call_frame_verb("by")
+        ('df.vapi.rollup()', 'df.vapi.meta', '')
+    """
+    if name not in FRAME_VERBS | _OTHER_VERBS:
+        return ""
+    return f"df.vapi.{name}{'' if name in _FRAME_VALUES else '()'}"
 
 
 def suggest_attribute(name: str, kind: type) -> str:
@@ -31,10 +45,20 @@ def suggest_attribute(name: str, kind: type) -> str:
         return ""
     if name in _FRAME_ATTRIBUTES:
         return f"; call .fetch() first: the frame has .{name}"
-    if name in FRAME_VERBS:
-        return f"; call .fetch() first, then df.vapi.{name}{'' if name in _FRAME_VALUES else '()'}"
+    if call := call_frame_verb(name):
+        return f"; call .fetch() first, then {call}"
+    if name in _STARTS:
+        return f"; it starts another query: vq.{name}()"
     if name in ("std", "var"):
         return "; the contract has sum, avg, count, min, max and history, and call records median, quantile and nunique"
     verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
+    if name not in VERB_SYNONYMS and _is_of_pandas(name):
+        return f"; call .fetch() first: the frame has .{name}"
     near = suggest(name, verbs, synonyms=VERB_SYNONYMS)
     return f"; did you mean .{near[0]}()?" if near else ""
+
+
+def _is_of_pandas(name: str) -> bool:
+    import pandas as pd
+
+    return hasattr(pd.DataFrame, name)
