@@ -358,13 +358,22 @@ def format_value(value: object) -> str:
     return text if len(text) <= _VALUE_LIMIT else f"{text[: _VALUE_LIMIT - 3]}..."
 
 
-def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str] | None = None) -> list[str]:
+CUTOFF = 0.6
+"""How alike a word must be to the one that is meant, as `difflib` has it."""
+ID_CUTOFF = 0.85
+"""The same for ids: random ones share many characters."""
+
+
+def suggest(
+    word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str] | None = None, cutoff: float = CUTOFF
+) -> list[str]:
     """Return up to three *allowed* words near *word*, best first.
 
     Args:
         word: The unknown word; only text has suggestions.
         allowed: The valid words; ``output.<name>`` is any word that begins with ``output.``.
         synonyms: Other words people type → the valid word, e.g. ``{"daily": "day"}``.
+        cutoff: How alike a word must be: `CUTOFF`, or `ID_CUTOFF` for ids.
 
     Examples:
         >>> suggest("outputs.CSAT", ["cost", "output.<name>"])
@@ -390,7 +399,7 @@ def suggest(word: object, allowed: Iterable[str], *, synonyms: Mapping[str, str]
     for prefix in (name.partition(".")[0] for name in allowed if name.endswith(">")):
         if rest and (prefix in head.casefold() or get_close_matches(head.casefold(), [prefix], cutoff=0.8)):
             return [f"{prefix}{dot}{rest}"]
-    near = get_close_matches(folded, known, n=3, cutoff=0.6)
+    near = get_close_matches(folded, known, n=3, cutoff=cutoff)
     tails = [name for name in known if folded and name.rsplit(".", 1)[-1] == folded]
     return [known[name] for name in dict.fromkeys([*tails, *near])][:3]
 

@@ -17,8 +17,8 @@ from vapi_frames.analysis.arguments import check_count, check_flag, check_level_
 from vapi_frames.analysis.periods import aggregate_periods, has_periods, with_earlier_dates
 from vapi_frames.analysis.regroup import find_query, plan_reaggregation, regroup
 from vapi_frames.contract import ended_reasons
-from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, RECORD_OPERATIONS
-from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
+from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, RECORD_OPERATIONS, is_public_group
+from vapi_frames.errors import ID_CUTOFF, FrameWarning, QueryError, UnknownWordError, format_value, require, suggest, warn
 from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, drop_unused
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["label", "outcome", "top", "wide"]
 
 _ASSISTANTS = "assistantId"
+_LOOKED_AT = 50  # names among which the nearest to an id is looked for
 _LISTED = 8  # unknown values that a message lists
 _ID_CHARS = 8  # characters of an id that keep equal names apart
 
@@ -291,12 +292,15 @@ def _warn_unmatched(ids: IndexLevel, names: Mapping[str, str] | pd.Series) -> No
     """Warn where *names* has none of the ids, so that each id stays its own name."""
     known = [str(key) for key, _ in names.items()]
     found = [str(one) for one in ids.uniques]
-    if known and found and not {*known} & {*found}:
-        warn(
-            f"names has none of the {len(found):,} ids of {ids.name!r}, so each stays as it is: its keys should be ids "
-            f"such as {format_value(found[0])}, and the first is {format_value(known[0])}",
-            FrameWarning,
-        )
+    if not known or not found or {*known} & {*found}:
+        return
+    message = f"names has none of the {len(found):,} ids of {ids.name!r}, so each stays as it is"
+    if is_public_group(ids.name):
+        some = known[:_LOOKED_AT]
+        near = next(((key, *one) for key in some if (one := suggest(key, found, cutoff=ID_CUTOFF)[:1])), None)
+        key, one, which = (*near, "the nearest") if near else (known[0], found[0], "the first")
+        message += f": its keys should be ids such as {format_value(one)}, and {which} is {format_value(key)}"
+    warn(message, FrameWarning)
 
 
 def _distinct_names(ids: list[str], names: Mapping[str, str] | pd.Series) -> list[str]:

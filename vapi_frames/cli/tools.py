@@ -14,7 +14,7 @@ from vapi_frames.cli.advice import (
     rehearse,
     write_rows,
 )
-from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
+from vapi_frames.contract.record_words import PERSONAL_GROUPS, RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.contract.vocabulary import (
     CALL_COLUMNS,
     GROUP_COLUMNS,
@@ -41,11 +41,10 @@ if TYPE_CHECKING:
     from vapi_frames.query.parse import FrameVerb
     from vapi_frames.query.query import Query
 
-__all__ = ["ROW_LIMIT", "TEXT_LIMIT", "Tools"]
+__all__ = ["PERSONAL_GROUPS", "ROW_LIMIT", "TEXT_LIMIT", "Tools"]
 
 ROW_LIMIT = 500
 TEXT_LIMIT = 50_000  # characters; an assistant reads no more at a time
-PERSONAL_GROUPS = ("customer.number", "customerId", "name")
 PERSONAL_ROOTS = ("customer", *PERSONAL_GROUPS)  # of variables and outputs
 REFUSED_VERBS = {
     "wide": "lays out a table for people: leave it out",

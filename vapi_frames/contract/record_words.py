@@ -12,6 +12,7 @@ __all__ = [
     "COST_TYPES",
     "LATENCIES",
     "OUTPUT",
+    "PERSONAL_GROUPS",
     "RECORD_COLUMNS",
     "RECORD_COLUMN_SYNONYMS",
     "RECORD_COST_PARTS",
@@ -60,6 +61,8 @@ OutputColumn = NewType("OutputColumn", str)
 RecordColumn: TypeAlias = _ListedColumn | OutputColumn
 
 RECORD_GROUPS: tuple[str, ...] = get_args(RecordGroup)
+PERSONAL_GROUPS = ("customer.number", "customerId", "name")
+"""Those with values that tell who called."""
 RECORD_COST_PARTS: tuple[RecordCostPart, ...] = get_args(RecordCostPart)
 """The parts of ``cost`` that the contract has no columns for."""
 LATENCIES: tuple[str, ...] = get_args(Latency)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 from vapi_frames.contract.record_words import (
     LATENCIES,
     OUTPUT,
+    PERSONAL_GROUPS,
     RECORD_COLUMN_SYNONYMS,
     RECORD_COLUMNS,
     RECORD_COST_PARTS,
     RECORD_GROUP_SYNONYMS,
+    RECORD_GROUPS,
     get_record_unit,
     is_record_column,
 )
@@ -236,6 +238,16 @@ def get_unit(column: str) -> str:
 
 
 @lru_cache(maxsize=1024)
+def is_public_group(name: str) -> bool:
+    """Return whether *name* is a group column with values that may stand in a message: none tells who called.
+
+    Examples:
+        >>> is_public_group("assistantId"), is_public_group("customer.number"), is_public_group("variable.plan")
+        (True, False, False)
+    """
+    return name in (*GROUP_COLUMNS, *RECORD_GROUPS) and name not in PERSONAL_GROUPS
+
+
 def default_name(operation: str, column: str) -> str:
     """Return the API's own name of *operation* of *column*, which it uses without an alias.
 

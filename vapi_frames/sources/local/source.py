@@ -58,7 +58,7 @@ from vapi_frames.sources.records.missing import check_case
 from vapi_frames.sources.records.paths import SKIPPED_OUTPUTS, variable_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.drill import drill_records, empty_calls
-from vapi_frames.sources.sql.run import run_query, warn_of_no_match
+from vapi_frames.sources.sql.run import find_near_values, run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class LocalSource:
                 counted,
                 span,
                 order=find_order(reader),
-                run=lambda text, types: _run(connection, text, types),
+                run=partial(_run, connection),
                 records_range=self._look(connection, relation, columns, snapshot).wide_range,
             )
         return replace(found, notes=(*snapshot.notes, *found.notes))
@@ -236,10 +236,11 @@ class LocalSource:
                 counted,
                 (start, end),
                 now=now,
-                run=lambda text, types: _run(connection, text, types),
+                run=partial(_run, connection),
                 records_range=overview.wide_range,
                 is_in_process=True,
             )
+            near = [] if has_matched else find_near_values(query, columns, counted, partial(_run, connection))
             wanted = probe_query(query, PROBES)
             # Queries of one notebook have few ranges and filters, and counting takes as long as a query.
             key = snapshot.state, start, end, query.filters
@@ -252,7 +253,7 @@ class LocalSource:
                 calls = overview.dated if is_all else count_calls(connection, counted, columns, query, (start, end))
         if not has_matched:
             calls_there = None if snapshot.days else overview.calls
-            warn_of_no_match(query, (start, end), snapshot.days or overview.range, calls=calls_there)
+            warn_of_no_match(query, (start, end), snapshot.days or overview.range, calls=calls_there, near=near)
         counts = counts or self._count_missing(query, snapshot, (start, end)) | {"calls": calls}
         if len(self._counted) >= _MOST_COUNTED:
             self._counted = {}

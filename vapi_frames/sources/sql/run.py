@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_frames.calendar.ranges import format_iso
-from vapi_frames.contract.record_words import RECORD_GROUPS
-from vapi_frames.contract.vocabulary import GROUP_COLUMNS
-from vapi_frames.errors import RecordsWarning, format_value, warn
+from vapi_frames.contract.vocabulary import is_public_group
+from vapi_frames.errors import CUTOFF, ID_CUTOFF, RecordsWarning, format_value, suggest, warn
 from vapi_frames.query.schema import build_schema
 from vapi_frames.result.result import Result
 from vapi_frames.sources.sql import concurrency, concurrency_numpy
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     Run: TypeAlias = Callable[[str, Sequence[pa.DataType]], list[Any]]
     """Runs a SELECT and returns its columns as Arrow arrays of the types that it gets."""
 
-__all__ = ["CHANGE_TYPES", "label_dates", "run_query", "warn_of_no_match"]
+__all__ = ["CHANGE_TYPES", "find_near_values", "label_dates", "run_query", "warn_of_no_match"]
 
 CHANGE_TYPES = (*[pa.int64()] * 6, pa.decimal128(38, 0), pa.int64())
 """The types of the columns of `concurrency.write_changes`."""
@@ -87,8 +86,8 @@ def label_dates(buckets: Any, query: Query[Any]) -> pa.Array:
 
 
 _UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_PERSONAL = ("customer.number", "customerId", "name")
 _MOST_VALUES = 3
+_MOST_KNOWN = 10_000  # values of a group among which the nearest one is looked for
 
 
 def warn_of_no_match(
@@ -97,8 +96,17 @@ def warn_of_no_match(
     records_range: tuple[datetime, datetime] | None,
     *,
     calls: int | None = None,
+    near: Sequence[str] = (),
 ) -> None:
-    """Warn that no record matched *query*, with the range of the records, and how many *calls* they hold if known."""
+    """Warn that no record matched *query*, and which ones there are.
+
+    Args:
+        query: The query.
+        span: Start and end of its range.
+        records_range: When the first and the last record were created; ``None`` where there is none.
+        calls: How many there are, if known.
+        near: What `find_near_values` returns.
+    """
     found = "there are none at all"
     if records_range:
         what = "they are" if calls is None else f"they hold {calls} calls"
@@ -106,14 +114,33 @@ def warn_of_no_match(
     verb = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
     filtered = "that matches the filters " if query.filters else ""
     within = f"[{format_iso(span[0])}, {format_iso(span[1])})"
-    warn(f"no call {filtered}was {verb} in {within}: {found}{_describe_filters(query)}", RecordsWarning)
+    warn(f"no call {filtered}was {verb} in {within}: {found}{_describe_filters(query)}{''.join(near)}", RecordsWarning)
+
+
+def find_near_values(query: Query[Any], columns: QueryColumns, relation: str, run: Run) -> list[str]:
+    """Return of each filter of *query* which value the records do not have, and the nearest one that they have.
+
+    It asks for the values of groups that name no person; each is one more statement.
+    """
+    told = []
+    for name, wanted in query.filters:
+        if not is_public_group(name):
+            continue
+        text = f"WITH texts AS (SELECT {columns.groups[name]} AS v FROM {relation})"
+        [column] = run(f"{text}\nSELECT v AS v FROM texts GROUP BY v LIMIT {_MOST_KNOWN}", [pa.string()])
+        known = sorted(value for value in column.to_pylist() if value)
+        cutoff = ID_CUTOFF if name.endswith("Id") else CUTOFF
+        for value in wanted:
+            if value and value not in known and (near := suggest(value, known, cutoff=cutoff)):
+                told.append(f"; {name} is never {format_value(value)}: did you mean {format_value(near[0])}?")
+    return told
 
 
 def _describe_filters(query: Query[Any]) -> str:
     """Return which filters *query* has, and which of their values cannot be ids; no value that may name a person."""
     shown, wrong = [], []
     for name, values in query.filters:
-        is_shown = name in (*GROUP_COLUMNS, *RECORD_GROUPS) and name not in _PERSONAL
+        is_shown = is_public_group(name)
         listed = [format_value(value) for value in values[:_MOST_VALUES]] + ["..."] * (len(values) > _MOST_VALUES)
         shown.append(f"{name} {' or '.join(listed)}" if is_shown else name)
         no_ids = [value for value in values if value is not None and not _UUID.fullmatch(value)]

@@ -36,7 +36,7 @@ from vapi_frames.sources.records.missing import check_case
 from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.drill import drill_records
-from vapi_frames.sources.sql.run import run_query, warn_of_no_match
+from vapi_frames.sources.sql.run import find_near_values, run_query, warn_of_no_match
 from vapi_frames.sources.sql.select import check_answerable
 from vapi_frames.sources.warehouse.connections import BorrowingDriver, open_access
 from vapi_frames.sources.warehouse.dialects import find_dialect, fit_postgres, to_micros
@@ -137,7 +137,8 @@ class WarehouseSource:
             query, columns, table.relation, (start, end), now=now, run=self._run, records_range=records_range
         )
         if not has_matched:
-            warn_of_no_match(query, (start, end), records_range or self._records_range(table, columns))
+            near = find_near_values(query, columns, table.relation, self._run)
+            warn_of_no_match(query, (start, end), records_range or self._records_range(table, columns), near=near)
         return result
 
     def _find_begin(self, queries: Sequence[Query[Any]], now: datetime) -> datetime | None:
