@@ -51,7 +51,7 @@ def test_its_options_are_those_of_the_method(tmp_path):
         (["--step", "fortnight"], 2, "fortnight"),
         (["--names", "nowhere.json"], 2, "cannot read the names of assistants from nowhere.json"),
         (["--names", "list.json"], 2, "must hold a JSON object, id to name, not list"),
-        (["--names", "api"], 2, "only the API has names of assistants"),
+        (["--names", "api"], 2, "only the API has names of assistants to ask for, and the sample shows its own: leave out"),
         (["--cache", "here"], 2, "--cache is for the API, and --source is demo"),
     ],
 )
@@ -64,6 +64,24 @@ def test_what_is_wrong_is_one_line_and_a_code(arguments, code, message, *, tmp_p
     assert line.startswith("vapi-frames: ")
     assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["list.json"]
+
+
+def test_records_are_named_by_the_api(tmp_path, monkeypatch, capsys):
+    """Call records have ids alone: --names api asks the API for the names, and without a key says what to give it."""
+    calls, out = tmp_path / "calls.json", tmp_path / "report.json"
+    call = {"id": "1", "createdAt": "2026-10-01T12:00:00Z", "assistantId": RECEPTION, "cost": 1.0}
+    calls.write_text(json.dumps([call]), encoding="utf-8")
+    arguments = ["report", "--source", str(calls), "--now", "2026-10-02T00:00:00Z", "--last", "2d", "--compare", "none"]
+    arguments += ["--names", "api", "--out", str(out)]
+    for name in ("VAPI_API_KEY", "VAPI_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(arguments) != 0
+    assert "or give --names a JSON file, {id: name}" in capsys.readouterr().err
+    assert not out.exists()
+    monkeypatch.setenv("VAPI_API_KEY", "a-key-of-the-test")
+    monkeypatch.setattr("vapi_frames.interface.connect.connect", vf.demo)
+    assert main(arguments) == 0
+    assert "Reception" in out.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", [["report"], ["query", 'vq.call().count().by("type").during("2026-10")']])

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vapi_frames.cli.console import add_command, is_watched, print_error, run_command
+from vapi_frames.cli.console import add_command, check_key, is_watched, print_error, run_command
 from vapi_frames.cli.source import add_source_options, open_source
 from vapi_frames.errors import QueryError
 from vapi_frames.files import expand_home
@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--step", default="day", help="the step of the charts over time (default: %(default)s)")
     parser.add_argument("--complete", action="store_true", help="only whole buckets of the step")
     parser.add_argument(
-        "--names", metavar="FILE", help="names of assistants: a JSON file {id: name}, or api to ask the API for them"
+        "--names", metavar="FILE", help="names of assistants: a JSON file {id: name}, or api to ask the API, for call records as well"
     )
     parser.add_argument("--title", help="the heading of the page")
     parser.add_argument(
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
 
     out = check_path(expand_home(options.out), _SUFFIXES)
     vq = open_source(options)
-    names = _read_names(options.names, vq, is_demo=options.source == ["demo"])
+    names = _read_names(options.names, vq, (options.source or ["api"])[0])
     report = vq.report(
         options.last, compare=None if options.compare == "none" else options.compare,
         names=names, title=options.title, tz=options.tz, step=options.step,
@@ -86,14 +86,24 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_names(path: str | None, vq: Vq, *, is_demo: bool) -> Mapping[str, str] | None:
-    """Return id → name, from a file or from the API; ``None`` where nothing says them."""
+def _connect() -> Vq:
+    """Return the API, to name the assistants of call records from elsewhere."""
+    from vapi_frames.interface.connect import connect
+
+    check_key("or give --names a JSON file, {id: name}")
+    return connect()
+
+
+def _read_names(path: str | None, vq: Vq, source: str) -> Mapping[str, str] | None:
+    """Return id → name, from a file or from the API; ``None`` where neither is named."""
     if path is None:
         return None
     if path == "api":
-        if is_demo:
-            raise QueryError("only the API has names of assistants to ask for; the page of --source demo has its own")
-        return dict(vq.assistants())
+        if source == "demo":
+            raise QueryError(
+                "only the API has names of assistants to ask for, and the sample shows its own: leave out --names api"
+            )
+        return dict(vq.assistants() if source == "api" else _connect().assistants())
     try:
         found = json.loads(Path(expand_home(path)).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
