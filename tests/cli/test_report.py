@@ -51,7 +51,11 @@ def test_its_options_are_those_of_the_method(tmp_path):
         (["--step", "fortnight"], 2, "fortnight"),
         (["--names", "nowhere.json"], 2, "cannot read the names of assistants from nowhere.json"),
         (["--names", "list.json"], 2, "must hold a JSON object, id to name, not list"),
-        (["--names", "api"], 2, "only the API has names of assistants to ask for, and the sample shows its own: leave out"),
+        (
+            ["--names", "api"],
+            2,
+            "only the API has names of assistants to ask for, and the sample shows its own: leave out",
+        ),
         (["--cache", "here"], 2, "--cache is for the API, and --source is demo"),
     ],
 )

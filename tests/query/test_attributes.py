@@ -51,7 +51,13 @@ def test_each_name_of_df_vapi_says_what_to_type(name):
         with pytest.raises(AttributeError) as error:
             getattr(thing, name)
         said = str(error.value)
-        lines = [f"df.vapi.{name}{call}", f"the frame has .{name}", f"vq.{name}()", f".{name}(...)", f"vq.call().{name}(...)"]
+        lines = [
+            f"df.vapi.{name}{call}",
+            f"the frame has .{name}",
+            f"vq.{name}()",
+            f".{name}(...)",
+            f"vq.call().{name}(...)",
+        ]
         if name == "query":  # pandas' query filters, and a vq starts one
             lines += ["did you mean .where()?", "vq.call() or vq.subscription()"]
         assert any(said.endswith(line) for line in lines), said
@@ -62,7 +68,10 @@ def test_each_name_of_pandas_says_what_to_type(name):
     """Each public name of a frame that a query lacks says to fetch first, or names the verb that does the same."""
     for thing in (QUERY, QUERY.compare("previous")):
         if not hasattr(thing, name):
-            with pytest.raises(AttributeError, match=r"call \.fetch\(\) first|did you mean \.|stands before|verb of a query|the contract has"):
+            with pytest.raises(
+                AttributeError,
+                match=r"call \.fetch\(\) first|did you mean \.|stands before|verb of a query|the contract has",
+            ):
                 getattr(thing, name)
 
 

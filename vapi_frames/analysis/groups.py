@@ -18,7 +18,16 @@ from vapi_frames.analysis.periods import aggregate_periods, has_periods, with_ea
 from vapi_frames.analysis.regroup import find_query, plan_reaggregation, regroup
 from vapi_frames.contract import ended_reasons
 from vapi_frames.contract.vocabulary import GROUP_SYNONYMS, RECORD_OPERATIONS, is_public_group
-from vapi_frames.errors import ID_CUTOFF, FrameWarning, QueryError, UnknownWordError, format_value, require, suggest, warn
+from vapi_frames.errors import (
+    ID_CUTOFF,
+    FrameWarning,
+    QueryError,
+    UnknownWordError,
+    format_value,
+    require,
+    suggest,
+    warn,
+)
 from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import IndexLevel, build_index, distinct_rows, drop_unused

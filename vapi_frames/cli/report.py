@@ -53,7 +53,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--step", default="day", help="the step of the charts over time (default: %(default)s)")
     parser.add_argument("--complete", action="store_true", help="only whole buckets of the step")
     parser.add_argument(
-        "--names", metavar="FILE", help="names of assistants: a JSON file {id: name}, or api to ask the API, for call records as well"
+        "--names",
+        metavar="FILE",
+        help="names of assistants: a JSON file {id: name}, or api to ask the API, for call records as well",
     )
     parser.add_argument("--title", help="the heading of the page")
     parser.add_argument(

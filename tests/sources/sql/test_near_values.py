@@ -38,7 +38,10 @@ def open_roads():
         '"endedReason" TEXT, "customerId" TEXT, name TEXT, customer STRUCT(number TEXT))'
     )
     for call in CALLS:
-        values = [call[name] for name in ("id", "createdAt", "assistantId", "type", "status", "endedReason", "customerId", "name")]
+        values = [
+            call[name]
+            for name in ("id", "createdAt", "assistantId", "type", "status", "endedReason", "customerId", "name")
+        ]
         connection.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [*values, call["customer"]])
     return {"list": vf.local(CALLS), "warehouse": vf.warehouse(connection, "calls", dialect="duckdb")}
 
@@ -65,7 +68,9 @@ def test_the_nearest_value_is_named(road):
 
 
 @pytest.mark.parametrize("road", ["list", "warehouse"])
-@pytest.mark.parametrize(("word", "typed"), [("customer.number", "+14155550101"), ("customerId", "person-7"), ("name", "Jane 7")])
+@pytest.mark.parametrize(
+    ("word", "typed"), [("customer.number", "+14155550101"), ("customerId", "person-7"), ("name", "Jane 7")]
+)
 def test_what_is_personal_is_never_named(road, word, typed):
     """The number, the id and the name of a customer stand in no warning, neither the typed one nor the nearest."""
     said = read_warning(open_roads()[road], word, typed)
