@@ -72,7 +72,7 @@ def test_what_is_wrong_is_one_line_and_a_code(arguments, code, message, *, tmp_p
 
 def test_records_are_named_by_the_api(tmp_path, monkeypatch, capsys):
     """Call records have ids alone: --names api asks the API for the names, and without a key says what to give it."""
-    calls, out = tmp_path / "calls.json", tmp_path / "report.json"
+    calls, out = tmp_path / "calls.json", tmp_path / "report.html"
     call = {"id": "1", "createdAt": "2026-10-01T12:00:00Z", "assistantId": RECEPTION, "cost": 1.0}
     calls.write_text(json.dumps([call]), encoding="utf-8")
     arguments = ["report", "--source", str(calls), "--now", "2026-10-02T00:00:00Z", "--last", "2d", "--compare", "none"]

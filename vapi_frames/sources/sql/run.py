@@ -109,7 +109,7 @@ def warn_of_no_match(
     """
     found = "there are none at all"
     if records_range:
-        what = "they are" if calls is None else f"they hold {calls} calls"
+        what = "they are" if calls is None else f"they hold {calls} call{'s' * (calls != 1)}"
         found = f"{what} from {format_iso(records_range[0])} to {format_iso(records_range[1])}"
     verb = "active" if any(one.column == "concurrency" for one in query.measures) else "created"
     filtered = "that matches the filters " if query.filters else ""
@@ -130,9 +130,11 @@ def find_near_values(query: Query[Any], columns: QueryColumns, relation: str, ru
         [column] = run(f"{text}\nSELECT v AS v FROM texts GROUP BY v LIMIT {_MOST_KNOWN}", [pa.string()])
         known = sorted(value for value in column.to_pylist() if value)
         cutoff = ID_CUTOFF if name.endswith("Id") else CUTOFF
-        for value in wanted:
-            if value and value not in known and (near := suggest(value, known, cutoff=cutoff)):
-                told.append(f"; {name} is never {format_value(value)}: did you mean {format_value(near[0])}?")
+        told += [
+            f"; {name} is never {format_value(value)}: did you mean {format_value(near[0])}?"
+            for value in wanted
+            if value and value not in known and (near := suggest(value, known, cutoff=cutoff))
+        ]
     return told
 
 
