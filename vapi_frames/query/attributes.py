@@ -9,7 +9,11 @@ __all__ = ["FRAME_VERBS", "VERB_SYNONYMS", "call_frame_verb", "suggest_attribute
 _FRAME_ATTRIBUTES = {
     "columns", "describe", "head", "iloc", "index", "loc", "plot", "shape", "sort_values", "tail", "to_csv", "vapi",
 }  # fmt: skip
-_STARTS = {"call", "subscription"}
+_OPERATIONS = "; the contract has sum, avg, count, min, max and history, and call records median, quantile and nunique"
+_HINTS = {
+    **{name: f"; it starts another query: vq.{name}()" for name in ("call", "subscription")},
+    **dict.fromkeys(("std", "var"), _OPERATIONS),
+}
 FRAME_VERBS = {
     "change", "drop_partial", "elapsed", "fill_gaps", "for_excel", "label", "meta", "outcome", "outcome_rate",
     "partial", "per_call", "per_minute", "ratio", "reconcile", "refresh", "rollup", "save", "share", "style",
@@ -43,17 +47,14 @@ def suggest_attribute(name: str, kind: type) -> str:
     """Return a hint about the unknown attribute *name* of a query, or of a comparison."""
     if name.startswith("_"):
         return ""
-    if name in _FRAME_ATTRIBUTES:
-        return f"; call .fetch() first: the frame has .{name}"
-    if call := call_frame_verb(name):
+    is_of_frames = name in _FRAME_ATTRIBUTES
+    if not is_of_frames and (call := call_frame_verb(name)):
         return f"; call .fetch() first, then {call}"
-    if name in _STARTS:
-        return f"; it starts another query: vq.{name}()"
-    if name in ("std", "var"):
-        return "; the contract has sum, avg, count, min, max and history, and call records median, quantile and nunique"
-    verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
-    if name not in VERB_SYNONYMS and _is_of_pandas(name):
+    if name in _HINTS:
+        return _HINTS[name]
+    if is_of_frames or (name not in VERB_SYNONYMS and _is_of_pandas(name)):
         return f"; call .fetch() first: the frame has .{name}"
+    verbs = [word for word in dir(kind) if not word.startswith("_") and callable(getattr(kind, word))]
     near = suggest(name, verbs, synonyms=VERB_SYNONYMS)
     return f"; did you mean .{near[0]}()?" if near else ""
 
