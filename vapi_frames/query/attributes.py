@@ -23,7 +23,8 @@ FRAME_VERBS = {
 _OTHER_VERBS = {"check_units", "coverage", "describe", "plot"}  # of frames from call records, or pandas' as well
 _FRAME_VALUES = {"coverage", "elapsed", "meta", "partial", "units"}
 VERB_SYNONYMS = {
-    "aggregate": "agg", "rename": "named", "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
+    "aggregate": "agg", "rename": "named",
+    "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
     "variable": "by_variable", "variables": "by_variable", "groupbyvariable": "by_variable", "range": "between",
     "freq": "step", "resample": "step", "execute": "fetch", "run": "fetch", "collect": "fetch", "name": "named",
     "filter": "where", "filters": "where", "filter_by": "where", "query": "where", "isin": "where",
