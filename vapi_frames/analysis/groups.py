@@ -305,10 +305,12 @@ def _warn_unmatched(ids: IndexLevel, names: Mapping[str, str] | pd.Series) -> No
         return
     message = f"names has none of the {len(found):,} ids of {ids.name!r}, so each stays as it is"
     if is_public_group(ids.name):
-        some = known[:_LOOKED_AT]
-        near = next(((key, *one) for key in some if (one := suggest(key, found, cutoff=ID_CUTOFF)[:1])), None)
-        key, one, which = (*near, "the nearest") if near else (known[0], found[0], "the first")
-        message += f": its keys should be ids such as {format_value(one)}, and {which} is {format_value(key)}"
+        pairs = ((key, near) for key in known[:_LOOKED_AT] for near in suggest(key, found, cutoff=ID_CUTOFF)[:1])
+        which = "the nearest"
+        if (pair := next(pairs, None)) is None:
+            pair, which = (known[0], found[0]), "the first"
+        key, near = map(format_value, pair)
+        message += f": its keys should be ids such as {near}, and {which} is {key}"
     warn(message, FrameWarning)
 
 
