@@ -36,3 +36,44 @@ def nothing_printed(capfd):
     root.setLevel(level)
     out, err = capfd.readouterr()
     assert KEY not in out + err + stream.getvalue()
+
+
+"""What several test modules here start from."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.terminals import Clock, Stream
+from vapi_frames.sources import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(progress, "_clock", clock)
+    return clock
+
+
+@pytest.fixture
+def put(monkeypatch):
+    """Return what puts a stream in the place of stderr; pytest puts its own there between a fixture and its test."""
+
+    def put(stream, **modules):
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream, modules=modules))
+        return stream
+
+    return put
+
+
+@pytest.fixture
+def terminal(put):
+    return put(Stream())
+
+
+@pytest.fixture
+def pipe(put):
+    return put(Stream(is_terminal=False))
