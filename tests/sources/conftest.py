@@ -1,14 +1,17 @@
-"""Fixtures for the tests that look for a key in everything that is shown, printed or logged."""
+"""Fixtures for the tests that look for a key in everything that is shown, printed or logged, and for those of progress."""
 
 from __future__ import annotations
 
 import io
 import logging
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support.secret_checks import KEY
+from tests.support.terminals import Clock, Stream
+from vapi_frames.sources import progress
 
 
 @pytest.fixture
@@ -36,18 +39,6 @@ def nothing_printed(capfd):
     root.setLevel(level)
     out, err = capfd.readouterr()
     assert KEY not in out + err + stream.getvalue()
-
-
-"""What several test modules here start from."""
-
-from __future__ import annotations
-
-from types import SimpleNamespace
-
-import pytest
-
-from tests.support.terminals import Clock, Stream
-from vapi_frames.sources import progress
 
 
 @pytest.fixture
