@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from vapi_frames.calendar.buckets import to_local
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_begin", "find_late_begin"]
 
-_QUIET = 0.1  # the share of a range without calls at its begin that shows that the records begin later
+# Longer than a long weekend, and a tenth of the range: such a begin without calls shows that the records begin later.
+_QUIET = 0.1
+_QUIET_DAYS = timedelta(days=4)
 
 
 def find_late_begin(
@@ -29,12 +32,13 @@ def find_late_begin(
         end: Its end.
         tz: The zone that days are of.
         begin: Since when the source has records, where it knows that.
-        first: Else the first bucket of the range with any call. It says so only if a tenth of the range is before it.
+        first: Else the first bucket of the range with any call. It says so only if four days, and a tenth of the range,
+            are before it.
     """
     if begin is not None:
         day = to_local(begin, tz).date()
         return day if day > to_local(start, tz).date() else None
-    if first is None or (first - start) / (end - start) < _QUIET:
+    if first is None or first - start < max(_QUIET * (end - start), _QUIET_DAYS):
         return None
     return to_local(first, tz).date()
 
