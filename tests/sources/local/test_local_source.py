@@ -1,13 +1,7 @@
-"""Call records as a source: what it reads, refuses and warns of."""
+"""Queries of call records on this machine: what is read, what is refused, and what is warned of."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import pickle
-import subprocess
-import sys
-import threading
 import warnings
 from datetime import UTC, datetime
 
@@ -17,28 +11,10 @@ import pyarrow as pa
 import pytest
 
 import vapi_frames as vf
+from tests.support.local_calls import NOW, TEXT, calls, october
 from vapi_frames.errors import QueryError, RecordsError, RecordsWarning
-from vapi_frames.sources.local import source as local_source
 
 pytestmark = pytest.mark.extra("local")
-
-NOW = "2026-11-20T00:00Z"
-
-
-def calls(**columns):
-    """Return three call records as a frame."""
-    data = {
-        "id": ["1", "2", "3"],
-        "createdAt": pd.to_datetime(["2026-10-01T03:00Z", "2026-10-01T05:00Z", "2026-10-02T12:00Z"]).as_unit("us"),
-        "assistantId": ["a", None, "a"],
-        "cost": [0.25, 0.5, None],
-    }
-    return pd.DataFrame({**data, **columns})
-
-
-def october(vq):
-    """Start a query of October."""
-    return vq.call().during("2026-10")
 
 
 def test_a_missing_column_is_named_only_where_it_is_used():
@@ -163,9 +139,6 @@ class BadList(list):
         raise RuntimeError("no")
 
 
-TEXT = '{"id": "1", "createdAt": "2026-10-01T00:00Z", "transcript": "my name is Bob"}'
-
-
 @pytest.mark.parametrize(
     ("make", "match"),
     [
@@ -184,47 +157,6 @@ def test_what_is_no_records_is_an_error_without_its_content(make, match):
         vf.local(make())
     assert "Bob" not in str(caught.value)
     assert len(str(caught.value)) < 200
-
-
-def test_json_is_read_whatever_the_name_of_its_file(tmp_path):
-    """The first character decides where the name says nothing."""
-    (tmp_path / "calls.txt").write_text(TEXT, encoding="utf-16")
-    assert october(vf.local(tmp_path / "calls.txt")).count().fetch()["countId"].tolist() == [1]
-
-
-def test_files_that_are_no_parquet_are_named(tmp_path):
-    """A broken file, and a file of another kind."""
-    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(RecordsError, match="cannot be read"):
-        october(vf.local(tmp_path / "torn.parquet")).count().fetch()
-    (tmp_path / "calls.xlsx").write_text("PK")
-    with pytest.raises(RecordsError, match="is a spreadsheet: save it as CSV, or pass the DataFrame") as caught:
-        vf.local(tmp_path / "calls.xlsx")
-    assert caught.value.file.endswith("calls.xlsx")
-
-
-def test_changed_files_are_read_again(tmp_path):
-    """A daily export may grow while a notebook is open."""
-    calls().to_parquet(tmp_path / "1.parquet")
-    vq = vf.local(str(tmp_path / "*.parquet"), now=NOW)
-    assert october(vq).count().fetch()["countId"].tolist() == [3]
-    later = ["4", "5", "6"]
-    calls(id=later, createdAt=pd.to_datetime(["2026-10-03T00:00Z"] * 3)).to_parquet(tmp_path / "2.parquet")
-    assert october(vq).count().fetch()["countId"].tolist() == [6]
-    calls(id=later, createdAt=pd.to_datetime(["2026-10-03T00:00Z", None, None])).to_parquet(tmp_path / "2.parquet")
-    with pytest.raises(RecordsError, match="2 of 6 calls"):
-        october(vq).count().fetch()
-
-
-def test_files_with_odd_names_and_columns_are_read_as_named(tmp_path):
-    """Quotes in a path, hive-like folders and columns that differ by case add no column."""
-    folder = tmp_path / "type=webCall" / "it's"
-    folder.mkdir(parents=True)
-    calls(**{"COST'\"": [9.0] * 3}).to_parquet(folder / 'a";--.parquet')
-    vq = vf.local([folder / 'a";--.parquet'], now=NOW)
-    assert october(vq).sum("cost").fetch()["sumCost"].tolist() == [0.75]
-    with pytest.raises(RecordsError, match="no column 'type'"):
-        october(vq).count().by("type").fetch()
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
@@ -260,25 +192,6 @@ def test_what_records_give_no_meaning_is_refused(query):
     assert query.body()
 
 
-def test_times_without_a_zone_are_utc_wherever_the_machine_is(tmp_path):
-    """The engine's default is the zone of the machine."""
-    script = """
-import sys, pandas as pd, pyarrow as pa, vapi_frames as vf
-calls = pd.DataFrame({"id": ["1"], "createdAt": pd.to_datetime(["2026-10-01 00:00"]), "cost": [1.0]})
-[path] = sys.argv[1:]
-calls.to_parquet(path)
-text = calls.assign(createdAt=["2026-10-01 00:00"])
-for source in (path, text, pa.Table.from_pandas(calls), calls):
-    frame = vf.local(source).call().sum("cost").step("hour").between("2026-09-01", "2026-11-01").fetch()
-    print([str(date) for date in frame.index])
-"""
-    command = [sys.executable, "-c", script, str(tmp_path / "calls.parquet")]
-    done = subprocess.run(
-        command, env={**os.environ, "TZ": "Australia/Lord_Howe"}, capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "['2026-10-01 00:00:00+00:00']\n" * 4, done.stderr
-
-
 def test_variables_of_the_caller_are_not_read():
     """DuckDB would read a variable with the name of the relation."""
     calls_ = calls()
@@ -296,32 +209,6 @@ def test_nan_is_missing_and_not_counted():
     assert frame.iloc[0].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_threads_may_share_a_source():
-    """Eight threads get the result that one gets."""
-    vq = vf.demo()
-    query = vq.call().sum("cost").by("assistantId").step("day").during("2026-10")
-    wanted = query.fetch()
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(query.fetch())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 8
-    for frame in found:
-        pd.testing.assert_frame_equal(frame, wanted)
-
-
-def test_several_queries_share_one_now():
-    """vq.fetch returns a dict by name; equal queries run once; two equal names are an error."""
-    vq = vf.demo()
-    one, other = vq.call().count().last("3d").named("a"), vq.call().sum("cost").last("1d")
-    frames = vq.fetch(one, other, other)
-    assert list(frames) == ["a", other.body()["queries"][0]["name"]]
-    with pytest.raises(QueryError, match="two queries are named 'a'"):
-        vq.fetch(one, other.named("a"))
-
-
 def test_to_arrow_and_to_polars_give_the_frames_rows():
     """The same rows in the same order, with the index levels as columns."""
     query = vf.demo().call().sum("cost").count().by("type").step("week").between("2026-10-05", "2026-11-02")
@@ -332,14 +219,6 @@ def test_to_arrow_and_to_polars_give_the_frames_rows():
     polars = query.to_polars()
     assert polars["sumCost"].to_list() == frame["sumCost"].tolist()
     assert polars["countId"].to_list() == frame["countId"].tolist()
-
-
-def test_a_source_is_not_pickled():
-    """A connection cannot be copied to another process."""
-    vq = vf.local(calls())
-    with pytest.raises(TypeError, match="cannot be pickled"):
-        pickle.dumps(vq.source)
-    assert repr(vq) == "<vq of 3 calls in memory>"
 
 
 def test_now_must_be_an_instant():
@@ -363,19 +242,6 @@ def test_columns_that_differ_by_case_only_stay_apart():
     assert result["sumCost"].tolist() == [0.75]
 
 
-def test_files_of_different_forms_add_up(tmp_path):
-    """A column may be flat in one file, and in a struct or under its other name in another."""
-    forms = [
-        {"costBreakdown.transcriber": [20.0] * 3},
-        {"costBreakdown": [{"stt": 1.0}] * 3},
-        {"costBreakdown.stt": [0.5] * 3},
-    ]
-    for number, form in enumerate(forms):
-        calls(id=[f"{number}-{i}" for i in range(3)], **form).to_parquet(tmp_path / f"{number}.parquet")
-    result = october(vf.local(tmp_path)).sum("costBreakdown.transcriber").fetch()
-    assert result.iloc[0, 0] == 64.5
-
-
 def test_names_that_the_engine_cannot_tell_apart_are_refused(tmp_path):
     """In files and structs DuckDB cannot tell `cost` from `COST`: an error, never a sum of both."""
     calls().to_parquet(tmp_path / "1.parquet")
@@ -386,13 +252,6 @@ def test_names_that_the_engine_cannot_tell_apart_are_refused(tmp_path):
     table = pa.Table.from_pandas(calls(costBreakdown=[{"LLM": 50.0, "llm": 1.0}] * 3))
     with pytest.raises(RecordsError, match="'LLM' where the query uses 'llm'"):
         october(vf.local(table)).sum("costBreakdown.llm").fetch()
-
-
-def test_a_files_name_is_no_pattern_once_it_is_found(tmp_path):
-    """Brackets in a name are no pattern."""
-    calls().to_parquet(tmp_path / "a[1].parquet")
-    calls(cost=[100.0] * 3).to_parquet(tmp_path / "a1.parquet")
-    assert october(vf.local(tmp_path / "a[1].parquet")).sum("cost").fetch().iloc[0, 0] == 0.75
 
 
 def test_nanoseconds_never_move_a_call_into_the_next_bucket(tmp_path):
@@ -483,20 +342,6 @@ def test_a_range_of_centuries_is_cut_to_the_years_of_the_records():
             assert query.fetch()["countId"].sum() == 3
 
 
-def test_nested_and_flat_files_are_one_set_of_calls(tmp_path):
-    """pd.DataFrame(list) and pd.json_normalize(list) of the same export may be in one folder."""
-    nested = [
-        {"id": str(i), "createdAt": "2026-10-01T00:00:00Z", "cost": 0.1, "costBreakdown": {"llm": 0.25},
-         "artifact": {"variableValues": {"plan": "pro"}}}
-        for i in range(4)
-    ]  # fmt: skip
-    pd.DataFrame(nested[:2]).to_parquet(tmp_path / "1.parquet")
-    pd.json_normalize(nested[2:]).to_parquet(tmp_path / "2.parquet")
-    result = october(vf.local(tmp_path)).sum("costBreakdown.llm").count().by_variable("plan").fetch()
-    assert result.index.tolist() == ["pro"]
-    assert result.iloc[0].tolist() == [1.0, 4.0]
-
-
 @pytest.mark.parametrize("step", [None, "day"])
 def test_calls_that_end_before_they_start_are_warned_of(step):
     """Their negative minutes are added, and a note says so."""
@@ -507,114 +352,3 @@ def test_calls_that_end_before_they_start_are_warned_of(step):
         frame = (query.step(step) if step else query).fetch()
     assert frame["sumDuration"].sum() == 2
     assert len(frame.vapi.meta.notes) == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-def test_a_forked_process_starts_its_own_database():
-    """The child of a fork runs queries, and does not wait for threads that only its parent has."""
-    script = """
-import os, vapi_frames as vf
-calls = [{"id": "1", "createdAt": "2026-10-01T12:00:00Z"}]
-count = lambda: int(vf.local(calls).call().count().between("2026-10-01", "2026-10-02").fetch().iloc[0, 0])
-first = count()
-child = os.fork()
-if child == 0:
-    os._exit(count())
-print(first, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), count())
-"""
-    command = [sys.executable, "-W", "ignore", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.stdout == "1 1 1\n", done.stderr
-
-
-FORKED = """
-import os, sys, time, vapi_frames as vf
-calls = vf.sample_calls(50_000)
-count = lambda: len(vf.local(calls).call().count().by("type").during("2026-10").fetch())
-assert count() == 3
-child = os.fork()
-if child == 0:
-    if sys.argv[1] == "query":
-        assert count() == 3
-    sys.exit(7)
-deadline = time.monotonic() + 30
-while not (ended := os.waitpid(child, os.WNOHANG))[0]:
-    if time.monotonic() > deadline:
-        os.kill(child, 9)
-    time.sleep(0.05)
-print(os.waitstatus_to_exitcode(ended[1]), count())
-"""
-LATE = """
-import atexit, sys, threading, vapi_frames as vf
-query = vf.local(vf.sample_calls(50_000)).call().count().by("type").during("2026-10")
-if sys.argv[1] == "atexit":
-    atexit.register(lambda: print(len(query.fetch())))
-else:
-    threading.Thread(target=lambda: (threading.main_thread().join(), print(len(query.fetch())))).start()
-"""
-
-
-def run_script(script, *arguments):
-    """Return what *script* prints in a process of its own."""
-    command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-@pytest.mark.parametrize("what", ["nothing", "query"])
-def test_the_child_of_a_fork_ends_normally(what):
-    """It neither crashes nor waits for the parent's threads, and the parent runs queries afterwards."""
-    assert run_script(FORKED, what) == "7 3\n"
-
-
-@pytest.mark.parametrize("when", ["atexit", "thread"])
-def test_a_query_may_run_while_python_shuts_down(when):
-    """Python starts no threads then, so a frame is converted without them."""
-    assert run_script(LATE, when) == "3\n"
-
-
-def test_a_file_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
-    """As by a run of an archive; without a change of the files the error stays."""
-    path = tmp_path / "calls.parquet"
-    vf.sample_calls(2).to_parquet(path)
-    run, attempts = local_source.run_query, []
-
-    def fail_once(*arguments, **options):
-        attempts.append(1)
-        if len(attempts) == 1:
-            vf.sample_calls(3).to_parquet(path)
-            raise RecordsError("half of the old file, half of the new one")
-        return run(*arguments, **options)
-
-    monkeypatch.setattr(local_source, "run_query", fail_once)
-    query = vf.local(path).call().count().between("2020-01-01", "2027-01-01")
-    assert query.fetch()["countId"].tolist() == [3]
-    assert len(attempts) == 2
-
-    def fail(*arguments, **options):
-        attempts.append(1)
-        raise RecordsError("always")
-
-    monkeypatch.setattr(local_source, "run_query", fail)
-    with pytest.raises(RecordsError, match="always"):
-        query.fetch()
-    assert len(attempts) == 3
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_the_child_of_a_fork_converts_into_a_folder_of_its_own(tmp_path):
-    """A file that changes after the fork is converted in both processes, and neither is in the other's way."""
-    path = tmp_path / "calls.json"
-    call = '{"id": "1", "createdAt": "2026-10-01T12:00:00Z"}\n'
-    path.write_text(call, encoding="utf-8")
-    vq = vf.local(path)
-    query = vq.call().count().during("2026-10")
-    assert query.fetch()["countId"].item() == 1
-    path.write_text(call + call.replace('"1"', '"2"'), encoding="utf-8")
-    child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(int(query.fetch()["countId"].item())))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 2
-    assert query.fetch()["countId"].item() == 2
