@@ -19,7 +19,7 @@ from vapi_frames.calendar.buckets import (
     list_buckets,
     to_seconds,
 )
-from vapi_frames.errors import FrameWarning, ProvenanceError, QueryError, require, warn
+from vapi_frames.errors import ProvenanceError, QueryError, require
 from vapi_frames.frames.columns import to_backend, to_numpy
 from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.layout import keep_layout
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from vapi_frames.frames.meta import Meta
 
-__all__ = ["fill_gaps", "find_fill_rules", "locate_buckets", "warn_of_late_begin"]
+__all__ = ["fill_gaps", "find_fill_rules", "locate_buckets", "note_late_begin"]
 
 FLAG = "filled"
 MAX_ROWS = 10_000_000
@@ -62,9 +62,6 @@ def fill_gaps(
     Raises:
         ProvenanceError: Rows were left out before, so an absent one may have calls; or a row lies off the grid.
         QueryError: There is no step, there would be more than ten million rows, or *mark* finds another ``filled``.
-
-    Warns:
-        FrameWarning: Days of the range are before the records begin.
 
     Examples:
         >>> import vapi_frames as vf
@@ -118,16 +115,13 @@ def fill_gaps(
         result[FLAG] = is_added
         derived[FLAG] = DerivedColumn("", "flag", made=("filled",))
     attach_meta(result, replace(checked.meta.as_whole(), derived=derived, is_filled=True))
-    return warn_of_late_begin(checked.meta, result)
+    return note_late_begin(checked.meta, result)
 
 
-def warn_of_late_begin(meta: Meta, result: pd.DataFrame) -> pd.DataFrame:
-    """Warn that buckets before the records begin count as without calls, and note it on *result*."""
-    if text := describe_late_begin(meta):
-        note = f"{text[:-1]}, and counts as without calls"
-        warn(note, FrameWarning)
-        add_note(result, note)
-    return result
+def note_late_begin(meta: Meta, result: pd.DataFrame) -> pd.DataFrame:
+    """Note on *result* that buckets before the records begin count as without calls."""
+    note = "days before the records begin count as without calls"
+    return add_note(result, note) if describe_late_begin(meta) else result
 
 
 def find_fill_rules(checked: CheckedFrame, names: Collection[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vapi_frames.analysis.arguments import check_flag, check_level_is_free, read_names
-from vapi_frames.analysis.gaps import find_fill_rules, locate_buckets, warn_of_late_begin
+from vapi_frames.analysis.gaps import find_fill_rules, locate_buckets, note_late_begin
 from vapi_frames.analysis.regroup import check_own_columns, find_query, plan_reaggregation
 from vapi_frames.analysis.rollup import rollup
 from vapi_frames.calendar.buckets import find_bounds, find_zone, split_by_offset
@@ -89,7 +89,7 @@ def typical_week(
         QueryError: There is no step, or a coarser one; or *by*, *hours* or *days* are not as described.
 
     Warns:
-        FrameWarning: Rows of partial hours or days are left out, or days of the range are before the records begin.
+        FrameWarning: Rows of partial hours or days are left out.
 
     Examples:
         >>> import vapi_frames as vf
@@ -133,7 +133,7 @@ def typical_week(
         note = f"{left_out:,} row{'s' * (left_out != 1)} of partial {unit}s left out"
         add_note(result, note)
         warn(f"{note}: the range, or the time of the fetch, cuts these {unit}s", FrameWarning)
-    return warn_of_late_begin(checked.meta, result)
+    return note_late_begin(checked.meta, result)
 
 
 # --- the arguments --------------------------------------------------------------------------------------------------
