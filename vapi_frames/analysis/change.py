@@ -8,9 +8,10 @@ import numpy as np
 
 from vapi_frames.analysis.arguments import check_count, check_flag, read_names
 from vapi_frames.analysis.gaps import find_fill_rules, locate_buckets
+from vapi_frames.analysis.periods import check_one_period
 from vapi_frames.analysis.ratios import add_columns
 from vapi_frames.calendar.buckets import find_zone
-from vapi_frames.errors import FrameWarning, UnknownWordError, warn
+from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, warn
 from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.layout import keep_layout
 from vapi_frames.frames.levels import distinct_rows
@@ -67,6 +68,7 @@ def change(
     checked = check_frame(frame)
     checked.check_whole("change", whole=whole)
     names = _find_measures(checked, columns)
+    check_one_period(checked, "change", QueryError)
     rules = find_fill_rules(checked, names)
     buckets, place = locate_buckets(checked)
     earlier, has_bucket = _find_earlier(checked, place, periods)

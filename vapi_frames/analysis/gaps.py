@@ -10,6 +10,7 @@ import pandas as pd
 
 from vapi_frames.analysis.arguments import check_flag
 from vapi_frames.analysis.coverage import describe_late_begin
+from vapi_frames.analysis.periods import check_one_period
 from vapi_frames.calendar.buckets import (
     DAY,
     FIXED_STEPS,
@@ -79,6 +80,7 @@ def fill_gaps(
     check_flag(whole, "whole")
     checked = check_frame(frame)
     checked.check_whole("fill_gaps", whole=whole)
+    check_one_period(checked, "fill_gaps", ProvenanceError)
     if mark and FLAG in {*frame.columns, *checked.meta.units, *frame.index.names} - {*checked.flag_columns}:
         raise QueryError(f"the frame already has a column or level {FLAG!r}: give it another name, or leave mark out")
     buckets, place = locate_buckets(checked)

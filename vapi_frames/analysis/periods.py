@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from vapi_frames.errors import VapiFramesError
     from vapi_frames.frames.meta import Meta
     from vapi_frames.frames.provenance import CheckedFrame
     from vapi_frames.query.query import Query
@@ -60,6 +61,17 @@ def split_side(meta: Meta, name: str) -> tuple[str, str] | None:
 def has_periods(checked: CheckedFrame) -> bool:
     """Return whether the frame is a comparison that still has a column of the earlier period, or of the difference."""
     return bool(checked.meta.before) and any(split_side(checked.meta, name) for name in checked.measures)
+
+
+def check_one_period(checked: CheckedFrame, verb: str, error: type[VapiFramesError]) -> None:
+    """Raise *error* where the frame is a comparison, which has rows of two periods.
+
+    Raises:
+        VapiFramesError: It is one.
+    """
+    if has_periods(checked):
+        query = checked.meta.result_query
+        raise error(f"{verb}() takes one period, and the frame compares two: call it on {query}.fetch().vapi.{verb}()")
 
 
 def compare_columns(

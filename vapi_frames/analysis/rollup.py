@@ -92,7 +92,7 @@ def rollup(
     if over_time and coarser and has_periods(checked):
         raise NonAdditiveError(
             f"the buckets of a comparison face each other one by one, and those of step {coarser!r} may begin on other "
-            f"days in the earlier period: roll up to 'all', or compare {instead!r}"
+            f"days in the earlier period: roll up to 'all', or fetch the comparison with that step, {instead}.compare(...)"
         )
     if over_time:
         try:

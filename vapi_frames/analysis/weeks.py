@@ -11,11 +11,12 @@ import pandas as pd
 
 from vapi_frames.analysis.arguments import check_flag, check_level_is_free, read_names
 from vapi_frames.analysis.gaps import find_fill_rules, locate_buckets, note_late_begin
+from vapi_frames.analysis.periods import check_one_period
 from vapi_frames.analysis.regroup import check_own_columns, find_query, plan_reaggregation
 from vapi_frames.analysis.rollup import rollup
 from vapi_frames.calendar.buckets import find_bounds, find_zone, split_by_offset
 from vapi_frames.contract.vocabulary import STEPS
-from vapi_frames.errors import FrameWarning, QueryError, UnknownWordError, format_value, require, warn
+from vapi_frames.errors import FrameWarning, NonAdditiveError, QueryError, UnknownWordError, format_value, require, warn
 from vapi_frames.frames.columns import to_backend
 from vapi_frames.frames.derived import DerivedColumn
 from vapi_frames.frames.layout import keep_layout
@@ -104,6 +105,7 @@ def typical_week(
     checked = check_frame(frame)
     _check_step(checked, unit)
     checked.check_whole("typical_week", whole=whole)
+    check_one_period(checked, "typical_week", NonAdditiveError)
     check_own_columns(checked)
     for name in names:
         check_level_is_free(checked, name)

@@ -39,6 +39,8 @@ __all__ = [
     "CheckedFrame", "attach_choice", "check_frame", "check_levels", "find_column", "query", "read_choice", "units",
 ]  # fmt: skip
 
+_MOST_LISTED = 8  # measures that a message lists
+
 
 def units(frame: pd.DataFrame) -> dict[str, str]:
     """Return column → unit, for the measures that the frame still has and for the columns that verbs made of them.
@@ -325,7 +327,9 @@ def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | Non
     if column is None:
         if len(measures) == 1 or (measures and len(names) == 1):
             return measures[0]
-        raise UnknownWordError(None, "column", measures, hint="Say which measure.")
+        more = len(measures) - _MOST_LISTED
+        some = ", ".join(measures[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+        raise UnknownWordError(None, "column", measures, hint=f"Say which measure: {some}.")
     if not isinstance(column, str):
         raise UnknownWordError(column, "column", measures, hint="Pass the name of one measure.")
     if column in names:
