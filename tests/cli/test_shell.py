@@ -213,3 +213,35 @@ def test_completion_without_its_package_says_which_extra(monkeypatch, capsys):
         main(["--completion", "zsh"])
     assert ended.value.code == 2
     assert "vapi-frames[completion]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["quer"], "invalid choice: 'quer'; did you mean 'query'? Valid: demo, query, report, archive, serve, mcp"),
+        (["query", "vq.call().count()", "--format", "CSV"], "invalid choice: 'CSV'; did you mean 'csv'?"),
+        (["query", "vq.call().count()", "--format", "7"], "invalid choice: '7'. Valid: csv, table, markdown, json"),
+        (["--completion", "zhs"], "did you mean 'zsh'?"),
+        (["query", "vq.call().count()", "--source", ".", "--now", "yesterday"], "--now 'yesterday' is not an ISO 8601 date"),
+        (["query", "vq.call().count()", "--source", ".", "--now", "2026-10-01"], "write it with its zone, e.g. --now 2026-"),
+    ],
+)
+def test_a_wrong_word_leads_to_the_nearest(arguments, message, *, capsys):
+    """Commands, formats and shells that are almost right are named; --now is told in the shell's words."""
+    try:
+        code = main(arguments)
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert "now=" not in line.replace("--now=", "")
+
+
+def test_a_warning_is_printed_once(tmp_path, capsys):
+    """A report asks for both periods, and says once what is odd in both."""
+    arguments = ["report", "--source", "demo", "--last", "14d", "--success", "maybe", "--out", str(tmp_path / "r.json")]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert any("no call has the evaluation 'maybe'" in line for line in lines)
+    assert len(lines) == len(set(lines))

@@ -240,7 +240,10 @@ def parse_now(now: object) -> datetime:
     """Read *now*: a datetime or text with a zone."""
     found = parse_time_point(now, "now")
     if isinstance(found, str):
-        raise QueryError(f"now={format_value(now)} has no zone; pass an aware datetime, or text with an offset")
+        raise QueryError(
+            f"now={format_value(now)} has no zone; pass an aware datetime, or text with "
+            "an offset, e.g. '2026-10-01T09:00:00Z'"
+        )
     return found
 
 

@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vapi_frames.errors import NonAdditiveError, QueryError, VapiFramesError, redirect_warnings
+from vapi_frames.errors import NonAdditiveError, QueryError, VapiFramesError, redirect_warnings, suggest
 from vapi_frames.redact import KEY_VARIABLES, Redactor, Secret, environment_keys
 
 if TYPE_CHECKING:
@@ -49,6 +49,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         # An abbreviation would make --no switch authentication off, and --key SECRET the name of a file.
         super().__init__(**{"allow_abbrev": False, **options})
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Name the nearest choice where *value* is none, which argparse does not."""
+        if action.choices is not None and value not in action.choices:
+            choices = [str(one) for one in action.choices]
+            near = suggest(value, choices)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{hint} Valid: {', '.join(choices)}")
 
     def error(self, message: str) -> NoReturn:
         """Print *message* and exit with 2, as argparse does."""
@@ -162,10 +170,14 @@ def run_command(run: Callable[[argparse.Namespace], int], options: argparse.Name
 
 @contextmanager
 def _print_warnings() -> Iterator[None]:
-    """Print each warning as one line, where Python prints two."""
+    """Print each warning as one line, where Python prints two, and once."""
+
+    shown: set[str] = set()
 
     def show(message: object, *_: object, **__: object) -> None:
-        print_error(message, label="warning: ")
+        if (text := str(message)) not in shown:  # a report asks for the same records several times
+            shown.add(text)
+            print_error(message, label="warning: ")
 
     with redirect_warnings(show), warnings.catch_warnings():
         warnings.showwarning = show

@@ -68,7 +68,20 @@ def open_source(options: argparse.Namespace) -> Vq:
         vq = connect(**arguments)
         check_key("or add --source demo for a sample")
         return vq
+    if options.now is not None:
+        _check_now(options.now)
     try:
         return local(sources, **arguments)
     except RecordsError as error:  # no such file: the records themselves are read later
         raise QueryError(str(error)) from None
+
+
+def _check_now(now: str) -> None:
+    """Raise `QueryError` in the shell's words where *now* is no instant."""
+    from vapi_frames.calendar.ranges import parse_now
+
+    try:
+        parse_now(now)
+    except QueryError as error:
+        what, _, _ = str(error).partition(";")
+        raise QueryError(f"--{what.rstrip('.')}; write it with its zone, e.g. --now 2026-10-01T09:00:00Z") from None
