@@ -222,8 +222,14 @@ def test_completion_without_its_package_says_which_extra(monkeypatch, capsys):
         (["query", "vq.call().count()", "--format", "CSV"], "invalid choice: 'CSV'; did you mean 'csv'?"),
         (["query", "vq.call().count()", "--format", "7"], "invalid choice: '7'. Valid: csv, table, markdown, json"),
         (["--completion", "zhs"], "did you mean 'zsh'?"),
-        (["query", "vq.call().count()", "--source", ".", "--now", "yesterday"], "--now 'yesterday' is not an ISO 8601 date"),
-        (["query", "vq.call().count()", "--source", ".", "--now", "2026-10-01"], "write it with its zone, e.g. --now 2026-"),
+        (
+            ["query", "vq.call().count()", "--source", ".", "--now", "yesterday"],
+            "--now 'yesterday' is not an ISO 8601 date",
+        ),
+        (
+            ["query", "vq.call().count()", "--source", ".", "--now", "2026-10-01"],
+            "write it with its zone, e.g. --now 2026-",
+        ),
     ],
 )
 def test_a_wrong_word_leads_to_the_nearest(arguments, message, *, capsys):

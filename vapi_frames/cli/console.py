@@ -171,7 +171,6 @@ def run_command(run: Callable[[argparse.Namespace], int], options: argparse.Name
 @contextmanager
 def _print_warnings() -> Iterator[None]:
     """Print each warning as one line, where Python prints two, and once."""
-
     shown: set[str] = set()
 
     def show(message: object, *_: object, **__: object) -> None:
