@@ -92,7 +92,8 @@ def rollup(
     if over_time and coarser and has_periods(checked):
         raise NonAdditiveError(
             f"the buckets of a comparison face each other one by one, and those of step {coarser!r} may begin on other "
-            f"days in the earlier period: roll up to 'all', or fetch the comparison with that step, {instead}.compare(...)"
+            f"days in the earlier period: roll up to 'all', or fetch the comparison with that step, "
+            f"{instead}.compare(...)"
         )
     if over_time:
         try:
