@@ -80,8 +80,8 @@ def label_dates(buckets: Any, query: Query[Any]) -> pa.Array:
     """Return the instants that name the *buckets* of a query with a step, as the SELECT has them."""
     dates = buckets.combine_chunks() if isinstance(buckets, pa.ChunkedArray) else buckets
     encoded = dates.dictionary_encode()
-    step = query.time_step or ""
-    labels = [read_bucket(value, step, query.zone) * 1_000_000 for value in encoded.dictionary.to_pylist()]
+    step, tz = query.time_step or "", query.zone
+    labels = [read_bucket(value, step, tz) * 1_000_000 for value in encoded.dictionary.to_pylist()]
     return _make_dates(labels, build_schema(query)).take(encoded.indices)
 
 
