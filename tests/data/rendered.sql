@@ -7,7 +7,7 @@
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, `calls`.`id` IS NULL AS without_id
+  SELECT unix_seconds(`calls`.`createdAt`) AS e, `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1793160000000000) AND `calls`.`createdAt` < timestamp_micros(1793854800000000)
 ), on_clock AS (
@@ -83,7 +83,7 @@ GROUP BY t;
 --     .tz("America/New_York")
 -- )
 WITH in_range AS (
-  SELECT unix_micros(`calls`.`createdAt`) DIV 1000000 AS e, `calls`.`id` IS NULL AS without_id
+  SELECT unix_seconds(`calls`.`createdAt`) AS e, `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
   WHERE `calls`.`createdAt` >= timestamp_micros(1793160000000000) AND `calls`.`createdAt` < timestamp_micros(1793854800000000)
 ), on_clock AS (

@@ -15,7 +15,7 @@ from vapi_frames.errors import CUTOFF, ID_CUTOFF, RecordsWarning, format_value, 
 from vapi_frames.query.schema import build_schema
 from vapi_frames.result.result import Result
 from vapi_frames.sources.sql import concurrency, concurrency_numpy
-from vapi_frames.sources.sql.select import MINUTE_COLUMNS, read_bucket, write_select
+from vapi_frames.sources.sql.select import MINUTE_COLUMNS, counts_missing_ids, read_bucket, write_select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ def run_query(
     types = [pa.int64() if field.name == "date" else field.type for field in wanted]
     has_minutes = any(one.column in MINUTE_COLUMNS for one in query.measures)
     text = write_select(query, columns, relation, start, end, records_range=records_range)
-    has_ids = any(one.column == "id" for one in query.measures)
+    has_ids = counts_missing_ids(query, columns)
     found = run(text, [*types, *[pa.int64()] * (2 * has_minutes + has_ids + (not query.levels))])
     has_matched = len(found[0]) > 0 if query.levels else found.pop()[0].as_py() > 0
     notes = _note_missing(found.pop(), "calls without an id: {}; each is counted") if has_ids else ()

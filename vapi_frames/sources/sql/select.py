@@ -36,6 +36,7 @@ __all__ = [
     "CallInterval",
     "QueryColumns",
     "check_answerable",
+    "counts_missing_ids",
     "list_clocks",
     "quote_name",
     "quote_text",
@@ -98,6 +99,7 @@ class QueryColumns:
         interval: When the call was active; only for a query of concurrency.
         instant: Writes an aware UTC datetime as a literal.
         quantile: Writes the quantile *q* of an expression, exact and linear between two values.
+        has_every_id: Whether no call is known to lack its id, so that the SELECT need not look for those.
         ends: Start and end of a call in a type that compares them, where its minutes are the time between them.
         clock: The creation, where the engine cuts it to a step faster than it divides integers.
         cut: Writes what *clock* is cut to by a step.
@@ -111,6 +113,7 @@ class QueryColumns:
     interval: CallInterval | None = None
     instant: Callable[[datetime], str] = _write_instant
     quantile: Callable[[str, float], str] = lambda value, q: f"quantile_cont({value}, {q!r})"
+    has_every_id: bool = False
     ends: tuple[str, str] | None = None
     clock: str | None = None
     cut: Callable[[str, str], str] = lambda step, at: f"cut_to('{step}', {at})"
@@ -156,10 +159,10 @@ def write_select(
     edges of the records' own years only.
 
     The columns are ``g0…`` (the index levels, ``date`` first as an integer), ``m0…`` (the measures); with minutes
-    ``w``, how many calls ended before they started, and ``u``, how many have no minutes; with a count of calls ``x``,
-    how many have no id; and without levels ``n``, how many calls there were.
+    ``w``, how many calls ended before they started, and ``u``, how many have no minutes; ``x``, how many have no id,
+    where `counts_missing_ids`; and without levels ``n``, how many calls there were.
     """
-    has_ids = any(one.column == "id" for one in query.measures)
+    has_ids = counts_missing_ids(query, columns)
     counted = [one for one in query.measures if one.column != "id" or one.operation == "nunique"]
     used = list(dict.fromkeys(one.column for one in counted))
     values = {f"v{i}": columns.values[column] for i, column in enumerate(used)}
@@ -194,6 +197,11 @@ def write_select(
         outer.append("count(*) AS n")  # a SELECT without groups has one row, also where there are no calls
     grouped = f"\nGROUP BY {', '.join(levels)}" if levels else ""
     return f"WITH {', '.join(steps)}\nSELECT {', '.join(outer)}\nFROM {source}{grouped}"
+
+
+def counts_missing_ids(query: Query[Any], columns: QueryColumns) -> bool:
+    """Return whether the SELECT of *query* counts the calls without an id."""
+    return not columns.has_every_id and any(one.column == "id" for one in query.measures)
 
 
 def write_rows(
@@ -233,7 +241,7 @@ def write_rows(
     dates = {"e": columns.epoch} if query.time_step else {}
     if query.time_step and truncates:
         dates = {"g0": _write_truncated(columns, query.time_step, edges, query.zone)}
-    inner = {**dates, **groups, **values}
+    inner = {**dates, **groups, **values} or {"one": "1"}  # a count of calls needs no column
     named = ", ".join(f"{expression} AS {name}" for name, expression in inner.items())
     steps = [write_cte("in_range", f"SELECT {named}", f"FROM {relation}", f"WHERE {condition}")]
     if not query.time_step or truncates:

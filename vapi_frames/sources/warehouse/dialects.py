@@ -42,6 +42,8 @@ class Dialect:
             processes, too, so that it stands only where much would be computed again.
         sums_exactly: Whether its sum of 64-bit integers is exact, however large.
         reads_twice: Whether it reads a table twice faster than it makes two rows of each of its rows.
+        reads_whole_columns: Whether it reads all values of a column to see which are missing; but where none is, it
+            knows that from the statistics of the files.
         shares_sums: Whether it computes a sum that two places name once, and an average of the same apart.
         odd_functions: Functions that are slower and read also odd values, for a table in which the others have met one.
     """
@@ -55,6 +57,7 @@ class Dialect:
     inlines_ctes: bool = False
     sums_exactly: bool = False
     reads_twice: bool = True
+    reads_whole_columns: bool = False
     shares_sums: bool = False
     odd_functions: dict[str, str] | None = None
 
@@ -105,6 +108,7 @@ _SPARK = {
         "AS BIGINT)"
     ),
     "seconds_of": "{0} DIV 1000000",
+    "seconds_at": "unix_seconds({0})",
     "instant": "timestamp_micros({0})",
     "wall": "CAST('{1}' AS TIMESTAMP_NTZ)",
     "text_of": "CAST({0} AS STRING)",
@@ -127,8 +131,8 @@ _POSTGRES_ODD = {**values.write_templates(values.POSTGRES_ODD), **lists.POSTGRES
 _CLICKHOUSE_ODD = {**values.write_templates(values.CLICKHOUSE_ODD), **lists.CLICKHOUSE_ODD}
 _DOUBLE = "CAST({0} AS DOUBLE)"
 _ALL = (
-    Dialect("spark", _SPARK, odd_functions=_SPARK_ODD, reads_twice=False),
-    Dialect("databricks", _SPARK, odd_functions=_SPARK_ODD, reads_twice=False),
+    Dialect("spark", _SPARK, odd_functions=_SPARK_ODD, reads_twice=False, reads_whole_columns=True),
+    Dialect("databricks", _SPARK, odd_functions=_SPARK_ODD, reads_twice=False, reads_whole_columns=True),
     Dialect(
         "postgres",
         {

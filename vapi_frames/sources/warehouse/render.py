@@ -77,6 +77,8 @@ def render(text: str, dialect: Dialect) -> str:
 def _simplify(tree: Any, dialect: Dialect) -> None:
     """Write what the engine of *dialect* computes faster in another way, and to the same result."""
     _bare_missing(tree)
+    if "seconds_at" in dialect.functions:
+        _bare_seconds(tree)
     if "elapsed_of" in dialect.functions:
         _join_differences(tree)
     if dialect.sums_exactly:
@@ -98,6 +100,16 @@ def _join_differences(tree: Any) -> None:
             node.replace(
                 exp.Anonymous(this="elapsed_of", expressions=[one for side in sides for one in side.expressions])
             )
+
+
+def _bare_seconds(tree: Any) -> None:
+    """Write the seconds of an instant as one function."""
+    from sqlglot import exp
+
+    for node in list(tree.find_all(exp.Anonymous)):
+        inner = node.expressions[0] if node.name == "seconds_of" else None
+        if isinstance(inner, exp.Anonymous) and inner.name == "micros_of":
+            node.replace(exp.Anonymous(this="seconds_at", expressions=inner.expressions))
 
 
 def _bare_missing(tree: Any) -> None:

@@ -37,7 +37,7 @@ from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.drill import drill_records
 from vapi_frames.sources.sql.run import find_near_values, run_query, warn_of_no_match
-from vapi_frames.sources.sql.select import check_answerable
+from vapi_frames.sources.sql.select import check_answerable, counts_missing_ids
 from vapi_frames.sources.warehouse.connections import BorrowingDriver, open_access
 from vapi_frames.sources.warehouse.dialects import find_dialect, fit_postgres, to_micros
 from vapi_frames.sources.warehouse.in_duckdb import find_functions
@@ -109,6 +109,7 @@ class WarehouseSource:
         self._table: TableColumns | None = None
         self._is_checked = False
         self._begin: datetime | None = None  # when the first call was created
+        self._has_every_id: bool | None = None
         self._has_warned_of_duration = False
 
     def now(self) -> datetime:
@@ -132,6 +133,8 @@ class WarehouseSource:
         table = self._find_table()
         columns = self._columns(query, table)
         self._check_times(table, columns)
+        if self._dialect.reads_whole_columns and counts_missing_ids(query, columns):
+            columns = replace(columns, has_every_id=self._look_for_ids(table, columns))
         records_range = self._records_range(table, columns) if end - start > _LONG else None
         result, has_matched = run_query(
             query, columns, table.relation, (start, end), now=now, run=self._run, records_range=records_range
@@ -269,6 +272,13 @@ class WarehouseSource:
                 if odd := self._count(f"SELECT count(*) AS n FROM {table.relation} WHERE {condition}"):
                     raise RecordsError(f"{odd} calls of the table {problem}", column="createdAt")
         self._is_checked, self._begin = True, _read_begin([begin])
+
+    def _look_for_ids(self, table: TableColumns, columns: QueryColumns) -> bool:
+        """Return whether every call had an id when the source first looked; else each query counts those without."""
+        if self._has_every_id is None:
+            one = f"SELECT 1 AS odd FROM {table.relation} WHERE {columns.values['id']} IS NULL LIMIT 1"
+            self._has_every_id = not self._count(f"WITH found AS ({one})\nSELECT count(*) AS n FROM found")
+        return self._has_every_id
 
     def _records_range(self, table: TableColumns, columns: QueryColumns) -> tuple[datetime, datetime] | None:
         """Return when the first and the last call were created, to the second; ``None`` where there is none."""
