@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Prose", "format_block", "format_html", "format_rows", "list_user_lines", "show_html"]
+__all__ = ["UnknownAttributeError", "Prose", "format_block", "format_html", "format_rows", "list_user_lines", "show_html"]
 
 _WIDTH = 88
 _ROW = re.compile(r"(\w+) {2,}(.*)")
@@ -63,6 +63,13 @@ def format_block(verbs: list[str]) -> str:
     if len(line) <= 80:  # noqa: PLR2004 - the width of a terminal
         return line
     return "\n    ".join(["(", *verbs]) + "\n)"
+
+
+class UnknownAttributeError(AttributeError):
+    """A name that an object of this package does not have; a notebook shows the user's line and the message."""
+
+    def _render_traceback_(self) -> list[str]:
+        return list_user_lines(self)
 
 
 def list_user_lines(error: BaseException) -> list[str]:

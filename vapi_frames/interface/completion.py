@@ -30,7 +30,8 @@ __all__ = ["complete", "register"]
 _GROUPS = (*GROUP_COLUMNS, *RECORD_GROUPS)
 _MEASURES = (*MEASURES, *RECORD_MEASURES)
 _RECORD_WORDS = tuple(dict.fromkeys((*DRILL_COLUMNS, *_GROUPS)))
-_QUERY_WORDS = {"by": _GROUPS, "where": _GROUPS, "step": STEPS, "drill": _RECORD_WORDS}
+_PERIODS = ("previous", "7d", "4w", "1mo", "1y")  # the first is a word, and the others show what a span looks like
+_QUERY_WORDS = {"by": _GROUPS, "where": _GROUPS, "step": STEPS, "drill": _RECORD_WORDS, "compare": _PERIODS}
 _FRAME_WORDS = {
     "rollup": ("all", *STEPS), "outcome": REASON_LEVELS, "typical_week": ("weekday", "hour", "open"),
     "drill": _RECORD_WORDS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from vapi_frames.interface.result_frame import as_result
+from vapi_frames.interface.unknown_names import UnknownNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RateVerbs"]
 
 
-class RateVerbs:
+class RateVerbs(UnknownNames):
     """What adds a ratio to a frame that was fetched; the frame is its only state."""
 
     _frame: pd.DataFrame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from vapi_frames.display import show_html
+from vapi_frames.display import UnknownAttributeError, show_html
 from vapi_frames.errors import QueryError, SourceError, format_value
 from vapi_frames.interface.api_verbs import ApiVerbs
 from vapi_frames.interface.fetch import fetch_frames, fetch_results, name_queries
@@ -294,7 +294,7 @@ class Vq(ApiVerbs, Overviews):
                 hint = f"; fetch a query first, then {call}"
             elif name == "query":
                 hint = "; a query starts with vq.call() or vq.subscription()"
-            raise AttributeError(f"a Vq has no {name!r}{hint}", name=name, obj=self)
+            raise UnknownAttributeError(f"a Vq has no {name!r}{hint}", name=name, obj=self)
 
     def __repr__(self) -> str:
         return "<vq, closed>" if self._make_source is None else f"<vq of {self.source!r}>"

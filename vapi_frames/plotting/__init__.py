@@ -28,7 +28,7 @@ _REFUSED = {
     ".vapi.drill()",
     "scatter": "a point needs two measures of one call: draw the calls of .vapi.drill() with DataFrame.plot",
 }
-_REFUSED |= dict.fromkeys(("hist", "kde", "density"), _REFUSED["box"])
+_REFUSED |= dict.fromkeys(("hist", "kde", "density"), _REFUSED["box"].replace("a box", "a distribution"))
 _REFUSED["hexbin"] = _REFUSED["scatter"]
 
 

@@ -20,7 +20,7 @@ from vapi_frames.calendar.buckets import (
 )
 from vapi_frames.calendar.ranges import AbsoluteRange, RelativeRange, Span, fill_defaults, format_iso, parse_span
 from vapi_frames.contract.vocabulary import NAME_LIMIT
-from vapi_frames.display import format_block, show_html
+from vapi_frames.display import UnknownAttributeError, format_block, show_html
 from vapi_frames.errors import QueryError, require
 from vapi_frames.query import code
 from vapi_frames.query.attributes import VERB_SYNONYMS, suggest_attribute
@@ -281,7 +281,7 @@ class Comparison:
 
         def __getattr__(self, name: str) -> Any:
             hint = "" if name in self.__slots__ else self._suggest(name)
-            raise AttributeError(f"a Comparison has no {name!r}{hint}", name=name, obj=self)
+            raise UnknownAttributeError(f"a Comparison has no {name!r}{hint}", name=name, obj=self)
 
     def _suggest(self, name: str) -> str:
         """Return what to type instead of the unknown attribute *name*."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from vapi_frames.display import format_block, show_html
+from vapi_frames.display import UnknownAttributeError, format_block, show_html
 from vapi_frames.errors import QueryError
 from vapi_frames.query import aggregation, code, comparison, lint
 from vapi_frames.query.attributes import suggest_attribute
@@ -379,7 +379,7 @@ class Query(Builder[C]):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            raise AttributeError(f"a Query has no {name!r}{suggest_attribute(name, type(self))}", name=name, obj=self)
+            raise UnknownAttributeError(f"a Query has no {name!r}{suggest_attribute(name, type(self))}", name=name, obj=self)
 
 
 def _fetch_comparison(both: Comparison, **options: Any) -> pd.DataFrame:
