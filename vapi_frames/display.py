@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["UnknownAttributeError", "Prose", "format_block", "format_html", "format_rows", "list_user_lines", "show_html"]
+__all__ = [
+    "Prose",
+    "UnknownAttributeError",
+    "format_block",
+    "format_html",
+    "format_rows",
+    "list_user_lines",
+    "show_html",
+]
 
 _WIDTH = 88
 _ROW = re.compile(r"(\w+) {2,}(.*)")

@@ -379,7 +379,9 @@ class Query(Builder[C]):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            raise UnknownAttributeError(f"a Query has no {name!r}{suggest_attribute(name, type(self))}", name=name, obj=self)
+            raise UnknownAttributeError(
+                f"a Query has no {name!r}{suggest_attribute(name, type(self))}", name=name, obj=self
+            )
 
 
 def _fetch_comparison(both: Comparison, **options: Any) -> pd.DataFrame:
