@@ -94,9 +94,9 @@ CHARTS = (
 
 REPORT = Chart(
     "report",
-    "What happened this month, on one page?",
-    "The report of a month beside the month before, one file of HTML to hand on. The picture shows its beginning.",
-    'report = vq.report("30d", title="Voice calls, the last 30 days")\nreport.save("report.html")',
+    "What happened in three weeks, on one page?",
+    "The report of 21 days beside the 21 days before, one HTML file to hand on. The picture shows its beginning.",
+    'report = vq.report("21d", title="Voice calls, the last 21 days")\nreport.save("report.html")',
 )
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _WINDOW, _COLORS = (900, 1240), 128  # of the picture of the report, which is to be a small file
@@ -111,7 +111,7 @@ DEMO = CHARTS[0]._replace(
 _HEAD = """\
 # Gallery
 
-Each chart is drawn by the lines below it, from the sample organization. They begin with
+The lines below each chart draw it, from the sample organization. They begin with
 
 ```python
 import vapi_frames as vf
@@ -120,7 +120,7 @@ vq = vf.demo()
 ```
 
 and work as they are with calls of your own. `df.vapi.plot()` chooses the chart that fits the frame, and writes title, unit
-and zone. [Verbs](guides/verbs.md) explains what stands before it.
+and zone. [Verbs](guides/verbs.md) explains the calls before it.
 """
 
 
@@ -176,7 +176,7 @@ def write() -> None:
             draw(chart, PAGES / f"pictures/{chart.name}-{mode}.png", mode)
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "report.html")
-        vf.demo().report("30d", title="Voice calls, the last 30 days").save(page)
+        exec(REPORT.code.replace('"report.html"', "page"), {"vq": vf.demo(), "page": page})
         for mode in STYLES:
             photograph(page, PAGES / f"pictures/{REPORT.name}-{mode}.png", mode)
 
