@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,10 @@ COLUMNS = ("id", "createdAt", "startedAt", "endedAt", "assistantId", "endedReaso
 _TIMES = ("createdAt", "startedAt", "endedAt")
 _ROWS = {"PostgreSQL": 1_000_000, "ClickHouse": 6_000_000, "Spark": 6_000_000}
 _MARKS = {"PostgreSQL": (0.85, 1.2), "ClickHouse": (1.05, 1.2), "Spark": (0.8, None)}
+_MARKS_WITHOUT_STEP = {"PostgreSQL": 1.15}
+_MARKS_OF_CORES = {"concurrency by the hour": 0.65}
+_GROWTH = 12
+"""The mark of the time that ten times the calls take."""
 _CUT = {
     "PostgreSQL": f"date_trunc('{{step}}', {{at}}, '{ZONE}')",
     "ClickHouse": f"dateTrunc('{{step}}', {{at}}, '{ZONE}')",
@@ -133,11 +138,15 @@ def spark(pattern, cores=2):
 _OPEN = {"PostgreSQL": postgres, "ClickHouse": clickhouse, "Spark": spark}
 
 
-def _check(name, ours, theirs, measured):
-    """Raise unless both have as many rows and the same sum of the first measure."""
-    values = (ours.iloc[:, 0].sum(), math.fsum(float(row[measured]) for row in theirs if row[measured] is not None))
-    if not math.isclose(*values, rel_tol=1e-9) or len(ours) != len(theirs):
-        raise AssertionError(f"{name}: {values}, {len(ours)} and {len(theirs)} rows")
+def _check(name, ours, theirs, first):
+    """Raise unless both have as many rows and the same sum of each measure, of which *first* is the position of the first."""
+    if len(ours) != len(theirs):
+        raise AssertionError(f"{name}: {len(ours)} and {len(theirs)} rows")
+    for at, measure in enumerate(ours):
+        by_hand_values = (row[first + at] for row in theirs)
+        values = ours[measure].sum(), math.fsum(float(value) for value in by_hand_values if value is not None)
+        if not math.isclose(*values, rel_tol=1e-9):
+            raise AssertionError(f"{name}: {measure} is {values[0]}, and by hand {values[1]}")
 
 
 def engine_rows(engine, count, pattern, rounds):
@@ -145,17 +154,20 @@ def engine_rows(engine, count, pattern, rounds):
     mark, mark_of_concurrency = _MARKS[engine]
     with _OPEN[engine](pattern) as (connection, dialect, run):
         vq = vf.warehouse(connection, "calls", dialect=dialect)
-        ratios, each = [], []
+        ratios, each = {}, []
         for name, (ask, selected, groups, step) in QUERIES.items():
             query = ask(vq.call().between(BEGIN, END).tz(ZONE))
             text = by_hand(engine, selected, groups, step)
             contenders = {OURS: query.fetch, HAND: partial(run, text)}
             _check(f"{engine}, {name}", query.fetch(), run(text), len(groups) + bool(step))
             seconds = interleaved(contenders, rounds)
-            ratios.append(paired(seconds[OURS], seconds[HAND]))
-            each.append(f"{name} {format_seconds(seconds[OURS])} ({ratios[-1]:.2f})")
+            ratios[name] = paired(seconds[OURS], seconds[HAND])
+            each.append(f"{name} {format_seconds(seconds[OURS])} ({ratios[name]:.2f})")
+            if step is None and not groups and engine in _MARKS_WITHOUT_STEP:
+                mark_of_none = _MARKS_WITHOUT_STEP[engine]
+                yield _compare(f"{count / 1e6:g} million calls in {engine}, {name}", mark_of_none, seconds)
         said = f"{count / 1e6:g} million calls in {engine}"
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
         yield Row(f"{said}, six queries, geometric mean", HAND, mean, mark, "; ".join(each))
         query = vq.subscription().max("concurrency").step("hour").between(BEGIN, END).tz(ZONE)
         text = concurrency_by_hand(engine)
@@ -163,31 +175,61 @@ def engine_rows(engine, count, pattern, rounds):
         if ours.iloc[:, 0].max() != max(row[1] for row in theirs):
             raise AssertionError(f"{engine}, concurrency: {ours.iloc[:, 0].max()}, not {max(row[1] for row in theirs)}")
         seconds = interleaved({OURS: query.fetch, HAND: partial(run, text)}, rounds)
-        said_seconds = f"{format_seconds(seconds[OURS])} / {format_seconds(seconds[HAND])}"
-        ratio = paired(seconds[OURS], seconds[HAND])
-        yield Row(f"{said}, concurrency by the hour", HAND, ratio, mark_of_concurrency, said_seconds)
+        yield _compare(f"{said}, concurrency by the hour", mark_of_concurrency, seconds)
 
 
-def core_rows(count, pattern, rounds):
-    """Yield the row that says what a second core of Spark brings."""
+def _compare(what, mark, seconds):
+    """Return the row of the seconds of both."""
+    said = f"{format_seconds(seconds[OURS])} / {format_seconds(seconds[HAND])}"
+    return Row(what, HAND, paired(seconds[OURS], seconds[HAND]), mark, said)
+
+
+def spark_rows(patterns, rounds):
+    """Yield what ten times the calls cost on two cores, and what the second core brings.
+
+    Args:
+        patterns: Number of calls → their files; from few to many.
+        rounds: How often each query runs.
+    """
     seconds = {}
-    for cores in (1, 2):
-        with spark(pattern, cores) as (session, dialect, _):
-            vq = vf.warehouse(session, "calls", dialect=dialect)
-            query = vq.subscription().max("concurrency").step("hour").between(BEGIN, END).tz(ZONE)
-            query.fetch()
-            seconds[cores] = interleaved({OURS: query.fetch}, rounds)[OURS]
-    said = f"{count / 1e6:g} million calls in Spark, concurrency by the hour, local[2]"
-    said_seconds = f"{format_seconds(seconds[2])} / {format_seconds(seconds[1])}"
-    yield Row(said, "local[1]", min(seconds[2]) / min(seconds[1]), 0.65, said_seconds)
+    for cores in (2, 1):
+        chosen = patterns if cores == 2 else {max(patterns): patterns[max(patterns)]}
+        for count, pattern in chosen.items():
+            with spark(pattern, cores) as (session, dialect, _):
+                vq = vf.warehouse(session, "calls", dialect=dialect)
+                queries = {
+                    "cost by assistant and day": vq.call().sum("cost").by("assistantId").step("day"),
+                    "concurrency by the hour": vq.subscription().max("concurrency").step("hour"),
+                }
+                for name, query in queries.items():
+                    asked = query.between(BEGIN, END).tz(ZONE)
+                    found = asked.fetch()
+                    timed = interleaved({OURS: asked.fetch}, rounds)[OURS]
+                    seconds[name, cores, count] = timed, float(found.iloc[:, 0].sum())
+    most = max(patterns)
+    for name in queries:
+        for small, large in pairwise(patterns):
+            yield _divide(f"{large:,} calls in Spark, {name}", f"{small:,} calls", _GROWTH,
+                          seconds[name, 2, large][0], seconds[name, 2, small][0])  # fmt: skip
+        (two, total), (one, other) = (seconds[name, cores, most] for cores in (2, 1))
+        if not math.isclose(total, other, rel_tol=1e-9):
+            raise AssertionError(f"Spark, {name}: {total} on two cores, {other} on one")
+        yield _divide(f"{most:,} calls in Spark, {name}, local[2]", "local[1]", _MARKS_OF_CORES.get(name), two, one)
+
+
+def _divide(what, against, mark, ours, theirs):
+    """Return the row of the best seconds of runs that cannot take turns."""
+    said = f"{format_seconds(ours)} / {format_seconds(theirs)}"
+    return Row(what, against, min(ours) / min(theirs), mark, said)
 
 
 def rows(seed, folder, rounds, size):
     """Yield the rows of the table; *size* is the share of the usual number of calls."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for engine, usual in _ROWS.items():
-            count = int(usual * size)
-            pattern = files(folder, count, seed)
-            yield from engine_rows(engine, count, pattern, rounds)
-        yield from core_rows(count, pattern, rounds)
+        most = int(_ROWS["Spark"] * size)
+        counts = {engine: int(usual * size) for engine, usual in _ROWS.items()}
+        patterns = {count: files(folder, count, seed) for count in {most // 100, most // 10, *counts.values()}}
+        for engine, count in counts.items():
+            yield from engine_rows(engine, count, patterns[count], rounds)
+        yield from spark_rows({count: patterns[count] for count in (most // 100, most // 10, most)}, rounds)
