@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import re
 import textwrap
@@ -37,18 +36,22 @@ class Prose(str):
         return textwrap.fill(self, _WIDTH)
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self)}</p>"
+        from html import escape
+
+        return f"<p>{escape(self)}</p>"
 
 
 def format_html(text: str) -> str:
     """Return *text* as HTML: lines of a name and a value, as reprs have them, become rows of a table."""
+    from html import escape  # its table of 2,000 entities costs a millisecond, and only a notebook shows HTML
+
     code, rows = [], []
     for line in text.splitlines():
         if (found := _ROW.fullmatch(line)) is not None:
-            name, value = map(html.escape, found.groups())
+            name, value = map(escape, found.groups())
             rows.append(f'<tr><th scope="row" style="{_STYLE}">{name}</th><td style="{_STYLE}">{value}</td></tr>')
         else:
-            code.append(html.escape(line))
+            code.append(escape(line))
     pre = f'<pre style="{_STYLE}; margin: 0">' + "\n".join(code) + "</pre>" if code else ""
     return f"<div>{pre}<table>{''.join(rows)}</table></div>" if rows else f"<div>{pre}</div>"
 

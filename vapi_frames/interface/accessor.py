@@ -10,7 +10,6 @@ from vapi_frames.display import show_html
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.interface.source_verbs import SourceVerbs
 from vapi_frames.interface.verbs import Verbs
-from vapi_frames.sources.records.paths import has_creation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +48,7 @@ class VapiAccessor(Verbs, SourceVerbs):
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        if _ATTRIBUTE not in frame.attrs and not has_creation(frame.columns):
+        if _ATTRIBUTE not in frame.attrs and not _holds_calls(frame):
             raise ProvenanceError(
                 ".vapi works on two kinds of frame: one that was fetched with this package (its df.attrs say so; "
                 "concat, merge and pivot may drop them), and call records, which have a column 'createdAt' or "
@@ -329,7 +328,7 @@ class VapiAccessor(Verbs, SourceVerbs):
         return self._local().subscription()
 
     def _local(self) -> Vq:
-        if not has_creation(self._frame.columns):
+        if not _holds_calls(self._frame):
             raise ProvenanceError("this frame is a result, not call records (no column 'createdAt'); use .query")
         from vapi_frames.interface.connect import local
 
@@ -400,3 +399,11 @@ def frame(df: pd.DataFrame) -> VapiAccessor:
     if not isinstance(df, pd.DataFrame):
         raise QueryError(f"frame takes a DataFrame, not {type(df).__name__}")
     return VapiAccessor(df)
+
+
+def _holds_calls(frame: pd.DataFrame) -> bool:
+    """Return whether *frame* has call records, not a result."""
+    # Imported here, because the words of records and the calendar cost half of what the package adds to an import.
+    from vapi_frames.sources.records.paths import has_creation
+
+    return has_creation(frame.columns)

@@ -15,6 +15,12 @@ from tests.support.examples import examples
 from tests.support.servers import Server, answering
 from vapi_frames.errors import ProvenanceError, QueryError
 from vapi_frames.interface.connect import Vq
+from vapi_frames.query.query import Query
+from vapi_frames.sources.local import source
+from vapi_frames.sources.local.coverage import LACKING, PROBES, probe_query
+from vapi_frames.sources.local.engine import open_cursor
+from vapi_frames.sources.local.memory import TableRecords
+from vapi_frames.sources.local.overview import make_overview
 from vapi_frames.sources.local.source import LocalSource
 
 pytestmark = pytest.mark.extra("local")
@@ -84,6 +90,31 @@ def test_counts_are_those_of_a_loop_in_every_form(tmp_path_factory, calls, form)
     chosen = query(vq).where(type="webCall").fetch(), query(vq).where(type=None).step("day").fetch()
     assert chosen[0].vapi.coverage.to_dict() == count(calls, types=("webCall",))
     assert chosen[1].vapi.coverage.to_dict() == count(calls, types=(None,))
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("form", ["frame", "table"])
+@examples(40)
+@given(calls=records(), wanted=st.sets(st.sampled_from(LACKING), min_size=1))
+def test_only_rows_that_lack_something_are_read_for_the_counts(calls, form, wanted):
+    """A DataFrame and a table give DuckDB the rows that lack a column, and no others, as a plain loop finds them."""
+    data = table(calls).to_pandas() if form == "frame" else table(calls)
+    records = TableRecords(data)
+    with open_cursor([]) as connection:
+        relation = records.register(
+            connection, probe_query(Query(table="call"), PROBES), records.read(), with_rows=False, lacking=sorted(wanted)
+        )
+        found = connection.execute(f"SELECT {relation.columns['createdAt'].sql} FROM {relation.sql}").fetchall()
+    assert [row[0] for row in found] == [one["createdAt"] for one in calls if not wanted <= one.keys()]
+
+
+def test_a_query_of_a_frame_looks_once_at_its_times(monkeypatch):
+    """A DataFrame may change between queries, but not within one, so one query takes one look."""
+    looks = []
+    monkeypatch.setattr(source, "make_overview", lambda *given: looks.append(given) or make_overview(*given))
+    frame = pd.DataFrame({"createdAt": ["2026-10-06T00:00:00Z"], "id": ["a"], "cost": [1.0]})
+    query(vf.local(frame)).fetch()
+    assert len(looks) == 1
 
 
 def test_it_is_a_series_of_counts():

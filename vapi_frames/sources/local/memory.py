@@ -87,7 +87,7 @@ class TableRecords:
             data = data.filter(pa.array(lacks)) if isinstance(data, pa.Table) else data[lacks]
         if isinstance(data, pa.Table):
             table = data.select(used)
-        elif (found := self._read_columns(used)) is not None:
+        elif (found := self._read_columns(data, used)) is not None:
             table = found
         else:  # cells are Python objects, so that they are read as call JSON is
             skipped = SkippedRecords()
@@ -113,8 +113,8 @@ class TableRecords:
     def _list_names(self) -> Sequence[Any]:
         return list(self._data.column_names if isinstance(self._data, pa.Table) else self._data.columns)
 
-    def _read_columns(self, used: list[str]) -> pa.Table | None:
-        return _read_frame(self._data, used)
+    def _read_columns(self, data: pd.DataFrame, used: list[str]) -> pa.Table | None:
+        return _read_frame(data, used)
 
     def keep(self, paths: Sequence[str]) -> TableRecords:
         """Return itself: a table has whatever its columns hold."""
@@ -149,11 +149,11 @@ class KeptRecords(TableRecords):
     def _list_names(self) -> Sequence[Any]:
         return [*self._data.columns, *self._later]
 
-    def _read_columns(self, used: list[str]) -> pa.Table | None:
+    def _read_columns(self, data: pd.DataFrame, used: list[str]) -> pa.Table | None:
         new = [name for name in used if name not in self._columns]
         if new:
             made = {name: self._later[name]()[name] for name in new if name in self._later}
-            table = _read_frame(self._data.assign(**made) if made else self._data, new)
+            table = _read_frame(data.assign(**made) if made else data, new)
             if table is None:
                 return None
             self._columns |= dict(zip(new, table.columns, strict=True))

@@ -183,7 +183,7 @@ class LocalSource:
             return empty_calls(drill, {name: find_kind(name, drill) for name in drill.columns}, snapshot.notes)
         if isinstance(self._records, FileRecords):
             snapshot.notes += self._records.find_gaps(query, snapshot, span)
-        with self._prepare(query, snapshot, also) as (connection, relation, columns, counted):
+        with self._prepare(query, snapshot, also) as (connection, relation, columns, counted, overview):
             reader = open_reader(relation.columns, DUCKDB, relation.overrides, is_nested=relation.is_nested)
             found = drill_records(
                 drill,
@@ -193,7 +193,7 @@ class LocalSource:
                 span,
                 order=find_order(reader),
                 run=partial(_run, connection),
-                records_range=self._look(connection, relation, columns, snapshot).wide_range,
+                records_range=overview.wide_range,
             )
         return replace(found, notes=(*snapshot.notes, *found.notes))
 
@@ -227,8 +227,7 @@ class LocalSource:
             for gap in self._records.find_gaps(query, snapshot, (start, end)):
                 snapshot.notes.append(gap)
                 self._warn(gap)
-        with self._prepare(query, snapshot) as (connection, relation, columns, counted):
-            overview = self._look(connection, relation, columns, snapshot)
+        with self._prepare(query, snapshot) as (connection, relation, columns, counted, overview):
             known = self._kept or snapshot.days or overview.range
             result, has_matched = run_query(
                 query,
@@ -272,8 +271,8 @@ class LocalSource:
     @contextmanager
     def _prepare(
         self, query: Query[Any], snapshot: RecordsSnapshot, also: Sequence[str] = ()
-    ) -> Iterator[tuple[DuckDBPyConnection, Relation, QueryColumns, str]]:
-        """Yield a cursor, the relation, its expressions of what *query* uses, and the relation of all that counts.
+    ) -> Iterator[tuple[DuckDBPyConnection, Relation, QueryColumns, str, Overview]]:
+        """Yield a cursor, the relation, its expressions of what *query* uses, the relation of all that counts, a look at it.
 
         Also warn of what is odd in the records, and check the names and the times of creation.
         """
@@ -292,7 +291,7 @@ class LocalSource:
             counted = relation.sql
             if overview.undated:
                 counted = f"(SELECT * FROM {counted} WHERE {write_is_dated(columns)})"
-            yield connection, relation, columns, counted
+            yield connection, relation, columns, counted, overview
 
     def _count_missing(
         self, query: Query[Any], snapshot: RecordsSnapshot, span: tuple[datetime, datetime]
