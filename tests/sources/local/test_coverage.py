@@ -102,7 +102,11 @@ def test_only_rows_that_lack_something_are_read_for_the_counts(calls, form, want
     records = TableRecords(data)
     with open_cursor([]) as connection:
         relation = records.register(
-            connection, probe_query(Query(table="call"), PROBES), records.read(), with_rows=False, lacking=sorted(wanted)
+            connection,
+            probe_query(Query(table="call"), PROBES),
+            records.read(),
+            with_rows=False,
+            lacking=sorted(wanted),
         )
         found = connection.execute(f"SELECT {relation.columns['createdAt'].sql} FROM {relation.sql}").fetchall()
     assert [row[0] for row in found] == [one["createdAt"] for one in calls if not wanted <= one.keys()]

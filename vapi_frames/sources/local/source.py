@@ -272,7 +272,7 @@ class LocalSource:
     def _prepare(
         self, query: Query[Any], snapshot: RecordsSnapshot, also: Sequence[str] = ()
     ) -> Iterator[tuple[DuckDBPyConnection, Relation, QueryColumns, str, Overview]]:
-        """Yield a cursor, the relation, its expressions of what *query* uses, the relation of all that counts, a look at it.
+        """Yield a cursor, the relation, its expressions of what *query* uses, the SQL of all that counts, the overview.
 
         Also warn of what is odd in the records, and check the names and the times of creation.
         """
