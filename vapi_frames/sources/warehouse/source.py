@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,16 +24,13 @@ from vapi_frames.errors import QueryError, RecordsError, RecordsWarning, SourceE
 from vapi_frames.query.begin import find_late_begin
 from vapi_frames.sources.records.columns import (
     DURATION_WARNING,
-    ColumnExpr,
     columns_used,
     find_columns,
     open_reader,
-    write_minutes,
 )
 from vapi_frames.sources.records.drill import find_drilled, find_order, list_sources, widen_query
 from vapi_frames.sources.records.duckdb import read_error
 from vapi_frames.sources.records.missing import check_case
-from vapi_frames.sources.records.paths import column_paths
 from vapi_frames.sources.records.places import check_columns
 from vapi_frames.sources.sql.drill import drill_records
 from vapi_frames.sources.sql.run import find_near_values, run_query, warn_of_no_match
@@ -42,8 +39,7 @@ from vapi_frames.sources.warehouse.connections import BorrowingDriver, open_acce
 from vapi_frames.sources.warehouse.dialects import find_dialect, fit_postgres, to_micros
 from vapi_frames.sources.warehouse.in_duckdb import find_functions
 from vapi_frames.sources.warehouse.render import render
-from vapi_frames.sources.warehouse.table import check_table, read_table
-from vapi_frames.sources.warehouse.types import AWARE, NAIVE
+from vapi_frames.sources.warehouse.table import check_table, find_bare, find_ends, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +51,7 @@ if TYPE_CHECKING:
     from vapi_frames.result.result import Result
     from vapi_frames.sources.sql.select import CallInterval, QueryColumns
     from vapi_frames.sources.warehouse.connections import Access
-    from vapi_frames.sources.warehouse.table import TableColumns
+    from vapi_frames.sources.warehouse.table import BareEnds, TableColumns
     from vapi_frames.sources.warehouse.types import ColumnType
 
     T = TypeVar("T")
@@ -145,21 +141,23 @@ class WarehouseSource:
         return result
 
     def _find_begin(self, queries: Sequence[Query[Any]], now: datetime) -> datetime | None:
-        """Return when the first call was created; looks again only where a range begins on a day before that."""
+        """Return when the first call was created; where a range begins on a day before that, looks for earlier ones."""
         table = self._find_table()
         columns = self._columns(queries[0], table)
         self._check_times(table, columns)
         sides = [(*fill_defaults(query.instants(now), now), query.zone) for query in queries]
         if any(find_late_begin(*side, begin=self._begin) for side in sides):
             first = self._write_first(table, columns)
-            self._begin = _read_begin(
-                self._run(f"WITH first AS ({first})\nSELECT min(e) AS e FROM first", [pa.int64()])
-            )
+            found = self._run(f"WITH first AS ({first})\nSELECT min(e) AS e FROM first", [pa.int64()])
+            self._begin = _read_begin(found) or self._begin
         return self._begin
 
     def _write_first(self, table: TableColumns, columns: QueryColumns) -> str:
-        """Return the SELECT of the second of the first call, in the order of the bare column: it may have an index."""
-        at, latest = columns.created, self._dialect.max_timestamp
+        """Return the SELECT of the second of the first call, or of one before the first that is known.
+
+        It has the order and the range of the bare column: an engine with an index or statistics reads next to nothing.
+        """
+        at, latest = columns.created, self._begin or self._dialect.max_timestamp
         within = f"{at} >= {columns.instant(_EARLIEST)} AND {at} < {columns.instant(latest)}"
         return f"SELECT {columns.epoch} AS e FROM {table.relation} WHERE {within} ORDER BY {at} LIMIT 1"
 
@@ -214,7 +212,7 @@ class WarehouseSource:
             for name in columns_used(query, table.columns, also=also):
                 check_case(name, table.names)
         # Where the bare column is compared with a literal of its type, an engine can use an index or skip parts.
-        expression, function = _find_bare(table, "createdAt")
+        expression, function = find_bare(table, "createdAt")
 
         def write_instant(at: datetime) -> str:
             # No call is beyond these, which _check_times has verified.
@@ -222,7 +220,7 @@ class WarehouseSource:
             return f"{function}({micros})" if function else str(micros)
 
         clock, cut = self._find_clock(query, expression, function)
-        ends = _find_ends(table)
+        ends = find_ends(table)
         return replace(
             columns, created=expression if function else columns.created, instant=write_instant,
             clock=clock, cut=cut, quantile=lambda value, q: f"quantile_of({value}, {q!r})",
@@ -240,7 +238,7 @@ class WarehouseSource:
         clock = {"instant": f"utc_of({created})", "wall": created}.get(function)
         return clock if "cut_to" in functions else None, lambda step, at: f"cut_to('{step}', {at})"
 
-    def _fit_interval(self, interval: CallInterval, ends: _BareEnds | None) -> CallInterval:
+    def _fit_interval(self, interval: CallInterval, ends: BareEnds | None) -> CallInterval:
         """Return *interval* as suits the engine: with the bare columns, and microseconds where they are needed."""
         interval = interval._replace(is_read_once=not self._dialect.reads_twice)
         if ends is None:
@@ -345,44 +343,6 @@ def _read_begin(columns: Sequence[Any]) -> datetime | None:
     """Return the second of the one row, as an instant."""
     seconds = columns[0][0].as_py()
     return None if seconds is None else EPOCH + timedelta(seconds=seconds)
-
-
-def _find_bare(table: TableColumns, column: str) -> tuple[str, str]:
-    """Return the expression of a time that is a column of the table, and the function that writes a literal like it.
-
-    Both are empty where it is none, or of a type that does not compare with a literal.
-    """
-    names = [name for name, keys in column_paths(column) if name in table.columns and not keys]
-    found = table.overrides.get(column) or (table.columns[names[0]] if len(names) == 1 else ColumnExpr("", None))
-    expression, type_ = found
-    return expression, {AWARE: "instant", NAIVE: "wall"}.get(type_.id if type_ else "", "")
-
-
-class _BareEnds(NamedTuple):
-    """Start and end of a call, where both are columns of one type; and the function that writes a literal like them."""
-
-    started: str
-    ended: str
-    function: str
-
-    def write_micros(self, expression: str) -> str:
-        """Return the microseconds since 1970 of an expression of their type."""
-        return f"{'micros_of' if self.function == 'instant' else 'micros_of_wall'}({expression})"
-
-    def write_known_micros(self, expression: str) -> str:
-        """Return the same of an expression that is never missing."""
-        return f"known_of({self.write_micros(expression)})"
-
-    @property
-    def minutes(self) -> str:
-        """The expression of the minutes between them."""
-        return write_minutes(self.write_micros(self.started), self.write_micros(self.ended))
-
-
-def _find_ends(table: TableColumns) -> _BareEnds | None:
-    """Return the columns of a call's start and end, where they compare."""
-    (started, function), (ended, other) = (_find_bare(table, column) for column in ("startedAt", "endedAt"))
-    return _BareEnds(started, ended, function) if function and function == other else None
 
 
 def _close(process: int, access: Access) -> None:

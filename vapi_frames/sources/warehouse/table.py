@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vapi_frames.contract.record_words import RECORD_GROUPS
 from vapi_frames.contract.vocabulary import GROUP_COLUMNS
 from vapi_frames.errors import QueryError, format_value
-from vapi_frames.sources.records.columns import ColumnExpr
+from vapi_frames.sources.records.columns import ColumnExpr, write_minutes
 from vapi_frames.sources.records.paths import (
     COSTS,
     NUMBER_COLUMNS,
@@ -16,12 +16,13 @@ from vapi_frames.sources.records.paths import (
     TIME_COLUMNS,
     alternate_paths,
     candidate_paths,
+    column_paths,
     variable_roots,
 )
 from vapi_frames.sources.records.places import find_places, is_name_path, split_places
 from vapi_frames.sources.sql.select import quote_name
 from vapi_frames.sources.warehouse.in_duckdb import find_functions
-from vapi_frames.sources.warehouse.types import ColumnType
+from vapi_frames.sources.warehouse.types import AWARE, NAIVE, ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vapi_frames.sources.records.places import NamePath
     from vapi_frames.sources.warehouse.dialects import Dialect
 
-__all__ = ["TableColumns", "check_table", "read_table"]
+__all__ = ["BareEnds", "TableColumns", "check_table", "find_bare", "find_ends", "read_table"]
 
 _COLUMNS = ("id", *TIME_COLUMNS, *GROUP_COLUMNS, *RECORD_GROUPS, *NUMBER_COLUMNS)
 _PATHS = (
@@ -100,3 +101,41 @@ def read_table(
             found[name] = own[spelling]
     relation = f"{'.'.join(map(quote_name, parts))} AS {quote_name(alias)}"
     return TableColumns(relation, found, overrides, names)
+
+
+def find_bare(table: TableColumns, column: str) -> tuple[str, str]:
+    """Return the expression of a time that is a column of the table, and the function that writes a literal like it.
+
+    Both are empty where it is none, or of a type that does not compare with a literal.
+    """
+    names = [name for name, keys in column_paths(column) if name in table.columns and not keys]
+    found = table.overrides.get(column) or (table.columns[names[0]] if len(names) == 1 else ColumnExpr("", None))
+    expression, type_ = found
+    return expression, {AWARE: "instant", NAIVE: "wall"}.get(type_.id if type_ else "", "")
+
+
+class BareEnds(NamedTuple):
+    """Start and end of a call, where both are columns of one type; and the function that writes a literal like them."""
+
+    started: str
+    ended: str
+    function: str
+
+    def write_micros(self, expression: str) -> str:
+        """Return the microseconds since 1970 of an expression of their type."""
+        return f"{'micros_of' if self.function == 'instant' else 'micros_of_wall'}({expression})"
+
+    def write_known_micros(self, expression: str) -> str:
+        """Return the same of an expression that is never missing."""
+        return f"known_of({self.write_micros(expression)})"
+
+    @property
+    def minutes(self) -> str:
+        """The expression of the minutes between them."""
+        return write_minutes(self.write_micros(self.started), self.write_micros(self.ended))
+
+
+def find_ends(table: TableColumns) -> BareEnds | None:
+    """Return the columns of a call's start and end, where they compare."""
+    (started, function), (ended, other) = (find_bare(table, column) for column in ("startedAt", "endedAt"))
+    return BareEnds(started, ended, function) if function and function == other else None
