@@ -7,6 +7,7 @@ import pytest
 
 import vapi_frames as vf
 from vapi_frames.errors import QueryError, UnknownWordError
+from vapi_frames.interface.accessor import VapiAccessor
 from vapi_frames.interface.chain import FRAME_VERBS, parse_chain
 from vapi_frames.interface.verbs import Verbs
 
@@ -70,3 +71,23 @@ def test_the_verbs_are_those_that_make_a_frame_of_a_frame():
         and not name.startswith("_")
     }
     assert made - {"for_excel"} == set(FRAME_VERBS)
+
+
+def test_each_name_of_df_vapi_in_text_says_where_it_goes():
+    """One that makes rows comes after the query, with .vapi; any other is called in Python; and so for names of pandas."""
+    public = {name for name in dir(VapiAccessor) if not name.startswith("_")}
+    for name in sorted(public - {"call", "subscription", "query", "drill", "explain"}):
+        is_value = isinstance(inspect.getattr_static(VapiAccessor, name), property)
+        for before in ("", ".vapi"):
+            if name in FRAME_VERBS and before:
+                continue
+            with pytest.raises(QueryError) as error:
+                parse_chain(f"vq.call().count(){before}.{name}{'' if is_value else '()'}")
+            told = str(error.value).rstrip(".")
+            if name in FRAME_VERBS:
+                assert told.endswith(f"comes after the query: .vapi.{name}(...)".rstrip("."))
+            else:
+                assert told.endswith(f"in Python, df.vapi.{name}{'' if is_value else '()'}")
+    for name in ("head", "plot", "to_csv", "sort_values"):
+        with pytest.raises(QueryError, match="in Python"):
+            parse_chain(f"vq.call().count().{name}()")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vapi_frames.errors import suggest
 
-__all__ = ["FRAME_VERBS", "VERB_SYNONYMS", "call_frame_verb", "suggest_attribute"]
+__all__ = ["FRAME_VERBS", "VERB_SYNONYMS", "call_frame_verb", "hint_in_text", "is_frame_value", "suggest_attribute"]
 
 _FRAME_ATTRIBUTES = {
     "columns", "describe", "head", "iloc", "index", "loc", "plot", "shape", "sort_values", "tail", "to_csv", "vapi",
@@ -22,6 +22,9 @@ FRAME_VERBS = {
 """What only ``df.vapi`` has."""
 _OTHER_VERBS = {"check_units", "coverage", "describe", "plot"}  # of frames from call records, or pandas' as well
 _FRAME_VALUES = {"coverage", "elapsed", "meta", "partial", "units"}
+_ROWLESS = {
+    *_FRAME_VALUES, "check_units", "describe", "for_excel", "plot", "refresh", "save", "style", "to_excel",
+}  # fmt: skip
 VERB_SYNONYMS = {
     "aggregate": "agg", "rename": "named",
     "groupby": "by", "group_by": "by", "group": "by", "average": "avg", "total": "sum", "size": "count",
@@ -42,6 +45,29 @@ def call_frame_verb(name: str) -> str:
     if name not in FRAME_VERBS | _OTHER_VERBS:
         return ""
     return f"df.vapi.{name}{'' if name in _FRAME_VALUES else '()'}"
+
+
+def is_frame_value(name: str) -> bool:
+    """Return whether *name* is a property of ``df.vapi``, and not called."""
+    return name in _FRAME_VALUES
+
+
+def hint_in_text(name: str) -> str:
+    """Return what to write instead of *name* where a query is read from text, as in a shell; nothing if unknown.
+
+    Examples:
+        >>> hint_in_text("rollup")
+        'it is a verb of the frame, and comes after the query: .vapi.rollup(...)'
+        >>> hint_in_text("meta")
+        'it makes no rows, and text asks for rows: in Python, df.vapi.meta'
+    """
+    if call := call_frame_verb(name):
+        if name in _ROWLESS:
+            return f"it makes no rows, and text asks for rows: in Python, {call}"
+        return f"it is a verb of the frame, and comes after the query: .vapi.{name}(...)"
+    if name not in VERB_SYNONYMS and not name.startswith("_") and _is_of_pandas(name):
+        return f"it is of the frame that a query gives: in Python, .fetch().{name}"
+    return ""
 
 
 def suggest_attribute(name: str, kind: type) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from vapi_frames.calendar.ranges import describe_missing_end
 from vapi_frames.contract.vocabulary import TABLES
 from vapi_frames.errors import QueryError, format_value, require
-from vapi_frames.query.attributes import VERB_SYNONYMS
+from vapi_frames.query.attributes import VERB_SYNONYMS, hint_in_text, is_frame_value
 from vapi_frames.query.builder import VERBS
 from vapi_frames.query.query import Query
 
@@ -185,7 +185,7 @@ class _Code:
     def _frame_verb(self, call: ast.Call, signatures: Mapping[str, inspect.Signature]) -> FrameVerb:
         """Return the verb of *call*, which follows ``.vapi``."""
         verb, place = self._verb(call)
-        require(verb, tuple(signatures), "verb of .vapi", where=place)
+        require(verb, tuple(signatures), "verb of .vapi", where=place, hint=_capitalize(hint_in_text(verb)))
         values, named = self._arguments(call, signatures[verb])
         return FrameVerb(verb, tuple(values), tuple(named.items()))
 
@@ -245,7 +245,8 @@ class _Code:
                         f"found .{_ACCESSOR} at {place}: the verbs of a frame come last, each as in "
                         f'.{_ACCESSOR}.rollup("week"), and a query alone has none'
                     )
-                raise QueryError(f"found .{node.attr} without parentheses at {place}; call it: .{node.attr}()")
+                hint = hint_in_text(node.attr) if is_frame_value(node.attr) else f"call it: .{node.attr}()"
+                raise QueryError(f"found .{node.attr} without parentheses at {place}; {hint}")
             else:
                 return node, calls[::-1]
 
@@ -256,7 +257,7 @@ class _Code:
             return query
         if verb not in VERBS and not verb.startswith("_") and callable(getattr(Query, verb, None)):
             raise QueryError(f"found .{verb} at {place}, which uses a query and does not build one: leave it out")
-        require(verb, VERBS, "verb", synonyms=VERB_SYNONYMS, where=place)
+        require(verb, VERBS, "verb", synonyms=VERB_SYNONYMS, where=place, hint=_capitalize(hint_in_text(verb)))
         method = getattr(query, verb)
         values, named = self._arguments(call, inspect.signature(method))
         result: Query[Any] = method(*values, **named)
@@ -335,6 +336,11 @@ class _Code:
         """Return the position as text, counted from 1; the parenthesis added to the first line does not count."""
         column = max(before + (line > 1), 1)
         return f"column {column}" if len(self.lines) == 1 else f"line {line}, column {column}"
+
+
+def _capitalize(hint: str) -> str:
+    """Return *hint* as a sentence; nothing stays nothing."""
+    return f"{hint[0].upper()}{hint[1:]}." if hint else ""
 
 
 def _describe(node: ast.expr) -> str:
