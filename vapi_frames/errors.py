@@ -86,7 +86,7 @@ class QueryError(VapiFramesError, ValueError):
 
 
 class NotInContractError(QueryError):
-    """The API cannot be asked the query, because its contract has no words for a part of it; call records can."""
+    """The API cannot run the query, because its contract lacks a part of it; call records can."""
 
 
 class UnknownWordError(QueryError):

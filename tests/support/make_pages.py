@@ -39,14 +39,14 @@ A measure is an operation on a column. This page is generated from the one table
   `carry`: a level that lasts until its next row.
 - **Over time**, **over groups**: how the measure re-aggregates exactly, to a coarser step or to fewer groups. `sum`,
   `min`, `max`: by that operation. `weighted`: the averages weighted by the counts of the same column, which
-  `.with_counts()` adds. `none`: not at all; ask the coarser query.
+  `.with_counts()` adds. `none`: not at all; fetch the coarser query.
 
 The unit of `duration` is minutes. The published reference of the API does not say so.
 """
 _BEYOND = """\
 ## Beyond the contract: call records only
 
-The API has no words for these; call records have: those of [`vf.local`](../guides/sources.md), of an archive or of a
+The API's contract does not have these, but call records do: those of [`vf.local`](../guides/sources.md), an archive or a
 [warehouse](../guides/warehouse.md). The API source refuses them with `NotInContractError` before it sends anything, and
 `q.beyond_contract` lists them.
 

@@ -338,9 +338,9 @@ def _slices(checked: CheckedFrame, within: str | Sequence[str] | None) -> tuple[
 def reconcile(frame: pd.DataFrame) -> pd.DataFrame:
     """Return *frame* with the cost that its parts do not explain as a new last column ``sumCostResidual``, in USD.
 
-    Of real calls the API leaves 14 to 30 % of the cost open: structured outputs, the evaluation of success and the
-    detection of voicemail cost, too, and no column of the contract has them. Call records have them: add their sums to
-    the query, and of each call no more than the rounding of its parts, 0.0003 USD, stays open.
+    The API's columns do not explain all of the cost: structured outputs, the evaluation of success and the detection of
+    voicemail cost, too, and no column of the contract has them. Call records have them: add their sums to the query,
+    and only the rounding of the parts, 0.0003 USD for each call, remains.
 
     Args:
         frame: A result frame with the sums of ``cost`` and of the parts that the contract has: ``costBreakdown.llm``,

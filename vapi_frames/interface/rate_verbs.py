@@ -163,7 +163,7 @@ class RateVerbs(UnknownNames):
     def reconcile(self) -> ResultFrame[Self]:
         """Return the frame with the cost that its parts do not explain as a new last column ``sumCostResidual``.
 
-        Of real calls the API leaves 14 to 30 % of the cost open, and call records none if all their parts are asked;
+        The API has no columns for some parts of the cost. Call records have all parts;
         see `vapi_frames.analysis.reconcile`.
 
         Raises:

@@ -100,7 +100,7 @@ class QuerySpec(Generic[C]):
 
     @property
     def beyond_contract(self) -> tuple[str, ...]:
-        """What of the query the API's contract has no words for, so that call records alone can answer it.
+        """The parts of the query that the API's contract does not have, so that only call records can run it.
 
         Examples:
             >>> from vapi_frames import vq
