@@ -15,6 +15,7 @@ import pytest
 
 import vapi_frames as vf
 from tests.support.endpoint import running
+from vapi_frames.cli.tools import Tools
 from vapi_frames.errors import RecordsWarning
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def test_a_plain_query_describes_the_begin(hours: int, tmp_path: Path) -> None:
             df = query.fetch()  # a warning is an error
             is_late = hours < 24 * 30
             assert ("The records begin on" in df.vapi.describe()) == is_late
+            assert ("note         The records begin on" in repr(df.vapi)) == is_late
             assert (df.vapi.meta.records_begin is not None) == is_late
             assert vf.load(_save(df, tmp_path)).vapi.meta.records_begin == df.vapi.meta.records_begin
             filled = df.vapi.fill_gaps()
@@ -176,3 +178,11 @@ def test_a_plain_query_describes_the_begin(hours: int, tmp_path: Path) -> None:
 def _save(df: pd.DataFrame, folder: Path) -> Path:
     df.vapi.save(folder / "saved.parquet")
     return folder / "saved.parquet"
+
+
+def test_an_assistant_is_told_of_the_begin() -> None:
+    """The tool of an assistant has the sentence among its notes, for a mean per day would be over too many days."""
+    query = 'vq.call().count().step("day").last("30d", complete=True)'
+    for hours, is_late in ((24 * 5, True), (24 * 45, False)):
+        told = Tools(vf.local(_make_calls(hours), now=_NOW)).ask(query)
+        assert ("The records begin on" in told) == is_late

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from vapi_frames.analysis.coverage import describe_late_begin
 from vapi_frames.cli.advice import (
     apply,
     count_rows,
@@ -150,7 +151,9 @@ class Tools:
             fetched = next(iter(self._vq.fetch(one).values()))
             frame = apply(fetched, verbs)
         findings = [str(finding) for finding in one.lint(now)]  # a warning is shown once a process
-        notes = [*findings, *messages, *read_meta(frame).notes, *find_advice(one, verbs, frame, now)]
+        meta = read_meta(frame)
+        begin = describe_late_begin(meta)  # a number per day would count days without records
+        notes = [*findings, *messages, *filter(None, [begin]), *meta.notes, *find_advice(one, verbs, frame, now)]
 
         def refuse(what: str, fits: Callable[[int], bool]) -> QueryError:
             coarser = name_coarser(one, verbs, fetched, fits, source=self._vq.source.kind, now=now)

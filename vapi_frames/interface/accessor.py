@@ -337,6 +337,7 @@ class VapiAccessor(Verbs, SourceVerbs):
     def __repr__(self) -> str:
         if _ATTRIBUTE not in self._frame.attrs:
             return f"{len(self._frame):,} call records; .call() starts a query of them"
+        from vapi_frames.analysis.coverage import describe_late_begin
         from vapi_frames.frames.provenance import read_choice
 
         meta, problem = self.meta, ""
@@ -360,7 +361,7 @@ class VapiAccessor(Verbs, SourceVerbs):
                 lines.append(f"partial      {int(self.partial.fillna(False).sum())} of {len(self._frame)} rows")
             except ProvenanceError:
                 lines.append("partial      unknown")
-        lines.extend(f"note         {note}" for note in meta.notes)
+        lines.extend(f"note         {note}" for note in (describe_late_begin(meta), *meta.notes) if note)
         return "\n".join(lines)
 
     _repr_html_ = show_html
