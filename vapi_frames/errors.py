@@ -1,7 +1,6 @@
 """The tree of errors, the warnings, and the package's only "did you mean".
 
-Each error is also the builtin that a caller would guess. Its message says what was wrong, the value, and what would be
-right::
+Each error is also the builtin that fits it. Its message says what was wrong, the value, and what would be right:
 
     VapiFramesError
     ├─ QueryError (ValueError)              ├─ NotInContractError   └─ UnknownWordError

@@ -56,8 +56,8 @@ def rollup(
 ) -> pd.DataFrame:
     """Return *frame* at a coarser step, with fewer groups, or both; each number is exact.
 
-    Sums and counts add up, minimum and maximum nest, an average is made again from its count and its sum or itself, a
-    ratio from its parts. Rows that were selected before are rolled up without the others.
+    Sums and counts add up; the smallest minimum and the largest maximum stay; an average is computed again from its
+    count and its sum or itself, a ratio from its parts. Of a selection of rows, only these are rolled up.
 
     Args:
         frame: A result frame.

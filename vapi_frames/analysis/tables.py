@@ -49,7 +49,7 @@ _TOTAL_CSS: list[Any] = [
 
 @keep_layout
 def style(frame: pd.DataFrame, caption: str | None = None, *, total: bool = False) -> Styler:
-    """Return *frame* as a table to be read: captioned, numbers by their unit, units and zone in the headers.
+    """Return *frame* as a table for readers: captioned, numbers by their unit, units and zone in the headers.
 
     A pandas Styler, not a table of great_tables: it needs only jinja2, has the methods that pandas users know, and
     writes HTML. It uses no color. A missing value is a dash, and the date of a partial bucket says so.
@@ -61,9 +61,9 @@ def style(frame: pd.DataFrame, caption: str | None = None, *, total: bool = Fals
             and the caption names them.
 
     Returns:
-        A ``pandas.io.formats.style.Styler``, on which all of its own methods can be called. US dollars have ``$``, per
-        cent and shares ``%``, whole numbers their thousands. Text is escaped. ``to_html()`` is a page of its own, which
-        a browser opens as it is; ``to_html(doctype_html=False)`` is the table for a page of yours.
+        A ``pandas.io.formats.style.Styler``, with all of its own methods. US dollars have ``$``, percentages and shares
+        ``%``, whole numbers their thousands. Text is escaped. ``to_html()`` is a page that a browser can open;
+        ``to_html(doctype_html=False)`` is the table for a page of yours.
 
     Raises:
         MissingExtraError: jinja2 is not installed.

@@ -66,8 +66,8 @@ def typical_week(
     """Return *frame* by the slots of a week: the mean over all slots of the range, their total and their number.
 
     A slot without calls has no row in the frame, and counts all the same: the mean of the rows alone is too high. The
-    slots are those of the calendar in the frame's zone, so a night of 23 or 25 hours counts as what it is. What the
-    range, or the time of the fetch, cuts is left out, with a warning.
+    slots are those of the calendar in the frame's zone, so a day of 23 or 25 hours counts correctly. Slots that the
+    range, or the time of the fetch, cuts are left out, with a warning.
 
     Args:
         frame: A result frame by hour, or finer; for ``by="weekday"`` alone, by day or finer.

@@ -40,8 +40,8 @@ def to_excel(path: str | PathLike[str], frames: pd.DataFrame | Mapping[str, pd.D
     """Write result frames as a workbook of Excel: a sheet each, and one that says what they are.
 
     Numbers are formatted by their unit and stored in full. The header and the levels stay in view. The sheet ``About``
-    has the query, range, zone, units and notes of each frame. What a cell cannot hold is written as `for_excel`
-    describes, and so no text is run as a formula.
+    has the query, range, zone, units and notes of each frame. A value that a cell cannot hold is written as
+    `for_excel` describes, so no text runs as a formula.
 
     Args:
         path: The file, ``.xlsx``. One that exists is replaced once the new one is whole.

@@ -81,8 +81,8 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
         path: The Parquet file.
 
     Raises:
-        ProvenanceError: It is none, was written by something else, or its rows are not as saved.
-        OSError: It cannot be read.
+        ProvenanceError: It is not Parquet, `save` did not write it, or its rows are not as saved.
+        OSError: The file cannot be read.
 
     Examples:
         >>> import tempfile, vapi_frames as vf

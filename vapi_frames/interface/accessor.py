@@ -32,9 +32,9 @@ class VapiAccessor(Verbs, SourceVerbs):
     On a frame that was fetched, `meta`, `units`, `query`, `partial`, `elapsed`, `describe` and `explain` say what it
     is. `rollup`, `fill_gaps`, `drop_partial`, `top`, `share`, `ratio`, `per_minute`, `per_call`, `success_rate`,
     `change`, `outcome`, `outcome_rate`, `label`, `reconcile`, `typical_week` and `wide` return a new frame; each is
-    also a function of `vapi_frames.analysis`, for ``df.pipe``. `with_units`, `style` and `for_excel` make tables to
-    be read. `drill` shows the calls behind the rows. `plot`, `save` and `refresh` do as they say. On a frame of call
-    records, `call` and `subscription` start a query of that very frame.
+    also a function of `vapi_frames.analysis`, for ``df.pipe``. `with_units`, `style` and `for_excel` make tables for
+    readers. `drill` shows the calls behind the rows. `plot` draws the frame, `save` writes it, and `refresh` fetches
+    it again. On a frame of call records, `call` and `subscription` start a query of that frame.
 
     Examples:
         >>> import vapi_frames as vf
@@ -199,7 +199,7 @@ class VapiAccessor(Verbs, SourceVerbs):
                 than one.
             mark: A date, a pair of dates, or label → either, e.g. ``{"outage": ("2026-10-21T14", "2026-10-21T17")}``.
             reference: A number, or label → number, to draw as a line to compare with, e.g. ``{"limit": 10}``.
-            values: Whether each bar or cell has its value as text, and a stack its total.
+            values: Whether to write the value of each bar or cell, and the total of a stack.
             options: Passed on to ``DataFrame.plot``, e.g. ``figsize``, ``ax``, ``title``, ``color``.
 
         Returns:

@@ -127,7 +127,7 @@ def local(
         on_error: What becomes of call JSON that cannot be read: an error (``"raise"``), or left out and counted in
             ``df.vapi.meta.notes`` (``"skip"``).
         columns: Column of the API → column of the records, where they call it otherwise:
-            ``{"createdAt": "when"}``; or a tuple of their column and the way into what is nested there.
+            ``{"createdAt": "when"}``; or a tuple of their column and the keys into a nested value.
             ``"variableValues.<key>"`` names a variable.
         now: Its clock, for relative ranges; the wall clock by default.
 
@@ -169,7 +169,7 @@ def warehouse(
         dialect: The dialect of SQL: ``"spark"``, ``"databricks"``, ``"postgres"``, ``"clickhouse"``, ``"duckdb"``,
             ``"bigquery"``, ``"snowflake"`` or ``"trino"``. By default what the connection shows.
         columns: Column of the API → column of the table, where the table calls it otherwise; or a tuple of the
-            table's column and the way into what is nested there. ``"variableValues.<key>"`` names a variable.
+            table's column and the keys into a nested value. ``"variableValues.<key>"`` names a variable.
         now: Its clock, for relative ranges; the wall clock by default.
 
     Raises:

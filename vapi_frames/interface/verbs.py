@@ -315,7 +315,7 @@ class Verbs(RateVerbs):
         return analysis.with_units(self._frame)
 
     def style(self, caption: str | None = None, *, total: bool = False) -> Styler:
-        """Return the frame as a table to be read: captioned, numbers by their unit, units and zone in the headers.
+        """Return the frame as a table for readers: captioned, numbers by their unit, units and zone in the headers.
 
         Args:
             caption: The text above the table; by default, the description of the frame.
@@ -323,7 +323,7 @@ class Verbs(RateVerbs):
                 others.
 
         Returns:
-            A pandas ``Styler``, on which all of its own methods can be called: ``.to_html()`` is a page of its own,
+            A pandas ``Styler``, with all of its own methods: ``.to_html()`` is a page of its own,
             ``.to_html(doctype_html=False)`` a table for one of yours.
 
         Raises:

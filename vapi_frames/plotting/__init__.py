@@ -62,7 +62,7 @@ def plot(
             one.
         mark: A date, a pair of dates, or label → either, to mark on a chart over time.
         reference: A number, or label → number, to draw as a line to compare with.
-        values: Whether each bar or cell has its value as text, and a stack its total.
+        values: Whether to write the value of each bar or cell, and the total of a stack.
         options: Passed on to ``DataFrame.plot``, e.g. ``stacked=True``, ``title``, ``ax``.
 
     Returns:

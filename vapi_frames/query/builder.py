@@ -264,7 +264,7 @@ class Builder(QuerySpec[C]):
         """Group by structured outputs of the calls; they become index levels named by their *names*, after all others.
 
         The values are text, as those of variables are; a call without the output has a missing one. A name that is
-        taken becomes the level ``output.<name>``. The API cannot be asked for outputs: the query is for call records.
+        taken becomes the level ``output.<name>``. The API has no outputs: the query is for call records.
 
         Args:
             names: Names of outputs; or of an output, a dot and a field of its result, where no output has that name.

@@ -80,7 +80,7 @@ class Comparison:
         """Return the two ranges.
 
         Args:
-            now: What a relative range is relative to; the clock of the source by default.
+            now: The end of a relative range; the clock of the source by default.
 
         Raises:
             QueryError: The range is empty or in the future, or the buckets of the two periods do not match.
@@ -213,8 +213,8 @@ class Comparison:
             One row per group and bucket of either period, on the index of the query's own. For each measure
             ``sumCost``, ``sumCostBefore``, ``sumCostDelta``, ``sumCostPercent``, all float64; with a step also
             ``dateBefore`` (``datetime64[us, zone]``), the bucket that the row is compared with. An absent row is filled
-            as the measure says (a sum is 0). A bucket that the earlier period does not have is missing; one that only
-            the earlier period has has no ``date``. Partial buckets are compared if the same share of both has elapsed.
+            as the measure says (a sum is 0). A bucket that the earlier period does not have is missing; one of the
+            earlier period only has no ``date``. Partial buckets are compared if the same share of both has elapsed.
 
         Raises:
             QueryError: The query is wrong.

@@ -124,7 +124,7 @@ class Query(Builder[C]):
         Filters are rewritten as groups, because the API has none.
 
         Args:
-            now: What a relative range is relative to; the clock of the source by default.
+            now: The end of a relative range; the clock of the source by default.
 
         Raises:
             QueryError: The query has no measure, or the range is empty.
@@ -296,8 +296,8 @@ class Query(Builder[C]):
 
         Args:
             columns: The columns of a call record, by path: ``["cost", "artifact.transcript"]``. By default id, times,
-                minutes, cost, status and reasons, and what the query measures. What is personal, such as
-                ``customer.number`` or a transcript, is shown only if you name it.
+                minutes, cost, status and reasons, and what the query measures. Personal columns, such as
+                ``customer.number`` or a transcript, are shown only if you name them.
             limit: How many calls at most, with a warning if there are more; ``None`` for all.
 
         Returns:

@@ -64,7 +64,7 @@ def info(folder: str | PathLike[str] | None = None) -> pd.DataFrame:
 
 
 def clear(folder: str | PathLike[str] | None = None) -> int:
-    """Delete what is in the cache, and nothing else in its folder; return how many parts that were.
+    """Delete what is in the cache, and nothing else in its folder; return the number of parts.
 
     Args:
         folder: The cache; by default, each that this process has used.
