@@ -111,7 +111,7 @@ DEMO = CHARTS[0]._replace(
 _HEAD = """\
 # Gallery
 
-The lines below each chart draw it, from the sample organization. They begin with
+The lines below each chart draw it, from the sample organization. First run:
 
 ```python
 import vapi_frames as vf
@@ -119,8 +119,8 @@ import vapi_frames as vf
 vq = vf.demo()
 ```
 
-and work as they are with calls of your own. `df.vapi.plot()` chooses the chart that fits the frame, and writes title, unit
-and zone. [Verbs](guides/verbs.md) explains the calls before it.
+For calls of your own, start from another `vq`; the lines stay the same. `df.vapi.plot()` chooses the chart that fits the
+frame, and writes title, unit and zone. [Verbs](guides/verbs.md) explains the calls before it.
 """
 
 

@@ -103,7 +103,7 @@ class ApiVerbs:
             QueryError: This vq does not fetch from the API, or an argument is wrong.
             SourceError: There was no reply; the days before are stored.
             ResponseError: A reply is not a list of calls; or a call could not be read, after all others were stored.
-            RecordsError: Another run has the folder, a file with a day's name is not of an archive, or a day is damaged.
+            RecordsError: Another run uses it, a file with a day's name is not of an archive, or a day is damaged.
             OSError: It cannot be written.
 
         Examples:
