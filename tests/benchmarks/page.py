@@ -38,13 +38,13 @@ _TAIL = """
 - The first query to several files also looks for duplicate ids, and does so again only when a file changes. The ten
   queries run after it. Memory is that of a query to files with row groups of 122,880 rows, as DuckDB writes them.
   Larger row groups take more: pandas writes a million rows in one group, and two threads read two groups at a time.
-- `pyarrow.json` is told beforehand what the columns of a reply are, makes no object of a row, and fails on a reply that
-  has other columns, or numbers as text here and not there; a key that is absent and one that is null are the same to
-  it. This package reads a large reply with it, half a megabyte at a time, and takes the types from the first row. Each
+- `pyarrow.json` gets the columns of a reply beforehand, and makes no object of a row. It fails on a reply with other
+  columns, or with numbers that are text in some rows only. An absent key and one that is null are the same to it. This package reads a large reply with it, half a megabyte at a time, and takes the types from the first row. Each
   piece has to be JSON in which no row lacks a key; else the strict reader reads the reply, and says which value of which row
-  is wrong. The *official SDK* is `client.analytics.get` over a transport that has the bytes at once: with its models. The version
-  that pip installs beside the newest pydantic is measured in this environment, and 3.0.0, which refuses that pydantic, in one
-  of its own, beside this package with the same libraries.
+  is wrong.
+- The *official SDK* is `client.analytics.get`, with its models, over a transport that has the bytes at once. The version
+  that pip installs beside the newest pydantic runs in this environment. 3.0.0, which refuses that pydantic, runs in one of
+  its own, beside this package with the same libraries.
 - *rollup*, *fill_gaps* and the others check first that the frame is what came: a pass over its values and its index.
 - The server of the last rows waits a tenth of a second with each reply. *Cold* asks everything; *warm* finds what is
   over in the [cache](../guides/wire.md#the-cache), and asks for the rest.
@@ -58,7 +58,7 @@ _TAIL = """
 - *Ten times the calls in Spark* take less than ten times as long, as long as the fixed cost of a query is a part of it. The
   second core reads the files and, after the one shuffle, the buckets together with the first.
 - Ibis 12 is no peer here: it drops the zone of `cast("timestamp('America/New_York')").truncate("D")` on PostgreSQL, DuckDB and
-  Spark, so that a call of 03:30 UTC on 8 March counts on the 8th, and in New York it is the 7th.
+  Spark, so that a call of 03:30 UTC on 8 March counts on the 8th. In New York it is the 7th.
 - *An archive of ten years*: its 3,650 files are listed, and those of other days are not opened. *First* is a new process, which
   computes the digests of the month and looks for repeated ids in it; *next* is the same query once more, of which the list of
   the files is what an archive of that month alone does not need.
