@@ -65,7 +65,11 @@ def split_reply(content: bytes) -> tuple[bytes, int, int] | None:
     """
     begin = content.find(_BEGIN, 0, _HEAD) + len(_BEGIN)
     end = content.rfind(b"}]", begin, len(content.rstrip()) - 2) + 1
-    if len(content) < SMALLEST or begin < len(_BEGIN) or end <= begin or content.find(_BEGIN, begin) >= 0:
+    if len(content) < SMALLEST or begin < len(_BEGIN) or end <= begin:
+        return None
+    # Plain rows have no bracket, and one byte is found ten times as fast as a word.
+    bracket = content.find(b"[", begin)
+    if bracket >= 0 and content.find(_BEGIN, max(begin, bracket - len(_BEGIN))) >= 0:
         return None
     return content[:begin] + b"null" + content[end:], begin, end
 
@@ -84,9 +88,10 @@ def pack_rows(content: bytes, begin: int, end: int) -> pa.Table | None:
         explicit_schema=pa.schema([("rows", pa.list_(row))]), unexpected_field_behavior="error"
     )
     batches = []
+    view = memoryview(content)  # of which a part is no copy
     while begin < end:
         cut = content.find(_BETWEEN, min(begin + _PIECE, end), end) + 1 or end
-        piece = b'{"rows":[%b]}' % content[begin:cut]
+        piece = b"".join((b'{"rows":[', view[begin:cut], b"]}"))
         read = pyarrow.json.ReadOptions(use_threads=False, block_size=len(piece) + 1)
         try:
             if not piece.isascii():

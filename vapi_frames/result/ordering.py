@@ -90,9 +90,8 @@ def factorize(column: pa.ChunkedArray) -> tuple[Any, Codes]:
     encoded = column.combine_chunks().dictionary_encode()
     values = encoded.dictionary
     indices = encoded.indices.fill_null(-1) if encoded.null_count else encoded.indices
-    codes = indices.to_numpy().astype(np.int64)
     ascending = pc.call_function("array_sort_indices", [values]).to_numpy()
     position = np.empty(len(values) + 1, np.int64)
     position[ascending] = np.arange(len(values))
     position[-1] = -1  # a missing value's code
-    return values.take(ascending), position[codes]
+    return values.take(ascending), position[indices.to_numpy()]
