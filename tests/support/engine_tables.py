@@ -18,7 +18,7 @@ NUMBER = count()
 def load_table(engine, table, json_columns=()):
     """Make a table of the engine from a *table* of Arrow, and return its name."""
     kind, session = engine
-    name = f"roads_{next(NUMBER)}"
+    name = f"loaded_{next(NUMBER)}"
     if kind == "spark":
         session.createDataFrame(table).createOrReplaceTempView(name)
     elif kind == "duckdb":
