@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from unittest import mock
 
@@ -166,3 +168,16 @@ def test_empty_rows_take_no_memory():
     first = {"date": "2026-10-01T00:00:00.000Z", **{f"k{i}": 1 for i in range(60)}}
     check_alike(write([first] + [{}] * 50))
     check_alike(write([{f"k{i}": 1 for i in range(100)}] * 3))
+
+
+def test_a_large_reply_is_read_while_python_shuts_down():
+    """Python starts no threads any more by then, so one thread reads all pieces."""
+    code = (
+        "import atexit, json, vapi_frames as vf\n"
+        "rows = [{'assistantId': f'{n:09}', 'countId': str(n)} for n in range(40_000)]\n"
+        "reply = json.dumps([{'name': 'q', 'timeRange': {}, 'result': rows}], separators=(',', ':')).encode()\n"
+        "assert len(reply) > 3 << 19\n"
+        "atexit.register(lambda: print(vf.to_frame(reply)['countId'].sum()))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "799980000\n"

@@ -6,7 +6,9 @@ all numbers. For anything else it returns nothing, and the strict reader reads t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
@@ -20,6 +22,7 @@ SMALLEST = 1 << 16
 """The bytes of a reply below which the strict reader is as fast."""
 _HEAD = 1 << 16  # bytes in which the rows begin
 _PIECE = 1 << 19  # bytes that are read while they are in the processor's cache
+_THREADS = 2  # so that reading the rows takes about as long as making a frame of them
 _MOST_KEYS = 64  # a row of `{}` takes two bytes, and the memory of all columns
 _BEGIN = b'"result":['
 _BETWEEN = b"},{"
@@ -77,43 +80,72 @@ def split_reply(content: bytes) -> tuple[bytes, int, int] | None:
 def pack_rows(content: bytes, begin: int, end: int) -> pa.Table | None:
     """Return the objects of a JSON text between *begin* and *end* as a table, ``None`` where they are not plain."""
     import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.json
 
     types = _find_types(content[begin : content.find(b"}", begin, end) + 1])
     if types is None:
         return None
     row = pa.struct([(key, pa.float64() if is_number else pa.string()) for key, is_number in types.items()])
-    options = pyarrow.json.ParseOptions(
-        explicit_schema=pa.schema([("rows", pa.list_(row))]), unexpected_field_behavior="error"
-    )
     batches = []
-    view = memoryview(content)  # of which a part is no copy
+    with _start_threads() if end - begin > _PIECE else nullcontext(map) as run:
+        for batch in run(partial(_read_piece, row=row), _cut(content, begin, end)):
+            if batch is None:
+                return None
+            batches.append(batch)
+    return pa.Table.from_batches(batches)
+
+
+def _cut(content: bytes, begin: int, end: int) -> Iterator[memoryview]:
+    """Yield the rows in pieces, which are no copies."""
+    view = memoryview(content)
     while begin < end:
         cut = content.find(_BETWEEN, min(begin + _PIECE, end), end) + 1 or end
-        piece = b"".join((b'{"rows":[', view[begin:cut], b"]}"))
-        read = pyarrow.json.ReadOptions(use_threads=False, block_size=len(piece) + 1)
-        try:
-            if not piece.isascii():
-                piece.decode()
-            found = pyarrow.json.read_json(pa.BufferReader(piece), read, options)
-        except (pa.ArrowInvalid, UnicodeDecodeError):
-            return None
-        if found.num_rows != 1:  # the brackets do not match
-            return None
-        rows = found.column(0).chunk(0).flatten()
-        # A cut within a text leaves two texts that do not end, so each piece is whole rows.
-        batch = pa.RecordBatch.from_arrays(rows.flatten(), schema=pa.schema(list(row)))
-        if rows.null_count or any(map(_has_lost, batch.columns, batch.schema.names, [piece] * len(types))):
-            return None
-        numbers = [column for column in batch.columns if column.type == pa.float64()]
-        if not all(
-            pc.call_function("all", [pc.call_function("is_finite", [one])]).as_py() in (True, None) for one in numbers
-        ):
-            return None  # Arrow reads NaN, which is not JSON
-        batches.append(batch)
+        yield view[begin:cut]
         begin = cut + 1
-    return pa.Table.from_batches(batches)
+
+
+@contextmanager
+def _start_threads() -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield what maps a function over values in two threads: Arrow reads a piece without Python's lock."""
+    try:
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(_THREADS)
+        pool.submit(bool).result()
+    except RuntimeError:  # Python starts no threads once it shuts down
+        yield map
+        return
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)  # the pieces after one that is not plain
+
+
+def _read_piece(rows: memoryview, row: pa.StructType) -> pa.RecordBatch | None:
+    """Return the *rows* as columns, ``None`` where they are not plain."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.json
+
+    piece = b"".join((b'{"rows":[', rows, b"]}"))
+    schema = pa.schema([("rows", pa.list_(row))])
+    options = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+    read = pyarrow.json.ReadOptions(use_threads=False, block_size=len(piece) + 1)
+    try:
+        if not piece.isascii():
+            piece.decode()
+        found = pyarrow.json.read_json(pa.BufferReader(piece), read, options)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    if found.num_rows != 1:  # the brackets do not match
+        return None
+    objects = found.column(0).chunk(0).flatten()
+    # A cut within a text leaves two texts that do not end, so each piece is whole rows.
+    batch = pa.RecordBatch.from_arrays(objects.flatten(), schema=pa.schema(list(row)))
+    if objects.null_count or any(map(_has_lost, batch.columns, batch.schema.names, [piece] * len(batch.columns))):
+        return None
+    numbers = [column for column in batch.columns if column.type == pa.float64()]
+    is_finite = (pc.call_function("all", [pc.call_function("is_finite", [one])]).as_py() for one in numbers)
+    return None if False in is_finite else batch  # Arrow reads NaN, which is not JSON
 
 
 def _find_types(first: bytes) -> dict[str, bool] | None:
