@@ -185,18 +185,35 @@ class _Coarser:
         self._codes, self._size, self._instead = codes, size, instead
         self._over_time, self._over_groups = over_time, over_groups
         self._measures = {one.name: one for one in checked.meta.aggregations}
+        self._has_calls = {suffix: self._find_calls(checked, suffix) for suffix in ("", BEFORE)}
         if self._is_whole:
             self._fill(checked)
         self._unlike = self._find_unlike()
         self._found: Columns = {}
 
+    def _find_calls(self, checked: CheckedFrame, suffix: str) -> npt.NDArray[np.bool_]:
+        """Return which finer rows have calls in a period: a row that it lacks has sums of 0, and nothing else."""
+        is_empty = np.ones(len(checked.frame), bool)
+        for name, one in self._measures.items():
+            if f"{name}{suffix}" in self._finer:
+                values = self._finer[f"{name}{suffix}"]
+                is_empty &= values == 0 if one.measure.fill == "zero" else np.isnan(values)
+        for is_absent in self._find_absent(checked, suffix):
+            is_empty |= is_absent
+        return ~is_empty
+
+    def _find_absent(self, checked: CheckedFrame, suffix: str) -> list[npt.NDArray[np.bool_]]:
+        """Return, where the query has a step, which finer rows are of a bucket that a period does not have."""
+        now = self._meta.now or pd.NaT
+        dates = read_keys(checked.frame, ["dateBefore" if suffix else "date"])
+        return [np.append(np.asarray(date.uniques >= now), True)[date.codes] for date in dates]
+
     def _fill(self, checked: CheckedFrame) -> None:
         """Fill the sums of rows that one period does not have: in the whole of it, they are 0."""
         counted = [name for name, one in self._meta.derived.items() if one.made[:1] == ("where",)]
         filled = [*(name for name, one in self._measures.items() if one.measure.fill == "zero"), *counted]
-        for suffix, key in (("", "date"), (BEFORE, "dateBefore")):
-            for date in read_keys(checked.frame, [key]):
-                is_absent = np.append(np.asarray(date.uniques >= (self._meta.now or pd.NaT)), True)[date.codes]
+        for suffix in ("", BEFORE):
+            for is_absent in self._find_absent(checked, suffix):
                 for name in filled:
                     if f"{name}{suffix}" in self._finer:
                         values = self._finer[f"{name}{suffix}"]
@@ -213,7 +230,8 @@ class _Coarser:
             return self._aggregate(Reaggregation(name, "sum"))  # of one row each
         base, suffix = split_side(self._meta, name) or (name, "")
         if base in self._measures and suffix in ("", BEFORE):
-            return self._aggregate(self._find_rule(base, suffix))
+            found = self._aggregate(self._find_rule(base, suffix))
+            return self._keep_missing(found, name, suffix) if self._measures[base].measure.fill == "zero" else found
         known = self._meta.derived[name]
         if suffix in (_DELTA, _PERCENT):
             return self._compare(name, base, suffix)
@@ -229,6 +247,14 @@ class _Coarser:
 
     def _aggregate(self, rule: Reaggregation) -> npt.NDArray[Any]:
         return aggregate([rule], self._finer, self._codes, self._size)[rule.name]
+
+    def _keep_missing(self, found: npt.NDArray[Any], name: str, suffix: str) -> npt.NDArray[Any]:
+        """Return *found*, missing where a period has calls of which none has a value: it is no sum of 0."""
+        has_calls, is_known = self._has_calls[suffix], ~np.isnan(self._finer[name])
+        some, known = np.zeros(self._size, bool), np.zeros(self._size, bool)
+        some[self._codes[has_calls]] = True
+        known[self._codes[has_calls & is_known]] = True
+        return np.where(some & ~known, np.nan, found)
 
     def _find_rule(self, base: str, suffix: str) -> Reaggregation:
         """Return how the measure *base* is made in one of the periods, of the columns of that period."""
