@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from vapi_frames.analysis.empty_rows import find_empty_rows, keep_missing
 from vapi_frames.errors import NonAdditiveError, ProvenanceError
 from vapi_frames.frames.columns import to_backend
 from vapi_frames.frames.derived import DerivedColumn
@@ -192,12 +193,8 @@ class _Coarser:
         self._found: Columns = {}
 
     def _find_calls(self, checked: CheckedFrame, suffix: str) -> npt.NDArray[np.bool_]:
-        """Return which finer rows have calls in a period: a row that it lacks has sums of 0, and nothing else."""
-        is_empty = np.ones(len(checked.frame), bool)
-        for name, one in self._measures.items():
-            if f"{name}{suffix}" in self._finer:
-                values = self._finer[f"{name}{suffix}"]
-                is_empty &= values == 0 if one.measure.fill == "zero" else np.isnan(values)
+        """Return which finer rows have calls in a period."""
+        is_empty = find_empty_rows(self._finer, self._measures.values(), len(checked.frame), suffix)
         for is_absent in self._find_absent(checked, suffix):
             is_empty |= is_absent
         return ~is_empty
@@ -231,7 +228,9 @@ class _Coarser:
         base, suffix = split_side(self._meta, name) or (name, "")
         if base in self._measures and suffix in ("", BEFORE):
             found = self._aggregate(self._find_rule(base, suffix))
-            return self._keep_missing(found, name, suffix) if self._measures[base].measure.fill == "zero" else found
+            if self._measures[base].measure.fill != "zero":
+                return found
+            return keep_missing(found, self._finer[name], self._has_calls[suffix], self._codes)
         known = self._meta.derived[name]
         if suffix in (_DELTA, _PERCENT):
             return self._compare(name, base, suffix)
@@ -247,14 +246,6 @@ class _Coarser:
 
     def _aggregate(self, rule: Reaggregation) -> npt.NDArray[Any]:
         return aggregate([rule], self._finer, self._codes, self._size)[rule.name]
-
-    def _keep_missing(self, found: npt.NDArray[Any], name: str, suffix: str) -> npt.NDArray[Any]:
-        """Return *found*, missing where a period has calls of which none has a value: it is no sum of 0."""
-        has_calls, is_known = self._has_calls[suffix], ~np.isnan(self._finer[name])
-        some, known = np.zeros(self._size, bool), np.zeros(self._size, bool)
-        some[self._codes[has_calls]] = True
-        known[self._codes[has_calls & is_known]] = True
-        return np.where(some & ~known, np.nan, found)
 
     def _find_rule(self, base: str, suffix: str) -> Reaggregation:
         """Return how the measure *base* is made in one of the periods, of the columns of that period."""
