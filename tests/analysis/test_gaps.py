@@ -52,7 +52,8 @@ def test_gaps_are_what_plain_loops_say(drawn):
     same(marked[~marked["filled"]].drop(columns="filled"), frame)
     same(marked.vapi.fill_gaps(mark=True), marked)
     same(marked.drop(columns="filled"), filled)
-    same(filled.vapi.rollup(step="all"), frame.vapi.rollup(step="all"))
+    if len(frame):  # else the sum of no calls is missing, and that of the added rows is 0
+        same(filled.vapi.rollup(step="all"), frame.vapi.rollup(step="all"))
 
 
 @examples(6)
