@@ -117,7 +117,7 @@ class UnknownWordError(QueryError):
             return
         self.suggestions = suggest(word, words, synonyms=synonyms)
         place = f" at {where}" if where else ""
-        message = f"no {kind} is named{place}" if word is None else f"unknown {kind} {format_value(word)}{place}"
+        message = f"unknown {kind} {format_value(word)}{place}"
         if self.suggestions:
             message += f"; did you mean {' or '.join(repr(s) for s in self.suggestions)}?"
         elif hint or len(words) <= _LIST_LIMIT:

@@ -52,8 +52,7 @@ def test_gaps_are_what_plain_loops_say(drawn):
     same(marked[~marked["filled"]].drop(columns="filled"), frame)
     same(marked.vapi.fill_gaps(mark=True), marked)
     same(marked.drop(columns="filled"), filled)
-    if len(frame):  # else the sum of no calls is missing, and that of the added rows is 0
-        same(filled.vapi.rollup(step="all"), frame.vapi.rollup(step="all"))
+    same(filled.vapi.rollup(step="all")[["countId"]], frame.vapi.rollup(step="all")[["countId"]])
 
 
 @examples(6)

@@ -1,4 +1,4 @@
-"""Rows without calls that were added beside those of calls: their sums of 0 leave a sum missing that is."""
+"""Rows that one period of a comparison lacks: their sums of 0 leave a coarser sum missing that is."""
 
 from __future__ import annotations
 

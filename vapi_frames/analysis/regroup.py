@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vapi_frames.analysis.empty_rows import find_empty_rows, keep_missing
 from vapi_frames.analysis.periods import has_periods, regroup_periods
 from vapi_frames.errors import NonAdditiveError, ProvenanceError
 from vapi_frames.frames.columns import to_backend
@@ -118,14 +117,7 @@ def regroup(
         size, index = len(levels[0].codes), build_index(levels)
     else:
         codes, size, index = np.zeros(len(checked.frame), np.int64), 1, pd.RangeIndex(1)
-    finer = checked.arrays(checked.measures)
-    columns = aggregate(plan, finer, codes, size)
-    if checked.meta.is_filled:
-        measures = {one.name: one for one in checked.meta.aggregations}
-        has_calls = ~find_empty_rows(finer, measures.values(), len(checked.frame))
-        for name in columns.keys() & measures.keys():
-            if measures[name].measure.fill == "zero":
-                columns[name] = keep_missing(columns[name], finer[name], has_calls, codes)
+    columns = aggregate(plan, checked.arrays(checked.measures), codes, size)
     for name in checked.measures:
         if name not in columns:
             ratio = checked.meta.derived[name]
