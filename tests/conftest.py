@@ -1,6 +1,6 @@
 """What every test starts from, the engines that tests share, and how much a run tries.
 
-`pytest --long -m "property or long"` runs the property tests with five times as many examples and the slow tests, `pytest --brief` all tests with
+`pytest --long -m "property or long"` runs the property tests with six times as many examples and the slow tests, `pytest --brief` all tests with
 half of them: for runs in which only the installed versions differ.
 """
 
@@ -33,9 +33,9 @@ if find_spec("matplotlib"):
 ENGINES = ("postgres", "clickhouse", "spark")
 QUIET_CHECKS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 # Each form tries the same examples in every run, so that a run that fails is one that changed something.
-settings.register_profile("short", max_examples=12, derandomize=True, **QUIET_CHECKS)
+settings.register_profile("short", max_examples=10, derandomize=True, **QUIET_CHECKS)
 settings.register_profile("long", max_examples=60, derandomize=True, print_blob=True, **QUIET_CHECKS)
-settings.register_profile("brief", max_examples=6, derandomize=True, **QUIET_CHECKS)
+settings.register_profile("brief", max_examples=5, derandomize=True, **QUIET_CHECKS)
 
 
 def pytest_addoption(parser):
@@ -43,7 +43,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--long",
         action="store_true",
-        help="give the property tests five times as many examples, and run the slow tests",
+        help="give the property tests six times as many examples, and run the slow tests",
     )
     parser.addoption("--brief", action="store_true", help="give the property tests half of the examples")
 
@@ -64,9 +64,9 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Start a worker for each core and one more with `-n auto`, because many tests wait; more than eight would, too."""
+    """Start a worker for each core and two more with `-n auto`, because many tests wait; more than eight would, too."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores + 1, 8)
+    return min(cores + 2, 8)
 
 
 def pytest_report_header():

@@ -339,6 +339,7 @@ os.kill(os.getpid(), 9) if {is_killed} else input()
 """
 
 
+@pytest.mark.long
 @posix
 def test_temporary_folders_of_dead_processes_are_deleted(tmp_path, monkeypatch):
     """Those of living ones stay, and so does what has another name, or is a link."""
@@ -369,6 +370,7 @@ def test_temporary_folders_of_dead_processes_are_deleted(tmp_path, monkeypatch):
     process.communicate("\n")
 
 
+@pytest.mark.long
 @pytest.mark.extra("local")
 @posix
 @pytest.mark.usefixtures("_open_umask")

@@ -44,6 +44,7 @@ def test_the_demo_shows_query_body_frame_and_chart(tmp_path):
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_the_demos_numbers_are_those_of_plain_loops(tmp_path):
     """Every number that the demo prints equals a loop over the same records."""
     spend, minutes, count = defaultdict(float), defaultdict(list), defaultdict(int)

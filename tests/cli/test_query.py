@@ -225,6 +225,7 @@ def test_any_row_comes_back(rows):
     assert [[text, float(x) if x else None, int(n)] for text, x, n in lines] == expected
 
 
+@pytest.mark.long
 def test_text_is_utf_8_whatever_the_locale(tmp_path):
     """Cron has the poorest of locales."""
     path = tmp_path / "calls.json"
@@ -581,6 +582,7 @@ def test_a_part_that_cannot_be_written_is_still_a_part(invoke, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_cache_saves_the_second_run_its_request(tmp_path):
     """``--cache`` stores buckets that are over; the second run writes the same without a request."""
     environment = {**os.environ, "VAPI_API_KEY": KEY}
@@ -652,6 +654,7 @@ def test_a_closed_pipe_ends_it_quietly():
     assert (process.wait(SAFETY * 6), err) == (0, b"")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 def test_a_full_disk_behind_stdout_is_a_failure():
     """An incomplete write is not a success."""
@@ -707,6 +710,7 @@ def test_ctrl_c_keeps_the_part_and_ends_with_130(invoke, tmp_path, monkeypatch, 
     assert (tmp_path / "n.partial.csv").read_text(encoding="utf-8") == to_csv_text(broken)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_after_a_reply_ends_with_130(tmp_path):
     """For real: after some replies the server is silent, and Ctrl-C comes."""

@@ -88,6 +88,7 @@ def test_records_are_named_by_the_api(tmp_path, monkeypatch, capsys):
     assert "Reception" in out.read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [["report"], ["query", 'vq.call().count().by("type").during("2026-10")']])
 def test_a_terminal_shows_what_was_written(command, *, tmp_path, monkeypatch, capsys):
     """A person sees the file on stderr; without a terminal, as in cron, there is no output, unless --verbose asks for it."""
@@ -104,6 +105,7 @@ def test_a_terminal_shows_what_was_written(command, *, tmp_path, monkeypatch, ca
         assert command != ["report"] or f"wrote {out}, {out.stat().st_size / 1000:,.0f} kB" in error
 
 
+@pytest.mark.long
 def test_the_page_of_the_sample_names_its_assistants():
     """Without names given, the report of the sample shows its own; names that are given win."""
     names = vf.demo().assistants()

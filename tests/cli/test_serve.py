@@ -52,7 +52,7 @@ ENDINGS = [
 
 @pytest.mark.parametrize(
     ("paths", "number"),
-    [*ENDINGS[::4], *(pytest.param(*one, marks=pytest.mark.long) for one in ENDINGS if one not in ENDINGS[::4])],
+    [*ENDINGS[::9], *(pytest.param(*one, marks=pytest.mark.long) for one in ENDINGS if one not in ENDINGS[::9])],
 )
 def test_it_answers_from_files_until_a_signal_ends_it(calls, paths, number):
     """Files, globs and folders; one line where it listens; a signal ends it with 0, and without a traceback."""

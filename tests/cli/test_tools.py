@@ -48,7 +48,11 @@ def test_there_are_sixty_questions_and_fifteen_without_a_number():
     assert len(REFUSED) >= 15
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.text)
+@pytest.mark.parametrize(
+    "question",
+    [*QUESTIONS[::3], *(pytest.param(one, marks=pytest.mark.long) for at, one in enumerate(QUESTIONS) if at % 3)],
+    ids=lambda question: question.text,
+)
 def test_the_right_query_has_the_number_and_each_tempting_one_is_refused_or_warned_about(question):
     text, is_error = run(TOOLS.ask, question.query)
     assert not is_error, text

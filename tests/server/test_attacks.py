@@ -88,6 +88,7 @@ def is_open(connection):
 # --- connections -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("begun", [b"", b"POST /ana", HEAD.replace(KEY, "wrong").encode() + b"Content-Length: 9\r\n"])
 def test_idle_connections_lock_no_one_out(begun):
     """With 64 file descriptors and 100 idle connections a client with the key is answered, and the log is short."""
@@ -415,6 +416,7 @@ def test_each_line_of_the_log_has_peer_and_request(log_format):
         assert ended[1].endswith(f"request {given}")
 
 
+@pytest.mark.long
 def test_a_unix_socket_is_this_machine(tmp_path):
     """A server listens at a path; the next one replaces a socket that a killed server has left."""
     path = str(tmp_path / "s")

@@ -97,6 +97,7 @@ def test_our_client_gets_the_very_frame_of_local(local, remote, place):
     assert_frame_equal(make_queries(remote)[place].fetch(), expected, check_exact=True)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.ResponseWarning")
 def test_our_client_gets_all_of_them_in_one_request(local, remote):
     """Fifty queries in one request come back each under its own name."""

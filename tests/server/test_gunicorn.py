@@ -31,6 +31,7 @@ app = create_app(vq.source, key={KEY!r})
 """
 
 
+@pytest.mark.long
 def test_preloaded_workers_answer_and_end_normally(tmp_path):
     """Each worker starts a database of its own, and none crashes or hangs when the server stops."""
     (tmp_path / "served.py").write_text(APP)

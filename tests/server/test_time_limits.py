@@ -98,6 +98,7 @@ def _leaves_soon(monkeypatch):
     monkeypatch.setattr("vapi_frames.server.protocol.HALF_CLOSED_SECONDS", 0.3)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_leaves_soon")
 def test_a_slow_query_blocks_no_other_and_ends_when_its_client_disconnects(both):
     """While it runs, others are answered; after a disconnect the engine is interrupted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-_USUAL = 50  # examples of a test that does not say how many; the short form tries a quarter, to be quick
+_USUAL = 50  # examples of a test that does not say how many; the short form tries a fifth, to be quick
 
 
 def is_long():

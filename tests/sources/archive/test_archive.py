@@ -68,6 +68,7 @@ def test_every_call_is_archived_once_whatever_the_order(tmp_path_factory, instan
     pd.testing.assert_frame_equal(*frames)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ["newest", "oldest", 7])
 def test_a_long_day_takes_few_requests(order, tmp_path):
     """Nothing is concluded from the order, and still a page is requested at most about twice."""

@@ -270,6 +270,7 @@ def test_a_warning_is_a_line_of_stderr(run, tmp_path):
     assert " fetched by 1 request, 0 new calls" in out
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_it_with_130(tmp_path):
     """While it waits for the API, without a traceback."""

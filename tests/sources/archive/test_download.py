@@ -208,6 +208,7 @@ def test_the_file_is_private_and_removed(private):
         first.call().count().fetch()
 
 
+@pytest.mark.long
 def test_the_file_is_removed_when_python_ends(private):
     """A program that does not close its download leaves nothing."""
     program = (

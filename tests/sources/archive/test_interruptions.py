@@ -180,6 +180,7 @@ archive(connection, folder, now=datetime.fromisoformat("2026-10-15T12:00Z"), sin
 """
 
 
+@pytest.mark.long
 @pytest.mark.extra("local")
 @pytest.mark.parametrize("moment", ["within", "before", "after"])
 def test_a_run_that_is_killed_leaves_the_old_file_or_the_new_one(moment, tmp_path):

@@ -93,6 +93,7 @@ def in_child(work):
     return os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_forks_share_nothing_that_is_open(store, choose):

@@ -350,6 +350,7 @@ def test_nothing_stays_on_disk(tmp_path, monkeypatch):
     assert not list((tmp_path / "temporary").iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_removes_no_files(tmp_path):

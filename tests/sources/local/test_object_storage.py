@@ -169,6 +169,7 @@ def test_only_what_changed_is_copied(client, bucket, monkeypatch):
         assert [*pool.map(lambda _: count(vq), range(8))] == [2] * 8
 
 
+@pytest.mark.long
 def test_several_places_are_one(client, bucket, tmp_path):
     """Addresses and paths may be mixed."""
     put(client, bucket, a__json="1", b__parquet="23")
@@ -178,6 +179,7 @@ def test_several_places_are_one(client, bucket, tmp_path):
     assert len(vf.local(places).drill(vf.vq.call().count().during("2026-10"))) == 4
 
 
+@pytest.mark.long
 def test_an_archive_in_a_bucket_is_checked(client, bucket, tmp_path):
     """A day that does not match its digest is refused, as in a folder."""
     import hashlib
@@ -244,6 +246,7 @@ def shows_secret(error):
     return any(secret in text for text in traceback.format_exception(error) for secret in (ACCESS, SECRET))
 
 
+@pytest.mark.long
 def test_errors_and_warnings_name_objects(client, bucket):
     """And not the copies, which a reader does not know."""
     client.put_object(Bucket=bucket, Key="calls/a.json", Body=b'{"id": "1"}\n{"id": ')
@@ -312,6 +315,7 @@ def test_no_extension_is_needed(client, bucket):
     assert "httpfs" not in str(loaded)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_the_child_of_a_fork_reads_too(client, bucket):
     """It has connections of its own, and leaves the copies of its parent."""

@@ -108,6 +108,7 @@ def run_script(script, *arguments):
     return done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.parametrize("what", ["nothing", "query"])
 def test_the_child_of_a_fork_ends_normally(what):
@@ -115,6 +116,7 @@ def test_the_child_of_a_fork_ends_normally(what):
     assert run_script(FORKED, what) == "7 3\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["atexit", "thread"])
 def test_a_query_may_run_while_python_shuts_down(when):
     """Python starts no threads then, so a frame is converted without them."""

@@ -57,7 +57,9 @@ def test_other_queries_count_none():
 SURVEY = {"structuredOutputs": {"s": {"name": "Survey", "result": {"score": 3}}}}
 
 
-@pytest.mark.parametrize("form", ["list", "flat frame", "file", "archive"])
+@pytest.mark.parametrize(
+    "form", ["flat frame", *(pytest.param(one, marks=pytest.mark.long) for one in ("list", "file", "archive"))]
+)
 def test_an_output_that_no_call_has_names_the_nearest(tmp_path, form):
     """As a group, a measure, a filter and a count of values; one that calls have or skipped is no error."""
     calls = [*CALLS, {**CALLS[0], "id": "survey", "artifact": SURVEY}]

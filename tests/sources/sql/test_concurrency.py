@@ -223,6 +223,7 @@ _MOMENTS = st.datetimes(datetime(2026, 9, 1), datetime(2026, 12, 1)).map(lambda 
 _LENGTHS = st.sampled_from([0, 1, 59_999_999, 60_000_000, 3_600_000_000, 86_400_000_000, 40 * 86_400_000_000])
 
 
+@pytest.mark.long
 @pytest.mark.extra("warehouse")
 @given(
     st.lists(st.tuples(_MOMENTS | st.just(datetime(2026, 11, 1, 4, tzinfo=UTC)), _LENGTHS), max_size=12),

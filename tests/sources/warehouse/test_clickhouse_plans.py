@@ -71,6 +71,7 @@ def test_a_count_does_not_read_the_ids(clickhouse, write, name):
     assert "id" not in columns
 
 
+@pytest.mark.long
 def test_the_changes_of_concurrency_are_never_missing(clickhouse, write):
     """The engine takes twice as long to sort and add up what may be missing."""
     query = vf.vq.subscription().max("concurrency").step("hour").tz("America/New_York").between(*ALL)

@@ -37,7 +37,13 @@ def vq(engine):
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
-@pytest.mark.parametrize("name", DRILLED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hours around a change of the clock",
+        *(pytest.param(name, marks=pytest.mark.long_on("spark")) for name in list(DRILLED)[1:]),
+    ],
+)
 def test_every_engine_gives_the_calls_of_plain_loops(vq, name):
     """Which calls, their order, index and columns are the same, and each cell is what its calls add up to."""
     query = DRILLED[name]

@@ -90,10 +90,11 @@ def ask(query):
     return [None if pd.isna(value) else value for value in frame.iloc[0]]
 
 
+@pytest.mark.long_on("spark")
 def test_odd_numbers_are_read_alike_by_every_measure(engine, choose):
     """Also where two infinite values cancel each other, and where a measure would not show the odd value."""
     is_slow = engine[0] == "spark"
-    groups = draw_groups(choose(6 if is_slow else 12, 60))
+    groups = draw_groups(choose(6, 30 if is_slow else 60))
     name = load_table(engine, make_table(groups))
     for at, (group, rows) in enumerate(groups.items()):
         for operations in MEASURES[at % 3 :: 3] if is_slow else MEASURES:

@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.long_on("spark")
+@pytest.mark.long
 def test_a_group_of_more_than_ten_thousand_values(engine):
     """Median, quantiles and number of values, all and by group, as plain loops find them."""
     rng = random.Random(7)

@@ -97,6 +97,7 @@ def none_for_nan(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+@pytest.mark.long_on("spark")
 def test_json_says_in_every_engine_what_a_list_says(engine):
     """Every value of a record that is JSON: odd times, numbers, and variables of any type."""
     calls, wanted = ask_list()
@@ -117,6 +118,7 @@ def differences(found, wanted, calls):
     }
 
 
+@pytest.mark.long_on("spark")
 def test_columns_say_in_every_engine_what_a_list_says(engine):
     """Every value in a column of its type: text, numbers, Booleans."""
     calls, wanted = ask_list()
@@ -133,6 +135,7 @@ def test_columns_say_in_every_engine_what_a_list_says(engine):
             assert differences(found, wanted, chosen) == {}, (type_, name)
 
 
+@pytest.mark.long
 def test_dates_and_totals_are_read(engine):
     """A column of dates is the beginning of the days; a cost that is an object has its total."""
     [call] = make_calls([PLAIN], [], [])
@@ -143,6 +146,7 @@ def test_dates_and_totals_are_read(engine):
         assert ask(open_table(engine, table, columns=places)) == {"c0": ("2026-07-01 12", "v", wanted, 1.0)}
 
 
+@pytest.mark.long
 def test_objects_and_lists_in_columns_are_compact_json(engine):
     """A variable that is a struct, a map or a list is what it is in a list of records."""
     values = [{"a": 1}, {"a": None, "b": "ü: /"}, {"a": {"b": [True]}}, [1, 2], ["a", "b, c"], [0.5]]
@@ -168,7 +172,7 @@ def flatten(calls):
     return pa.table(columns)
 
 
-@pytest.mark.long_on("spark", "clickhouse")
+@pytest.mark.long
 def test_what_a_list_refuses_is_refused_in_every_engine(engine, choose):
     """The same values are errors that name the column, in columns and in JSON."""
     every = choose({"spark": 11, "postgres": 1}.get(engine[0], 3), 1)
@@ -222,7 +226,7 @@ def draw_times(amount):
     return good, bad
 
 
-@pytest.mark.long_on("spark")
+@pytest.mark.long
 def test_random_times_are_the_same_instants_in_every_engine(engine, choose):
     """A call ends in every engine at the microsecond at which it ends in a list."""
     good, bad = draw_times(choose(200, 2_000))

@@ -358,6 +358,7 @@ def test_threads_may_share_a_warehouse(connection):
         pd.testing.assert_frame_equal(frame, wanted)
 
 
+@pytest.mark.long
 def test_a_canceled_query_ends(connection):
     """A statement that would take hours is canceled, and the connection stays usable."""
     vq = table(connection, f"id TEXT, {TIME}", f"'1', {AT}")
