@@ -107,6 +107,9 @@ def pytest_collection_modifyitems(config, items):
         for name in names:
             item.add_marker(pytest.mark.engine(name))
             item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(
+        key=lambda item: item.get_closest_marker("engine") is None
+    )  # one worker runs all of an engine: the longest first
 
 
 @pytest.fixture(autouse=True)

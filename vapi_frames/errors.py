@@ -107,6 +107,7 @@ class UnknownWordError(QueryError):
         where: str = "",
         hint: str = "",
         needed_by: str = "",
+        is_left_out: bool = False,
     ) -> None:
         words = tuple(allowed)
         self.word = word
@@ -117,7 +118,7 @@ class UnknownWordError(QueryError):
             return
         self.suggestions = suggest(word, words, synonyms=synonyms)
         place = f" at {where}" if where else ""
-        message = f"unknown {kind} {format_value(word)}{place}"
+        message = f"no {kind} is named{place}" if is_left_out else f"unknown {kind} {format_value(word)}{place}"
         if self.suggestions:
             message += f"; did you mean {' or '.join(repr(s) for s in self.suggestions)}?"
         elif hint or len(words) <= _LIST_LIMIT:

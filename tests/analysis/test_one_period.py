@@ -33,6 +33,6 @@ def test_a_verb_that_needs_one_of_several_measures_lists_them(verb):
     """Of each frame with several measures; the list names up to eight."""
     query = vf.demo().call().count().sum("cost").by("type").step("day").between("2026-11-09", "2026-11-16")
     df = query.compare("previous").fetch() if verb != "top" else query.fetch()
-    with pytest.raises(UnknownWordError, match=r"^unknown column None\. Say which measure: countId, sumCost") as error:
+    with pytest.raises(UnknownWordError, match=r"^no column is named\. Say which measure: countId, sumCost") as error:
         getattr(df.vapi, verb)(*[2] * (verb == "top"))
     assert "None" not in str(error.value)

@@ -329,7 +329,7 @@ def find_column(frame: pd.DataFrame, column: str | None, *, operation: str | Non
             return measures[0]
         more = len(measures) - _MOST_LISTED
         some = ", ".join(measures[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
-        raise UnknownWordError(None, "column", measures, hint=f"Say which measure: {some}.")
+        raise UnknownWordError(None, "column", measures, hint=f"Say which measure: {some}.", is_left_out=True)
     if not isinstance(column, str):
         raise UnknownWordError(column, "column", measures, hint="Pass the name of one measure.")
     if column in names:
