@@ -64,9 +64,9 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Start a worker for each core and two more with `-n auto`, because many tests wait; more than eight would, too."""
+    """Start a worker for each core and one more with `-n auto`, because many tests wait; more than eight would, too."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores + 2, 8)
+    return min(cores + 1, 8)
 
 
 def pytest_report_header():
