@@ -39,3 +39,13 @@ def test_the_count_is_that_of_the_decoded_value(value, after, is_ascii, is_bytes
     for most in {0, max(expected - 1, 0), expected, expected + 1}:
         counted = count_parts(whole.encode() if is_bytes else whole, len('"x", '), most=most)
         assert (counted > most) == (expected > most)
+
+
+@pytest.mark.parametrize("rows", ["bytes", "text"])
+def test_colons_of_times_do_not_lead_to_the_slow_count(rows, monkeypatch):
+    """A reply of times has two colons a row within texts; the quick count does not take them for parts."""
+    for name in ("_TEXT_TOKENS", "_BYTE_TOKENS"):
+        monkeypatch.setattr(f"vapi_frames.contract.json_size.{name}", None)
+    text = json.dumps([{"date": "2026-10-01T00:00:00.000Z", "sumCost": 1.5}] * 100)
+    parts = 5 * 100
+    assert count_parts(text.encode() if rows == "bytes" else text, most=parts) == parts
