@@ -21,7 +21,8 @@ from vapi_frames.sources.warehouse.render import render
 pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")]
 
 NAN, INFINITE = float("nan"), float("inf")
-VALUES = (None, NAN, INFINITE, -INFINITE, 0.0, -0.0, 1.5, -2.25, 1e300)
+# The average of PostgreSQL squares its numbers, so that one beyond 1e154 is an error of the engine.
+VALUES = (None, NAN, INFINITE, -INFINITE, 0.0, -0.0, 1.5, -2.25, 1e150)
 COLUMNS = ("cost", "costBreakdown.llm")
 ORACLES = {
     "sum": sum, "avg": statistics.fmean, "min": min, "max": max, "median": statistics.median, "count": len,
@@ -94,7 +95,7 @@ def ask(query):
 def test_odd_numbers_are_read_alike_by_every_measure(engine, choose):
     """Also where two infinite values cancel each other, and where a measure would not show the odd value."""
     is_slow = engine[0] == "spark"
-    groups = draw_groups(choose(6, 30 if is_slow else 60))
+    groups = draw_groups(choose(6, 15 if is_slow else 30))
     name = load_table(engine, make_table(groups))
     for at, (group, rows) in enumerate(groups.items()):
         for operations in MEASURES[at % 3 :: 3] if is_slow else MEASURES:
