@@ -173,7 +173,7 @@ def test_empty_rows_take_no_memory():
 def test_a_large_reply_is_read_while_python_shuts_down():
     """Python starts no threads any more by then, so one thread reads all pieces."""
     code = (
-        "import atexit, json, vapi_frames as vf\n"
+        "import atexit, json, pyarrow.pandas_compat, vapi_frames as vf\n"  # which old versions of pyarrow import too late
         "rows = [{'assistantId': f'{n:09}', 'countId': str(n)} for n in range(40_000)]\n"
         "reply = json.dumps([{'name': 'q', 'timeRange': {}, 'result': rows}], separators=(',', ':')).encode()\n"
         "assert len(reply) > 3 << 19\n"
