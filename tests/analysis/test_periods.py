@@ -125,7 +125,7 @@ def test_the_top_is_ranked_by_sums_of_the_whole_range(drawn, n, suffix):
     """What grew most, and what became dearer, is decided by the totals of both periods."""
     calls, now, comparison = drawn
     df = vf.local(as_frame(calls), now=now).compare(comparison).vapi.per_minute()
-    # A group whose calls have no cost is ranked last; one without calls has a cost of 0.
+    # Calls without a cost rank their group last; a group without calls has a cost of 0.
     there, then = (sums(calls, one, now, ["type"], missing=math.nan) for one in comparison.queries(now))
     for name in ("sumCost", "sumCostPerMinute"):
         ranks = {}
@@ -300,7 +300,7 @@ class TestRollup:
 
 
 def test_a_sum_of_calls_without_a_cost_stays_missing():
-    """Beside hours that one period lacks, whose sums are 0, calls without a cost are no sum of 0."""
+    """Hours that one period lacks have sums of 0, which do not make a missing cost 0."""
     now = datetime(2026, 10, 3, tzinfo=UTC)
     calls = [
         {"id": "1", "type": "a", "createdAt": "2026-10-02T10:00Z", "cost": 1.0},

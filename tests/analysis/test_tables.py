@@ -164,7 +164,7 @@ class TestStyle:
         dated = vq.call().count().step("week").between("2026-11-02", "2026-11-09").compare("previous").fetch()
         assert "2026-10-26" in styled(dated).rows[-1]
 
-    def test_a_frame_whose_values_were_changed_is_refused(self):
+    def test_a_frame_with_changed_values_is_refused(self):
         """The header would say a unit that is not theirs."""
         df = vf.demo().call().sum("cost").by("type").during("2026-10").fetch()
         with pytest.raises(ProvenanceError, match="not those that were fetched"):

@@ -14,7 +14,8 @@ from tests.support.make_pages import PAGES
 from tests.support.snippets import blocks
 from tests.support.tricks import TRICKS
 from vapi_frames.cli.mcp import HOST, add_parser
-from vapi_frames.cli.tools import PERSONAL_GROUPS, Tools
+from vapi_frames.cli.tools import Tools
+from vapi_frames.contract.record_words import PERSONAL_GROUPS
 from vapi_frames.errors import NotInContractError, QueryError, VapiFramesError
 from vapi_frames.interface.chain import FRAME_VERBS, parse_chain
 

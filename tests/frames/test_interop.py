@@ -89,7 +89,7 @@ def test_each_reading_asks_once(vq, source):
         assert source.times == times
 
 
-def test_a_query_that_nobody_answers_says_so():
+def test_a_query_without_a_source_says_so():
     """The reader gets the error of fetch."""
     query = Query.from_body(vf.vq.call().count().during("2026-10").body())
     with pytest.raises(QueryError, match="the query has no source"):

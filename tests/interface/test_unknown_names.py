@@ -68,9 +68,9 @@ def test_a_notebook_shows_the_line_and_the_message(df):
     query = vf.demo().call().count().last("7d")
     for thing in (query, query.compare("previous"), vf.demo(), df.vapi):
         with pytest.raises(AttributeError) as error:
-            thing.rolup  # noqa: B018
+            thing.rolup()
         told = "".join(error.value._render_traceback_())
-        assert "thing.rolup" in told
+        assert "thing.rolup()" in told
         assert told.endswith(str(error.value))
         assert "interface/" not in told.replace("tests/interface/", "")
         assert "vapi_frames/query/" not in told

@@ -60,7 +60,7 @@ def test_the_range_decides_the_convention_of_hours():
     assert reading.convention == "wall"
 
 
-def test_hours_whose_convention_is_open_are_assumed_to_be_instants():
+def test_hours_of_an_open_convention_are_assumed_to_be_instants():
     """Where both readings fit, the instant is taken and the reading says that this was assumed."""
     start = epoch("2026-03-07")
     reading = read_dates(["2026-03-07T12:00:00Z"], "hour", NEW_YORK, start, start + 86_400)

@@ -63,7 +63,7 @@ def test_groups_and_variables_are_under_their_names_and_missing_is_null(endpoint
     ]
 
 
-def test_a_variable_whose_key_is_taken_has_a_longer_one(endpoint):
+def test_a_variable_with_a_taken_key_has_a_longer_one(endpoint):
     """``variable.<key>`` where a group or an operation has the key, and the client reads exactly that."""
     body = one(groupBy=["type"], groupByVariableValue=[{"key": "type"}, {"key": "sumCost"}], operations=[SPEND])
     _, _, [reply] = endpoint.send(body)

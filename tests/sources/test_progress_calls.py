@@ -76,7 +76,7 @@ def test_only_the_thread_of_the_block_draws(clock, terminal):
         assert terminal.screen()[0] == ["vapi-frames: 1 of 2 pieces, 1 request, 0 s"]
 
 
-def test_a_thread_that_is_left_over_tells_nobody(clock, terminal):
+def test_a_thread_that_is_left_over_tells_nothing(clock, terminal):
     """After the block nothing is drawn or told, whatever still runs in a copy of its context."""
     seen = []
     for wanted in (True, seen.append):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from vapi_frames.analysis.empty_rows import find_empty_rows, keep_missing
 from vapi_frames.errors import NonAdditiveError, ProvenanceError
 from vapi_frames.frames.columns import to_backend
 from vapi_frames.frames.derived import DerivedColumn
@@ -193,8 +192,11 @@ class _Coarser:
         self._found: Columns = {}
 
     def _find_calls(self, checked: CheckedFrame, suffix: str) -> npt.NDArray[np.bool_]:
-        """Return which finer rows have calls in a period."""
-        is_empty = find_empty_rows(self._finer, self._measures.values(), len(checked.frame), suffix)
+        """Return which finer rows have calls in a period; the others have sums and counts of 0, and nothing else."""
+        is_empty = np.ones(len(checked.frame), bool)
+        for name, one in self._measures.items():
+            if (values := self._finer.get(f"{name}{suffix}")) is not None:
+                is_empty &= values == 0 if one.measure.fill == "zero" else np.isnan(values)
         for is_absent in self._find_absent(checked, suffix):
             is_empty |= is_absent
         return ~is_empty
@@ -230,7 +232,7 @@ class _Coarser:
             found = self._aggregate(self._find_rule(base, suffix))
             if self._measures[base].measure.fill != "zero":
                 return found
-            return keep_missing(found, self._finer[name], self._has_calls[suffix], self._codes)
+            return _keep_missing(found, self._finer[name], self._has_calls[suffix], self._codes)
         known = self._meta.derived[name]
         if suffix in (_DELTA, _PERCENT):
             return self._compare(name, base, suffix)
@@ -294,3 +296,24 @@ class _Coarser:
                 is_unlike |= value != before
             unlike[self._codes[is_unlike]] = True
         return unlike
+
+
+def _keep_missing(
+    coarser: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    has_calls: npt.NDArray[np.bool_],
+    codes: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Return *coarser* sums, missing where rows have calls and no value: such a sum is missing, and not 0.
+
+    Args:
+        coarser: The sums.
+        values: The finer column.
+        has_calls: Which finer rows have calls.
+        codes: For each finer row, the number of its coarser row.
+    """
+    some, known = np.zeros(len(coarser), bool), np.zeros(len(coarser), bool)
+    some[codes[has_calls]] = True
+    known[codes[has_calls & ~np.isnan(values)]] = True
+    is_missing = some & ~known
+    return np.where(is_missing, np.nan, coarser) if is_missing.any() else coarser  # counts stay whole

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from vapi_frames.query.parse import FrameVerb
     from vapi_frames.query.query import Query
 
-__all__ = ["PERSONAL_GROUPS", "ROW_LIMIT", "TEXT_LIMIT", "Tools"]
+__all__ = ["ROW_LIMIT", "TEXT_LIMIT", "Tools"]
 
 ROW_LIMIT = 500
 TEXT_LIMIT = 50_000  # characters; an assistant reads no more at a time

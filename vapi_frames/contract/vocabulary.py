@@ -237,7 +237,6 @@ def get_unit(column: str) -> str:
     return "characters" if column.endswith("Characters") else "USD"
 
 
-@lru_cache(maxsize=1024)
 def is_public_group(name: str) -> bool:
     """Return whether *name* is a group column with values that may stand in a message: none tells who called.
 
@@ -248,6 +247,7 @@ def is_public_group(name: str) -> bool:
     return name in (*GROUP_COLUMNS, *RECORD_GROUPS) and name not in PERSONAL_GROUPS
 
 
+@lru_cache(maxsize=1024)
 def default_name(operation: str, column: str) -> str:
     """Return the API's own name of *operation* of *column*, which it uses without an alias.
 

@@ -213,8 +213,9 @@ class Comparison:
             One row per group and bucket of either period, on the index of the query's own. For each measure
             ``sumCost``, ``sumCostBefore``, ``sumCostDelta``, ``sumCostPercent``, all float64; with a step also
             ``dateBefore`` (``datetime64[us, zone]``), the bucket that the row is compared with. An absent row is filled
-            as the measure says (a sum is 0). A bucket that the earlier period does not have is missing; one of the
-            earlier period only has no ``date``. Partial buckets are compared if the same share of both has elapsed.
+            as the measure says (a sum is 0). A bucket that the earlier period does not have is missing; one that
+            the later period does not have has no ``date``. Partial buckets are compared if the same share of both has
+            elapsed.
 
         Raises:
             QueryError: The query is wrong.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,8 +11,6 @@ from vapi_frames.contract.ended_reasons import classify_at_level
 from vapi_frames.contract.record_words import RECORD_COST_PARTS
 from vapi_frames.contract.vocabulary import COST_PARTS, default_name
 from vapi_frames.errors import QueryError
-from vapi_frames.frames.meta import read_meta
-from vapi_frames.frames.origin import attach_meta
 from vapi_frames.plotting.words import describe_part
 from vapi_frames.report.content import Cell, Chart, Section, Table, format_cell, format_change
 
@@ -196,7 +193,7 @@ def describe_week(hours: pd.DataFrame) -> Section:
     """Return the calls of a typical week, by weekday and hour."""
     if hours.empty:
         return Section("week", "The typical week", "", hours)
-    week = typical_week(_forget_begin(hours))
+    week = typical_week(hours)
     chart, text = None, "The range has no whole hour."
     means = week["countIdPerSlot"].dropna()
     if len(means):
@@ -209,16 +206,10 @@ def describe_week(hours: pd.DataFrame) -> Section:
 
 def _stack(frame: pd.DataFrame, column: str | list[str], label: str, names: Mapping[str, str]) -> Chart:
     """Return the chart of *frame* over time, one group on another, with every bucket of the range."""
-    filled = fill_gaps(_forget_begin(frame))
+    filled = fill_gaps(frame)
     is_short = filled.index.get_level_values("date").nunique() <= _BARS
     options = {"kind": "bar", "width": 0.85} if is_short else {"kind": "area", "linewidth": 0}
     return Chart(filled, column, {**options, "stacked": True}, label, names)
-
-
-def _forget_begin(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return *frame* without the begin of the records: the page says it once, and no verb needs to warn of it."""
-    meta = read_meta(frame)
-    return attach_meta(frame.copy(deep=False), replace(meta, records_begin=None))
 
 
 def _describe_growth(

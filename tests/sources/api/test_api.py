@@ -104,8 +104,8 @@ def test_several_queries_are_one_post_matched_by_name(shuffle):
     assert frames["c"].iloc[0].tolist() == [1, 2.0]
 
 
-def test_an_answer_with_the_wrong_name_is_nobodys():
-    """Where a result stands in a query's place but has another's name, it is taken for neither."""
+def test_a_result_with_the_wrong_name_is_refused():
+    """A result in the place of one query, with the name of another, belongs to neither."""
     with Server(answering(change=lambda found: [found[0], {**found[1], "name": "n"}])) as server:
         vq = ask(server)
         with pytest.raises(ResponseError, match="0 results named 'c'"):
@@ -338,7 +338,7 @@ def test_tls_with_a_trusted_certificate(monkeypatch, certificate):
         assert server.connections == 1
 
 
-def test_tls_with_a_certificate_that_nobody_trusts(certificate):
+def test_tls_with_an_untrusted_certificate(certificate):
     """A wrong certificate ends at the first attempt, is named, and no request goes out."""
     with Server(answering(), tls=certificate[1]) as server:
         error = fail(server, ConnectionFailedError)

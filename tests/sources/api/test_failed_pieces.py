@@ -29,6 +29,11 @@ NOW = datetime(2026, 11, 16, 10, 30, tzinfo=UTC)
 pytestmark = pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")
 
 
+def fail_one_day(queries):
+    """Fail where the third of October is requested, and where any days are requested together."""
+    return status(500) if len(queries) > 1 or "10-03" in spans(queries)[0][0] else None
+
+
 def too_many(limit, error):
     """Fail where more than *limit* hours are requested at once."""
 
@@ -93,12 +98,7 @@ def test_one_bad_range_costs_no_other():
 
 def test_a_part_is_not_filled_as_if_it_were_whole():
     """A bucket that did not arrive is not a bucket without calls: verbs that read absence refuse."""
-    vq = over(
-        Wire(
-            Calls(), fails=lambda queries: status(500) if len(queries) > 1 or "10-03" in spans(queries)[0][0] else None
-        ),
-        buckets=24,
-    )
+    vq = over(Wire(Calls(), fails=fail_one_day), buckets=24)
     with pytest.raises(PartialResultError) as caught:
         build_query(vq, 4).fetch()
     with pytest.raises(ProvenanceError):
@@ -215,12 +215,7 @@ def test_an_error_in_the_code_is_no_failed_piece():
 
 def test_arrow_says_a_part_as_well():
     """to_arrow raises the same error, with a frame."""
-    vq = over(
-        Wire(
-            Calls(), fails=lambda queries: status(500) if len(queries) > 1 or "10-03" in spans(queries)[0][0] else None
-        ),
-        buckets=24,
-    )
+    vq = over(Wire(Calls(), fails=fail_one_day), buckets=24)
     with pytest.raises(PartialResultError) as caught:
         build_query(vq, 4).to_arrow()
     assert len(caught.value.frame)

@@ -131,7 +131,7 @@ def test_an_answer_does_not_depend_on_how_it_was_split(data):
     assert many["countId"].sum() == sum(count for count, _ in found.values())
 
 
-def test_pieces_whose_dates_could_be_either_are_read_like_the_others():
+def test_pieces_with_ambiguous_dates_are_read_like_the_others():
     """A server writes the wall clock; of days with calls at noon only, no piece tells, but one with others does."""
     noon, always = Calls(every=997, dates="wall", between=(14, 18)), Calls(every=997, dates="wall")
     wire = Wire(noon)
@@ -306,7 +306,7 @@ def test_a_piece_that_is_missing_in_the_reply_is_an_error():
         build_query(over(wire, buckets=24), 4).fetch()
 
 
-def test_an_answer_that_nobody_asked_for_is_said():
+def test_a_result_without_a_query_is_named():
     """More results than queries is a warning."""
     wire = Wire(Calls(), change=lambda found: [*found, {**found[0], "name": "other"}])
     with pytest.warns(ResponseWarning, match="'other'"):

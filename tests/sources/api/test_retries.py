@@ -125,7 +125,7 @@ def test_a_reply_that_always_breaks_off_is_a_failed_connection(behavior):
     assert isinstance(error.__cause__, OSError | HTTPError), "the cause is kept"
 
 
-def test_nobody_there_is_a_failed_connection():
+def test_a_closed_port_is_a_failed_connection():
     """A refused connection is tried as often as promised, and named."""
     waits = Waits()
     with servers.closed_port() as url:

@@ -121,7 +121,7 @@ def test_a_damaged_file_is_set_aside_and_its_day_fetched_again(tmp_path):
         assert ids(tmp_path)["2026-10-14"] == ["a"]
 
 
-def test_a_file_whose_end_is_whole_and_whose_rows_are_not_is_set_aside(tmp_path):
+def test_a_file_with_a_whole_end_and_damaged_rows_is_set_aside(tmp_path):
     """Damage that shows only when the rows are read."""
     calls = Calls(*(call(f"{n}", at(15, n)) for n in range(12)))
     store(calls, tmp_path, since="2026-10-15")

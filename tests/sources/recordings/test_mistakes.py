@@ -108,7 +108,7 @@ def test_a_miss_among_recorded_queries_names_itself(taped):
     assert len(vq.fetch(*many)) == 120
 
 
-def test_recordings_of_two_days_say_whose_moment_counts(tmp_path):
+def test_recordings_of_two_days_say_which_moment_counts(tmp_path):
     """A relative range of an older recording is another range by the newest one's clock, and the error says so."""
     wire = Wire(Calls())
     for day, query in enumerate((vf.vq.call().sum("cost"), vf.vq.call().count())):
@@ -146,8 +146,8 @@ def test_a_range_that_was_written_otherwise_is_no_piece(tmp_path):
 
 
 @pytest.mark.extra("local")
-def test_a_frame_of_a_recording_is_refreshed_by_whom_it_is_told(taped):
-    """It does not ask the API behind one's back."""
+def test_a_frame_of_a_recording_is_refreshed_by_the_vq_it_is_given(taped):
+    """It does not query the API unless told to."""
     frame = vf.replay(taped).call().sum("cost").step("day").during("2026-10").fetch()
     assert read_meta(frame).source == "replay"
     with pytest.raises(

@@ -106,7 +106,7 @@ def test_odd_numbers_are_read_alike_by_every_measure(engine, choose):
 
 def test_a_sum_costs_no_look_at_each_number(engine, monkeypatch):
     """What is summed shows in the sum that a number was odd; the minimum of a column does not."""
-    if engine[0] == "duckdb":  # whose statements read odd values at once
+    if engine[0] == "duckdb":  # its statements read odd values at once
         return
     name = load_table(engine, make_table({"g": [(1.5, 1.5)]}))
     for operations, amount in ((("sum", "min"), 1), (("avg",), 1), (("min",), 2), (("median", "count"), 2)):
