@@ -76,10 +76,11 @@ def test_errors_survive_pickling(error):
 
 
 def test_importing_the_package_loads_no_third_party_beyond_pandas():
-    """`import vapi_frames` costs what `import pandas` costs, and `from vapi_frames import vq` no more."""
+    """`import vapi_frames` costs what `import pandas` costs, without the builder; `from vapi_frames import vq` no more."""
     third = "{m.split('.')[0] for m in sys.modules} - sys.stdlib_module_names"
     code = (
         f"import sys, pandas; before = {third}; whole = set(sys.modules); import vapi_frames\n"
+        f"assert not [name for name in sys.modules if name.startswith(('vapi_frames.query', 'vapi_frames.contract'))]\n"
         f"from vapi_frames import vq; vq.call().sum('cost').step('day').last('3d')\n"
         f"print(sorted({third} - before), [m for m in sys.modules if m not in whole and m.split('.')[0] in before])"
     )

@@ -8,7 +8,6 @@ import pandas as pd
 
 from vapi_frames.display import UnknownAttributeError
 from vapi_frames.errors import suggest
-from vapi_frames.query.builder import VERBS
 
 __all__ = ["UnknownNames"]
 
@@ -34,6 +33,8 @@ class UnknownNames:
 def _suggest(name: str, kind: type) -> str:
     if name.startswith("_"):
         return ""
+    from vapi_frames.query.builder import VERBS  # importing the package does not need the builder
+
     near = suggest(name, [word for word in dir(kind) if not word.startswith("_")], synonyms=_SYNONYMS)
     is_close = bool(near) and (name in _SYNONYMS or not hasattr(pd.DataFrame, name))
     if name in VERBS and name not in _SYNONYMS:
