@@ -1,7 +1,7 @@
 """What every test starts from, the engines that tests share, and how much a run tries.
 
-`pytest --long -m "property or long"` runs the property tests with six times as many examples and the slow tests, `pytest --brief` all tests with
-half of them: for runs in which only the installed versions differ.
+`pytest --long -m "property or long"` runs the property tests with three times as many examples and the slow tests,
+`pytest --brief` all tests with half of the examples: for runs in which only the installed versions differ.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import vapi_frames
-from tests.support.examples import is_long
+from tests.support.examples import FORMS, is_long
 from vapi_frames.query import lint
 
 # The processes that tests start read what the first one compiled, even where the environment says to keep nothing.
@@ -33,9 +33,8 @@ if find_spec("matplotlib"):
 ENGINES = ("postgres", "clickhouse", "spark")
 QUIET_CHECKS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 # Each form tries the same examples in every run, so that a run that fails is one that changed something.
-settings.register_profile("short", max_examples=10, derandomize=True, **QUIET_CHECKS)
-settings.register_profile("long", max_examples=60, derandomize=True, print_blob=True, **QUIET_CHECKS)
-settings.register_profile("brief", max_examples=5, derandomize=True, **QUIET_CHECKS)
+for form, number in FORMS.items():
+    settings.register_profile(form, max_examples=number, derandomize=True, print_blob=True, **QUIET_CHECKS)
 
 
 def pytest_addoption(parser):
@@ -43,7 +42,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--long",
         action="store_true",
-        help="give the property tests six times as many examples, and run the slow tests",
+        help="give the property tests three times as many examples, and run the slow tests",
     )
     parser.addoption("--brief", action="store_true", help="give the property tests half of the examples")
 

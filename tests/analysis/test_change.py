@@ -28,7 +28,7 @@ def is_partial(at, query):
     return from_seconds(whole.start) < start or from_seconds(whole.end) > min(end, NOW)
 
 
-@examples(10)
+@examples(6)
 @given(sources_and_queries(steps=STEPS[2:6], groups=2), st.integers(1, 26), st.data())
 def test_changes_are_what_plain_loops_say(drawn, periods, data):
     """The earlier bucket is found by counting on the calendar; without a row it was 0, or is missing."""

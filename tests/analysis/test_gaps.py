@@ -22,7 +22,7 @@ from vapi_frames.query.query import Query
 pytestmark = [pytest.mark.extra("local"), *QUIET]
 
 
-@examples(8)
+@examples(5)
 @given(sources_and_queries(steps=STEPS[1:], groups=2))
 def test_gaps_are_what_plain_loops_say(drawn):
     """The walk over the range finds the same buckets; sums and counts of none are 0, all else is missing."""
@@ -55,7 +55,7 @@ def test_gaps_are_what_plain_loops_say(drawn):
     same(filled.vapi.rollup(step="all")[["countId"]], frame.vapi.rollup(step="all")[["countId"]])
 
 
-@examples(6)
+@examples(4)
 @given(st.data())
 def test_concurrency_is_carried_or_missing(data):
     """The last value is carried over rows that are absent, never over one that is there and missing; never 0."""
@@ -204,7 +204,7 @@ def test_whole_buckets_answer_for_their_own_range():
     same(fetch(vf.demo(), whole.vapi.query), whole)
 
 
-@examples(10)
+@examples(6)
 @given(sources_and_queries(steps=STEPS[1:], groups=1, additive=True))
 def test_dropping_partial_buckets_is_asking_for_whole_ones(drawn):
     """The query of the whole rows gives these very rows; where there is no whole bucket, there is no row, and no query."""

@@ -31,7 +31,7 @@ def plain(value):
 class TestTop:
     """The largest values of a group, and all others as one."""
 
-    @examples(10)
+    @examples(6)
     @given(sources_and_queries(steps=(None, "day", "month"), groups=2), st.integers(1, 4), st.data())
     def test_the_top_and_the_rest_are_the_whole(self, drawn, n, data):
         """Kept rows stay as they were, the rest adds up to the rest, by each measure's own rule."""
@@ -112,7 +112,7 @@ class TestTop:
 class TestOutcome:
     """Ended reasons as families."""
 
-    @examples(8)
+    @examples(5)
     @given(
         st.lists(
             st.tuples(st.sampled_from([row["reason"] for row in ROWS] + [None]), st.integers(0, 10**6)), max_size=40

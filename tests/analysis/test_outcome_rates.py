@@ -69,7 +69,7 @@ def read(row):
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")
-@examples(15)
+@examples(9)
 @given(CALLS)
 def test_each_rate_is_a_loop_over_the_calls(calls):
     """Per day and type, and of any rollup: the rate of the rollup is the rollup of the rate."""

@@ -56,7 +56,7 @@ def sums(calls, query, now, groups, *, missing=0.0):
     }
 
 
-@examples(12)
+@examples(7)
 @given(comparisons(), st.data())
 def test_a_coarser_comparison_is_that_of_two_loops(drawn, data):
     """Sums of both periods, their difference and percentage, and ratios of the sums, by any of the groups."""
@@ -102,7 +102,7 @@ def test_a_coarser_comparison_is_that_of_two_loops(drawn, data):
             np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-7)
 
 
-@examples(8)
+@examples(5)
 @given(comparisons(), st.data())
 def test_fewer_groups_are_the_comparison_with_fewer_groups(drawn, data):
     """Dates, those of the earlier period and what may not be compared are as a fetch has them."""
@@ -119,7 +119,7 @@ def test_fewer_groups_are_the_comparison_with_fewer_groups(drawn, data):
     )
 
 
-@examples(8)
+@examples(5)
 @given(comparisons(), st.integers(1, 3), st.sampled_from(SIDES))
 def test_the_top_is_ranked_by_sums_of_the_whole_range(drawn, n, suffix):
     """What grew most, and what became dearer, is decided by the totals of both periods."""

@@ -89,7 +89,7 @@ def check(frame, calls, name):
 
 @pytest.mark.property
 @pytest.mark.parametrize("step", [False, True])
-@examples(25)
+@examples(15)
 @given(st.data())
 def test_rates_of_two_periods_are_those_of_a_loop(step, data):
     """By assistant, per day and in all, for each rate: this period, the one before, and their difference."""

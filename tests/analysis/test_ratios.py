@@ -24,7 +24,7 @@ PARTS = tuple(
 )
 
 
-@examples(10)
+@examples(6)
 @given(sources_and_queries(steps=(None, *STEPS[3:])), st.data())
 def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
     """Whichever comes first, each row is the ratio of its own sums."""
@@ -52,7 +52,7 @@ def test_the_ratio_of_a_rollup_is_the_rollup_of_the_ratio(drawn, data):
             assert np.isclose(row[-1], wanted, equal_nan=True)
 
 
-@examples(10)
+@examples(6)
 @given(sources_and_queries(steps=(None, "hour", "day")), st.data())
 def test_shares_add_up_to_one_in_each_slice(drawn, data):
     """Within whatever levels, unless there is nothing to share."""

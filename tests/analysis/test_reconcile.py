@@ -68,7 +68,7 @@ def priced_records(draw):
     return records, residuals
 
 
-@examples(10)
+@examples(6)
 @given(priced_records())
 def test_records_explain_their_cost(drawn):
     """With all the parts asked, what remains of each call is what its record does not name, wherever the parts stand."""
@@ -136,7 +136,7 @@ def spread(rng, total, calls):
     return amounts.tolist()
 
 
-@examples(10)
+@examples(6)
 @given(st.integers(0, 2**32))
 def test_a_hundred_calls_in_the_shape_of_real_ones(seed):
     """The contract's parts leave a seventh of the cost; with all parts each call is within the rounding of its parts."""

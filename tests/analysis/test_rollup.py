@@ -52,7 +52,7 @@ def steps_and_groups(draw, query):
     return step, by
 
 
-@examples(20)
+@examples(12)
 @given(st.data())
 def test_a_rollup_is_the_sources_own_coarser_answer(data):
     """Whatever the measures, groups, steps, zone and range, or else the error names the query for it."""
@@ -69,7 +69,7 @@ def test_a_rollup_is_the_sources_own_coarser_answer(data):
     same(fetch(vq, rolled.vapi.query), wanted)
 
 
-@examples(10)
+@examples(6)
 @given(st.data())
 def test_a_rollup_in_two_goes_is_one_in_one_go(data):
     """First to days and then to months, first one group and then the other: all ways lead to the same frame."""
@@ -86,7 +86,7 @@ def test_a_rollup_in_two_goes_is_one_in_one_go(data):
         is_of_the_clock(error, query)
 
 
-@examples(10)
+@examples(6)
 @given(st.data())
 def test_concurrency_takes_its_peaks_over_time(data):
     """The greatest of the greatest is the greatest, the least likewise; the mean and the history refuse."""

@@ -40,7 +40,7 @@ def slot_of(wall, by, hours, days):
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")
-@examples(25)
+@examples(15)
 @given(frames(steps=("minute", "hour", "day")), st.data())
 def test_the_slots_are_those_of_a_loop_over_the_wall_clock(drawn, data):
     """Any zone, range and groups: hours that came twice or never count as often as the clock showed them."""

@@ -91,7 +91,7 @@ REWRITERS = {
 }  # fmt: skip
 
 
-@examples(25)
+@examples(15)
 @given(frames(), st.data())
 def test_verbs_after_verbs_are_loops_over_the_calls(drawn, data):
     """Up to three verbs that make other rows: each time index, order and numbers are the loop's, or it is refused."""
@@ -200,7 +200,7 @@ ADDING = [
 ]  # fmt: skip
 
 
-@examples(20)
+@examples(12)
 @given(frames(), st.data())
 def test_added_columns_are_loops_over_the_calls(drawn, data):
     """Each verb that adds columns or counts otherwise, on a frame as fetched and after another verb."""
@@ -219,7 +219,7 @@ def test_added_columns_are_loops_over_the_calls(drawn, data):
             return
 
 
-@examples(15)
+@examples(9)
 @given(frames(steps=(None, "hour", "day")), st.sampled_from(["previous", "1d", "7d"]))
 def test_a_comparison_is_two_loops(drawn, to):
     """Each measure of both periods, bucket beside bucket; differences where both buckets are whole."""
@@ -243,7 +243,7 @@ def test_a_comparison_is_two_loops(drawn, to):
                 assert is_close(found[key][name], wanted), (key, name)
 
 
-@examples(12)
+@examples(7)
 @given(frames(), st.data())
 def test_a_refresh_is_a_loop_over_the_new_calls(drawn, data):
     """The same query of other calls at another time: of the frame, and of a choice of its groups."""

@@ -101,7 +101,7 @@ def is_choice(rows, fetched):
     )
 
 
-@examples(30)
+@examples(18)
 @given(sources_and_queries(steps=(None, "hour", "day", "week", "month")), st.sampled_from(sorted(BETWEEN)), st.data())
 def test_each_verb_is_a_loop_over_the_rows_or_refuses(drawn, between, data):
     """Whatever pandas did between: rows as fetched give the numbers of the loop, others none; the input stays as it is."""

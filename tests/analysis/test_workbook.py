@@ -56,7 +56,7 @@ class TestWorkbook:
         costs=st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=5),
         names=st.lists(st.text(max_size=12), min_size=5, max_size=5),
     )
-    @examples(10)
+    @examples(6)
     def test_any_number_and_any_text_comes_back(self, costs, names, tmp_path_factory):
         """No text is a formula, and no number is rounded."""
         path = tmp_path_factory.mktemp("book") / "a.xlsx"
@@ -201,7 +201,7 @@ class TestTotal:
         groups=st.sampled_from([(), ("type",), ("type", "status")]),
         step=st.sampled_from([None, "week"]),
     )
-    @examples(20)
+    @examples(12)
     def test_a_total_is_the_measure_of_all_calls(self, measures, groups, step):
         """It is what a query without levels says; and what is not, has no total."""
         query = vf.demo().call().between("2026-10-05", "2026-10-26")

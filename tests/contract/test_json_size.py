@@ -29,7 +29,7 @@ def count(value):
     return 0
 
 
-@examples(100)
+@examples(60)
 @given(VALUES, VALUES, st.booleans(), st.booleans())
 def test_the_count_is_that_of_the_decoded_value(value, after, is_ascii, is_bytes):
     """It is exact where it matters, for text and bytes, and ends where the value ends."""

@@ -70,7 +70,7 @@ def test_each_verb_returns_the_layout_it_was_given(records, step, groups, types)
     repr(flat.vapi)
 
 
-@examples(20)
+@examples(12)
 @given(sources_and_queries(steps=(None, "hour", "day"), additive=True), st.data())
 def test_rows_are_as_fetched_in_either_layout(drawn, data):
     """Any choice of rows, in any order, gives the same result or the same refusal."""

@@ -177,7 +177,7 @@ def read(rows):
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")
-@examples(200)
+@examples(120)
 @given(REPLIES, QUERIES, st.booleans())
 def test_any_json_is_refused_by_name_or_gives_its_numbers(body, query, as_text):
     """No other exception gets out, and no number is another."""

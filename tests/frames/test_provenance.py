@@ -136,7 +136,7 @@ class TestCases:
         assert f"From {day:%Y-%m-%d} 00:00 until {day:%Y-%m-%d} 24:00" in greatest.vapi.describe()
 
 
-@examples(15)
+@examples(9)
 @given(sources_and_queries(steps=("hour", "day", "week"), groups=2), st.data())
 def test_the_query_of_a_choice_gives_the_choice(drawn, data):
     """A run of buckets, values of groups and some of the measures, fetched again; any other choice has no query."""
@@ -185,7 +185,7 @@ CHAIN = [
 ]  # fmt: skip
 
 
-@examples(30)
+@examples(18)
 @given(st.lists(st.sampled_from(CHAIN), max_size=3))
 def test_random_chains_get_the_verdict_of_a_plain_oracle(steps):
     """The oracle keeps the original rows in a dict; each row has to be one of them, once, with equal values."""
@@ -290,7 +290,7 @@ VERBS = {
 }
 
 
-@examples(80)
+@examples(48)
 @given(st.data())
 def test_what_the_frame_knows_is_read_as_it_was_written_or_refused(frame, data):
     """A text in df.attrs that was cut, changed or is of another frame gives no number; nor do values of other types."""

@@ -32,7 +32,7 @@ def write_calls(values):
 # With pandas 2, text is a column of objects, in which what is missing is None here and NaN there.
 @pytest.mark.filterwarnings("ignore:Mismatched null-like values:FutureWarning")
 @pytest.mark.property
-@examples(40)
+@examples(24)
 @given(st.data())
 def test_a_loaded_frame_is_the_saved_one(tmp_path_factory, data):
     """Whatever its levels, backend and layout, and whichever of its levels have no value at all."""

@@ -277,7 +277,7 @@ def test_both_periods_are_one_request():
     assert df["countIdDelta"].tolist() == [0.0]
 
 
-@examples(20)
+@examples(12)
 @given(st.data())
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.FrameWarning")
 def test_random_comparisons_are_what_two_oracles_say(data):

@@ -81,7 +81,7 @@ def test_the_calls_are_those_of_the_rows_that_were_chosen(demo, spend, name):
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
-@examples(25)
+@examples(15)
 @given(st.data())
 def test_random_rows_have_the_calls_of_plain_loops(data):
     """Of a random frame, any choice of rows has exactly the calls that plain loops find under these rows."""
@@ -110,7 +110,7 @@ CHAIN = {
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
-@examples(25)
+@examples(15)
 @given(st.lists(st.sampled_from(sorted(CHAIN)), min_size=1, max_size=4), st.integers(0, 99))
 def test_after_any_verbs_each_row_has_its_calls_or_none_are_shown(demo, steps, seed):
     """Rows that were put together after others had been left out count calls that no index names: they are refused."""

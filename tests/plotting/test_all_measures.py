@@ -61,7 +61,7 @@ def test_what_holds_the_other_does_not_stack():
     groups=st.sampled_from([(), ("type",), ("type", "status")]),
     step=st.sampled_from([None, "week"]),
 )
-@examples(25)
+@examples(15)
 def test_each_measure_is_drawn_once_on_an_axis_of_its_unit(columns, groups, step):
     """The numbers on the charts are those of the frame, of every measure, and an axis has one unit."""
     from matplotlib import pyplot as plt

@@ -49,7 +49,7 @@ def record_queries(draw, around):
     return draw(ranges(around, query.where(draw(filters())) if draw(st.booleans()) else query))
 
 
-@examples(25)
+@examples(15)
 @given(st.data())
 def test_they_are_what_plain_loops_say(tmp_path_factory, data):
     """Whatever the groups, steps, filters, zone and form of the records; the text of the query is read as the query."""

@@ -273,7 +273,7 @@ def endpoint():
 @pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")
-@examples(20)
+@examples(12)
 @given(st.data())
 def test_the_api_gives_the_answer_of_the_records(endpoint, data):
     """Rewritten, sent over HTTP and re-aggregated, a filtered query has the result of the SELECT, and of loops over calls."""

@@ -37,7 +37,7 @@ def total(values):
     return sum(value for value in values if value is not None)
 
 
-@examples(12)
+@examples(7)
 @given(st.data())
 def test_any_report_is_that_of_a_plain_loop(data):
     """Figures of both periods, calls by type, faults, and assistants with their cost per minute."""

@@ -99,7 +99,7 @@ def check_alike(content, query=QUERY):
 
 
 @given(rows(), st.booleans(), st.booleans())
-@examples(150)
+@examples(90)
 def test_both_readers_give_one_frame_or_one_error(made, spaced, ascii_only):
     """A key absent or null, a number as text, an extra column, another order: the strict reader decides."""
     content = write(made, spaced=spaced, ascii_only=ascii_only)
@@ -108,7 +108,7 @@ def test_both_readers_give_one_frame_or_one_error(made, spaced, ascii_only):
 
 
 @given(rows(), st.sampled_from(BROKEN), st.integers(0, 9_999), st.integers(0, 3))
-@examples(300)
+@examples(180)
 def test_broken_bytes_are_refused_alike(made, inserted, at, left_out):
     """What Arrow accepts and JSON does not is never read."""
     content = write(made)
@@ -117,7 +117,7 @@ def test_broken_bytes_are_refused_alike(made, inserted, at, left_out):
 
 
 @given(rows(), st.sampled_from(BROKEN), st.integers(0, 9_999))
-@examples(200)
+@examples(120)
 def test_a_broken_value_is_refused_alike(made, inserted, at):
     """In place of any number, or after any mark, too."""
     content = write(made)

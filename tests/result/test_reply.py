@@ -36,7 +36,7 @@ def query_of(start, days, *, step=None):
 
 
 @given(DAYS, DAYS, st.sampled_from([None, "day"]))
-@examples(60)
+@examples(36)
 def test_a_reply_of_another_range_is_refused(requested, replied, step):
     """A range that ends early, or begins late, is a warning; one with instants outside the range is refused."""
     query, reply = query_of(*requested, step=step), reply_to(*replied, step=step)

@@ -31,7 +31,7 @@ def endpoint():
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # an hour's date leaves two readings
-@examples(12)
+@examples(7)
 @given(st.data())
 def test_every_form_of_the_records_gives_the_oracles_answer(tmp_path_factory, endpoint, data):
     """A number does not depend on the form of the call records, and is the one that plain loops give."""

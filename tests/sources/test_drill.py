@@ -29,7 +29,7 @@ pytestmark = [
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
-@examples(25)
+@examples(15)
 @given(st.data())
 def test_the_calls_of_each_cell_add_up_to_it(tmp_path_factory, data):
     """Over a random frame, sum, count, minimum, maximum and median of the drilled calls are the cell."""
@@ -198,7 +198,7 @@ def test_duplicates_are_drilled_as_they_are_counted():
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
-@examples(40)
+@examples(24)
 @given(word_records(), word_queries(), st.booleans())
 def test_calls_under_words_beyond_the_contract_add_up_to_their_cells(tmp_path_factory, calls, query, is_file):
     """Groups, outputs and latencies that only records have are drilled by the same filters and groups."""

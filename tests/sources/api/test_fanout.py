@@ -45,7 +45,7 @@ HARD = ("UTC", "America/New_York", "America/St_Johns", "Pacific/Apia", "Australi
     st.integers(1, 400),
     st.integers(1, 60),
 )
-@examples(100)
+@examples(60)
 def test_pieces_make_up_the_range_and_cut_no_bucket(step, zone, at, many, buckets):
     """Pieces follow each other from begin to end, none has a bucket of another, and halves are likewise."""
     start = datetime.fromtimestamp(at, UTC) + timedelta(microseconds=at % 1_000_000)
@@ -105,7 +105,7 @@ def test_lots_hold_as_many_queries_and_buckets_as_may_be():
 
 
 @given(st.data())
-@examples(40)
+@examples(24)
 @pytest.mark.filterwarnings("ignore:.*read as instants:vapi_frames.errors.ResponseWarning")
 def test_an_answer_does_not_depend_on_how_it_was_split(data):
     """Index, order, types and values are those of the result in one piece, and what the calls themselves say."""
@@ -209,7 +209,7 @@ def test_a_side_that_was_not_asked_for_is_left_to_the_server():
 
 @pytest.mark.extra("local")
 @given(st.data())
-@examples(20)
+@examples(12)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning", "ignore::vapi_frames.errors.ResponseWarning")
 def test_any_query_in_pieces_has_the_answer_of_the_records(data):
     """Measures, groups, variables, zones and steps of every kind, in pieces of every size: what the records say."""

@@ -373,7 +373,7 @@ DATES = st.tuples(*[PIECES] * 8).map(lambda parts: "{}, {} {} {} {}:{}:{} {}".fo
 
 
 @given(st.one_of(st.text(max_size=40), st.floats().map(str), DATES))
-@examples(100)
+@examples(60)
 def test_no_header_can_break_the_wait(value):
     """Whatever the headers hold, the wait is nothing, or a finite number of seconds that is not negative."""
     for name in ("retry-after-ms", "retry-after", "x-ratelimit-reset"):

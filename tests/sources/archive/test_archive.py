@@ -33,7 +33,7 @@ _INSTANTS = st.one_of(
 
 
 @pytest.mark.extra("local")
-@examples(20)
+@examples(12)
 @given(
     st.lists(_INSTANTS, max_size=40), st.integers(2, 7), st.sampled_from(["newest", "oldest", 1, 2]), st.data()
 )  # fmt: skip
@@ -146,7 +146,7 @@ def test_an_api_with_a_limit_of_its_own_loses_no_call(cap, order, tmp_path):
     assert done.calls == 700
 
 
-@examples(30)
+@examples(18)
 @given(
     cap=st.integers(10, 120),
     count=st.integers(0, 300),
@@ -307,7 +307,7 @@ def test_a_call_that_stayed_open_does_not_leave_its_day_incomplete_for_ever(tmp_
     assert ids(tmp_path) == {"2026-10-02": ["a"]}
 
 
-@examples(8)
+@examples(5)
 @given(st.data())
 def test_runs_of_weeks_lose_nothing(tmp_path_factory, data):
     """Calls begin, end and are dropped while runs succeed and fail: each is stored, as it ended if a run saw that."""

@@ -64,7 +64,7 @@ def numbers(vq):
 
 
 @pytest.mark.extra("local")
-@examples(30)
+@examples(18)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1 << 20)), min_size=1, max_size=3), st.booleans())
 def test_flipped_bits_are_named_or_change_no_number(written, tmp_path_factory, flips, has_read_before):
     """Anywhere in the files of days and of digests, one bit or three, before the first query and after it."""
@@ -137,7 +137,7 @@ def test_other_readers_take_the_folder_for_a_table(folder):
 # --- a run of the archive -------------------------------------------------------------------------------------------
 
 
-@examples(15)
+@examples(9)
 @given(st.integers(0, 1 << 20))
 def test_a_run_fetches_a_damaged_day_again_while_the_api_lists_it(written, tmp_path_factory, bit):
     """It is set aside with a warning, and nothing of it is in the new file."""
@@ -152,7 +152,7 @@ def test_a_run_fetches_a_damaged_day_again_while_the_api_lists_it(written, tmp_p
     assert pq.read_table(path).drop_columns("createdAt") == pq.read_table(written / path.name).drop_columns("createdAt")
 
 
-@examples(15)
+@examples(9)
 @given(st.integers(0, 1 << 20))
 def test_a_run_leaves_a_damaged_day_that_the_api_lists_no_more(written, tmp_path_factory, bit):
     """All other days are stored; the error names the day, which a merge does not touch, at each run."""

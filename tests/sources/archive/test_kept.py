@@ -135,7 +135,7 @@ VALUES = st.one_of(st.text(st.characters(blacklist_categories=["Cs"]), max_size=
 
 
 @pytest.mark.extra("local")
-@examples(15)
+@examples(9)
 @given(st.lists(st.dictionaries(KEYS, VALUES, max_size=4), min_size=1, max_size=4), st.data())
 def test_an_archive_has_the_variables_of_its_calls(tmp_path_factory, values, data):
     """Whatever the names and values are: by any of them the archive has the results of the calls."""
@@ -154,7 +154,7 @@ def test_an_archive_has_the_variables_of_its_calls(tmp_path_factory, values, dat
 
 
 @pytest.mark.extra("local")
-@examples(15)
+@examples(9)
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6))
 def test_an_archive_has_the_groups_of_its_calls(tmp_path_factory, values):
     """A record's own ids and names group an archive as they group the calls: an empty text is a group of its own."""

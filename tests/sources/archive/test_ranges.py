@@ -107,7 +107,7 @@ hours = st.integers(-48, 24 * 18).map(lambda hour: FIRST + hour * timedelta(hour
 sides = st.tuples(hours, st.sampled_from([-1, 0, 1])).map(lambda at: at[0] + at[1] * timedelta(milliseconds=1))
 
 
-@examples(60)
+@examples(36)
 @given(st.sampled_from(sorted(QUERIES)), st.lists(sides, min_size=2, max_size=2, unique=True).map(sorted))
 def test_a_range_has_the_result_of_a_loop_over_all_calls(written, name, span):
     """For each range, whether its ends are those of a day or not, in any order of the queries."""
@@ -116,7 +116,7 @@ def test_a_range_has_the_result_of_a_loop_over_all_calls(written, name, span):
     check(frame, query, compute(CALLS, query, NOW))
 
 
-@examples(20)
+@examples(12)
 @given(sides, st.integers(1, 24 * 9))
 def test_only_the_files_of_the_range_are_read(written, tmp_path_factory, start, hours):
     """All others may be damaged: not even their digests are computed. One of the range may not."""

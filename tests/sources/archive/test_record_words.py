@@ -28,7 +28,7 @@ SKIPPED = {"skippedStructuredOutputs": {"a": {"name": "CSAT", "condition": "plan
 OPTIONS = {"since": "2026-10-04", "until": "2026-10-10", "customers": True}
 
 
-@examples(5)
+@examples(3)
 @given(word_records(hours=[DAYS]), st.lists(word_queries(ranges=RANGES[:1]), min_size=4, max_size=4))
 def test_an_archive_has_the_results_and_the_coverage_of_its_calls(tmp_path_factory, calls, queries):
     """Whatever the query: the rows, and how many calls lack an output, or have one that was skipped.

@@ -251,7 +251,7 @@ def test_a_server_that_writes_dates_in_two_ways_is_an_error_not_a_loop(tmp_path)
 
 
 @given(data=st.data())
-@examples(20)
+@examples(12)
 @pytest.mark.filterwarnings("ignore:.*read as instants:vapi_frames.errors.ResponseWarning")
 @pytest.mark.filterwarnings("ignore:.*looks like a limit:vapi_frames.errors.ResponseWarning")
 def test_with_a_cache_every_frame_is_the_same(data, tmp_path_factory):

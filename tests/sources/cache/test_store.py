@@ -188,7 +188,7 @@ STEPS = {"hour": HOUR, "day": DAY, "week": 7 * DAY, "month": 30 * DAY}
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("zone", ZONES)
-@examples(10)
+@examples(6)
 @given(data=st.data())
 def test_what_is_found_is_what_a_dict_would_hold(zone, step, monkeypatch, data):
     """After any sequence of storing, in any zone, each bucket that was stored is found once, and no other."""

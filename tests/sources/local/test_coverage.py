@@ -79,7 +79,7 @@ def table(calls):
 
 @pytest.mark.filterwarnings("ignore:no call")
 @pytest.mark.property
-@examples(12)
+@examples(7)
 @given(records(), st.sampled_from(["frame", "table", "list", "file"]))
 def test_counts_are_those_of_a_loop_in_every_form(tmp_path_factory, calls, form):
     """A DataFrame, a table, a list and a file have the same counts, which are those of a plain loop."""
@@ -95,7 +95,7 @@ def test_counts_are_those_of_a_loop_in_every_form(tmp_path_factory, calls, form)
 
 @pytest.mark.property
 @pytest.mark.parametrize("form", ["frame", "table"])
-@examples(40)
+@examples(24)
 @given(calls=records(), wanted=st.sets(st.sampled_from(LACKING), min_size=1))
 def test_only_rows_that_lack_something_are_read_for_the_counts(calls, form, wanted):
     """A DataFrame and a table give DuckDB the rows that lack a column, and no others, as a plain loop finds them."""

@@ -88,7 +88,7 @@ PATTERNS = ("", "/", "/*.json", "/*", "/**", "/**/*.csv", "/day=*", "/a.json", "
 
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning", "ignore::vapi_frames.errors.QueryWarning")
-@examples(8)
+@examples(5)
 @given(states=st.lists(FILES, min_size=1, max_size=2), pattern=st.sampled_from(PATTERNS))
 def test_a_bucket_gives_what_a_folder_gives(server, client, states, pattern):
     """For any files, folders and patterns, and after each change."""

@@ -32,7 +32,7 @@ pytestmark = [
 NOW = "2026-11-01T00:00Z"
 
 
-@examples(25)
+@examples(15)
 @given(word_records(), word_queries())
 def test_they_are_what_plain_loops_say(tmp_path_factory, calls, query):
     """In call JSON, in frames of objects, of JSON text and of dotted columns, in CSV, and in JSON files."""
@@ -52,7 +52,7 @@ def test_they_are_what_plain_loops_say(tmp_path_factory, calls, query):
         assert is_same(read_rows(frame, query), expected), (number, read_rows(frame, query), expected)
 
 
-@examples(6)
+@examples(4)
 @given(word_records(), st.lists(word_queries([word for word in WORDS if word != "Survey"]), min_size=2, max_size=2))
 def test_columns_of_json_normalize_have_the_results_of_what_is_nested(tmp_path_factory, calls, queries):
     """In a DataFrame with either separator, in JSON, and in Parquet and CSV, where an output has one kind of value."""

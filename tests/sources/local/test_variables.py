@@ -154,7 +154,7 @@ FORMS = {
 def test_names_that_differ_by_case_only_are_different(form, tmp_path_factory):
     """By every road, ``Plan`` and ``plan`` stay two variables, alone and together."""
 
-    @examples(5)
+    @examples(3)
     @given(CALLS)
     def check(variables):
         vq = vf.local(FORMS[form](variables, tmp_path_factory.mktemp("calls")))

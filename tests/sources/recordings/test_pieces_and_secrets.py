@@ -179,7 +179,7 @@ def test_calls_at_once_are_not_made_up_of_pieces(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # a hundred rows look like a limit
 @given(st.data())
-@examples(20)
+@examples(12)
 def test_any_pieces_that_follow_each_other_are_the_whole(tmp_path_factory, data):
     """However a range was divided on the edges of buckets, the recordings are the result to all of it."""
     folder = tmp_path_factory.mktemp("tape")

@@ -83,7 +83,7 @@ def test_what_an_endpoint_answered_is_answered_again_without_it(tmp_path, no_net
 @pytest.mark.extra("local")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.RecordsWarning")
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.ResponseWarning")  # an hour's date leaves two readings
-@examples(20)
+@examples(12)
 @given(st.data())
 def test_any_query_of_any_records_is_replayed_as_it_was_answered(tmp_path_factory, data):
     """Whatever the query of call records, the recording gives the records' own result."""

@@ -116,7 +116,7 @@ def make_tables(calls):
     return {name: pa.Table.from_pylist(rows) for name, rows in forms.items()}
 
 
-@examples(4)
+@examples(3)
 @given(
     time=st.sampled_from(list(TIMES)),
     cost=st.one_of(st.just(COSTS[0]), st.sampled_from(COSTS)),

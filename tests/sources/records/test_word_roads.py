@@ -40,7 +40,7 @@ MAPS = {
 FIELDS = [word for word in WORDS if word != "Survey"]  # the text of a struct has a null for what the object lacks
 
 
-@examples(6)
+@examples(4)
 @given(word_records(), st.lists(word_queries(FIELDS), min_size=2, max_size=2))
 def test_native_types_have_the_results_of_json(tmp_path_factory, calls, queries):
     """Structs of Arrow, and the structs, maps and JSON that DuckDB makes of the file; in Parquet and in tables."""
@@ -70,7 +70,7 @@ def test_native_types_have_the_results_of_json(tmp_path_factory, calls, queries)
                 assert is_same(read_rows(frame, query), expected), (name, read_rows(frame, query), expected)
 
 
-@examples(25)
+@examples(15)
 @given(calls=word_records(), query=word_queries())
 def test_the_shell_has_the_results_of_the_query(tmp_path_factory, capsys, calls, query):
     """The text of a query, which is its repr, is read as the query, and its rows are JSON."""

@@ -232,7 +232,7 @@ _LENGTHS = st.sampled_from([0, 1, 59_999_999, 60_000_000, 3_600_000_000, 86_400_
     _MOMENTS,
     st.integers(1, 60),
 )
-@examples(20)
+@examples(12)
 def test_parts_of_buckets_add_up_in_an_engine_and_here(calls, step, zone, begin, length):
     """An engine counts within parts of a bucket; the sums are those of plain loops, whatever the step and the zone."""
     begin = begin.replace(minute=begin.minute // 15 * 15, second=0, microsecond=0)

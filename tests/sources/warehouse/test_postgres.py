@@ -278,7 +278,7 @@ ZONES = (
     st.datetimes(datetime(2009, 1, 1), datetime(2026, 11, 1)),
     st.tuples(st.integers(1, 900), st.sampled_from(["PostgreSQL 13.14", "PostgreSQL 15.3"])),
 )
-@examples(40)
+@examples(24)
 def test_the_engine_cuts_off_the_clock_as_the_calendar_does(address, step, zone, begin, days_on):
     """On every step and zone, also where the offset is no whole number of steps, or a day is left out."""
     import psycopg
@@ -314,7 +314,7 @@ def test_only_a_server_that_has_date_bin_is_asked_for_it(version, has_date_bin):
 
 
 @given(st.lists(st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)), min_size=2, max_size=30))
-@examples(20)
+@examples(12)
 def test_every_microsecond_is_read(address, instants):
     """Whatever the year: a double has them up to 2106 only."""
     import psycopg

@@ -83,7 +83,7 @@ def test_they_are_what_plain_loops_say(engine):
     where = load(name, session)
     warehouse = vf.warehouse(where.pop("connection"), where.pop("table"), **where, now=NOW)
 
-    @examples(20)
+    @examples(12)
     @given(word_queries([word for word in WORDS if word != "Survey"]))
     def check(query):
         frame = fetch(warehouse, query)
