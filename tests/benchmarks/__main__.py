@@ -41,19 +41,19 @@ def measured(part, options, folder):
     """Yield the rows of a part."""
     short, seed = options.short, options.seed
     if part == "imports":
-        yield from imports.rows(4 if short else 30)
+        yield from imports.rows(2 if short else 30)
     if part == "replies":
         yield from replies.rows(seed, 200_000 if short else 1_000_000, 1 if short else 9)
         if not short:
             yield from sdk.rows(seed, folder, 9)
     if part == "records":
-        yield from records.rows(seed, 200_000 if short else options.calls, folder, 1 if short else 3)
+        yield from records.rows(seed, 50_000 if short else options.calls, folder, 1 if short else 3)
     if part == "json":
         yield from json_files.rows(seed, 3_000 if short else 30_000, folder, 1 if short else 5)
     if part == "verbs":
-        yield from verbs.rows(seed, 200_000 if short else 1_000_000, 1 if short else 9)
+        yield from verbs.rows(seed, 50_000 if short else 1_000_000, 1 if short else 9)
     if part == "endpoint":
-        yield from endpoint.rows(seed, 200_000 if short else 1_000_000, folder, 1 if short else 5)
+        yield from endpoint.rows(seed, 50_000 if short else 1_000_000, folder, 1 if short else 5)
     if part == "wire":
         yield from wire.rows(60 if short else 730, 40)
     if part == "warehouses":

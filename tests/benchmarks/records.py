@@ -289,4 +289,4 @@ def rows(seed, count, folder, rounds):
         fewer = min(count, _QUANTILE)
         said = f"{fewer / 1_000_000:g} million calls in Parquet"
         yield from quantile(files(folder, fewer, seed), said, rounds + 2, 1.2)
-        yield from in_memory(1_000_000, seed).rows(3 * rounds)
+        yield from in_memory(min(1_000_000, count), seed).rows(3 * rounds)

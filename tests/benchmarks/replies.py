@@ -234,18 +234,19 @@ def case(rows, seed, marks):
 
 def rows(seed, large, rounds):
     """Yield the rows of the table; *large* is the number of rows of the largest reply."""
+    medium = large // 10
     yield from case(1_000, seed, {name_sdk(): 0.2}).rows(5 * rounds)
-    yield from case(100_000, seed, {NOTEBOOK: 0.6, name_sdk(): 0.08}).rows(rounds)
+    yield from case(medium, seed, {NOTEBOOK: 0.6, name_sdk(): 0.08}).rows(rounds)
     prepare = (
-        "from tests.benchmarks import replies\ncontent = replies.reply(100_000, {seed})\n"
+        "from tests.benchmarks import replies\ncontent = replies.reply({medium}, {seed})\n"
         "replies.{tool}(replies.reply(1_000, {seed}), 1_000)\nimport gc; gc.collect()"
     )
     memory = {
-        tool: peak(prepare.format(tool=tool, seed=seed), f"result = replies.{tool}(content, 100_000)")
+        tool: peak(prepare.format(tool=tool, seed=seed, medium=medium), f"result = replies.{tool}(content, {medium})")
         for tool in ("ours", "plain")
     }
     yield Row(
-        "the same 100,000 rows, peak memory", NOTEBOOK, memory["ours"] / memory["plain"], 0.8,
+        f"the same {medium:,} rows, peak memory", NOTEBOOK, memory["ours"] / memory["plain"], 0.8,
         f"{memory['ours']:.0f} MB / {memory['plain']:.0f} MB",
     )  # fmt: skip
     largest = case(large, seed, dict.fromkeys(PARSERS, 1.1))
