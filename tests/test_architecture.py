@@ -70,25 +70,32 @@ def parse_all():
 
 @cache
 def statements(tree):
-    """Return every import statement: of types and inside functions, too."""
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    """Return every import statement: of types and inside functions, too; none is inside an expression."""
+    found, nodes = [], [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        elif not isinstance(node, ast.expr):
+            nodes += ast.iter_child_nodes(node)
+    return found
 
 
-def own(name, trees=None):
-    """Return the modules of the package that the module *name* imports."""
-    trees = parse_all() if trees is None else trees
+@cache
+def own(name, tree):
+    """Return the modules of the package that the module *name* imports, of which *tree* is the syntax tree."""
     found = set()
-    for node in statements(trees[name]):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         else:
             assert node.level == 0, f"{name}: imports are absolute"
             whole = [f"{node.module}.{alias.name}" for alias in node.names]
-            targets = [target if target.removeprefix("vapi_frames.") in trees else node.module for target in whole]
+            targets = [target if target.removeprefix("vapi_frames.") in modules() else node.module for target in whole]
         for target in targets:
             if target.split(".")[0] == "vapi_frames":
                 inner = target.removeprefix("vapi_frames.")
-                assert inner in trees, f"{name} imports {target}, which is no module"
+                assert inner in modules(), f"{name} imports {target}, which is no module"
                 found.add(inner)
     return found - {name}
 
@@ -107,9 +114,9 @@ def place(name):
 def wrong_imports(trees):
     """Return the imports that do not lead to a folder below, as (module, imported module)."""
     found = []
-    for name in trees:
+    for name, tree in trees.items():
         at, folder = place(name)
-        for other in own(name, trees):
+        for other in own(name, tree):
             below, other_folder = place(other)
             if folder != other_folder and below >= at:
                 found.append((name, other))
@@ -129,7 +136,7 @@ def test_folders_import_only_folders_below():
 
 def test_modules_form_no_circle():
     """There are no circles, so a module can be read after the modules that it needs."""
-    graphlib.TopologicalSorter({name: own(name) for name in parse_all()}).prepare()
+    graphlib.TopologicalSorter({name: own(name, tree) for name, tree in parse_all().items()}).prepare()
 
 
 @pytest.mark.parametrize(

@@ -123,12 +123,12 @@ def dripping(request, connection):
         time.sleep(0.02)
 
 
-def bulky(request, connection):
-    """Send a result of two hundred megabytes, most of them blanks."""
+def bulky(request, connection, megabytes=200):
+    """Send a result of that many megabytes, most of them blanks."""
     content = json.dumps(servers.results_of(request)).encode()
     block = b" " * 2**20
-    connection.sendall(servers.head(201, {"Content-Length": len(content) + 200 * len(block)}) + content[:1])
-    for _ in range(200):
+    connection.sendall(servers.head(201, {"Content-Length": len(content) + megabytes * len(block)}) + content[:1])
+    for _ in range(megabytes):
         connection.sendall(block)
     connection.sendall(content[1:])
     return True

@@ -85,9 +85,10 @@ def stretches_of(calls, query, start, end, now):
     """Yield (begin, end, bucket, active calls) for stretches in which neither changes; after now it is None."""
     active = [(begin, after) for begin, after in intervals(calls, now) if begin < end and start < after]
     cuts = {start, end, *(at for pair in active for at in pair), now}
-    grid = timedelta(seconds=1) if query.time_step == "second" else timedelta(minutes=1)
-    at = start.replace(second=start.second if query.time_step == "second" else 0, microsecond=0)
-    while query.time_step and at < end:  # no bucket begins within a minute
+    grid = {"second": timedelta(seconds=1), "minute": timedelta(minutes=1)}.get(query.time_step, timedelta(minutes=15))
+    at = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    at += (start - at) // grid * grid
+    while query.time_step and at < end:  # since 1973, zones are quarters of an hour apart
         cuts.add(at)
         at += grid
     cuts = sorted(cut for cut in cuts if start <= cut <= end)
