@@ -121,9 +121,19 @@ def pytest_collection_modifyitems(config, items):
         for name in names:
             item.add_marker(pytest.mark.engine(name))
             item.add_marker(pytest.mark.xdist_group(name))
+        if item.get_closest_marker("xdist_group") is None and (shared := _find_shared(item)):
+            item.add_marker(pytest.mark.xdist_group(shared))
     items.sort(
         key=lambda item: item.get_closest_marker("engine") is None
     )  # one worker runs all of an engine: the longest first
+
+
+def _find_shared(item):
+    """Return the name of what a test shares with others, so that one worker makes it once: charts, or its module."""
+    if any("plot" in mark.args for mark in item.iter_markers("extra")) or {"plotting", "report"} & {*item.path.parts}:
+        return "plot"  # to import matplotlib takes longer than most charts
+    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return item.nodeid.split("::")[0] if any(one.scope == "module" for all_ in found.values() for one in all_) else None
 
 
 def pytest_collection_finish():

@@ -9,7 +9,7 @@ import pytest
 import vapi_frames as vf
 from tests.support.shapes import QUIET
 
-pytestmark = [pytest.mark.extra("local"), *QUIET]
+pytestmark = [pytest.mark.extra("local"), pytest.mark.xdist_group("plot"), *QUIET]
 TYPES = ["inboundPhoneCall", "outboundPhoneCall", "webCall"]
 DAYS = ["2026-10-05", "2026-10-06"]
 

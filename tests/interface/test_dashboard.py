@@ -14,7 +14,11 @@ from vapi_frames.contract.record_words import RECORD_COST_PARTS
 from vapi_frames.contract.vocabulary import COST_PARTS, default_name
 from vapi_frames.errors import QueryError, ResponseWarning, UnknownWordError
 
-pytestmark = [pytest.mark.extra("local"), pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning")]
+pytestmark = [
+    pytest.mark.extra("local"),
+    pytest.mark.xdist_group("plot"),
+    pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning"),
+]
 
 
 @pytest.fixture(scope="module")

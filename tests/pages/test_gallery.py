@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.make_gallery import CHARTS, DEMO, PAGES, REPORT, STYLES, draw, gallery_page
 
-pytestmark = pytest.mark.extra("test")
+pytestmark = [pytest.mark.extra("test"), pytest.mark.xdist_group("plot")]
 
 
 def test_gallery_is_generated():
