@@ -85,22 +85,15 @@ def is_same(one, other):
     return all(pd.DataFrame(a).equals(pd.DataFrame(b)) for a, b in itertools.zip_longest(one, other))
 
 
-ODD_RECORDS = [json.dumps({**CALL, **odd}) for odd in ODD]
+def choose_forms():
+    """Yield (form, text): a third of the records and all texts, each in one form; the long form has all in both."""
+    for number, text in enumerate([json.dumps({**CALL, **odd}) for odd in ODD] + TEXTS):
+        for at, form in enumerate(("lines", "array")):
+            usual = number % 6 == 3 * at if number < len(ODD) else number % 2 == at
+            yield pytest.param(form, text, marks=[] if usual else pytest.mark.long)
 
 
-@pytest.mark.parametrize(
-    ("form", "text"),
-    [
-        *(("lines", text) for text in ODD_RECORDS[::4] + TEXTS),
-        *(pytest.param("lines", text, marks=pytest.mark.long) for number, text in enumerate(ODD_RECORDS) if number % 4),
-        *(("array", text) for text in ODD_RECORDS[1::4] + TEXTS),
-        *(
-            pytest.param("array", text, marks=pytest.mark.long)
-            for number, text in enumerate(ODD_RECORDS)
-            if number % 4 != 1
-        ),
-    ],
-)
+@pytest.mark.parametrize(("form", "text"), [*choose_forms()])
 def test_an_odd_record_says_the_same_in_a_large_file(tmp_path, text, form):
     path = tmp_path / "calls.jsonl"
     joined = f"{LINE}\n{text}\n{LINE}" if form == "lines" else f"[{LINE},\n{text},\n{LINE}]"

@@ -95,10 +95,11 @@ def ask(query):
 def test_odd_numbers_are_read_alike_by_every_measure(engine, choose):
     """Also where two infinite values cancel each other, and where a measure would not show the odd value."""
     is_slow = engine[0] == "spark"
+    step = 3 if is_slow else choose(2, 1)
     groups = draw_groups(choose(6, 15 if is_slow else 30))
     name = load_table(engine, make_table(groups))
     for at, (group, rows) in enumerate(groups.items()):
-        for operations in MEASURES[at % 3 :: 3] if is_slow else MEASURES:
+        for operations in MEASURES[at % step :: step]:
             found, wanted = ask(make_query(engine, name, group, operations)), compute(rows, operations)
             same = found <= wanted if isinstance(found, set) and isinstance(wanted, set) else found == wanted
             assert same, (rows, operations, found, wanted)

@@ -133,8 +133,8 @@ def test_times_as_text_can_be_written_for_every_engine(dialect):
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_fixed_query_can_be_written_for_every_engine(dialect, form, choose):
     """No function of the common text is left, and the text is valid SQL of the engine."""
-    quarter = slice(form == "nested", None, 4)
-    for name, query in list(FIXED.items())[choose(quarter, slice(None))]:
+    part = slice(([*DIALECTS].index(dialect) + 4 * (form == "nested")) % 8, None, 8)  # of another engine another part
+    for name, query in list(FIXED.items())[choose(part, slice(None))]:
         for text in rendered(query, dialect, tables(dialect)[form]):
             assert not re.search(r"\b\w+_of\(|\b(instant|wall)\(", text), name
             tree = sqlglot.parse_one(text, dialect=dialect)

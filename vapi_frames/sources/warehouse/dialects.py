@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 from vapi_frames.calendar.buckets import EPOCH, LAST_YEAR
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["DIALECTS", "Dialect", "find_dialect", "fit_postgres", "to_micros"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dialect:
-    """One engine's SQL.
+    """One engine's SQL; there is one object of it for all sources, so that what was written in it is found again.
 
     Attributes:
         name: Its name, here and in sqlglot.
@@ -63,7 +64,13 @@ class Dialect:
 
     def read_odd(self) -> Dialect:
         """Return the dialect with its functions that read also what is odd."""
-        return replace(self, functions={**self.functions, **(self.odd_functions or {})}, odd_functions=None)
+        return _read_odd(self)
+
+
+@cache
+def _read_odd(dialect: Dialect) -> Dialect:
+    functions = {**dialect.functions, **(dialect.odd_functions or {})}
+    return replace(dialect, functions=functions, odd_functions=None)
 
 
 _TIME = (
@@ -304,7 +311,11 @@ def fit_postgres(dialect: Dialect, version: str) -> Dialect:
     found = re.match(r"PostgreSQL (\d+)", version)
     if not found or int(found.group(1)) < _HAS_DATE_BIN:  # Redshift calls itself PostgreSQL 8
         return dialect
+    return _bin_dates(dialect)
 
+
+@cache
+def _bin_dates(dialect: Dialect) -> Dialect:
     return replace(dialect, functions={**dialect.functions, "bin_to": _DATE_BIN}, odd_functions=_POSTGRES_ODD)
 
 
