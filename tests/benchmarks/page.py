@@ -53,8 +53,9 @@ _TAIL = """
   end, which the window by hand does not, on every engine.
 - *ClickHouse* computes ours on whole seconds. It reads which ids are missing, a bit each, to count the calls without one.
   Sums and averages look at no number: one that is infinite or NaN shows in the result.
-- *Spark* spends most of either query on reading Parquet, so that what counts is which columns a query reads: ours reads no ids
-  to count calls. *Concurrency* by hand is one window in one task; ours has a shuffle by bucket.
+- *Spark* spends most of either query on reading Parquet. Ours reads no ids to count calls, and skips row groups by their
+  statistics only: a bare comparison, as by hand, makes Spark build a set of all times in the dictionary of a row group, for
+  each side of the range. *Concurrency* by hand is one window in one task; ours has a shuffle by bucket.
 - *Ten times the calls in Spark* take less than ten times as long, as long as the fixed cost of a query is a part of it. The
   second core reads the files and, after the one shuffle, the buckets together with the first.
 - Ibis 12 is no peer here: it drops the zone of `cast("timestamp('America/New_York')").truncate("D")` on PostgreSQL, DuckDB and

@@ -9,7 +9,7 @@
 WITH in_range AS (
   SELECT unix_seconds(`calls`.`createdAt`) AS e, `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
-  WHERE `calls`.`createdAt` >= timestamp_micros(1793160000000000) AND `calls`.`createdAt` < timestamp_micros(1793854800000000)
+  WHERE (`calls`.`createdAt` IS NULL OR `calls`.`createdAt` >= timestamp_micros(1793160000000000)) AND (`calls`.`createdAt` IS NULL OR `calls`.`createdAt` < timestamp_micros(1793854800000000)) AND NOT `calls`.`createdAt` IS NULL
 ), on_clock AS (
   SELECT e, e + CASE WHEN e < 1793512800 THEN -14400 ELSE -18000 END AS l, without_id
   FROM in_range
@@ -32,7 +32,7 @@ GROUP BY g0;
 WITH in_range AS (
   SELECT CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) AS g0, CAST(`calls`.`costBreakdown`.`llm` AS DOUBLE) AS v0, (CAST(CAST(CAST(`calls`.`endedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT) - CAST(CAST(CAST(`calls`.`startedAt` - CAST('1970-01-01' AS TIMESTAMP_NTZ) AS INTERVAL SECOND) AS DECIMAL(20, 6)) * 1000000 AS BIGINT)) / CAST(60000000.0 AS DOUBLE) AS v1, `calls`.`startedAt` AS started, `calls`.`endedAt` AS ended
   FROM `calls` AS `calls`
-  WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000)
+  WHERE (`calls`.`createdAt` IS NULL OR `calls`.`createdAt` >= timestamp_micros(1790812800000000)) AND (`calls`.`createdAt` IS NULL OR `calls`.`createdAt` < timestamp_micros(1793491200000000)) AND NOT `calls`.`createdAt` IS NULL
 )
 SELECT g0, SUM(v0) AS m0, AVG(v1) AS m1, SUM(CASE WHEN ended < started THEN 1 ELSE 0 END) AS w, SUM(CASE WHEN started IS NULL OR ended IS NULL THEN 1 ELSE 0 END) AS u
 FROM in_range
@@ -48,7 +48,7 @@ GROUP BY g0;
 WITH in_range AS (
   SELECT `calls`.`id` IS NULL AS without_id
   FROM `calls` AS `calls`
-  WHERE `calls`.`createdAt` >= timestamp_micros(1790812800000000) AND `calls`.`createdAt` < timestamp_micros(1793491200000000) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IN ('pro', CAST(X'69742773' AS STRING)) OR CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IS NULL)
+  WHERE (`calls`.`createdAt` IS NULL OR `calls`.`createdAt` >= timestamp_micros(1790812800000000)) AND (`calls`.`createdAt` IS NULL OR `calls`.`createdAt` < timestamp_micros(1793491200000000)) AND CAST(`calls`.`type` AS STRING) IN ('webCall') AND (CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IN ('pro', CAST(X'69742773' AS STRING)) OR CAST(try_element_at(`calls`.`artifact`.`variableValues`, 'plan') AS STRING) IS NULL) AND NOT `calls`.`createdAt` IS NULL
 )
 SELECT COUNT(*) AS m0, SUM(CASE WHEN without_id THEN 1 ELSE 0 END) AS x, COUNT(*) AS n
 FROM in_range;
@@ -61,7 +61,7 @@ WITH intervals AS (
 ), active AS (
   SELECT CASE WHEN s < CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) THEN CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ) ELSE s END AS b, f
   FROM intervals
-  WHERE s < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ)) OR (f IS NULL AND is_over = 0))
+  WHERE (s IS NULL OR s < CAST('2026-11-02 00:00:00' AS TIMESTAMP_NTZ)) AND ((f > s AND f > CAST('2026-11-01 00:00:00' AS TIMESTAMP_NTZ)) OR (f IS NULL AND is_over = 0)) AND NOT s IS NULL
 ), sides AS (
   SELECT b, f, EXPLODE(ARRAY(1, -1)) AS d
   FROM active

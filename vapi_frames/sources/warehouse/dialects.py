@@ -46,6 +46,9 @@ class Dialect:
         reads_whole_columns: Whether it reads all values of a column to see which are missing; but where none is, it
             knows that from the statistics of the files.
         shares_sums: Whether it computes a sum that two places name once, and an average of the same apart.
+        expands_dictionaries: Whether it makes a set of all values in a file's dictionary of a column that is compared,
+            to see whether it can skip a part of the file. It does not where a missing value would do, too, and then
+            skips the same parts by their statistics.
         odd_functions: Functions that are slower and read also odd values, for a table in which the others have met one.
     """
 
@@ -60,6 +63,7 @@ class Dialect:
     reads_twice: bool = True
     reads_whole_columns: bool = False
     shares_sums: bool = False
+    expands_dictionaries: bool = False
     odd_functions: dict[str, str] | None = None
 
     def read_odd(self) -> Dialect:
@@ -138,7 +142,14 @@ _POSTGRES_ODD = {**values.write_templates(values.POSTGRES_ODD), **lists.POSTGRES
 _CLICKHOUSE_ODD = {**values.write_templates(values.CLICKHOUSE_ODD), **lists.CLICKHOUSE_ODD}
 _DOUBLE = "CAST({0} AS DOUBLE)"
 _ALL = (
-    Dialect("spark", _SPARK, odd_functions=_SPARK_ODD, reads_twice=False, reads_whole_columns=True),
+    Dialect(
+        "spark",
+        _SPARK,
+        odd_functions=_SPARK_ODD,
+        reads_twice=False,
+        reads_whole_columns=True,
+        expands_dictionaries=True,
+    ),
     Dialect("databricks", _SPARK, odd_functions=_SPARK_ODD, reads_twice=False, reads_whole_columns=True),
     Dialect(
         "postgres",

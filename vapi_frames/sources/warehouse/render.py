@@ -95,6 +95,8 @@ def _simplify(tree: Any, dialect: Dialect) -> None:
         _sum_unchecked(tree)
     if dialect.shares_sums:
         _average_by_sum(tree)
+    if dialect.expands_dictionaries:
+        _avoid_dictionaries(tree)
 
 
 def _join_differences(tree: Any) -> None:
@@ -163,6 +165,23 @@ def _average_by_sum(tree: Any) -> None:
         if average.this in sums:
             count = exp.Count(this=average.this.copy())
             average.replace(exp.Div(this=exp.Sum(this=average.this), expression=count, typed=True, safe=False))
+
+
+def _avoid_dictionaries(tree: Any) -> None:
+    """Write that a column is on one side of an instant as that it is missing or so, and that it is not missing."""
+    from sqlglot import exp
+
+    for where in tree.find_all(exp.Where):
+        conditions = list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
+        present = {}
+        for at, one in enumerate(conditions):
+            column = one.this
+            is_side = isinstance(one, exp.LT | exp.GTE) and one.expression.name in ("instant", "wall")
+            if is_side and isinstance(column, exp.Column):
+                missing = exp.Is(this=column, expression=exp.Null())
+                conditions[at] = exp.or_(missing, one)
+                present[column] = exp.not_(missing)
+        where.set("this", exp.and_(*conditions, *present.values()))
 
 
 def _lay_out(tree: Any, dialect: Dialect, write: Callable[[Any], str]) -> str:
