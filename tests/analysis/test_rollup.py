@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -106,10 +107,16 @@ def test_concurrency_takes_its_peaks_over_time(data):
     same(rolled, fetch(vq, coarse_query(query, coarser, ())))
 
 
+@cache
+def one_call():
+    """Return a source of one call."""
+    return vf.local([{"id": "1", "createdAt": "2009-12-31T12:00Z", "cost": 1.0}], now="2026-11-20T00:00Z")
+
+
 @pytest.mark.parametrize(("fine", "coarse"), [(f, c) for f in STEPS for c in STEPS if STEPS.index(c) > STEPS.index(f)])
 def test_steps_nest_as_the_calendar_does(fine, coarse):
     """A bucket either lies in one coarser bucket wherever it lies, or the step refuses, and names what to ask."""
-    vq = vf.local([{"id": "1", "createdAt": "2009-12-31T12:00Z", "cost": 1.0}], now="2026-11-20T00:00Z")
+    vq = one_call()
     frame = vq.call().sum("cost").step(fine).between("2009-12-31", "2010-01-01").fetch()
     if coarse in COARSER[fine]:
         same(

@@ -7,6 +7,7 @@ from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,18 +147,26 @@ def test_the_earlier_period_is_as_many_dates(case):
     )  # fmt: skip
 
 
+@cache
+def count_half_hours(zone, start, end):
+    """Return a source of a call every half hour, as of *end*, and how many calls each date of the *zone* has."""
+    times = [start + timedelta(minutes=30 * i) for i in range(int((end - start) / timedelta(minutes=30)))]
+    calls = pa.table(
+        {"id": [str(i) for i in range(len(times))], "createdAt": pa.array(times, pa.timestamp("us", "UTC"))}
+    )
+    counted = pd.Series([at.astimezone(ZoneInfo(zone)).date() for at in times]).value_counts()
+    return vf.local(calls, now=end), counted
+
+
 @pytest.mark.extra("local")
 @pytest.mark.parametrize("align", ["ordinal", "weekday", "calendar"])
 @pytest.mark.parametrize("zone", [zone for zone in SAMPLE if zone != "America/Goose_Bay"])
 def test_each_day_is_compared_with_that_of_the_week_before(zone, align):
     """The rows of a comparison, of a call every half hour, are what a loop over the calls counts."""
     odd = (odd_midnights(zone) or [date(2026, 9, 6)])[-1]
-    tz, low = ZoneInfo(zone), odd - 3 * DAY
-    start, end = start_of(zone, odd - 12 * DAY), start_of(zone, odd + 12 * DAY)
-    times = [start + timedelta(minutes=30 * i) for i in range(int((end - start) / timedelta(minutes=30)))]
-    counted = pd.Series([at.astimezone(tz).date() for at in times]).value_counts()
-    calls = pd.DataFrame({"id": [str(i) for i in range(len(times))], "createdAt": times})
-    query = vf.local(calls, now=end).call().count().tz(zone).step("day").between(low, low + 7 * DAY)
+    low = odd - 3 * DAY
+    vq, counted = count_half_hours(zone, start_of(zone, odd - 12 * DAY), start_of(zone, odd + 12 * DAY))
+    query = vq.call().count().tz(zone).step("day").between(low, low + 7 * DAY)
     frame = query.compare("7d", align=align).fetch()
     days = [low + i * DAY for i in range(7) if low + i * DAY in counted.index]
     assert [at.date() for at in frame.index[: len(days)]] == days
@@ -172,11 +181,9 @@ def test_each_day_is_compared_with_that_of_the_week_before(zone, align):
 @pytest.mark.parametrize(("to", "days"), [("7d", 7), ("previous", 7), ("1d", 1)])
 def test_a_date_that_was_skipped_has_no_calls(low, to, days):
     """Apia had no 30 December 2011: ranges around it, and the earlier ones, are sums over the dates that there were."""
-    tz, start = ZoneInfo("Pacific/Apia"), datetime(2011, 12, 10, tzinfo=UTC)
-    times = [start + timedelta(minutes=30 * i) for i in range(48 * 40)]
-    counted = pd.Series([at.astimezone(tz).date() for at in times]).value_counts()
-    calls = pd.DataFrame({"id": [str(i) for i in range(len(times))], "createdAt": times})
-    query = vf.local(calls, now=datetime(2012, 1, 19, tzinfo=UTC)).call().count().tz("Pacific/Apia")
+    start = datetime(2011, 12, 10, tzinfo=UTC)
+    vq, counted = count_half_hours("Pacific/Apia", start, start + 40 * DAY)
+    query = vq.call().count().tz("Pacific/Apia")
     frame = query.between(low, low + 7 * DAY).compare(to).fetch()
     expected = [sum(counted.get(first + i * DAY, 0) for i in range(7)) for first in (low, low - days * DAY)]
     assert frame.iloc[0].tolist()[:2] == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import vapi_frames as vf
 from vapi_frames import analysis
 from vapi_frames.analysis.success import SUCCESS
@@ -57,9 +59,15 @@ TYPES = {
 }  # fmt: skip
 
 
+@cache
+def open_records(records):
+    """Return the source of records of that name, which nothing changes."""
+    return vf.local(RECORDS[records], now="2026-11-20T00:00Z")
+
+
 def ask(records="calls", step="days", groups="three groups", types="default"):
     """Return the frame of a shape, in a week in which the clock was turned."""
-    query = vf.local(RECORDS[records], now="2026-11-20T00:00Z").call().sum("cost", "duration").count()
+    query = open_records(records).call().sum("cost", "duration").count()
     query = query.avg("cost").min("cost").max("duration").with_counts().by(*GROUPS[groups]).tz("America/New_York")
     query = query.during("2026-11")
     return (query.step(STEPS[step]) if STEPS[step] else query).fetch(**TYPES[types])
