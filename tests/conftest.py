@@ -136,11 +136,16 @@ def _find_shared(item):
     return item.nodeid.split("::")[0] if any(one.scope == "module" for all_ in found.values() for one in all_) else None
 
 
-def pytest_collection_finish():
-    """Leave what was imported out of garbage collections: each would look through half a million objects that stay."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Leave what is imported out of garbage collections: each would look through half a million objects that stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

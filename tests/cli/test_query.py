@@ -240,12 +240,13 @@ def test_text_is_utf_8_whatever_the_locale(tmp_path):
 # --- where the query comes from -----------------------------------------------------------------------------------
 
 
-def test_the_query_comes_from_stdin():
+def test_the_query_comes_from_stdin(invoke, monkeypatch):
     """``-`` reads code or a body from stdin."""
     code, out, err = run("-", "--source", "demo", input=f"\n{COUNT}\n".encode())
     assert (code, err) == (0, "")
     span = {"start": "2026-10-01T00:00:00Z", "end": "2026-10-04T00:00:00Z"}
-    assert run("-", "--source", "demo", input=body("n", timeRange=span).encode()) == (code, out, err)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(body("n", timeRange=span).encode())))
+    assert invoke("-", "--source", "demo") == (code, out, [])
 
 
 def test_the_query_comes_from_a_file(invoke, tmp_path):
@@ -326,9 +327,9 @@ def test_paths_begin_in_the_home_folder_where_they_say_so(invoke, tmp_path, monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "~root.csv"]
 
 
-def test_bytes_that_are_no_text_are_refused():
+def test_bytes_that_are_no_text_are_refused(invoke):
     """An argument in another encoding than UTF-8 cannot be read as a query."""
-    code, out, err = run(os.fsdecode(COUNT.encode() + b".named('\xff')"), "--source", "demo")
+    code, out, [err] = invoke(os.fsdecode(COUNT.encode() + b".named('\xff')"), "--source", "demo")
     assert (code, out) == (2, "")
     assert err.startswith("vapi-frames: cannot read the query from the arguments: ")
 
@@ -383,18 +384,17 @@ def test_what_is_wrong_is_one_line_and_a_code(invoke, arguments, code, message):
 
 def test_the_api_is_queried_with_the_key_of_the_environment(tmp_path, invoke, monkeypatch):
     """The body goes to --base-url, with the key of the environment, which is shown nowhere."""
-    environment = {**os.environ, "VAPI_API_KEY": KEY}
+    monkeypatch.setenv("VAPI_API_KEY", KEY)
     with Server(answering()) as server:
-        code, out, err = run(COUNT, "--base-url", server.url, "--verbose", env=environment)
+        code, out, err = invoke(COUNT, "--base-url", server.url, "--verbose")
         request = server.requests[0]
         filtered = 'vq.subscription().avg("concurrency").where(type="webCall")'
-        monkeypatch.setenv("VAPI_API_KEY", KEY)
         assert invoke(filtered, "--base-url", server.url)[0] == 2
         assert len(server.requests) == 1
     assert (code, out) == (0, "countId\n1\n")
     assert request.json() == parse_query(COUNT).body()
     assert request.headers["authorization"] == f"Bearer {KEY}"
-    assert err.splitlines() == [
+    assert err == [
         f"vapi-frames: fetching from the API at {server.url}: {COUNT}", "vapi-frames: wrote 1 row to stdout",
     ]  # fmt: skip
     path = tmp_path / "spend.csv"

@@ -71,7 +71,14 @@ def python(document):
     return [text for language, text in blocks(document) if language == "python"]
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if python(one)], ids=lambda path: path.name)
+# The everyday form draws each chart of the gallery in test_gallery.
+ALONE = {"gallery.md": [pytest.mark.long]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(one, id=one.name, marks=ALONE.get(one.name, [])) for one in DOCUMENTS if python(one)],
+)
 @pytest.mark.filterwarnings("ignore::vapi_frames.errors.QueryWarning", "ignore::vapi_frames.errors.RecordsWarning")
 def test_plain_blocks_run(document, api):
     """What a block of Python does, it does: it finishes, and each query in it has a result."""

@@ -259,12 +259,18 @@ FIRST_TEN = {
 }
 
 
+@pytest.fixture(scope="module")
+def dashboard():
+    """Return the dashboard of the sample organization."""
+    return vf.demo().dashboard("30d")
+
+
 @pytest.mark.parametrize("backend", ["matplotlib", "plotly"])
 @pytest.mark.parametrize("chart", FIRST_TEN)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_the_first_charts_people_draw_are_one_line_on_either_backend(chart, backend):
+def test_the_first_charts_people_draw_are_one_line_on_either_backend(dashboard, chart, backend):
     """Each of them, from the dashboard's own frames."""
-    frame = FIRST_TEN[chart](vf.demo().dashboard("30d"))
+    frame = FIRST_TEN[chart](dashboard)
     with pd.option_context("plotting.backend", backend):
         drawn = frame.vapi.plot()
     if backend == "plotly":

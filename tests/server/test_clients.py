@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import httpx
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -39,7 +41,7 @@ def local():
     for word in HOSTILE:
         if word:
             calls[f"variableValues.{word}"] = words
-    return vf.local(calls, now=NOW)
+    return vf.local(pa.Table.from_pandas(calls, preserve_index=False), now=NOW)  # which stays as it is
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,7 @@ def remote(endpoint):
     return vf.connect(KEY, base_url=endpoint.url)
 
 
+@cache
 def make_queries(vq):
     """Return the queries."""
     call = vq.call()
