@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vapi_frames as vf
 from tests.support.call_list import NOW, Calls, at, call, connect
+from tests.support.examples import examples
 from tests.support.servers import Server, cut_short, failing, reply
 from vapi_frames.errors import QueryError, RecordsWarning, ResponseError, SourceError
 from vapi_frames.interface.connect import Vq
@@ -79,7 +80,7 @@ def make(count):
     return found
 
 
-@settings(max_examples=8)
+@examples(20)
 @pytest.mark.property
 @given(
     count=st.integers(1, 150),

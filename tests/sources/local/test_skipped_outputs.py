@@ -60,19 +60,22 @@ SURVEY = {"structuredOutputs": {"s": {"name": "Survey", "result": {"score": 3}}}
 @pytest.mark.parametrize(
     "form", ["flat frame", *(pytest.param(one, marks=pytest.mark.long) for one in ("list", "file", "archive"))]
 )
-def test_an_output_that_no_call_has_names_the_nearest(tmp_path, form):
+def test_an_output_that_no_call_has_names_the_nearest(tmp_path, form, choose):
     """As a group, a measure, a filter and a count of values; one that calls have or skipped is no error."""
     calls = [*CALLS, {**CALLS[0], "id": "survey", "artifact": SURVEY}]
-    vq = vf.local(make_source(form, calls, tmp_path), now=NOW)
+    source = make_source(form, calls, tmp_path)
+    vq = vf.local(source, now=NOW)
     query = vq.call().count().during("2026-10")
-    for wrong, right in (("CSTA", "CSAT"), ("Outcoem", "Outcome"), ("Survey.scor", "Survey.score"), ("csat", "CSAT")):
-        for one in (
+    pairs = (("CSTA", "CSAT"), ("Outcoem", "Outcome"), ("Survey.scor", "Survey.score"), ("csat", "CSAT"))
+    for at, (wrong, right) in enumerate(pairs):
+        uses = (
             query.by_output(wrong), query.avg(f"output.{wrong}"), query.nunique(f"output.{wrong}"),
             query.where({f"output.{wrong}": "4"}), query.where({f"output.{wrong}": None}),
-        ):  # fmt: skip
+        )  # fmt: skip
+        for one in uses[choose(slice(at % 2, None, 2), slice(None))]:
             match = rf"^no call of the range has the output '{wrong}', .*; did you mean '{right}'"
             with pytest.warns(RecordsWarning) as caught:
-                frame = vf.local(make_source(form, calls, tmp_path), now=NOW).fetch(one)
+                frame = vf.local(source, now=NOW).fetch(one)
             [frame] = frame.values()
             assert [bool(re.search(match, str(each.message))) for each in caught].count(True) == 1
             assert any(re.search(match, note) for note in frame.vapi.meta.notes)
