@@ -11,14 +11,16 @@ from tests.support.servers import SAFETY
 from vapi_frames.query.parse import parse_query
 
 KEY = "query-command-test-key-0001"
-
-
 SPEND = (
     'vq.call().sum("cost").count().by("type").step("day").between("2026-10-01", "2026-10-04").tz("America/New_York")'
 )
-
-
 COUNT = 'vq.call().count().between("2026-10-01", "2026-10-04")'
+MISSING = [(datetime(2026, 10, 2, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC))]
+LINES = [
+    "vapi-frames: 1 of 2 pieces arrived",
+    "vapi-frames: missing: [2026-10-02T00:00:00Z, 2026-10-03T00:00:00Z)",
+    f"vapi-frames: still to fetch: {parse_query(COUNT)}",
+]
 
 
 def body(*names, **more):
@@ -34,13 +36,3 @@ def run(*arguments, **more):
         capture_output=True, check=False, timeout=SAFETY * 6, **more,
     )  # fmt: skip
     return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-MISSING = [(datetime(2026, 10, 2, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC))]
-
-
-LINES = [
-    "vapi-frames: 1 of 2 pieces arrived",
-    "vapi-frames: missing: [2026-10-02T00:00:00Z, 2026-10-03T00:00:00Z)",
-    f"vapi-frames: still to fetch: {parse_query(COUNT)}",
-]
