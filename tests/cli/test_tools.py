@@ -19,7 +19,7 @@ from vapi_frames.contract.record_words import PERSONAL_GROUPS
 from vapi_frames.errors import NotInContractError, QueryError, VapiFramesError
 from vapi_frames.interface.chain import FRAME_VERBS, parse_chain
 
-pytestmark = pytest.mark.extra("local")
+pytestmark = [pytest.mark.extra("local"), pytest.mark.xdist_group("tools")]  # the calls for the loops are made once
 
 TOOLS = Tools(vf.demo())
 

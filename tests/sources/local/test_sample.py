@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support.samples import large_sample
 from vapi_frames.contract.record_words import RECORD_COLUMNS, RECORD_GROUPS
 from vapi_frames.contract.vocabulary import CALL_COLUMNS, GROUP_COLUMNS
 from vapi_frames.errors import QueryError
 from vapi_frames.sources.local.sample import ASSISTANTS, sample_calls
 
+pytestmark = pytest.mark.xdist_group("sample")
 TEXT = ["id", "type", "status", "assistantId", "endedReason", "analysis.successEvaluation"]
 TIMES = ["createdAt", "startedAt", "endedAt"]
 PARTS = [
@@ -91,7 +93,7 @@ def calls():
 
 @pytest.fixture(scope="module")
 def many():
-    return sample_calls(200_000)
+    return large_sample()
 
 
 def local(calls):

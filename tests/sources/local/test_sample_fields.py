@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 
 import vapi_frames as vf
+from tests.support.samples import large_sample
 from vapi_frames.contract.record_words import LATENCIES, RECORD_COLUMNS, RECORD_COST_PARTS, RECORD_GROUPS
 from vapi_frames.contract.vocabulary import COST_PARTS
 from vapi_frames.sources.local.sample import ASSISTANTS, sample_calls
 from vapi_frames.sources.local.sample_fields import CAMPAIGNS, PHONE_NUMBERS, SQUADS
 
+pytestmark = pytest.mark.xdist_group("sample")
 OUTPUTS, SKIPPED = "artifact.structuredOutputs", "artifact.skippedStructuredOutputs"
 TURN = ["modelLatency", "voiceLatency", "transcriberLatency", "endpointingLatency"]
 SHARES = {"costBreakdown.llm": (0.08, 0.25), **dict.fromkeys(RECORD_COST_PARTS, (0.0, 0.08))}
@@ -28,7 +30,7 @@ def calls():
 
 @pytest.fixture(scope="module")
 def many():
-    return sample_calls(100_000)
+    return large_sample()
 
 
 def billed(calls):
@@ -179,7 +181,9 @@ def test_outputs_are_read(calls, form, tmp_path):
         some.to_parquet(path)
     elif form == "csv":
         some.to_csv(path, index=False)
-    data = {"frame": some, "records": [one.dropna().to_dict() for _, one in some.iterrows()]}.get(form, path)
+    data = some if form == "frame" else path
+    if form == "records":
+        data = [one.dropna().to_dict() for _, one in some.iterrows()]
     query = vf.local(data, now="2026-11-16T00:00Z").call().count().during("2026-11")
     outcomes = query.by_output("Call Outcome").fetch()["countId"]
     topics = query.by_output("Request.topic").fetch()["countId"]

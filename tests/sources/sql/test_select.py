@@ -83,13 +83,19 @@ def test_the_select_of_typical_queries_is_the_reviewed_one():
     assert snapshot() == SNAPSHOTS.read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def sample():
+    """Return calls with all columns."""
+    return pa.Table.from_pandas(vf.sample_calls(500), preserve_index=False)
+
+
 @pytest.mark.parametrize("title", QUERIES)
-def test_each_select_runs(title):
+def test_each_select_runs(sample, title):
     """The text is valid SQL."""
     query = QUERIES[title]
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Australia/Lord_Howe'")
-        connection.register("calls", pa.Table.from_pandas(vf.sample_calls(500), preserve_index=False))
+        connection.register("calls", sample)
         assert (
             connection.sql(statement(query, find_columns(query, record_columns(), DUCKDB))).to_arrow_table().num_columns
             > 0
