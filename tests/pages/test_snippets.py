@@ -135,7 +135,7 @@ def test_what_did_not_arrive_is_asked_for_as_the_page_says(monkeypatch):
 def run_tests(code, where):
     """Run *code* as a file of tests, without a key and from recordings."""
     Path("test_snippet.py").write_text(code, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_snippet.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-pno:cacheprovider", "-pno:schemathesis", "test_snippet.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (where, done.stdout)
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), (where, done.stdout)
