@@ -43,8 +43,18 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("ending", [".json", ".jsonl", ".ndjson", ".JSON", ".json.gz", ".jsonl.gz"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+ENDINGS = [".json", ".jsonl", ".ndjson", ".JSON", ".json.gz", ".jsonl.gz"]
+
+
+# The everyday form tries each layout with every third ending, which are others for the next.
+@pytest.mark.parametrize(
+    ("layout", "ending"),
+    [
+        pytest.param(layout, ending, marks=[] if (row + column) % 3 == 0 else pytest.mark.long)
+        for row, layout in enumerate(LAYOUTS)
+        for column, ending in enumerate(ENDINGS)
+    ],
+)
 def test_a_file_is_read_however_its_calls_are_laid_out(layout, ending, tmp_path):
     """An array, lines, objects one after another, pages: the text decides, not the name of the file."""
     path = tmp_path / f"calls{ending}"
