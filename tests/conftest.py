@@ -50,6 +50,7 @@ def _keep_files_in_memory():
 
 
 _keep_files_in_memory()
+gc.set_threshold(100_000, 50, 50)  # rarely: each collection looks through half a million objects of imports, which stay
 
 
 def pytest_addoption(parser):
@@ -134,18 +135,6 @@ def _find_shared(item):
         return "plot"  # to import matplotlib takes longer than most charts
     found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
     return item.nodeid.split("::")[0] if any(one.scope == "module" for all_ in found.values() for one in all_) else None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection():
-    """Leave what is imported out of garbage collections: each would look through half a million objects that stay."""
-    gc.disable()
-    try:
-        return (yield)
-    finally:
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
-        gc.enable()
 
 
 @pytest.fixture(autouse=True)
