@@ -45,41 +45,41 @@ def render(text: str, dialect: Dialect) -> str:
         MissingExtraError: sqlglot is not installed.
     """
     try:
-        import sqlglot  # noqa: F401 - to say which extra has it
+        from sqlglot.errors import SqlglotError
     except ImportError:
         raise MissingExtraError("warehouse", "sqlglot", "a warehouse") from None
-    return _render(text, dialect)
+    try:
+        return _render(text, dialect)
+    except SqlglotError as error:
+        raise SourceError(f"the query cannot be written for {dialect.name}: {error}") from error
 
 
 @lru_cache(maxsize=_MOST_KEPT)
 def _render(text: str, dialect: Dialect) -> str:
     import sqlglot
     from sqlglot import exp
-    from sqlglot.errors import ErrorLevel, SqlglotError
+    from sqlglot.errors import ErrorLevel
 
     def write(node: Any) -> str:
         return str(node.sql(dialect=dialect.name, unsupported_level=ErrorLevel.RAISE))
 
     nulls_first = sqlglot.Dialect.get_or_raise(dialect.name).NULL_ORDERING == "nulls_are_small"
-    try:
-        tree = sqlglot.parse_one(text, dialect="duckdb")
-        _simplify(tree, dialect)
-        for node in reversed(list(tree.bfs())):  # children before their parents
-            parent = node.parent.name if isinstance(node.parent, exp.Anonymous) else ""
-            if isinstance(node, exp.Anonymous) and node.name in _FUNCTIONS:
-                node.replace(_translate(node, dialect, write))
-            elif isinstance(node, exp.Literal) and node.is_string:
-                if parent == "raw_of":  # DuckDB's own expression, as `in_duckdb` wrote it
-                    node.replace(exp.Var(this=node.name))
-                elif parent != "field_of" or "field_of" in dialect.functions:
-                    node.replace(exp.Var(this=_write_text(node.name, dialect)))
-            elif isinstance(node, exp.Identifier):
-                _check_name(node.name, dialect)
-            elif isinstance(node, exp.Ordered):
-                node.set("nulls_first", nulls_first)  # the engine's default, as no value in an ORDER BY is missing
-        return _lay_out(tree, dialect, write)
-    except SqlglotError as error:
-        raise SourceError(f"the query cannot be written for {dialect.name}: {error}") from error
+    tree = sqlglot.parse_one(text, dialect="duckdb")
+    _simplify(tree, dialect)
+    for node in reversed(list(tree.bfs())):  # children before their parents
+        parent = node.parent.name if isinstance(node.parent, exp.Anonymous) else ""
+        if isinstance(node, exp.Anonymous) and node.name in _FUNCTIONS:
+            node.replace(_translate(node, dialect, write))
+        elif isinstance(node, exp.Literal) and node.is_string:
+            if parent == "raw_of":  # DuckDB's own expression, as `in_duckdb` wrote it
+                node.replace(exp.Var(this=node.name))
+            elif parent != "field_of" or "field_of" in dialect.functions:
+                node.replace(exp.Var(this=_write_text(node.name, dialect)))
+        elif isinstance(node, exp.Identifier):
+            _check_name(node.name, dialect)
+        elif isinstance(node, exp.Ordered):
+            node.set("nulls_first", nulls_first)  # the engine's default, as no value in an ORDER BY is missing
+    return _lay_out(tree, dialect, write)
 
 
 def _simplify(tree: Any, dialect: Dialect) -> None:
@@ -181,7 +181,8 @@ def _avoid_dictionaries(tree: Any) -> None:
                 missing = exp.Is(this=column, expression=exp.Null())
                 conditions[at] = exp.or_(missing, one)
                 present[column] = exp.not_(missing)
-        where.set("this", exp.and_(*conditions, *present.values()))
+        if present:
+            where.set("this", exp.and_(*conditions, *present.values()))
 
 
 def _lay_out(tree: Any, dialect: Dialect, write: Callable[[Any], str]) -> str:
